@@ -1,0 +1,1 @@
+"""Reusable transforms of the scoring job, each thin over plain functions."""

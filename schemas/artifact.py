@@ -1,0 +1,381 @@
+"""The model artifact on disk: what the trainer writes and the scoring job trusts.
+
+A folder with `artifact.json` beside the model's files. `read_artifact` opens nothing that does
+not fit together, and says which two values differ. Neither function needs TensorFlow.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import math
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import h5py
+
+from schemas.labels import LabelSet, LabelSetError
+
+FORMAT_VERSION = 1
+ARTIFACT_FILE = "artifact.json"
+MODEL_FILE = "model.keras"
+
+MediaType = Literal["jpg", "tif"]
+
+BANDS: dict[MediaType, tuple[str, ...]] = {
+    "jpg": ("red", "green", "blue"),
+    "tif": ("blue", "green", "red", "near_infrared"),
+}
+"""The bands of a chip of each media type, in the order in which they are stored."""
+
+_BYTES_PER_PIXEL = 8  # 4 bands x uint16, the heaviest chip that is accepted
+_HEADER_BYTES = 1 << 20
+
+
+class ArtifactError(ValueError):
+    """An artifact cannot be trusted; the message names the file and the values that differ."""
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How a chip's bytes become the model's input, `uint8 [image_size, image_size, bands]`.
+
+    Attributes:
+        media_type: the only kind of chip that the model was trained on.
+        image_size: side of the model's input in pixels; chips are area-averaged to it.
+        bands: names of the bands in the order of the model's input channels.
+        scaling: for tif, (low, high) for each band: the radiometric values that become 0 and
+            255, linear between and clipped outside; None for jpg, whose values stay.
+        accepted_sides_px: shortest and longest side of a chip that is scored.
+    """
+
+    media_type: MediaType
+    image_size: int
+    bands: tuple[str, ...]
+    scaling: tuple[tuple[float, float], ...] | None
+    accepted_sides_px: tuple[int, int]
+
+    def __post_init__(self) -> None:
+        if self.media_type not in BANDS:
+            raise ArtifactError(f"media_type must be jpg or tif, not {self.media_type!r}")
+        if self.image_size < 1:
+            raise ArtifactError(f"image_size must be at least 1, not {self.image_size}")
+        unknown = sorted(set(self.bands) - set(BANDS[self.media_type]))
+        if unknown or not self.bands:
+            known = ", ".join(BANDS[self.media_type])
+            raise ArtifactError(f"bands {unknown} are not among a {self.media_type}'s: {known}")
+        self._check_scaling()
+        shortest, longest = self.accepted_sides_px
+        if not 1 <= shortest <= longest:
+            raise ArtifactError(f"accepted_sides_px {shortest}..{longest} is no range")
+
+    def _check_scaling(self) -> None:
+        if (self.scaling is not None) != (self.media_type == "tif"):
+            raise ArtifactError("scaling belongs to tif, and every tif model needs it")
+        if self.scaling is None:
+            return
+        if len(self.scaling) != len(self.bands):
+            raise ArtifactError(f"{len(self.scaling)} scalings for {len(self.bands)} bands")
+        if not all(math.isfinite(low) and low < high < math.inf for low, high in self.scaling):
+            raise ArtifactError(f"each scaling needs low < high, both finite: {self.scaling}")
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """Shape of one chip as the model takes it."""
+        return (self.image_size, self.image_size, len(self.bands))
+
+    @property
+    def max_bytes(self) -> int:
+        """Size over which an object cannot be an acceptable chip and is not even read."""
+        return self.accepted_sides_px[1] ** 2 * _BYTES_PER_PIXEL + _HEADER_BYTES
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Preprocessing:
+        """Read what `dataclasses.asdict` and JSON made of one."""
+        scaling = data["scaling"]
+        return cls(
+            media_type=data["media_type"],
+            image_size=int(data["image_size"]),
+            bands=tuple(data["bands"]),
+            scaling=None if scaling is None else tuple((float(a), float(b)) for a, b in scaling),
+            accepted_sides_px=(
+                int(data["accepted_sides_px"][0]),
+                int(data["accepted_sides_px"][1]),
+            ),
+        )
+
+
+@dataclass(frozen=True)
+class ModelArtifact:
+    """A trained model as the scoring job needs it, and what is known of it.
+
+    Attributes:
+        network: name of the architecture (vgg16, mean_colour ...).
+        label_set: labels in the order of the model's outputs.
+        thresholds: a label holds where its score is at or over its threshold.
+        unproven_thresholds: labels without positives in validation, whose threshold is a guess.
+        preprocessing: how bytes become the model's input.
+        model_digest: see `model_digest`.
+        figures: measures on the validation part, by label and over all.
+        training: the chips and options that it was trained with.
+        versions: package to version, as trained.
+        files: file name to sha256, for every file but artifact.json.
+    """
+
+    network: str
+    label_set: LabelSet
+    thresholds: tuple[float, ...]
+    preprocessing: Preprocessing
+    model_digest: str
+    unproven_thresholds: tuple[str, ...] = ()
+    figures: Mapping[str, Any] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if len(self.thresholds) != len(self.label_set.names):
+            raise ArtifactError(
+                f"{len(self.thresholds)} thresholds for {len(self.label_set.names)} labels"
+            )
+        for name, threshold in zip(self.label_set.names, self.thresholds, strict=True):
+            if not 0 <= threshold <= 1:
+                raise ArtifactError(f"threshold of {name!r} must lie in [0, 1], not {threshold}")
+
+    @property
+    def thresholds_digest(self) -> str:
+        """sha256 of the thresholds by label name."""
+        return thresholds_digest(dict(zip(self.label_set.names, self.thresholds, strict=True)))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The content of artifact.json."""
+        data = asdict(self)
+        data["label_set"] = self.label_set.to_dict()
+        data["thresholds"] = dict(zip(self.label_set.names, self.thresholds, strict=True))
+        data["thresholds_digest"] = self.thresholds_digest
+        return {"format_version": FORMAT_VERSION, **data}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> ModelArtifact:
+        """Read what `to_dict` and JSON made of one.
+
+        Raises:
+            ArtifactError: another format version, a key missing, or values that do not fit.
+        """
+        version = data.get("format_version")
+        if version != FORMAT_VERSION:
+            raise ArtifactError(f"format_version is {version!r}, this code reads {FORMAT_VERSION}")
+        try:
+            label_set = LabelSet.from_dict(data["label_set"])
+            thresholds = _in_label_order(data["thresholds"], label_set)
+            artifact = cls(
+                network=data["network"],
+                label_set=label_set,
+                thresholds=thresholds,
+                preprocessing=Preprocessing.from_dict(data["preprocessing"]),
+                model_digest=data["model_digest"],
+                unproven_thresholds=tuple(data["unproven_thresholds"]),
+                figures=data["figures"],
+                training=data["training"],
+                versions=data["versions"],
+                files=data["files"],
+            )
+        except KeyError as error:
+            raise ArtifactError(f"the key {error} is missing") from error
+        except (TypeError, ValueError, AttributeError, IndexError, LabelSetError) as error:
+            raise ArtifactError(str(error)) from error
+        _check_equal("thresholds_digest", data.get("thresholds_digest"), artifact.thresholds_digest)
+        return artifact
+
+
+def thresholds_digest(thresholds: Mapping[str, float]) -> str:
+    """sha256 of thresholds by label name, whatever their order."""
+    ordered = {name: float(thresholds[name]) for name in sorted(thresholds)}
+    return hashlib.sha256(_canonical_json(ordered)).hexdigest()
+
+
+def model_digest(keras_file: Path, label_set: LabelSet, preprocessing: Preprocessing) -> str:
+    """sha256 of what decides a score: weights, architecture, label order, preprocessing.
+
+    A `.keras` file is a zip that carries times, so its bytes differ at each save of the same
+    model; this digest reads the parts that matter.
+
+    Raises:
+        ArtifactError: the file is no Keras 3 model.
+    """
+    digest = hashlib.sha256()
+    digest.update(_canonical_json(label_set.to_dict()))
+    digest.update(_canonical_json(asdict(preprocessing)))
+    digest.update(_canonical_json(_read_architecture(keras_file)))
+    for name, array in _read_weights(keras_file):
+        digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def write_artifact(folder: Path, artifact: ModelArtifact) -> ModelArtifact:
+    """Write artifact.json beside the model's files, with the sha256 of each of them.
+
+    Returns:
+        The artifact with its `files` filled in.
+    """
+    names = sorted(p.name for p in folder.iterdir() if p.is_file() and p.name != ARTIFACT_FILE)
+    data = artifact.to_dict()
+    data["files"] = {name: _file_sha256(folder / name) for name in names}
+    text = json.dumps(data, indent=2, sort_keys=False, allow_nan=False)
+    (folder / ARTIFACT_FILE).write_text(text + "\n", encoding="utf-8")
+    return ModelArtifact.from_dict(data)
+
+
+def read_artifact(folder: Path) -> ModelArtifact:
+    """Open an artifact and check that all of it fits together.
+
+    Raises:
+        ArtifactError: a file is missing or differs from its sha256; labels, thresholds,
+            preprocessing and model do not fit; the digest differs; the model holds code.
+    """
+    artifact = read_description(folder)
+    try:
+        _check_files(folder, artifact)
+        _check_model(folder / MODEL_FILE, artifact)
+    except ArtifactError as error:
+        raise ArtifactError(f"{folder}: {error}") from error
+    return artifact
+
+
+def read_description(folder: Path) -> ModelArtifact:
+    """Read artifact.json alone, without a look at the model's files.
+
+    Raises:
+        ArtifactError: there is none, or its values do not fit together.
+    """
+    path = folder / ARTIFACT_FILE
+    try:
+        data = json.loads(path.read_bytes())
+    except FileNotFoundError as error:
+        raise ArtifactError(f"{path} is missing: is this a model artifact?") from error
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"{path} cannot be read as JSON: {error}") from error
+    if not isinstance(data, dict):
+        raise ArtifactError(f"{path} must hold an object")
+    try:
+        return ModelArtifact.from_dict(data)
+    except ArtifactError as error:
+        raise ArtifactError(f"{path}: {error}") from error
+
+
+def _in_label_order(thresholds: Mapping[str, Any], label_set: LabelSet) -> tuple[float, ...]:
+    differ = sorted(set(thresholds) ^ set(label_set.names))
+    if differ:
+        raise ArtifactError(f"thresholds and labels differ in: {', '.join(differ)}")
+    return tuple(float(thresholds[name]) for name in label_set.names)
+
+
+def _check_files(folder: Path, artifact: ModelArtifact) -> None:
+    if MODEL_FILE not in artifact.files:
+        raise ArtifactError(f"{ARTIFACT_FILE} lists no {MODEL_FILE}")
+    for name, expected in artifact.files.items():
+        if Path(name).name != name:
+            raise ArtifactError(f"file name {name!r} leads out of the artifact")
+        if not (folder / name).is_file():
+            raise ArtifactError(f"the file {name} is missing")
+        _check_equal(f"sha256 of {name}", expected, _file_sha256(folder / name))
+
+
+def _check_model(keras_file: Path, artifact: ModelArtifact) -> None:
+    architecture = _read_architecture(keras_file)
+    _refuse_code(architecture)
+    layers = architecture.get("config", {}).get("layers", [])
+    shapes = [layer["config"]["batch_shape"][1:] for layer in layers if _is_input(layer)]
+    expected = list(artifact.preprocessing.input_shape)
+    if shapes != [expected]:
+        raise ArtifactError(f"the model takes {shapes}, preprocessing makes {expected}")
+    units = layers[-1]["config"].get("units") if layers else None
+    if units is not None and units != len(artifact.label_set.names):
+        raise ArtifactError(
+            f"the model has {units} outputs for {len(artifact.label_set.names)} labels"
+        )
+    found = model_digest(keras_file, artifact.label_set, artifact.preprocessing)
+    _check_equal("model_digest", artifact.model_digest, found)
+
+
+def _is_input(layer: Mapping[str, Any]) -> bool:
+    return layer.get("class_name") == "InputLayer"
+
+
+def _refuse_code(architecture: Mapping[str, Any]) -> None:
+    """Refuse layers that run code from the file (Lambda) or from outside Keras."""
+    for part in _objects(architecture):
+        name, module = part.get("class_name"), part.get("module")
+        if name in ("Lambda", "__lambda__"):
+            raise ArtifactError(
+                f"{MODEL_FILE} holds a Lambda layer, which runs code when it is loaded; "
+                "rebuild the model from Keras' own layers"
+            )
+        if module is not None and module.split(".")[0] not in ("keras", "builtins"):
+            raise ArtifactError(f"{MODEL_FILE} needs {module}.{name}, which is not part of Keras")
+
+
+def _objects(node: Any) -> Iterator[Mapping[str, Any]]:
+    if isinstance(node, dict):
+        if "class_name" in node:
+            yield node
+        for value in node.values():
+            yield from _objects(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from _objects(value)
+
+
+def _read_architecture(keras_file: Path) -> dict[str, Any]:
+    with _open_keras(keras_file) as archive:
+        try:
+            architecture = json.loads(archive.read("config.json"))
+        except (KeyError, ValueError, zipfile.BadZipFile) as error:
+            raise ArtifactError(f"{keras_file.name} has no readable config.json") from error
+    if not isinstance(architecture, dict):
+        raise ArtifactError(f"{keras_file.name} holds no model")
+    architecture.pop("compile_config", None)  # how it was trained decides no score
+    return architecture
+
+
+def _read_weights(keras_file: Path) -> Iterator[tuple[str, Any]]:
+    with _open_keras(keras_file) as archive:
+        try:
+            stored = h5py.File(io.BytesIO(archive.read("model.weights.h5")), "r")
+        except (KeyError, OSError, zipfile.BadZipFile) as error:
+            raise ArtifactError(f"{keras_file.name} has no readable weights") from error
+    with stored:
+        names: list[str] = []
+        stored.visititems(lambda name, node: names.append(name) if _is_dataset(node) else None)
+        for name in sorted(names):
+            yield name, stored[name][()]
+
+
+def _is_dataset(node: Any) -> bool:
+    return isinstance(node, h5py.Dataset)
+
+
+def _open_keras(keras_file: Path) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(keras_file)
+    except (OSError, zipfile.BadZipFile) as error:
+        raise ArtifactError(f"{keras_file.name} is no Keras 3 file: {error}") from error
+
+
+def _check_equal(what: str, expected: object, found: object) -> None:
+    if expected != found:
+        raise ArtifactError(f"{what} differs: recorded {expected}, found {found}")
+
+
+def _file_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _canonical_json(value: object) -> bytes:
+    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()

@@ -1,0 +1,1 @@
+"""Tests; one module for each source module, and some for whole commands."""
