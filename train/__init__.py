@@ -1,0 +1,1 @@
+"""The trainer: from labelled chips to a model artifact. Never imports Beam."""
