@@ -86,6 +86,22 @@ def check_media_type(data: bytes, preprocessing: Preprocessing) -> None:
         )
 
 
+def sides_px(data: bytes) -> tuple[int, int]:
+    """Width and height of a chip as its header tells, before any pixel is made.
+
+    Raises:
+        ChipRejected: truncated, decode_error, or what `media_type_of` raises.
+    """
+    if media_type_of(data) == "tif":
+        layout = _read_layout(data)
+        return layout.width_px, layout.height_px
+    try:
+        height, width, _, _ = simplejpeg.decode_jpeg_header(data)
+    except ValueError as error:
+        raise ChipRejected(_jpeg_reason(data, str(error)), str(error)) from error
+    return width, height
+
+
 def read_tif(data: bytes, preprocessing: Preprocessing) -> Radiometry:
     """Radiometric values of a GeoTIFF chip, area-averaged, not yet scaled.
 

@@ -7,6 +7,7 @@ at a twentieth of the CPU time of google-cloud-storage (docs/decisions/obstore.m
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -16,7 +17,7 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, BinaryIO, cast
 from urllib.parse import unquote, urlsplit
 
 import obstore
@@ -40,6 +41,7 @@ LISTING = pa.schema(
 """Schema of what `list_objects` yields."""
 
 _LIST_CHUNK = 50_000
+_READ_AHEAD_BYTES = 1 << 20
 _WILDCARDS = re.compile(r"[*?\[]")
 _RETRIES: Any = {
     "max_retries": 8,
@@ -114,6 +116,20 @@ def read_bytes(uri: str) -> bytes:
                 return file.read()
         store, key = _open(uri)
         return bytes(store.get(key).bytes())
+    except (OSError, ValueError, ObstoreError) as error:
+        raise _storage_error("read", uri, error) from error
+
+
+def open_file(uri: str) -> BinaryIO:
+    """The object as a file to read parts of, by range requests where it is remote.
+
+    Raises:
+        StorageError: it is not there or may not be read.
+    """
+    try:
+        if not is_remote(uri):
+            return open(uri, "rb")  # the caller closes it
+        return cast(BinaryIO, io.BufferedReader(_RemoteFile(*_open(uri)), _READ_AHEAD_BYTES))
     except (OSError, ValueError, ObstoreError) as error:
         raise _storage_error("read", uri, error) from error
 
@@ -346,6 +362,34 @@ def _fixed_part(pattern: str) -> str:
     """The folder above a glob's first wildcard."""
     found = _WILDCARDS.search(pattern)
     return pattern if found is None else parent_uri(pattern[: found.start()])
+
+
+class _RemoteFile(io.RawIOBase):
+    """An object as a seekable file: each read is one range request."""
+
+    def __init__(self, store: Any, key: str) -> None:
+        self._store, self._key, self._at = store, key, 0
+        self._size = store.head(key)["size"]
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
+        self._at = base + offset
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        length = min(len(buffer), self._size - self._at)
+        if length <= 0:
+            return 0
+        part = self._store.get_range(self._key, start=self._at, length=length)
+        buffer[:length] = bytes(part)
+        self._at += length
+        return int(length)
 
 
 _GLOB_PARTS = re.compile(

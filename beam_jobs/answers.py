@@ -1,0 +1,157 @@
+"""The answer to a query as text: an aligned table, csv or JSON, all of its rows and columns.
+
+In every format times are ISO 8601 (with `Z` where the type knows its zone, which is always UTC
+here), dates are ISO, intervals are ISO 8601 durations, and a number that is none (NaN, infinite)
+is null. csv (RFC 4180) writes null as an empty field, lists and structs as JSON text; the table
+writes null as `NULL`, and control characters as escapes so that a row stays a line.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import unicodedata
+from collections.abc import Callable, Sequence
+from datetime import date, datetime, time
+from decimal import Decimal
+from typing import Any
+
+import pyarrow as pa
+
+from pipelines.errors import UsageError
+
+
+def as_json(answer: pa.Table) -> str:
+    """One array of objects, an object a line.
+
+    Raises:
+        UsageError: two columns share a name, so that an object would lose one.
+    """
+    names = answer.column_names
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise UsageError(f"json needs a name for each column: use AS for {', '.join(twice)}")
+    rows = [_json(dict(zip(names, row, strict=True))) for row in plain_rows(answer)]
+    return "[\n" + ",\n".join(rows) + "\n]\n" if rows else "[]\n"
+
+
+def as_csv(answer: pa.Table) -> str:
+    """A header and the rows, with CRLF line ends."""
+    file = io.StringIO()
+    writer = csv.writer(file)
+    writer.writerow(answer.column_names)
+    writer.writerows([_text(value, null="") for value in row] for row in plain_rows(answer))
+    return file.getvalue()
+
+
+def as_table(answer: pa.Table) -> str:
+    """Columns aligned for reading, numbers to the right."""
+    names = [_printable(name) for name in answer.column_names]
+    rows = [[_printable(_text(value)) for value in row] for row in plain_rows(answer)]
+    right = [_is_number(column.type) for column in answer.columns]
+    widths = [max(map(_width, column)) for column in zip(names, *rows, strict=True)]
+    lines = [_line(names, widths, right), "-+-".join("-" * width for width in widths)]
+    lines += [_line(row, widths, right) for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+FORMATS: dict[str, Callable[[pa.Table], str]] = {
+    "table": as_table,
+    "csv": as_csv,
+    "json": as_json,
+}
+"""The formats by name."""
+
+
+def plain_rows(answer: pa.Table) -> list[tuple[Any, ...]]:
+    """Rows of None, bool, int, float, str, list and dict only.
+
+    A float32 becomes the shortest decimal that is still the same float32.
+    """
+    columns = [[_plain(value) for value in _values(column)] for column in answer.columns]
+    return list(zip(*columns, strict=True))
+
+
+def _values(column: pa.ChunkedArray) -> list[Any]:
+    if column.type == pa.float32():
+        column = column.cast(pa.string()).cast(pa.float64())
+    values: list[Any] = column.to_pylist()
+    return values
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case None | bool() | int() | str():
+            return value
+        case float():
+            return value if math.isfinite(value) else None
+        case Decimal():  # what DuckDB's sums of integers are, too
+            return int(value) if value == value.to_integral_value() else float(value)
+        case datetime():
+            return value.isoformat().replace("+00:00", "Z")
+        case date() | time():
+            return value.isoformat()
+        case bytes():
+            return value.hex()
+        case pa.MonthDayNano():
+            return _duration(value)
+        case dict():
+            return {key: _plain(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_plain(item) for item in value]
+    return str(value)
+
+
+def _duration(interval: Any) -> str:
+    """A DuckDB interval as an ISO 8601 duration.
+
+    >>> _duration(pa.MonthDayNano([1, 2, 3_500_000_000]))
+    'P1M2DT3.5S'
+    """
+    seconds = f"{interval.nanoseconds / 1e9:.6f}".rstrip("0").rstrip(".")
+    return f"P{interval.months}M{interval.days}DT{seconds}S"
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+
+
+def _text(value: Any, null: str = "NULL") -> str:
+    if value is None:
+        return null
+    return value if isinstance(value, str) else _json(value)
+
+
+def _printable(text: str) -> str:
+    if text.isprintable():
+        return text
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(
+        pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
+    )
+
+
+def _width(text: str) -> int:
+    """Columns that a text takes up on a screen: two for a wide letter, none for an accent."""
+    if text.isascii():
+        return len(text)
+    return sum(_letter_width(letter) for letter in text)
+
+
+def _letter_width(letter: str) -> int:
+    if unicodedata.combining(letter):
+        return 0
+    return 2 if unicodedata.east_asian_width(letter) in "WF" else 1
+
+
+def _line(cells: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> str:
+    padded = (
+        " " * (width - _width(cell)) + cell if to_right else cell + " " * (width - _width(cell))
+        for cell, width, to_right in zip(cells, widths, right, strict=True)
+    )
+    return " | ".join(padded).rstrip()

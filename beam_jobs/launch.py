@@ -1,0 +1,131 @@
+"""Run a graph on whatever engine Beam's flags name, with progress where it can be seen."""
+
+from __future__ import annotations
+
+import difflib
+import logging
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions, _BeamArgumentParser
+from apache_beam.runners.runner import PipelineState, create_runner
+from tqdm import tqdm
+
+from pipelines.errors import RunFailed, UsageError
+
+IN_PROCESS_ENGINE = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
+"""The engine without `--runner`. Beam's own default may first download a binary and run that."""
+
+_LOCAL_RUNNERS = ("", "DirectRunner", "FnApiRunner", "PrismRunner", IN_PROCESS_ENGINE)
+_POLL_SECONDS = 0.3
+
+
+def check_beam_args(beam_args: Sequence[str], our_flags: Sequence[str]) -> None:
+    """Refuse flags that are neither ours nor Beam's, which Beam itself would drop in silence.
+
+    Raises:
+        UsageError: an unknown flag or an unfit value; names the nearest flag that there is.
+    """
+    parser = _StrictParser(allow_abbrev=False, add_help=False)
+    for options_class in _option_classes(PipelineOptions):
+        options_class._add_argparse_args(parser)
+    _, unknown = parser.parse_known_args(list(beam_args))
+    if not unknown:
+        _check_runner(runner_of(beam_args))
+        return
+    flag = unknown[0].split("=")[0]
+    known = [*our_flags, *parser._option_string_actions]
+    nearest = difflib.get_close_matches(flag, known, n=1)
+    hint = f"; did you mean {nearest[0]}?" if nearest else "; see --help"
+    raise UsageError(f"unknown argument {unknown[0]!r}{hint}")
+
+
+def runner_of(beam_args: Sequence[str]) -> str:
+    """Name of the runner that Beam's flags ask for; "" without one."""
+    runner = PipelineOptions(list(beam_args)).get_all_options()["runner"]
+    return str(runner or "")
+
+
+def runs_locally(beam_args: Sequence[str]) -> bool:
+    """Whether the graph will run on this machine."""
+    return runner_of(beam_args) in _LOCAL_RUNNERS
+
+
+def run_graph(
+    graph: beam.PTransform, beam_args: Sequence[str], chips: int, chips_done: Callable[[], int]
+) -> None:
+    """Build a pipeline of one transform, run it and wait for its end.
+
+    Args:
+        graph: the transform, applied to the pipeline itself.
+        beam_args: Beam's flags.
+        chips: how many chips there are to do.
+        chips_done: how many are done by now; called from another thread.
+
+    Raises:
+        RunFailed: the engine reports another end than success.
+    """
+    args = list(beam_args)
+    if not runner_of(args):
+        args.append(f"--runner={IN_PROCESS_ENGINE}")
+    logging.getLogger("apache_beam.runners.common").addFilter(_is_no_refusal)
+    pipeline = beam.Pipeline(options=PipelineOptions(args))
+    pipeline | graph
+    with _progress_bar(chips, chips_done):
+        result = pipeline.run()
+        state = result.wait_until_finish()
+    if state not in (PipelineState.DONE, None):
+        raise RunFailed(f"the engine ended in state {state}; nothing was published")
+
+
+@contextmanager
+def _progress_bar(chips: int, chips_done: Callable[[], int]) -> Iterator[None]:
+    """Chips done on standard error, where somebody sees it. The in-process engine blocks the
+    main thread and others answer late, so a thread looks."""
+    ended = threading.Event()
+    bar = tqdm(total=chips, unit="chip", desc="scoring", disable=None)
+
+    def watch() -> None:
+        while not ended.wait(_POLL_SECONDS):
+            bar.update(min(chips, chips_done()) - bar.n)
+        bar.update(min(chips, chips_done()) - bar.n)
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        watcher.join()
+        bar.close()
+
+
+class _StrictParser(_BeamArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(message)
+
+
+def _option_classes(above: Any) -> Iterator[Any]:
+    """Beam's classes of options that declare flags of their own."""
+    for options_class in above.__subclasses__():
+        if "_add_argparse_args" in vars(options_class):
+            yield options_class
+        yield from _option_classes(options_class)
+
+
+def _check_runner(name: str) -> None:
+    if not name:
+        return
+    try:
+        create_runner(name)
+    except (ValueError, ImportError, AttributeError) as error:
+        raise UsageError(f"--runner {name}: {str(error).splitlines()[0]}") from error
+
+
+def _is_no_refusal(record: logging.LogRecord) -> bool:
+    """Whether a log record is anything but the graph's refusal to publish, which the command
+    tells in one line of its own."""
+    return not (record.exc_info and isinstance(record.exc_info[1], RunFailed))

@@ -1,0 +1,154 @@
+"""The scoring job's options: every flag said once, checked before anything is loaded."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, get_args
+
+from beam_jobs.command import CommandParser
+from pipelines import storage
+from pipelines.errors import UsageError
+from schemas.artifact import MediaType
+from schemas.precision import PRECISIONS, Precision
+
+_RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+@dataclass(frozen=True)
+class ScoreOptions:
+    """What one run of the scoring job was asked to do.
+
+    Attributes:
+        chips: absolute address of a folder or prefix, a glob, or a manifest.
+        artifact: absolute address of the model artifact.
+        output: absolute address below which the tables lie.
+        run_date: the night that names the partition, YYYY-MM-DD; it selects nothing.
+        run_id: name of the run.
+        media_type: only chips of this media type; None for whatever is there.
+        batch_size: chips a call of the model.
+        precision: what the model computes in.
+        max_quarantine_ratio: share of the run's chips over which nothing is published.
+        rescore: score chips that this model has done before, and replace a published run.
+        beam_args: the flags that are Beam's own.
+    """
+
+    chips: str
+    artifact: str
+    output: str
+    run_date: str
+    run_id: str
+    media_type: MediaType | None
+    batch_size: int
+    precision: Precision
+    max_quarantine_ratio: float
+    rescore: bool
+    beam_args: tuple[str, ...]
+
+    def recorded(self) -> dict[str, Any]:
+        """The options as the run's record keeps them; Beam's may hold credentials and stay out."""
+        return {
+            "chips": self.chips,
+            "artifact": self.artifact,
+            "media_type": self.media_type,
+            "batch_size": self.batch_size,
+            "precision": self.precision,
+            "max_quarantine_ratio": self.max_quarantine_ratio,
+            "rescore": self.rescore,
+        }
+
+
+def parse_score_options(argv: Sequence[str], now: datetime) -> ScoreOptions:
+    """Read the command line; flags that are not ours are left to Beam in `beam_args`.
+
+    Raises:
+        UsageError: a value that cannot be; argparse's own complaints end the process (code 2).
+    """
+    given, beam_args = _parser().parse_known_args(argv)
+    return ScoreOptions(
+        chips=storage.absolute_uri(given.chips),
+        artifact=storage.absolute_uri(given.artifact),
+        output=storage.absolute_uri(given.output),
+        run_date=parse_run_date(given.run_date, now),
+        run_id=_checked_run_id(given.run_id) if given.run_id else new_run_id(now),
+        media_type=given.media_type,
+        batch_size=given.batch_size,
+        precision=given.precision,
+        max_quarantine_ratio=given.max_quarantine_ratio,
+        rescore=given.rescore,
+        beam_args=tuple(beam_args),
+    )
+
+
+def our_flags() -> list[str]:
+    """The flags of the scoring job that are not Beam's."""
+    return list(_parser()._option_string_actions)
+
+
+def parse_run_date(text: str, now: datetime) -> str:
+    """`today`, `yesterday` (UTC) or a date as YYYY-MM-DD.
+
+    Raises:
+        UsageError: anything else.
+    """
+    today = now.astimezone(UTC).date()
+    if text in ("today", "yesterday"):
+        return str(today - timedelta(days=text == "yesterday"))
+    try:
+        found = date.fromisoformat(text)
+    except ValueError:
+        found = None
+    if found is None or str(found) != text:
+        raise UsageError(f"--run_date {text!r} is no date: use YYYY-MM-DD, today or yesterday")
+    return text
+
+
+def new_run_id(now: datetime) -> str:
+    """A name that no other run has: the time, for people, and some chance."""
+    return f"{now.astimezone(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
+
+
+def _checked_run_id(run_id: str) -> str:
+    if not _RUN_ID.fullmatch(run_id):
+        raise UsageError(
+            f"--run_id {run_id!r}: use letters, digits, '.', '_' and '-', at most 100 of them"
+        )
+    return run_id
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = CommandParser(
+        prog="python -m beam_jobs.score_chips",
+        description="Score the chips of an archive and publish the labelled tables.\n"
+        "Every flag but these is Beam's own (--runner, --project, --temp_location ...).",
+    )
+    add = parser.add_argument
+    add("--chips", required=True, metavar="URI", help="folder, prefix, glob, or manifest")
+    add("--artifact", required=True, metavar="URI", help="model artifact that the trainer wrote")
+    add("--output", required=True, metavar="URI", help="where the tables lie")
+    add("--run_date", default="today", metavar="DATE", help="today, yesterday or YYYY-MM-DD (UTC)")
+    add("--run_id", default="", metavar="ID", help="name of the run; default: a fresh one")
+    add("--media_type", choices=get_args(MediaType), help="only chips of this kind")
+    add("--batch_size", type=_at_least_1, default=256, metavar="N", help="default: %(default)s")
+    add("--precision", choices=PRECISIONS, default="auto", help="default: %(default)s")
+    add("--max_quarantine_ratio", type=_ratio, default=0.2, metavar="R", help="default: 0.2")
+    add("--rescore", action="store_true", help="score again what this model has done")
+    return parser
+
+
+def _at_least_1(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is under 1")
+    return number
+
+
+def _ratio(text: str) -> float:
+    number = float(text)
+    if not 0 <= number <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
+    return number

@@ -1,0 +1,192 @@
+"""Ask an OUTPUT's tables a question in SQL: `python -m beam_jobs.query --output URI "SELECT ..."`.
+
+The SQL is DuckDB's. It sees `chip_scores`, `quarantine` and `runs` (published rows only) and the
+views of `schemas/sql/views`: `latest_chip_scores`, `observations` and `threats`. All of them are
+there, typed, before anything was published. `--question` asks one of `schemas/sql/questions`.
+
+Standard output gets the whole answer or nothing.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from importlib import resources
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from beam_jobs.answers import FORMATS
+from beam_jobs.command import CommandParser, run_command
+from pipelines import delta_tables
+from pipelines.errors import StorageError, UsageError
+from pipelines.storage import absolute_uri, is_remote, list_objects
+from schemas.labels import PLANET_LABELS
+from schemas.render import arrow_schema
+from schemas.tables import QUARANTINE, RUNS, chip_scores
+
+_EXAMPLES = """examples:
+  python -m beam_jobs.query --output out "SELECT sky_label, count(*) FROM chip_scores GROUP BY 1"
+  python -m beam_jobs.query --output gs://bucket/out --question alerts_last_night --format csv
+  python -m beam_jobs.query --list_questions
+"""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Print the answer to one question.
+
+    Raises:
+        UsageError: the SQL is wrong, or OUTPUT does not exist.
+        StorageError: the tables cannot be read.
+    """
+    options = _parse(arguments)
+    if options.list_questions:
+        _print("".join(f"{name}: {_first_line(text)}\n" for name, text in questions().items()))
+        return 0
+    sql = options.sql if options.question is None else questions()[options.question]
+    _print(FORMATS[options.format](ask(absolute_uri(options.output), sql)))
+    return 0
+
+
+def ask(output: str, sql: str) -> pa.Table:
+    """The answer of an OUTPUT's tables to one SELECT.
+
+    Raises:
+        UsageError: not one SELECT, or a wrong one; or OUTPUT does not exist.
+        StorageError: the tables cannot be read.
+    """
+    with tempfile.TemporaryDirectory(prefix="query-") as scratch:
+        # A large answer spills to disk, and would otherwise do so in the working directory.
+        connection = duckdb.connect(":memory:", config={"temp_directory": scratch})
+        try:
+            _check_statement(connection, sql)
+            _register(connection, output, sql)
+            return connection.sql(sql).to_arrow_table()
+        except duckdb.Error as error:
+            raise _query_error(error) from error
+        finally:
+            connection.close()
+
+
+def questions() -> dict[str, str]:
+    """The questions that stand ready: name to SQL."""
+    return _sql_files("questions")
+
+
+def views() -> dict[str, str]:
+    """The views on top of the tables: name to the SELECT that makes it."""
+    return _sql_files("views")
+
+
+def _parse(arguments: Sequence[str]) -> Any:
+    parser = CommandParser(
+        prog="python -m beam_jobs.query", description=__doc__ or "", epilog=_EXAMPLES
+    )
+    parser.add_argument("sql", nargs="?", metavar="SQL", help="one SELECT, in DuckDB's SQL")
+    parser.add_argument("--output", metavar="URI", help="where the tables are: local, gs://, s3://")
+    parser.add_argument(
+        "--question", choices=sorted(questions()), help="a question that stands ready"
+    )
+    parser.add_argument("--format", choices=sorted(FORMATS), default="table")
+    parser.add_argument("--list_questions", action="store_true", help="say which stand ready")
+    options = parser.parse_args(arguments)
+    if not options.list_questions:
+        if not options.output:
+            parser.error("--output is missing: the folder or prefix with the tables")
+        if (options.sql is None) == (options.question is None):
+            parser.error("give one SELECT or one --question")
+    return options
+
+
+def _check_statement(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
+    """This command reads; a statement that writes or attaches is not what its user meant."""
+    reading = (duckdb.StatementType.SELECT, duckdb.StatementType.MULTI)  # MULTI: a PIVOT
+    statements = connection.extract_statements(sql)
+    if len(statements) != 1 or statements[0].type not in reading:
+        raise UsageError("the SQL must be one SELECT")
+
+
+def _register(connection: duckdb.DuckDBPyConnection, output: str, sql: str) -> None:
+    connection.execute("SET TimeZone = 'UTC'")
+    connection.execute("SET python_enable_replacements = false")  # our variables are no tables
+    for name, rows in _relations(output, _named_in(sql)).items():
+        connection.register(name, rows)
+    for name, text in views().items():
+        connection.execute(f"CREATE VIEW {name} AS {text}")
+
+
+def _relations(output: str, named: str) -> dict[str, Any]:
+    """The three tables; one that the SQL does not name is not read, and stands in empty.
+
+    chip_scores is opened first: whatever run it holds has its quarantined rows in place already.
+    """
+    scores = delta_tables.open_table(output, "chip_scores")
+    if scores is None:
+        _check_exists(output)
+    relations: dict[str, Any] = {
+        table.name: arrow_schema(table).empty_table()
+        for table in (chip_scores(PLANET_LABELS), QUARANTINE, RUNS)
+    }
+    if scores is not None:
+        relations["chip_scores"] = delta_tables.open_dataset(scores)
+    for name in ("quarantine", "runs"):
+        table = delta_tables.open_table(output, name) if name in named else None
+        if table is not None:
+            run_ids = {partition["run_id"] for partition in table.partitions()}
+            published = delta_tables.published_run_ids(scores, run_ids)
+            relations[name] = delta_tables.open_dataset(table, published)
+    return relations
+
+
+def _named_in(sql: str) -> str:
+    """The SQL with that of the views it names: whatever table it reads is named in there."""
+    text = sql.lower()
+    return "\n".join([text, *(view for name, view in views().items() if name in text)])
+
+
+def _check_exists(output: str) -> None:
+    """An OUTPUT without tables is an answer without rows; one that is not there is a slip."""
+    if is_remote(output):
+        is_bucket = output.count("/") == 2
+        exists = any(part.num_rows for part in list_objects(output)) or is_bucket
+    else:
+        exists = os.path.isdir(output)
+    if not exists:
+        raise UsageError(f"there is no OUTPUT at {output!r}")
+
+
+def _query_error(error: duckdb.Error) -> UsageError | StorageError:
+    text = str(error).split("\n\nLINE ")[0]
+    if "reading the stream registered as" in text:
+        return StorageError(f"cannot read the tables: {text[:500]}")
+    return UsageError(text[:500])
+
+
+def _sql_files(folder: str) -> dict[str, str]:
+    files = resources.files("schemas").joinpath("sql", folder).iterdir()
+    texts = {file.name: file.read_text("utf-8") for file in files if file.name.endswith(".sql")}
+    return {name.removesuffix(".sql"): texts[name] for name in sorted(texts)}
+
+
+def _first_line(text: str) -> str:
+    return text.splitlines()[0].removeprefix("-- ")
+
+
+def _print(text: str) -> None:
+    """To standard output, in UTF-8 and with the text's own line ends."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8", newline="")
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader has seen enough (`| head`); Python would complain once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+if __name__ == "__main__":
+    run_command(main)

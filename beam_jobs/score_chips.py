@@ -1,0 +1,180 @@
+"""Score an archive's chips and publish the labelled tables.
+
+    python -m beam_jobs.score_chips --chips URI --artifact URI --output URI
+
+Plan in the launcher, run the graph, tell what came of it. Whatever can be known to be wrong is
+said before work starts, and before TensorFlow is loaded.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from glob import glob
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from beam_jobs.command import run_command
+from beam_jobs.options import ScoreOptions, our_flags, parse_score_options
+from pipelines import delta_tables, planning, publishing, storage
+from pipelines.classifier import open_artifact, resolve_precision
+from pipelines.errors import RunFailed, StorageError, UsageError
+from pipelines.planning import RunPlan
+from pipelines.publishing import RunSummary
+from schemas.artifact import ArtifactError, ModelArtifact
+from schemas.tables import QUARANTINE, RUNS, chip_scores
+
+_RECORDED_PACKAGES = (
+    "forest-chips",
+    "apache-beam",
+    "tensorflow",
+    "keras",
+    "numpy",
+    "pyarrow",
+    "deltalake",
+    "simplejpeg",
+    "rasterio",
+)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the job; gives the exit code.
+
+    Raises:
+        UsageError: wrong use; nothing was done.
+        RunFailed: nothing was published.
+    """
+    options = parse_score_options(argv, datetime.now(UTC))
+    artifact = _check(options)
+    attempts = _attempts_so_far(options)
+    if attempts and not options.rescore:
+        print(f"run {options.run_id} is published already; --rescore replaces it")
+        return 0
+    plan = _plan(options, artifact, attempts + 1)
+    _score(plan, options, artifact)
+    print(_summary_text(plan, publishing.read_summary(plan)))
+    return 0
+
+
+def _check(options: ScoreOptions) -> ModelArtifact:
+    """All that can be refused before anything is listed."""
+    from beam_jobs import launch  # Beam takes seconds to import; a bad flag of ours needs none
+
+    launch.check_beam_args(options.beam_args, our_flags())
+    try:
+        _, artifact = open_artifact(options.artifact)
+    except (ArtifactError, StorageError) as error:
+        raise UsageError(f"--artifact: {error}") from error
+    if launch.runs_locally(options.beam_args):
+        resolve_precision(options.precision, has_gpu=bool(glob("/dev/nvidia[0-9]*")))
+    return artifact
+
+
+def _attempts_so_far(options: ScoreOptions) -> int:
+    """How often this run_id has been published."""
+    try:
+        scores = delta_tables.open_table(options.output, "chip_scores")
+    except StorageError as error:
+        raise UsageError(f"--output: {error}") from error
+    return 0 if scores is None else delta_tables.attempts_of(scores, options.run_id)
+
+
+def _plan(options: ScoreOptions, artifact: ModelArtifact, attempt: int) -> RunPlan:
+    """List, leave out what is done, store what is left."""
+    started_at = time.time()
+    chips = planning.list_chips(options.chips, options.media_type)
+    done = planning.chips_done(options.output, artifact.model_digest)
+    if options.rescore:
+        done = done.slice(0, 0)
+    manifest, listed = planning.select_chips(chips, done)
+    plan = RunPlan(
+        run_id=options.run_id,
+        run_date=options.run_date,
+        output=options.output,
+        artifact=options.artifact,
+        model_digest=artifact.model_digest,
+        thresholds_digest=artifact.thresholds_digest,
+        listed=listed,
+        skipped=listed - manifest.num_rows,
+        unit_rows=planning.unit_rows(manifest.num_rows),
+        max_quarantine_ratio=options.max_quarantine_ratio,
+        attempt=attempt,
+        options=options.recorded(),
+        versions=_versions(),
+        started_at=started_at,
+        planned_at=time.time(),
+    )
+    _prepare_output(plan, manifest, artifact)
+    print(f"run {plan.run_id}: {listed} chips listed, {plan.to_score} to score", flush=True)
+    return plan
+
+
+def _prepare_output(plan: RunPlan, manifest: Any, artifact: ModelArtifact) -> None:
+    """Create what is missing below the output, drop what a dead run left, store the plan."""
+    try:
+        for table in (chip_scores(artifact.label_set), QUARANTINE, RUNS):
+            delta_tables.ensure_table(plan.output, table)
+        storage.delete_folder(plan.staging)
+        planning.store_plan(plan, manifest)
+    except StorageError as error:
+        raise UsageError(f"--output: {error}") from error
+
+
+def _score(plan: RunPlan, options: ScoreOptions, artifact: ModelArtifact) -> None:
+    if not plan.to_score:
+        publishing.publish_run(plan, [])
+        return
+    from beam_jobs.launch import run_graph
+    from pipelines.batch_scoring import ScoreArchive
+    from pipelines.progress import chips_done
+
+    graph = ScoreArchive(plan, artifact, options.batch_size, options.precision)
+    try:
+        run_graph(graph, options.beam_args, plan.to_score, chips_done)
+    except Exception as error:
+        # The engines wrap what a worker raises; a refusal to publish is told by its verdict.
+        if reason := publishing.read_verdict(plan):
+            raise RunFailed(reason) from error
+        raise
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in _RECORDED_PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _summary_text(plan: RunPlan, summary: RunSummary) -> str:
+    counts = f"{summary.scored} scored, {summary.quarantined} quarantined, {plan.skipped} skipped"
+    rate = plan.to_score / summary.score_seconds
+    lines = [
+        f"run {plan.run_id} of {plan.run_date} published: {counts}",
+        f"  rate        {rate:,.1f} chips/s over {summary.score_seconds:,.1f} s, "
+        f"start of the model included{_in_precision(summary)}",
+        f"  quarantined {_listed(summary.reasons)}",
+        f"  labels      {_listed(summary.labels)}",
+    ]
+    tables = [f"  {name:<11} {storage.join_uri(plan.output, name)}" for name in _TABLES]
+    return "\n".join([*lines, *tables])
+
+
+_TABLES = ("chip_scores", "quarantine", "runs")
+
+
+def _in_precision(summary: RunSummary) -> str:
+    return f", {summary.precision}" if summary.precision else ""
+
+
+def _listed(counts: dict[str, int]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in counts.items()) or "none"
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    run_command(main)

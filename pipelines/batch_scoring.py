@@ -1,0 +1,47 @@
+"""The scoring job's graph, top to bottom. Only wiring: each line is told in its own module."""
+
+from __future__ import annotations
+
+import apache_beam as beam
+
+from pipelines.labelling import LabelChips
+from pipelines.planning import RunPlan
+from pipelines.publishing import PublishRun
+from pipelines.reading import ReadChips, ReadManifest
+from pipelines.scoring import ScoreChips
+from pipelines.staging import StageUnits
+from schemas.artifact import ModelArtifact
+from schemas.precision import Precision
+
+
+class ScoreArchive(beam.PTransform):
+    """Score the chips of a planned run and publish it.
+
+    Args:
+        plan: the run, whose manifest is stored.
+        artifact: the model's description, as it was when the run was planned.
+        batch_size: chips a call of the model.
+        precision: what the model computes in, `auto` resolved on the workers.
+    """
+
+    def __init__(
+        self, plan: RunPlan, artifact: ModelArtifact, batch_size: int, precision: Precision
+    ) -> None:
+        super().__init__()
+        self._plan = plan
+        self._artifact = artifact
+        self._batch_size = batch_size
+        self._precision = precision
+
+    def expand(self, pbegin: beam.pvalue.PBegin) -> beam.PCollection[None]:
+        """Only addresses before the Reshuffle, only file names after the staging."""
+        plan, artifact = self._plan, self._artifact
+        return (
+            pbegin
+            | ReadManifest(plan.manifest, range(len(plan.unit_rows)))
+            | ReadChips(artifact.preprocessing, self._batch_size)
+            | ScoreChips(plan.artifact, plan.model_digest, self._precision)
+            | LabelChips(artifact)
+            | StageUnits(plan.staging)
+            | PublishRun(plan)
+        )

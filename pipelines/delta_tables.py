@@ -1,0 +1,279 @@
+"""The Delta tables below an OUTPUT: opened, created, committed to; what is published and what not.
+
+Workers put Parquet files; a file is in a table once a commit names it. The commit to
+`chip_scores` is what publishes a run. Two facts ride in each such commit, as Delta's application
+transactions, which survive checkpoints and the clean-up of old log files:
+
+- `publisher`: one sequence for all publishers. Two that start from the same snapshot conflict,
+  so publishing goes one after the other without a lock.
+- `run:<run_id>`: the run's attempts, 1 for its first publication, 2 for a replacement. It is
+  there for a run without a single row, too.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import time
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from functools import lru_cache
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as pads
+from deltalake import CommitProperties, DeltaTable, Transaction
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from deltalake.transaction import AddAction
+from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
+
+from pipelines.errors import StorageError, UsageError
+from pipelines.storage import absolute_uri, delta_options, is_remote, join_uri
+from schemas.render import delta_schema
+from schemas.tables import Table
+
+PUBLISHER = "publisher"
+"""The application id that every publisher counts up."""
+
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+
+
+class PublishConflict(Exception):
+    """Another publisher committed first: open the table anew, look what is published, try again."""
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """A Parquet file that lies below the table's root.
+
+    Attributes:
+        path: relative to the root, in the hive folder of its partition.
+        size_bytes: size of the object.
+        rows: number of rows. No other statistics go to the log: where only some columns have
+            them, deltalake's own `to_pyarrow_dataset` silently drops rows by the others.
+    """
+
+    path: str
+    size_bytes: int
+    rows: int
+
+
+def open_table(output: str, name: str) -> DeltaTable | None:
+    """The newest snapshot of a table below OUTPUT, None where there is no such table.
+
+    Raises:
+        StorageError: the place cannot be read, or what lies there is no sound table.
+        UsageError: the bucket does not exist, or OUTPUT is a file.
+    """
+    uri = join_uri(output, name)
+    try:
+        if not is_remote(uri):
+            os.listdir(join_uri(uri, "_delta_log"))  # delta-rs calls a locked folder a missing one
+        return DeltaTable(uri, storage_options=delta_options(uri))
+    except (TableNotFoundError, FileNotFoundError):
+        return None
+    except NotADirectoryError as error:
+        raise UsageError(f"{output!r} must be a folder, and has a file in the way") from error
+    except (DeltaError, OSError) as error:
+        raise _storage_error("open", uri, error) from error
+
+
+def ensure_table(output: str, table: Table) -> DeltaTable:
+    """Open a table, created first where it is missing; two creators at once are fine.
+
+    Raises:
+        UsageError: it is there with other columns (OUTPUT holds another label set), or the
+            bucket does not exist.
+        StorageError: it can be neither opened nor created.
+    """
+    found = open_table(output, table.name)
+    if found is None:
+        _create(output, table)
+        found = open_table(output, table.name)
+    if found is None:
+        raise StorageError(f"created {join_uri(output, table.name)!r}, but it is not there")
+    _check_columns(output, table, found)
+    return found
+
+
+def add_actions(files: Iterable[DataFile], partition: Mapping[str, str]) -> list[AddAction]:
+    """The log entries that bring files into a table."""
+    now_ms = int(time.time() * 1000)
+    return [
+        AddAction(
+            f.path, f.size_bytes, dict(partition), now_ms, True, json.dumps({"numRecords": f.rows})
+        )
+        for f in files
+    ]
+
+
+def commit_files(
+    table: DeltaTable,
+    files: Sequence[DataFile],
+    partition: Mapping[str, str],
+    transactions: Iterable[tuple[str, int]],
+    replace: bool,
+    metadata: Mapping[str, str],
+) -> None:
+    """Bring files into one partition of a table, in one commit; then bring `table` up to date.
+
+    Without files the commit still records the transactions. With `replace` the partition's
+    earlier files leave the table in the same commit.
+
+    Args:
+        table: the snapshot that the commit builds upon.
+        files: they must lie there already; all of them belong to the partition.
+        partition: every partition column to its value.
+        transactions: (application id, version), see `next_transactions`.
+        replace: whether the new files take the place of the partition's old ones.
+        metadata: what the commit is, for people who read the table's history.
+
+    Raises:
+        PublishConflict: someone committed one of these application ids since the snapshot.
+        StorageError: the log cannot be written.
+    """
+    properties = CommitProperties(
+        custom_metadata=dict(metadata),
+        app_transactions=[Transaction(app_id, version) for app_id, version in transactions],
+    )
+    filters = [(column, "=", value) for column, value in partition.items()]
+    try:
+        table.create_write_transaction(
+            add_actions(files, partition),
+            mode="overwrite" if replace else "append",
+            schema=table.schema(),
+            partition_by=list(partition),
+            partition_filters=filters if replace else None,
+            commit_properties=properties,
+        )
+        table.update_incremental()
+    except CommitFailedError as error:
+        raise PublishConflict(_one_line(error)) from error
+    except (DeltaError, OSError) as error:
+        raise _storage_error("commit to", table.table_uri, error) from error
+
+
+def next_transactions(table: DeltaTable, run_id: str) -> list[tuple[str, int]]:
+    """The application transactions with which this snapshot's next publication is committed."""
+    turn = int(table.transaction_version(PUBLISHER) or 0) + 1
+    return [(PUBLISHER, turn), (_run(run_id), attempts_of(table, run_id) + 1)]
+
+
+def attempts_of(table: DeltaTable, run_id: str) -> int:
+    """How often a run has been committed to this table: 0 never, 2 once and replaced once."""
+    return int(table.transaction_version(_run(run_id)) or 0)
+
+
+def is_published(scores: DeltaTable, run_id: str) -> bool:
+    """Whether a run is published in this snapshot of `chip_scores`."""
+    return attempts_of(scores, run_id) > 0
+
+
+def published_run_ids(scores: DeltaTable | None, candidates: Iterable[str]) -> set[str]:
+    """Those of the runs that are published; none where there is no `chip_scores` yet."""
+    if scores is None:
+        return set()
+    # Only a publication brings rows, and one look at all partitions is cheaper than one a run.
+    with_rows = {partition["run_id"] for partition in scores.partitions()}
+    return {run for run in set(candidates) if run in with_rows or is_published(scores, run)}
+
+
+def open_dataset(table: DeltaTable, run_ids: Collection[str] | None = None) -> pads.Dataset:
+    """The rows of a snapshot, or of some runs in it, for pyarrow and DuckDB, filters pushed down.
+
+    Files are skipped by their partition only. deltalake's own `to_pyarrow_dataset` also skips by
+    the log's statistics, and compares with null where a file has none for a column: rows vanish.
+    """
+    # No file can match: this gives the schema and the connection, and refuses what the table's
+    # protocol says cannot be read this way.
+    frame = table.to_pyarrow_dataset(
+        filesystem=_local_files(table), file_pruning_predicate=[("run_id", "in", [])]
+    )
+    actions = pa.table(table.get_add_actions()).select(["path", "partition"]).to_pylist()
+    fragments = [
+        frame.format.make_fragment(
+            action["path"], frame.filesystem, _partition_filter(**action["partition"])
+        )
+        for action in actions
+        if run_ids is None or action["partition"]["run_id"] in run_ids
+    ]
+    return pads.FileSystemDataset(fragments, frame.schema, frame.format, frame.filesystem)
+
+
+def _local_files(table: DeltaTable) -> SubTreeFileSystem | None:
+    """Arrow's own files for a local table. Through delta-rs' Python files Arrow's threads still
+    want the interpreter when it is gone: one process in four aborts at its end."""
+    uri = table.table_uri
+    if is_remote(uri):
+        return None
+    return SubTreeFileSystem(absolute_uri(uri), LocalFileSystem())
+
+
+@lru_cache(maxsize=4096)
+def _partition_filter(run_date: date, run_id: str) -> pc.Expression:
+    return (pc.field("run_date") == run_date) & (pc.field("run_id") == run_id)
+
+
+def _run(run_id: str) -> str:
+    return f"run:{run_id}"
+
+
+def _create(output: str, table: Table) -> None:
+    uri = join_uri(output, table.name)
+    try:
+        DeltaTable.create(
+            uri,
+            schema=delta_schema(table),
+            mode="ignore",
+            partition_by=list(table.partition_by),
+            name=table.name,
+            description=table.description,
+            storage_options=delta_options(uri),
+            # A retry would land as a second creation on top of the first, columns and all.
+            commit_properties=CommitProperties(max_commit_retries=0),
+        )
+    except CommitFailedError:
+        pass  # another creator was faster: the table is there
+    except (DeltaError, OSError) as error:
+        raise _storage_error("create", uri, error) from error
+
+
+def _check_columns(output: str, table: Table, found: DeltaTable) -> None:
+    ours, theirs = _columns(delta_schema(table)), _columns(pa.schema(found.schema().to_arrow()))
+    if ours == theirs:
+        return
+    differences = [
+        f"{name} ({theirs.get(name, 'missing')} there, {ours.get(name, 'missing')} here)"
+        for name in sorted(ours.keys() | theirs.keys())
+        if ours.get(name) != theirs.get(name)
+    ]
+    raise UsageError(
+        f"{join_uri(output, table.name)!r} has other columns: {', '.join(differences)}; "
+        "one OUTPUT holds one label set: use another OUTPUT"
+    )
+
+
+def _columns(schema: pa.Schema) -> dict[str, str]:
+    """Column to what must agree: its type, and the label that its scores belong to."""
+    labels = {f.name: (f.metadata or {}).get(b"label", b"").decode() for f in schema}
+    types = {f.name: str(f.type).split("<")[0] for f in schema}
+    return {
+        name: f"{types[name]} of {label!r}" if label else types[name]
+        for name, label in labels.items()
+    }
+
+
+def _storage_error(verb: str, uri: str, error: Exception) -> StorageError | UsageError:
+    if "NoSuchBucket" in str(error):
+        return UsageError(f"cannot {verb} {uri!r}: there is no such bucket")
+    return StorageError(f"cannot {verb} {uri!r}: {_one_line(error)}")
+
+
+def _one_line(error: Exception) -> str:
+    """delta-rs draws its errors as a coloured tree of many lines."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    text = _COLOURS.sub("", str(error)).replace("↳", ":")
+    return " ".join(text.split()).replace(" :", ":")[:300]

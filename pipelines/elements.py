@@ -1,0 +1,136 @@
+"""What flows through the scoring graph: a unit of chips, then batch after batch of it.
+
+An element is many chips, since Beam spends 10 to 100 microseconds of Python on each element in
+each stage. None of these elements may cross a shuffle: their coder tells a runner how large they
+are and refuses to encode them, so a graph that would ship pixels fails at once instead of slowly.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from apache_beam import coders
+
+from schemas.render import file_schema
+from schemas.tables import CHIP_COLUMNS, QUARANTINE
+
+REJECTED = pa.schema([file_schema(QUARANTINE).field(i) for i in range(len(CHIP_COLUMNS) + 2)])
+"""Schema of rejected chips on their way to quarantine: what is known of them, reason, message."""
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A unit of work: the chips of one row group of the manifest.
+
+    Attributes:
+        number: position of the row group in the manifest; names the unit's staged files.
+        chips: rows in the CHIP_MANIFEST schema.
+    """
+
+    number: int
+    chips: pa.Table
+
+    @property
+    def nbytes(self) -> int:
+        """Size in memory."""
+        return int(self.chips.nbytes)
+
+
+@dataclass(frozen=True)
+class ChipBatch:
+    """Decoded chips of a unit.
+
+    Attributes:
+        unit: number of the unit.
+        last: whether the unit ends with this batch.
+        chips: n rows of chip columns.
+        pixels: `uint8 [n, S, S, bands]`, row i belongs to row i of `chips`.
+        rejected: the batch's chips that could not be read, in the REJECTED schema.
+    """
+
+    unit: int
+    last: bool
+    chips: pa.Table
+    pixels: npt.NDArray[np.uint8]
+    rejected: pa.Table
+
+    @property
+    def nbytes(self) -> int:
+        """Size in memory."""
+        return int(self.chips.nbytes + self.pixels.nbytes + self.rejected.nbytes)
+
+
+@dataclass(frozen=True)
+class ScoredBatch:
+    """A batch with scores in place of pixels.
+
+    Attributes:
+        scores: `float32 [n, labels]` in [0, 1], row i belongs to row i of `chips`.
+        precision: the precision that the model computed in.
+    """
+
+    unit: int
+    last: bool
+    chips: pa.Table
+    scores: npt.NDArray[np.float32]
+    rejected: pa.Table
+    precision: str
+
+    @property
+    def nbytes(self) -> int:
+        """Size in memory."""
+        return int(self.chips.nbytes + self.scores.nbytes + self.rejected.nbytes)
+
+
+@dataclass(frozen=True)
+class LabelledBatch:
+    """A batch as it will be stored.
+
+    Attributes:
+        rows: scored chips, in the file schema of CHIP_SCORES.
+        quarantine: rejected chips, in the file schema of QUARANTINE.
+    """
+
+    unit: int
+    last: bool
+    rows: pa.Table
+    quarantine: pa.Table
+    precision: str
+
+    @property
+    def nbytes(self) -> int:
+        """Size in memory."""
+        return int(self.rows.nbytes + self.quarantine.nbytes)
+
+
+class FusedOnlyCoder(coders.Coder):
+    """Knows an element's size and never encodes it."""
+
+    def estimate_size(self, value: Any) -> int:
+        """Size of the element in memory; Beam samples it now and then."""
+        return int(value.nbytes)
+
+    def encode(self, value: Any) -> NoReturn:
+        """Refuse: producer and consumer have come apart.
+
+        Raises:
+            TypeError: always.
+        """
+        raise TypeError(
+            f"a {type(value).__name__} must not cross a shuffle or leave its worker: "
+            "read, decode, score, label and stage have to run fused"
+        )
+
+    decode = encode
+
+    def is_deterministic(self) -> bool:
+        """Never a key."""
+        return False
+
+
+for _element in (Unit, ChipBatch, ScoredBatch, LabelledBatch):
+    coders.registry.register_coder(_element, FusedOnlyCoder)

@@ -1,0 +1,110 @@
+"""From scores to rows: thresholds choose labels, columns stay columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from pipelines.elements import LabelledBatch, ScoredBatch
+from schemas.artifact import ModelArtifact
+from schemas.labels import LabelSet
+from schemas.render import file_schema
+from schemas.tables import QUARANTINE, chip_scores
+
+
+class LabelChips(beam.PTransform):
+    """Scores to rows in the CHIP_SCORES and QUARANTINE file schemas.
+
+    Args:
+        artifact: gives labels, thresholds and digests.
+    """
+
+    def __init__(self, artifact: ModelArtifact) -> None:
+        super().__init__()
+        self._artifact = artifact
+
+    def expand(self, batches: beam.PCollection[ScoredBatch]) -> beam.PCollection[LabelledBatch]:
+        """One DoFn."""
+        fn = LabelChipsFn(self._artifact)
+        return batches | beam.ParDo(fn).with_output_types(LabelledBatch)
+
+
+class LabelChipsFn(beam.DoFn):
+    """Stamps the time that a batch is labelled at."""
+
+    def __init__(self, artifact: ModelArtifact) -> None:
+        self._artifact = artifact
+
+    def process(self, batch: ScoredBatch) -> Iterator[LabelledBatch]:
+        """Label one batch."""
+        yield label_batch(batch, self._artifact, datetime.now(UTC))
+
+
+def label_batch(batch: ScoredBatch, artifact: ModelArtifact, now: datetime) -> LabelledBatch:
+    """The rows of a batch, in the file schemas of CHIP_SCORES and QUARANTINE."""
+    return LabelledBatch(
+        unit=batch.unit,
+        last=batch.last,
+        rows=_score_rows(batch, artifact, now),
+        quarantine=_quarantine_rows(batch.rejected, artifact, now),
+        precision=batch.precision,
+    )
+
+
+def apply_thresholds(
+    scores: npt.NDArray[np.float32], thresholds: Sequence[float], names: Sequence[str]
+) -> pa.ListArray:
+    """For each row of `[n, labels]` the names of the labels whose score is >= their threshold.
+
+    Scores are compared in float64, as SQL compares them and as thresholds are chosen.
+    """
+    chosen = scores.astype(np.float64) >= np.asarray(thresholds, np.float64)
+    offsets = np.concatenate([[0], np.cumsum(chosen.sum(axis=1))]).astype(np.int32)
+    labels = pa.array(names, pa.string()).take(pa.array(np.nonzero(chosen)[1]))
+    return pa.ListArray.from_arrays(pa.array(offsets), labels)
+
+
+def likeliest_sky(scores: npt.NDArray[np.float32], label_set: LabelSet) -> pa.Array:
+    """For each row of `[n, labels]` the sky label of the highest score; null without a group."""
+    if not label_set.sky:
+        return pa.nulls(len(scores), pa.string())
+    likeliest = scores[:, label_set.sky_indices].argmax(axis=1)
+    return pa.array(label_set.sky, pa.string()).take(pa.array(likeliest))
+
+
+def _score_rows(batch: ScoredBatch, artifact: ModelArtifact, now: datetime) -> pa.Table:
+    label_set, scores = artifact.label_set, batch.scores
+    columns = {name: batch.chips[name] for name in batch.chips.column_names}
+    columns |= dict(zip(label_set.score_columns, np.ascontiguousarray(scores.T), strict=True))
+    columns["labels"] = apply_thresholds(scores, artifact.thresholds, label_set.names)
+    columns["sky_label"] = likeliest_sky(scores, label_set)
+    constants = {
+        "media_type": artifact.preprocessing.media_type,
+        "model_digest": artifact.model_digest,
+        "thresholds_digest": artifact.thresholds_digest,
+        "scored_at": now,
+    }
+    return _table(columns, constants, len(scores), file_schema(chip_scores(label_set)))
+
+
+def _quarantine_rows(rejected: pa.Table, artifact: ModelArtifact, now: datetime) -> pa.Table:
+    columns = {name: rejected[name] for name in rejected.column_names}
+    constants = {"model_digest": artifact.model_digest, "quarantined_at": now}
+    return _table(columns, constants, rejected.num_rows, file_schema(QUARANTINE))
+
+
+def _table(
+    columns: dict[str, Any], constants: dict[str, Any], rows: int, schema: pa.Schema
+) -> pa.Table:
+    repeated = {
+        name: pa.repeat(pa.scalar(value, schema.field(name).type), rows)
+        for name, value in constants.items()
+    }
+    arrays = columns | repeated
+    return pa.table([arrays[name] for name in schema.names], schema=schema)

@@ -1,0 +1,294 @@
+"""The last step: staged units become a published run, all of it or nothing.
+
+One Delta commit to `chip_scores` makes a run visible. Quarantine is committed before it (its rows
+show only once their run is published) and the row in `runs` after it. Each commit carries the
+run's id as a Delta transaction, so publishing a second time (a retried bundle, a publisher that
+died half-way) finishes what is missing and doubles nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import apache_beam as beam
+import pyarrow as pa
+import pyarrow.dataset as ds
+from deltalake import DeltaTable
+
+from pipelines import delta_tables, storage
+from pipelines.delta_tables import DataFile, PublishConflict, commit_files
+from pipelines.errors import RunFailed
+from pipelines.planning import RunPlan
+from pipelines.staging import StagedFile, StagedUnit, parquet_bytes
+from schemas.render import file_schema
+from schemas.tables import RUNS
+
+VERDICT_FILE = "verdict.json"
+PUBLISHED = "published"
+
+_COPY_THREADS = 16
+_COMMIT_TRIES = 10
+_TOP_LABELS = 10
+
+
+@dataclass(frozen=True)
+class RunCounts:
+    """What became of a run's chips; listed = skipped + scored + quarantined."""
+
+    listed: int
+    skipped: int
+    scored: int
+    quarantined: int
+    reasons: dict[str, int]
+    precision: str
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """A published run in a few numbers, read from the tables.
+
+    Attributes:
+        reasons: quarantined chips by reason.
+        labels: the ten most frequent labels and their numbers of chips.
+        precision: what the workers computed in; "" where nothing was scored.
+    """
+
+    scored: int
+    quarantined: int
+    reasons: dict[str, int]
+    labels: dict[str, int]
+    precision: str
+    score_seconds: float
+
+
+class PublishRun(beam.PTransform):
+    """Staged units, met in one place, to a published run.
+
+    Args:
+        plan: the run.
+    """
+
+    def __init__(self, plan: RunPlan) -> None:
+        super().__init__()
+        self._plan = plan
+
+    def expand(self, staged: beam.PCollection[str]) -> beam.PCollection[None]:
+        """The plan, once, with all units' records beside it; so a run of none works too."""
+        pipeline = staged.pipeline
+        plan = pipeline | "Plan" >> beam.Create([self._plan.to_json()], reshuffle=False)
+        return plan | "Publish" >> beam.Map(_publish, beam.pvalue.AsIter(staged))
+
+
+def publish_run(plan: RunPlan, units: Iterable[StagedUnit]) -> RunCounts:
+    """Check a run and make it visible; safe to call again.
+
+    A run that may not be published leaves the reason in its staging folder, where the launcher
+    finds it, whatever engine ran the graph.
+
+    Raises:
+        RunFailed: chips are missing or counted twice, or too many were quarantined.
+        StorageError: files cannot be copied or a commit cannot be written.
+    """
+    try:
+        staged = _once_each(plan, units)
+        counts = count_run(plan, staged)
+        check_quarantine(plan, counts)
+    except RunFailed as error:
+        verdict = json.dumps({"status": "failed", "reason": str(error)})
+        storage.write_bytes(storage.join_uri(plan.staging, VERDICT_FILE), verdict.encode())
+        raise
+    scores = [(unit.number, unit.scores) for unit in staged if unit.scores]
+    quarantine = [(unit.number, unit.quarantine) for unit in staged if unit.quarantine]
+    _publish_files(plan, "quarantine", quarantine)
+    _publish_files(plan, "chip_scores", scores)
+    _publish_record(plan, counts)
+    storage.delete_folder(plan.staging)
+    return counts
+
+
+def count_run(plan: RunPlan, units: list[StagedUnit]) -> RunCounts:
+    """Count a run's chips from what was staged and hold the sum against what was planned.
+
+    Raises:
+        RunFailed: a unit is missing or has other rows than planned, or chips are not conserved.
+    """
+    expected = dict(enumerate(plan.unit_rows))
+    found = {unit.number: unit.scored + unit.quarantined for unit in units}
+    if found != expected:
+        odd = sorted(n for n in expected.keys() | found.keys() if expected.get(n) != found.get(n))
+        raise RunFailed(
+            f"run {plan.run_id}: {len(odd)} of {len(expected)} units are not staged whole "
+            f"(first: unit {odd[0]}, planned {expected.get(odd[0], 0)} chips, "
+            f"staged {found.get(odd[0], 0)}); nothing was published"
+        )
+    scored = sum(unit.scored for unit in units)
+    quarantined = sum(unit.quarantined for unit in units)
+    if plan.listed != plan.skipped + scored + quarantined:
+        raise RunFailed(
+            f"run {plan.run_id}: {plan.listed} listed is not {plan.skipped} skipped + {scored} "
+            f"scored + {quarantined} quarantined; nothing was published"
+        )
+    return RunCounts(
+        listed=plan.listed,
+        skipped=plan.skipped,
+        scored=scored,
+        quarantined=quarantined,
+        reasons=_sum(unit.reasons for unit in units),
+        precision=", ".join(sorted({unit.precision for unit in units})),
+    )
+
+
+def check_quarantine(plan: RunPlan, counts: RunCounts) -> None:
+    """Hold back a run of which too much was given up: the archive or the store is ill.
+
+    Raises:
+        RunFailed: over the plan's max_quarantine_ratio; says where the staged rows can be read.
+    """
+    if counts.quarantined <= plan.max_quarantine_ratio * plan.to_score:
+        return
+    reasons = ", ".join(f"{reason} {n}" for reason, n in counts.reasons.items())
+    raise RunFailed(
+        f"run {plan.run_id}: {counts.quarantined} of {plan.to_score} chips were quarantined "
+        f"({reasons}), over --max_quarantine_ratio {plan.max_quarantine_ratio}; nothing was "
+        f"published; their rows: {storage.join_uri(plan.staging, 'units')}/*.quarantine.parquet"
+    )
+
+
+def read_verdict(plan: RunPlan) -> str:
+    """Why the graph's last step refused to publish; "" where it did not."""
+    uri = storage.join_uri(plan.staging, VERDICT_FILE)
+    if storage.head_object(uri) is None:
+        return ""
+    return str(json.loads(storage.read_bytes(uri))["reason"])
+
+
+def read_summary(plan: RunPlan) -> RunSummary:
+    """What was published of a run, from its record and its rows.
+
+    Raises:
+        RunFailed: the run is not published.
+    """
+    records = _rows_of_run(plan, "runs").to_table().to_pylist()
+    if not records:
+        raise RunFailed(f"run {plan.run_id} is not published")
+    labels = _rows_of_run(plan, "chip_scores").to_table(columns=["labels"])["labels"]
+    counts = Counter(labels.combine_chunks().flatten().to_pylist())
+    return RunSummary(
+        scored=records[0]["scored"],
+        quarantined=records[0]["quarantined"],
+        reasons=json.loads(records[0]["quarantined_by_reason"]),
+        labels=dict(counts.most_common(_TOP_LABELS)),
+        precision=records[0]["precision"] or "",
+        score_seconds=records[0]["score_seconds"],
+    )
+
+
+def _publish(plan: str, staged: Iterable[str]) -> None:
+    publish_run(RunPlan.from_json(plan), map(StagedUnit.from_json, staged))
+
+
+def _once_each(plan: RunPlan, units: Iterable[StagedUnit]) -> list[StagedUnit]:
+    """A retried bundle may give a unit's record twice; both name the same files."""
+    by_number = {unit.number: unit for unit in units}
+    return [by_number[number] for number in sorted(by_number)]
+
+
+def _publish_files(plan: RunPlan, table: str, staged: list[tuple[int, StagedFile]]) -> None:
+    """Copy staged files to their final names and commit them, unless that was done before."""
+    if _is_done(plan, _open(plan, table)):
+        return
+    with ThreadPoolExecutor(_COPY_THREADS) as pool:
+        files = list(pool.map(lambda item: _copy(plan, table, *item), staged))
+    _commit(plan, table, files)
+
+
+def _commit(plan: RunPlan, name: str, files: list[DataFile]) -> None:
+    """Commit files as the run's rows, after whoever is committing at the same moment.
+
+    Raises:
+        RunFailed: others were faster again and again.
+    """
+    partition = {"run_date": plan.run_date, "run_id": plan.run_id}
+    for _ in range(_COMMIT_TRIES):
+        table = _open(plan, name)
+        if _is_done(plan, table):
+            return
+        transactions = delta_tables.next_transactions(table, plan.run_id)
+        replace = plan.attempt > 1
+        try:
+            commit_files(table, files, partition, transactions, replace, metadata=partition)
+            return
+        except PublishConflict:
+            continue
+    raise RunFailed(f"run {plan.run_id}: {_COMMIT_TRIES} commits to {name} met with conflicts")
+
+
+def _open(plan: RunPlan, name: str) -> DeltaTable:
+    table = delta_tables.open_table(plan.output, name)
+    if table is None:
+        raise RunFailed(f"the table {storage.join_uri(plan.output, name)} is gone")
+    return table
+
+
+def _rows_of_run(plan: RunPlan, name: str) -> ds.Dataset:
+    return delta_tables.open_dataset(_open(plan, name), [plan.run_id])
+
+
+def _is_done(plan: RunPlan, table: DeltaTable) -> bool:
+    return delta_tables.attempts_of(table, plan.run_id) >= plan.attempt
+
+
+def _copy(plan: RunPlan, table: str, number: int, staged: StagedFile) -> DataFile:
+    """Copy a staged file to its final name: nobody who is late writes over a published file."""
+    path = f"{_partition_path(plan)}/unit-{number:06d}-{plan.attempt}.parquet"
+    storage.copy_object(staged.uri, storage.join_uri(plan.output, table, path))
+    return DataFile(path, staged.size_bytes, staged.rows)
+
+
+def _publish_record(plan: RunPlan, counts: RunCounts) -> None:
+    if _is_done(plan, _open(plan, "runs")):
+        return
+    path = f"{_partition_path(plan)}/run-{plan.attempt}.parquet"
+    data = parquet_bytes(_record(plan, counts))
+    storage.write_bytes(storage.join_uri(plan.output, "runs", path), data)
+    _commit(plan, "runs", [DataFile(path, len(data), 1)])
+
+
+def _record(plan: RunPlan, counts: RunCounts) -> pa.Table:
+    now = datetime.now(UTC)
+    planned_at = datetime.fromtimestamp(plan.planned_at, UTC)
+    row = {
+        "status": PUBLISHED,
+        "listed": counts.listed,
+        "skipped": counts.skipped,
+        "scored": counts.scored,
+        "quarantined": counts.quarantined,
+        "quarantined_by_reason": json.dumps(counts.reasons),
+        "model_digest": plan.model_digest,
+        "thresholds_digest": plan.thresholds_digest,
+        "precision": counts.precision or None,
+        "versions": json.dumps(dict(plan.versions)),
+        "options": json.dumps(dict(plan.options)),
+        "started_at": datetime.fromtimestamp(plan.started_at, UTC),
+        "planned_at": planned_at,
+        "published_at": now,
+        "plan_seconds": plan.planned_at - plan.started_at,
+        "score_seconds": (now - planned_at).total_seconds(),
+    }
+    return pa.Table.from_pylist([row], schema=file_schema(RUNS))
+
+
+def _partition_path(plan: RunPlan) -> str:
+    return f"run_date={plan.run_date}/run_id={plan.run_id}"
+
+
+def _sum(counts: Iterable[dict[str, int]]) -> dict[str, int]:
+    total: Counter[str] = Counter()
+    for each in counts:
+        total.update(each)
+    return dict(total.most_common())

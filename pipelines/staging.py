@@ -1,0 +1,166 @@
+"""Rows to files: a unit is staged whole, once its last batch is there.
+
+A staged unit is a scores file, a quarantine file, and a record of both, put last: whoever finds
+the record finds the files. The names come from the unit's number, so a unit that is scored twice
+(a retried bundle, a resumed run) leaves one set of files.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+
+import apache_beam as beam
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipelines import storage
+from pipelines.elements import LabelledBatch
+
+_UNITS_FOLDER = "units"
+_COMPRESSION_LEVEL = 3
+
+
+@dataclass(frozen=True)
+class StagedFile:
+    """A Parquet file in staging.
+
+    Attributes:
+        uri: where it is staged.
+        rows: chips in it.
+        size_bytes: size of the file.
+    """
+
+    uri: str
+    rows: int
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class StagedUnit:
+    """What became of a unit; the record is stored beside its files and met at publication.
+
+    Attributes:
+        number: the unit's number.
+        scores, quarantine: its files, None where there are no such rows.
+        reasons: quarantined chips by reason.
+        precision: what the model computed in.
+    """
+
+    number: int
+    scores: StagedFile | None
+    quarantine: StagedFile | None
+    reasons: dict[str, int]
+    precision: str
+
+    @property
+    def scored(self) -> int:
+        """Chips with scores."""
+        return self.scores.rows if self.scores else 0
+
+    @property
+    def quarantined(self) -> int:
+        """Chips given up."""
+        return self.quarantine.rows if self.quarantine else 0
+
+    def to_json(self) -> str:
+        """One line of JSON; `from_json` is its inverse."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> StagedUnit:
+        """Read what `to_json` wrote."""
+        data = json.loads(text)
+        for name in ("scores", "quarantine"):
+            data[name] = StagedFile(**data[name]) if data[name] else None
+        return cls(**data)
+
+
+class StageUnits(beam.PTransform):
+    """Labelled batches to staged files; gives the staged units' records as JSON.
+
+    Args:
+        staging: address of the run's staging folder.
+    """
+
+    def __init__(self, staging: str) -> None:
+        super().__init__()
+        self._staging = staging
+
+    def expand(self, batches: beam.PCollection[LabelledBatch]) -> beam.PCollection[str]:
+        """One DoFn."""
+        return batches | beam.ParDo(StageUnitsFn(self._staging)).with_output_types(str)
+
+
+class StageUnitsFn(beam.DoFn):
+    """Collects a unit's batches, which fusion brings in order and in one bundle."""
+
+    def __init__(self, staging: str) -> None:
+        self._staging = staging
+
+    def start_bundle(self) -> None:
+        """Forget what a failed bundle may have left."""
+        self._batches: list[LabelledBatch] = []
+
+    def process(self, batch: LabelledBatch) -> Iterator[str]:
+        """Keep the batch; write the unit when it was its last."""
+        if self._batches and self._batches[0].unit != batch.unit:
+            raise RuntimeError(f"unit {self._batches[0].unit} ended without its last batch")
+        self._batches.append(batch)
+        if batch.last:
+            yield stage_unit(self._batches, self._staging).to_json()
+            self._batches = []
+
+    def finish_bundle(self) -> None:
+        """Be loud about a unit that lost its end.
+
+        Raises:
+            RuntimeError: batches without their unit's last one.
+        """
+        if self._batches:
+            raise RuntimeError(f"unit {self._batches[0].unit} ended without its last batch")
+
+
+def stage_unit(batches: list[LabelledBatch], staging: str) -> StagedUnit:
+    """Write one unit's files and then its record.
+
+    Raises:
+        StorageError: staging cannot be written.
+    """
+    number = batches[0].unit
+    rows = pa.concat_tables(batch.rows for batch in batches)
+    quarantine = pa.concat_tables(batch.quarantine for batch in batches)
+    stem = storage.join_uri(staging, _UNITS_FOLDER, f"{number:06d}")
+    unit = StagedUnit(
+        number=number,
+        scores=_write_rows(rows, f"{stem}.scores.parquet"),
+        quarantine=_write_rows(quarantine, f"{stem}.quarantine.parquet"),
+        reasons=dict(Counter(quarantine["reason"].to_pylist())),
+        precision=batches[0].precision,
+    )
+    storage.write_bytes(f"{stem}.json", unit.to_json().encode())
+    return unit
+
+
+def parquet_bytes(table: pa.Table) -> bytes:
+    """A table as one zstd Parquet file of one row group, columns described in its schema."""
+    buffer = io.BytesIO()
+    pq.write_table(
+        table,
+        buffer,
+        row_group_size=max(1, table.num_rows),
+        compression="zstd",
+        compression_level=_COMPRESSION_LEVEL,
+    )
+    return buffer.getvalue()
+
+
+def _write_rows(table: pa.Table, uri: str) -> StagedFile | None:
+    if not table.num_rows:
+        return None
+    data = parquet_bytes(table)
+    storage.write_bytes(uri, data)
+    return StagedFile(uri, table.num_rows, len(data))

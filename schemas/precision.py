@@ -1,0 +1,32 @@
+"""Precisions that models compute in, and which of them this processor has instructions for."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Literal, get_args
+
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+
+KERAS_POLICIES = {
+    "float32": "float32",
+    "bfloat16": "mixed_bfloat16",
+    "float16": "mixed_float16",
+}
+"""Precision to the Keras dtype policy that computes in it (weights stay float32)."""
+
+_BFLOAT16_FLAGS = {"amx_bf16", "avx512_bf16"}
+
+
+@cache
+def native_bfloat16() -> bool:
+    """Whether this processor multiplies bfloat16 itself (AMX or AVX512-BF16).
+
+    Emulated, bfloat16 is no faster than float32 and less exact.
+    """
+    try:
+        flags = Path("/proc/cpuinfo").read_text().split()
+    except OSError:
+        return False
+    return not _BFLOAT16_FLAGS.isdisjoint(flags)

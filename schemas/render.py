@@ -1,0 +1,193 @@
+"""The tables in the words of Arrow, Delta Lake, BigQuery and SQL.
+
+`python -m schemas.render` rewrites the files checked in under `schemas/sql` and
+`schemas/bigquery`, for the Planet label set; a test holds them fresh.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import pyarrow as pa
+
+from schemas.labels import PLANET_LABELS
+from schemas.tables import CHIP_MANIFEST, QUARANTINE, RUNS, Column, ColumnType, Table, chip_scores
+
+_ARROW_TYPES: dict[ColumnType, pa.DataType] = {
+    "string": pa.string(),
+    "int64": pa.int64(),
+    "float32": pa.float32(),
+    "float64": pa.float64(),
+    "date": pa.date32(),
+    "timestamp": pa.timestamp("us", tz="UTC"),
+    # Delta and Parquet both call a list's items "element"; Arrow alone says "item".
+    "list<string>": pa.list_(pa.field("element", pa.string())),
+}
+_DUCKDB_TYPES: dict[ColumnType, str] = {
+    "string": "VARCHAR",
+    "int64": "BIGINT",
+    "float32": "FLOAT",
+    "float64": "DOUBLE",
+    "date": "DATE",
+    "timestamp": "TIMESTAMP WITH TIME ZONE",
+    "list<string>": "VARCHAR[]",
+}
+_BIGQUERY_TYPES: dict[ColumnType, str] = {
+    "string": "STRING",
+    "int64": "INT64",
+    "float32": "FLOAT64",
+    "float64": "FLOAT64",
+    "date": "DATE",
+    "timestamp": "TIMESTAMP",
+    "list<string>": "ARRAY<STRING>",
+}
+
+
+def arrow_schema(table: Table) -> pa.Schema:
+    """The table's Arrow schema, partition columns included.
+
+    Field metadata: `description`, and `unit` and `label` where the column has them. Schema
+    metadata: `table`, `table_version`, `description`. A required column is not nullable, so that
+    writing a null into it fails at once.
+    """
+    return _schema(table, table.columns, "description")
+
+
+def file_schema(table: Table) -> pa.Schema:
+    """The Arrow schema of the table's Parquet files: without the partition columns."""
+    return _schema(table, table.file_columns, "description")
+
+
+def delta_schema(table: Table) -> pa.Schema:
+    """The Arrow schema that a Delta table is created with.
+
+    The description stands under `comment`, where Delta's readers look for it, with the unit in
+    its text; `unit` and `label` stand beside it.
+    """
+    return _schema(table, table.columns, "comment")
+
+
+def bigquery_fields(table: Table) -> list[dict[str, str]]:
+    """The table's schema as BigQuery's JSON: name, type, mode, description.
+
+    A list is a REPEATED field; BigQuery has no 32-bit floats.
+    """
+    return [
+        {
+            "name": column.name,
+            "type": _bigquery_item_type(column),
+            "mode": _bigquery_mode(column),
+            "description": text_with_unit(column),
+        }
+        for column in table.columns
+    ]
+
+
+def duckdb_ddl(table: Table) -> str:
+    """`CREATE TABLE` with a comment on the table and on every column, for DuckDB."""
+    columns = ",\n".join(f"    {_duckdb_column(column)}" for column in table.columns)
+    comments = [f"COMMENT ON TABLE {table.name} IS {_duckdb_text(table.description)};"]
+    comments += [
+        f"COMMENT ON COLUMN {table.name}.{column.name} IS {_duckdb_text(text_with_unit(column))};"
+        for column in table.columns
+    ]
+    return f"CREATE TABLE {table.name} (\n{columns}\n);\n" + "\n".join(comments) + "\n"
+
+
+def bigquery_ddl(table: Table) -> str:
+    """`CREATE TABLE` with descriptions, partitioned and clustered, for BigQuery."""
+    columns = ",\n".join(f"  {_bigquery_column(column)}" for column in table.columns)
+    lines = [f"CREATE TABLE {table.name} (\n{columns}\n)", *_bigquery_layout(table)]
+    lines.append(f"OPTIONS (description = {_bigquery_text(table.description)});")
+    return "\n".join(lines) + "\n"
+
+
+def text_with_unit(column: Column) -> str:
+    """A column's description with its unit, for where a unit has no place of its own."""
+    return f"{column.description} Unit: {column.unit}." if column.unit else column.description
+
+
+def rendered_files() -> dict[str, str]:
+    """Every rendering that is checked in: path below `schemas/` to content."""
+    files: dict[str, str] = {}
+    for table in (CHIP_MANIFEST, chip_scores(PLANET_LABELS), QUARANTINE, RUNS):
+        fields = json.dumps(bigquery_fields(table), indent=2, ensure_ascii=False)
+        files[f"bigquery/{table.name}.json"] = fields + "\n"
+        files[f"sql/bigquery/{table.name}.sql"] = _sql_header(table) + bigquery_ddl(table)
+        files[f"sql/duckdb/{table.name}.sql"] = _sql_header(table) + duckdb_ddl(table)
+    return files
+
+
+def write_rendered_files(folder: Path) -> None:
+    """Write `rendered_files` below a folder, over what was there."""
+    for name, content in rendered_files().items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content, encoding="utf-8")
+
+
+def _schema(table: Table, columns: Iterable[Column], description_key: str) -> pa.Schema:
+    fields = [_arrow_field(column, description_key) for column in columns]
+    metadata = {
+        "table": table.name,
+        "table_version": str(table.version),
+        "description": table.description,
+    }
+    return pa.schema(fields, metadata=metadata)
+
+
+def _arrow_field(column: Column, description_key: str) -> pa.Field:
+    text = text_with_unit(column) if description_key == "comment" else column.description
+    facts = {description_key: text, "unit": column.unit, "label": column.label}
+    metadata = {key: value for key, value in facts.items() if value}
+    return pa.field(
+        column.name, _ARROW_TYPES[column.type], nullable=not column.required, metadata=metadata
+    )
+
+
+def _duckdb_column(column: Column) -> str:
+    required = " NOT NULL" if column.required else ""
+    return f"{column.name} {_DUCKDB_TYPES[column.type]}{required}"
+
+
+def _duckdb_text(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _bigquery_column(column: Column) -> str:
+    # An array is never null in BigQuery, and may not be declared so.
+    required = " NOT NULL" if _bigquery_mode(column) == "REQUIRED" else ""
+    options = f"OPTIONS (description = {_bigquery_text(text_with_unit(column))})"
+    return f"{column.name} {_BIGQUERY_TYPES[column.type]}{required} {options}"
+
+
+def _bigquery_item_type(column: Column) -> str:
+    return _BIGQUERY_TYPES[column.type].removeprefix("ARRAY<").removesuffix(">")
+
+
+def _bigquery_mode(column: Column) -> str:
+    if column.type == "list<string>":
+        return "REPEATED"
+    return "REQUIRED" if column.required else "NULLABLE"
+
+
+def _bigquery_layout(table: Table) -> list[str]:
+    """BigQuery partitions by one column, which must be a date here; the others cluster."""
+    if not table.partition_by:
+        return []
+    first, *others = table.partition_by
+    return [f"PARTITION BY {first}", *([f"CLUSTER BY {', '.join(others)}"] if others else [])]
+
+
+def _bigquery_text(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _sql_header(table: Table) -> str:
+    return f"-- Table {table.name}, version {table.version}. Written by: python -m schemas.render\n"
+
+
+if __name__ == "__main__":
+    write_rendered_files(Path(__file__).parent)

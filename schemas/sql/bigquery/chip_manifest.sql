@@ -1,0 +1,15 @@
+-- Table chip_manifest, version 1. Written by: python -m schemas.render
+CREATE TABLE chip_manifest (
+  chip_uri STRING NOT NULL OPTIONS (description = "Absolute address of the chip's object."),
+  chip_id STRING NOT NULL OPTIONS (description = "File stem of the chip."),
+  scene_id STRING OPTIONS (description = "Scene that the chip was cut from, where known."),
+  observed_at TIMESTAMP OPTIONS (description = "When the satellite took the scene, where known. Unit: UTC."),
+  lon_min FLOAT64 OPTIONS (description = "Western edge of the chip (WGS 84), where known. Unit: degrees."),
+  lat_min FLOAT64 OPTIONS (description = "Southern edge of the chip (WGS 84), where known. Unit: degrees."),
+  lon_max FLOAT64 OPTIONS (description = "Eastern edge of the chip (WGS 84), where known. Unit: degrees."),
+  lat_max FLOAT64 OPTIONS (description = "Northern edge of the chip (WGS 84), where known. Unit: degrees."),
+  etag STRING OPTIONS (description = "The store's version tag of the object when it was listed."),
+  size_bytes INT64 OPTIONS (description = "Size of the object when it was listed. Unit: bytes."),
+  modified_at TIMESTAMP OPTIONS (description = "When the object was last written. Unit: UTC.")
+)
+OPTIONS (description = "The chips that a run is to score; a row group is a unit of work.");

@@ -1,0 +1,41 @@
+-- Table chip_scores, version 1. Written by: python -m schemas.render
+CREATE TABLE chip_scores (
+  chip_uri STRING NOT NULL OPTIONS (description = "Absolute address of the chip's object."),
+  chip_id STRING NOT NULL OPTIONS (description = "File stem of the chip."),
+  scene_id STRING OPTIONS (description = "Scene that the chip was cut from, where known."),
+  observed_at TIMESTAMP OPTIONS (description = "When the satellite took the scene, where known. Unit: UTC."),
+  lon_min FLOAT64 OPTIONS (description = "Western edge of the chip (WGS 84), where known. Unit: degrees."),
+  lat_min FLOAT64 OPTIONS (description = "Southern edge of the chip (WGS 84), where known. Unit: degrees."),
+  lon_max FLOAT64 OPTIONS (description = "Eastern edge of the chip (WGS 84), where known. Unit: degrees."),
+  lat_max FLOAT64 OPTIONS (description = "Northern edge of the chip (WGS 84), where known. Unit: degrees."),
+  etag STRING OPTIONS (description = "The store's version tag of the object when it was listed."),
+  size_bytes INT64 OPTIONS (description = "Size of the object when it was listed. Unit: bytes."),
+  media_type STRING NOT NULL OPTIONS (description = "jpg or tif, from the bytes."),
+  score_clear FLOAT64 NOT NULL OPTIONS (description = "Score of the label 'clear': the model's probability that it holds. Unit: probability in [0, 1]."),
+  score_partly_cloudy FLOAT64 NOT NULL OPTIONS (description = "Score of the label 'partly_cloudy': the model's probability that it holds. Unit: probability in [0, 1]."),
+  score_cloudy FLOAT64 NOT NULL OPTIONS (description = "Score of the label 'cloudy': the model's probability that it holds. Unit: probability in [0, 1]."),
+  score_haze FLOAT64 NOT NULL OPTIONS (description = "Score of the label 'haze': the model's probability that it holds. Unit: probability in [0, 1]."),
+  score_primary FLOAT64 NOT NULL OPTIONS (description = "Score of the label 'primary': the model's probability that it holds. Unit: probability in [0, 1]."),
+  score_agriculture FLOAT64 NOT NULL OPTIONS (description = "Score of the label 'agriculture': the model's probability that it holds. Unit: probability in [0, 1]."),
+  score_road FLOAT64 NOT NULL OPTIONS (description = "Score of the label 'road': the model's probability that it holds. Unit: probability in [0, 1]."),
+  score_water FLOAT64 NOT NULL OPTIONS (description = "Score of the label 'water': the model's probability that it holds. Unit: probability in [0, 1]."),
+  score_cultivation FLOAT64 NOT NULL OPTIONS (description = "Score of the label 'cultivation': the model's probability that it holds. Unit: probability in [0, 1]."),
+  score_habitation FLOAT64 NOT NULL OPTIONS (description = "Score of the label 'habitation': the model's probability that it holds. Unit: probability in [0, 1]."),
+  score_bare_ground FLOAT64 NOT NULL OPTIONS (description = "Score of the label 'bare_ground': the model's probability that it holds. Unit: probability in [0, 1]."),
+  score_selective_logging FLOAT64 NOT NULL OPTIONS (description = "Score of the label 'selective_logging': the model's probability that it holds. Unit: probability in [0, 1]."),
+  score_artisinal_mine FLOAT64 NOT NULL OPTIONS (description = "Score of the label 'artisinal_mine': the model's probability that it holds. Unit: probability in [0, 1]."),
+  score_blooming FLOAT64 NOT NULL OPTIONS (description = "Score of the label 'blooming': the model's probability that it holds. Unit: probability in [0, 1]."),
+  score_slash_burn FLOAT64 NOT NULL OPTIONS (description = "Score of the label 'slash_burn': the model's probability that it holds. Unit: probability in [0, 1]."),
+  score_conventional_mine FLOAT64 NOT NULL OPTIONS (description = "Score of the label 'conventional_mine': the model's probability that it holds. Unit: probability in [0, 1]."),
+  score_blow_down FLOAT64 NOT NULL OPTIONS (description = "Score of the label 'blow_down': the model's probability that it holds. Unit: probability in [0, 1]."),
+  labels ARRAY<STRING> OPTIONS (description = "Labels whose score is at or over their threshold, in label order. May hold no sky label, or two: each label is decided alone."),
+  sky_label STRING OPTIONS (description = "The likeliest label of the sky group; null where the label set has none."),
+  model_digest STRING NOT NULL OPTIONS (description = "sha256 of what decides a score: weights, architecture, label order, preprocessing."),
+  thresholds_digest STRING NOT NULL OPTIONS (description = "sha256 of the thresholds that chose the labels."),
+  scored_at TIMESTAMP NOT NULL OPTIONS (description = "When the chip was scored. Unit: UTC."),
+  run_date DATE NOT NULL OPTIONS (description = "Night that the run belongs to. Unit: UTC date."),
+  run_id STRING NOT NULL OPTIONS (description = "The run that made the row.")
+)
+PARTITION BY run_date
+CLUSTER BY run_id
+OPTIONS (description = "Scored chips: scores and the labels chosen from them, a row a chip and run.");

@@ -1,0 +1,22 @@
+-- Table quarantine, version 1. Written by: python -m schemas.render
+CREATE TABLE quarantine (
+  chip_uri STRING NOT NULL OPTIONS (description = "Absolute address of the chip's object."),
+  chip_id STRING NOT NULL OPTIONS (description = "File stem of the chip."),
+  scene_id STRING OPTIONS (description = "Scene that the chip was cut from, where known."),
+  observed_at TIMESTAMP OPTIONS (description = "When the satellite took the scene, where known. Unit: UTC."),
+  lon_min FLOAT64 OPTIONS (description = "Western edge of the chip (WGS 84), where known. Unit: degrees."),
+  lat_min FLOAT64 OPTIONS (description = "Southern edge of the chip (WGS 84), where known. Unit: degrees."),
+  lon_max FLOAT64 OPTIONS (description = "Eastern edge of the chip (WGS 84), where known. Unit: degrees."),
+  lat_max FLOAT64 OPTIONS (description = "Northern edge of the chip (WGS 84), where known. Unit: degrees."),
+  etag STRING OPTIONS (description = "The store's version tag of the object when it was listed."),
+  size_bytes INT64 OPTIONS (description = "Size of the object when it was listed. Unit: bytes."),
+  reason STRING NOT NULL OPTIONS (description = "One of a closed list: empty: the object has no bytes; truncated: the picture ends before its data do; not_an_image: the bytes are no picture, whatever the name says; unsupported_media_type: a picture, but neither JPEG nor GeoTIFF (PNG, GIF, WebP, BMP ...); media_type: a JPEG for a model of GeoTIFFs, or the other way round; wrong_bands: not the bands or the sample type that the model reads (colour JPEG; 4 x uint16 GeoTIFF); wrong_size: a side shorter than the artifact accepts; too_large: a side longer, or more bytes, than the artifact accepts; decode_error: the decoder gave up for another reason; non_finite_score: the model's scores are not all finite numbers; unreadable: the object could not be fetched from storage; out_of_memory: the device had no memory even for this chip alone."),
+  message STRING NOT NULL OPTIONS (description = "What was wrong with this chip."),
+  model_digest STRING NOT NULL OPTIONS (description = "sha256 of what decides a score: weights, architecture, label order, preprocessing."),
+  quarantined_at TIMESTAMP NOT NULL OPTIONS (description = "When the chip was given up. Unit: UTC."),
+  run_date DATE NOT NULL OPTIONS (description = "Night that the run belongs to. Unit: UTC date."),
+  run_id STRING NOT NULL OPTIONS (description = "The run that made the row.")
+)
+PARTITION BY run_date
+CLUSTER BY run_id
+OPTIONS (description = "Chips that a run could not score, each with its reason.");

@@ -1,0 +1,24 @@
+-- Table runs, version 1. Written by: python -m schemas.render
+CREATE TABLE runs (
+  status STRING NOT NULL OPTIONS (description = "published: its rows are in the tables."),
+  listed INT64 NOT NULL OPTIONS (description = "Chips found, each counted once. Unit: chips."),
+  skipped INT64 NOT NULL OPTIONS (description = "Chips that this model had done before. Unit: chips."),
+  scored INT64 NOT NULL OPTIONS (description = "Chips with scores. Unit: chips."),
+  quarantined INT64 NOT NULL OPTIONS (description = "Chips given up with a reason. Unit: chips."),
+  quarantined_by_reason STRING OPTIONS (description = "JSON object: reason to number of chips. Unit: chips."),
+  model_digest STRING NOT NULL OPTIONS (description = "sha256 of what decides a score: weights, architecture, label order, preprocessing."),
+  thresholds_digest STRING NOT NULL OPTIONS (description = "sha256 of the thresholds that chose the labels."),
+  precision STRING OPTIONS (description = "Precision that the workers computed scores in."),
+  versions STRING NOT NULL OPTIONS (description = "JSON object: package to version."),
+  options STRING NOT NULL OPTIONS (description = "JSON object: the options of the run."),
+  started_at TIMESTAMP NOT NULL OPTIONS (description = "When planning began. Unit: UTC."),
+  planned_at TIMESTAMP NOT NULL OPTIONS (description = "When the manifest was written. Unit: UTC."),
+  published_at TIMESTAMP NOT NULL OPTIONS (description = "When the run was committed. Unit: UTC."),
+  plan_seconds FLOAT64 NOT NULL OPTIONS (description = "Listing and planning. Unit: seconds."),
+  score_seconds FLOAT64 NOT NULL OPTIONS (description = "From the plan to the commit. Unit: seconds."),
+  run_date DATE NOT NULL OPTIONS (description = "Night that the run belongs to. Unit: UTC date."),
+  run_id STRING NOT NULL OPTIONS (description = "The run that made the row.")
+)
+PARTITION BY run_date
+CLUSTER BY run_id
+OPTIONS (description = "The scoring runs, a row each.");

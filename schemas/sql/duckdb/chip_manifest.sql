@@ -1,0 +1,26 @@
+-- Table chip_manifest, version 1. Written by: python -m schemas.render
+CREATE TABLE chip_manifest (
+    chip_uri VARCHAR NOT NULL,
+    chip_id VARCHAR NOT NULL,
+    scene_id VARCHAR,
+    observed_at TIMESTAMP WITH TIME ZONE,
+    lon_min DOUBLE,
+    lat_min DOUBLE,
+    lon_max DOUBLE,
+    lat_max DOUBLE,
+    etag VARCHAR,
+    size_bytes BIGINT,
+    modified_at TIMESTAMP WITH TIME ZONE
+);
+COMMENT ON TABLE chip_manifest IS 'The chips that a run is to score; a row group is a unit of work.';
+COMMENT ON COLUMN chip_manifest.chip_uri IS 'Absolute address of the chip''s object.';
+COMMENT ON COLUMN chip_manifest.chip_id IS 'File stem of the chip.';
+COMMENT ON COLUMN chip_manifest.scene_id IS 'Scene that the chip was cut from, where known.';
+COMMENT ON COLUMN chip_manifest.observed_at IS 'When the satellite took the scene, where known. Unit: UTC.';
+COMMENT ON COLUMN chip_manifest.lon_min IS 'Western edge of the chip (WGS 84), where known. Unit: degrees.';
+COMMENT ON COLUMN chip_manifest.lat_min IS 'Southern edge of the chip (WGS 84), where known. Unit: degrees.';
+COMMENT ON COLUMN chip_manifest.lon_max IS 'Eastern edge of the chip (WGS 84), where known. Unit: degrees.';
+COMMENT ON COLUMN chip_manifest.lat_max IS 'Northern edge of the chip (WGS 84), where known. Unit: degrees.';
+COMMENT ON COLUMN chip_manifest.etag IS 'The store''s version tag of the object when it was listed.';
+COMMENT ON COLUMN chip_manifest.size_bytes IS 'Size of the object when it was listed. Unit: bytes.';
+COMMENT ON COLUMN chip_manifest.modified_at IS 'When the object was last written. Unit: UTC.';

@@ -1,0 +1,74 @@
+-- Table chip_scores, version 1. Written by: python -m schemas.render
+CREATE TABLE chip_scores (
+    chip_uri VARCHAR NOT NULL,
+    chip_id VARCHAR NOT NULL,
+    scene_id VARCHAR,
+    observed_at TIMESTAMP WITH TIME ZONE,
+    lon_min DOUBLE,
+    lat_min DOUBLE,
+    lon_max DOUBLE,
+    lat_max DOUBLE,
+    etag VARCHAR,
+    size_bytes BIGINT,
+    media_type VARCHAR NOT NULL,
+    score_clear FLOAT NOT NULL,
+    score_partly_cloudy FLOAT NOT NULL,
+    score_cloudy FLOAT NOT NULL,
+    score_haze FLOAT NOT NULL,
+    score_primary FLOAT NOT NULL,
+    score_agriculture FLOAT NOT NULL,
+    score_road FLOAT NOT NULL,
+    score_water FLOAT NOT NULL,
+    score_cultivation FLOAT NOT NULL,
+    score_habitation FLOAT NOT NULL,
+    score_bare_ground FLOAT NOT NULL,
+    score_selective_logging FLOAT NOT NULL,
+    score_artisinal_mine FLOAT NOT NULL,
+    score_blooming FLOAT NOT NULL,
+    score_slash_burn FLOAT NOT NULL,
+    score_conventional_mine FLOAT NOT NULL,
+    score_blow_down FLOAT NOT NULL,
+    labels VARCHAR[] NOT NULL,
+    sky_label VARCHAR,
+    model_digest VARCHAR NOT NULL,
+    thresholds_digest VARCHAR NOT NULL,
+    scored_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    run_date DATE NOT NULL,
+    run_id VARCHAR NOT NULL
+);
+COMMENT ON TABLE chip_scores IS 'Scored chips: scores and the labels chosen from them, a row a chip and run.';
+COMMENT ON COLUMN chip_scores.chip_uri IS 'Absolute address of the chip''s object.';
+COMMENT ON COLUMN chip_scores.chip_id IS 'File stem of the chip.';
+COMMENT ON COLUMN chip_scores.scene_id IS 'Scene that the chip was cut from, where known.';
+COMMENT ON COLUMN chip_scores.observed_at IS 'When the satellite took the scene, where known. Unit: UTC.';
+COMMENT ON COLUMN chip_scores.lon_min IS 'Western edge of the chip (WGS 84), where known. Unit: degrees.';
+COMMENT ON COLUMN chip_scores.lat_min IS 'Southern edge of the chip (WGS 84), where known. Unit: degrees.';
+COMMENT ON COLUMN chip_scores.lon_max IS 'Eastern edge of the chip (WGS 84), where known. Unit: degrees.';
+COMMENT ON COLUMN chip_scores.lat_max IS 'Northern edge of the chip (WGS 84), where known. Unit: degrees.';
+COMMENT ON COLUMN chip_scores.etag IS 'The store''s version tag of the object when it was listed.';
+COMMENT ON COLUMN chip_scores.size_bytes IS 'Size of the object when it was listed. Unit: bytes.';
+COMMENT ON COLUMN chip_scores.media_type IS 'jpg or tif, from the bytes.';
+COMMENT ON COLUMN chip_scores.score_clear IS 'Score of the label ''clear'': the model''s probability that it holds. Unit: probability in [0, 1].';
+COMMENT ON COLUMN chip_scores.score_partly_cloudy IS 'Score of the label ''partly_cloudy'': the model''s probability that it holds. Unit: probability in [0, 1].';
+COMMENT ON COLUMN chip_scores.score_cloudy IS 'Score of the label ''cloudy'': the model''s probability that it holds. Unit: probability in [0, 1].';
+COMMENT ON COLUMN chip_scores.score_haze IS 'Score of the label ''haze'': the model''s probability that it holds. Unit: probability in [0, 1].';
+COMMENT ON COLUMN chip_scores.score_primary IS 'Score of the label ''primary'': the model''s probability that it holds. Unit: probability in [0, 1].';
+COMMENT ON COLUMN chip_scores.score_agriculture IS 'Score of the label ''agriculture'': the model''s probability that it holds. Unit: probability in [0, 1].';
+COMMENT ON COLUMN chip_scores.score_road IS 'Score of the label ''road'': the model''s probability that it holds. Unit: probability in [0, 1].';
+COMMENT ON COLUMN chip_scores.score_water IS 'Score of the label ''water'': the model''s probability that it holds. Unit: probability in [0, 1].';
+COMMENT ON COLUMN chip_scores.score_cultivation IS 'Score of the label ''cultivation'': the model''s probability that it holds. Unit: probability in [0, 1].';
+COMMENT ON COLUMN chip_scores.score_habitation IS 'Score of the label ''habitation'': the model''s probability that it holds. Unit: probability in [0, 1].';
+COMMENT ON COLUMN chip_scores.score_bare_ground IS 'Score of the label ''bare_ground'': the model''s probability that it holds. Unit: probability in [0, 1].';
+COMMENT ON COLUMN chip_scores.score_selective_logging IS 'Score of the label ''selective_logging'': the model''s probability that it holds. Unit: probability in [0, 1].';
+COMMENT ON COLUMN chip_scores.score_artisinal_mine IS 'Score of the label ''artisinal_mine'': the model''s probability that it holds. Unit: probability in [0, 1].';
+COMMENT ON COLUMN chip_scores.score_blooming IS 'Score of the label ''blooming'': the model''s probability that it holds. Unit: probability in [0, 1].';
+COMMENT ON COLUMN chip_scores.score_slash_burn IS 'Score of the label ''slash_burn'': the model''s probability that it holds. Unit: probability in [0, 1].';
+COMMENT ON COLUMN chip_scores.score_conventional_mine IS 'Score of the label ''conventional_mine'': the model''s probability that it holds. Unit: probability in [0, 1].';
+COMMENT ON COLUMN chip_scores.score_blow_down IS 'Score of the label ''blow_down'': the model''s probability that it holds. Unit: probability in [0, 1].';
+COMMENT ON COLUMN chip_scores.labels IS 'Labels whose score is at or over their threshold, in label order. May hold no sky label, or two: each label is decided alone.';
+COMMENT ON COLUMN chip_scores.sky_label IS 'The likeliest label of the sky group; null where the label set has none.';
+COMMENT ON COLUMN chip_scores.model_digest IS 'sha256 of what decides a score: weights, architecture, label order, preprocessing.';
+COMMENT ON COLUMN chip_scores.thresholds_digest IS 'sha256 of the thresholds that chose the labels.';
+COMMENT ON COLUMN chip_scores.scored_at IS 'When the chip was scored. Unit: UTC.';
+COMMENT ON COLUMN chip_scores.run_date IS 'Night that the run belongs to. Unit: UTC date.';
+COMMENT ON COLUMN chip_scores.run_id IS 'The run that made the row.';

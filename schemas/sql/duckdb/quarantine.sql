@@ -1,0 +1,36 @@
+-- Table quarantine, version 1. Written by: python -m schemas.render
+CREATE TABLE quarantine (
+    chip_uri VARCHAR NOT NULL,
+    chip_id VARCHAR NOT NULL,
+    scene_id VARCHAR,
+    observed_at TIMESTAMP WITH TIME ZONE,
+    lon_min DOUBLE,
+    lat_min DOUBLE,
+    lon_max DOUBLE,
+    lat_max DOUBLE,
+    etag VARCHAR,
+    size_bytes BIGINT,
+    reason VARCHAR NOT NULL,
+    message VARCHAR NOT NULL,
+    model_digest VARCHAR NOT NULL,
+    quarantined_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    run_date DATE NOT NULL,
+    run_id VARCHAR NOT NULL
+);
+COMMENT ON TABLE quarantine IS 'Chips that a run could not score, each with its reason.';
+COMMENT ON COLUMN quarantine.chip_uri IS 'Absolute address of the chip''s object.';
+COMMENT ON COLUMN quarantine.chip_id IS 'File stem of the chip.';
+COMMENT ON COLUMN quarantine.scene_id IS 'Scene that the chip was cut from, where known.';
+COMMENT ON COLUMN quarantine.observed_at IS 'When the satellite took the scene, where known. Unit: UTC.';
+COMMENT ON COLUMN quarantine.lon_min IS 'Western edge of the chip (WGS 84), where known. Unit: degrees.';
+COMMENT ON COLUMN quarantine.lat_min IS 'Southern edge of the chip (WGS 84), where known. Unit: degrees.';
+COMMENT ON COLUMN quarantine.lon_max IS 'Eastern edge of the chip (WGS 84), where known. Unit: degrees.';
+COMMENT ON COLUMN quarantine.lat_max IS 'Northern edge of the chip (WGS 84), where known. Unit: degrees.';
+COMMENT ON COLUMN quarantine.etag IS 'The store''s version tag of the object when it was listed.';
+COMMENT ON COLUMN quarantine.size_bytes IS 'Size of the object when it was listed. Unit: bytes.';
+COMMENT ON COLUMN quarantine.reason IS 'One of a closed list: empty: the object has no bytes; truncated: the picture ends before its data do; not_an_image: the bytes are no picture, whatever the name says; unsupported_media_type: a picture, but neither JPEG nor GeoTIFF (PNG, GIF, WebP, BMP ...); media_type: a JPEG for a model of GeoTIFFs, or the other way round; wrong_bands: not the bands or the sample type that the model reads (colour JPEG; 4 x uint16 GeoTIFF); wrong_size: a side shorter than the artifact accepts; too_large: a side longer, or more bytes, than the artifact accepts; decode_error: the decoder gave up for another reason; non_finite_score: the model''s scores are not all finite numbers; unreadable: the object could not be fetched from storage; out_of_memory: the device had no memory even for this chip alone.';
+COMMENT ON COLUMN quarantine.message IS 'What was wrong with this chip.';
+COMMENT ON COLUMN quarantine.model_digest IS 'sha256 of what decides a score: weights, architecture, label order, preprocessing.';
+COMMENT ON COLUMN quarantine.quarantined_at IS 'When the chip was given up. Unit: UTC.';
+COMMENT ON COLUMN quarantine.run_date IS 'Night that the run belongs to. Unit: UTC date.';
+COMMENT ON COLUMN quarantine.run_id IS 'The run that made the row.';

@@ -1,0 +1,40 @@
+-- Table runs, version 1. Written by: python -m schemas.render
+CREATE TABLE runs (
+    status VARCHAR NOT NULL,
+    listed BIGINT NOT NULL,
+    skipped BIGINT NOT NULL,
+    scored BIGINT NOT NULL,
+    quarantined BIGINT NOT NULL,
+    quarantined_by_reason VARCHAR,
+    model_digest VARCHAR NOT NULL,
+    thresholds_digest VARCHAR NOT NULL,
+    precision VARCHAR,
+    versions VARCHAR NOT NULL,
+    options VARCHAR NOT NULL,
+    started_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    planned_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    published_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    plan_seconds DOUBLE NOT NULL,
+    score_seconds DOUBLE NOT NULL,
+    run_date DATE NOT NULL,
+    run_id VARCHAR NOT NULL
+);
+COMMENT ON TABLE runs IS 'The scoring runs, a row each.';
+COMMENT ON COLUMN runs.status IS 'published: its rows are in the tables.';
+COMMENT ON COLUMN runs.listed IS 'Chips found, each counted once. Unit: chips.';
+COMMENT ON COLUMN runs.skipped IS 'Chips that this model had done before. Unit: chips.';
+COMMENT ON COLUMN runs.scored IS 'Chips with scores. Unit: chips.';
+COMMENT ON COLUMN runs.quarantined IS 'Chips given up with a reason. Unit: chips.';
+COMMENT ON COLUMN runs.quarantined_by_reason IS 'JSON object: reason to number of chips. Unit: chips.';
+COMMENT ON COLUMN runs.model_digest IS 'sha256 of what decides a score: weights, architecture, label order, preprocessing.';
+COMMENT ON COLUMN runs.thresholds_digest IS 'sha256 of the thresholds that chose the labels.';
+COMMENT ON COLUMN runs.precision IS 'Precision that the workers computed scores in.';
+COMMENT ON COLUMN runs.versions IS 'JSON object: package to version.';
+COMMENT ON COLUMN runs.options IS 'JSON object: the options of the run.';
+COMMENT ON COLUMN runs.started_at IS 'When planning began. Unit: UTC.';
+COMMENT ON COLUMN runs.planned_at IS 'When the manifest was written. Unit: UTC.';
+COMMENT ON COLUMN runs.published_at IS 'When the run was committed. Unit: UTC.';
+COMMENT ON COLUMN runs.plan_seconds IS 'Listing and planning. Unit: seconds.';
+COMMENT ON COLUMN runs.score_seconds IS 'From the plan to the commit. Unit: seconds.';
+COMMENT ON COLUMN runs.run_date IS 'Night that the run belongs to. Unit: UTC date.';
+COMMENT ON COLUMN runs.run_id IS 'The run that made the row.';

@@ -1,0 +1,31 @@
+-- Which chips of the latest night show roads, logging, slash-and-burn or mines? Surest first.
+-- A row a chip and threat; a chip scored twice that night speaks with its newer scores. Cloudy
+-- chips are not observed, so whatever their scores say is no alert.
+WITH night AS (
+  SELECT *
+  FROM chip_scores
+  WHERE run_date = (SELECT max(run_date) FROM chip_scores)
+  QUALIFY row_number() OVER (PARTITION BY chip_uri ORDER BY scored_at DESC, run_id DESC) = 1
+)
+SELECT
+  run_date,
+  threats.label AS threat,
+  CASE threats.label
+    WHEN 'road' THEN score_road
+    WHEN 'selective_logging' THEN score_selective_logging
+    WHEN 'slash_burn' THEN score_slash_burn
+    WHEN 'artisinal_mine' THEN score_artisinal_mine
+    WHEN 'conventional_mine' THEN score_conventional_mine
+  END AS score,
+  sky_label,
+  chip_uri,
+  scene_id,
+  observed_at,
+  lon_min,
+  lat_min,
+  lon_max,
+  lat_max
+FROM night
+JOIN threats ON list_contains(night.labels, threats.label)
+WHERE sky_label IS DISTINCT FROM 'cloudy'
+ORDER BY score DESC, chip_uri, threat

@@ -1,0 +1,28 @@
+-- One row a picture (a chip_uri with its etag): its scores in the newest publication, and
+--   place     what the picture shows: the centre of its bounding box, to about 10 m, where the box
+--             is known; else its chip_uri, so that only later pictures under the same address count
+--             as the same place
+--   seen_at   when it was taken, where known; else when it was scored
+--   observed  whether the ground was seen. A cloudy chip is no observation: it says nothing about
+--             the ground, neither that something is there nor that it is not. Under haze and under
+--             partial cloud the ground is seen in part: such a picture is an observation, what it
+--             shows counts, and what it does not show may still be there. sky_label tells which.
+SELECT
+  chip_scores.*,
+  coalesce(
+    CAST(round((lon_min + lon_max) / 2, 4) AS VARCHAR)
+    || ' ' || CAST(round((lat_min + lat_max) / 2, 4) AS VARCHAR),
+    chip_uri
+  ) AS place,
+  coalesce(observed_at, scored_at) AS seen_at,
+  sky_label IS DISTINCT FROM 'cloudy' AS observed
+FROM chip_scores
+LEFT JOIN runs
+  ON runs.run_date = chip_scores.run_date AND runs.run_id = chip_scores.run_id
+QUALIFY row_number() OVER (
+  PARTITION BY chip_scores.chip_uri, chip_scores.etag
+  ORDER BY
+    coalesce(runs.published_at, chip_scores.scored_at) DESC,
+    chip_scores.scored_at DESC,
+    chip_scores.run_id DESC
+) = 1
