@@ -69,15 +69,22 @@ def plain_rows(answer: pa.Table) -> list[tuple[Any, ...]]:
     """Rows of None, bool, int, float, str, list and dict only.
 
     A float32 becomes the shortest decimal that is still the same float32.
+
+    Raises:
+        UsageError: a time that no calendar of four digits holds.
     """
-    columns = [[_plain(value) for value in _values(column)] for column in answer.columns]
+    named = zip(answer.column_names, answer.columns, strict=True)
+    columns = [[_plain(value) for value in _values(name, column)] for name, column in named]
     return list(zip(*columns, strict=True))
 
 
-def _values(column: pa.ChunkedArray) -> list[Any]:
+def _values(name: str, column: pa.ChunkedArray) -> list[Any]:
     if column.type == pa.float32():
         column = column.cast(pa.string()).cast(pa.float64())
-    values: list[Any] = column.to_pylist()
+    try:
+        values: list[Any] = column.to_pylist()
+    except OverflowError as error:  # Python's calendar is shorter than DuckDB's
+        raise UsageError(f"{name} has times outside of years 1 to 9999: cast to VARCHAR") from error
     return values
 
 

@@ -6,6 +6,8 @@ Exit codes: 0 done; 1 the run failed; 2 wrong use.
 from __future__ import annotations
 
 import argparse
+import atexit
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
@@ -40,8 +42,16 @@ class CommandParser(argparse.ArgumentParser):
 
 
 def run_command(main: Callable[[Sequence[str]], int]) -> NoReturn:
-    """Call a command's main with the process's arguments and leave with its exit code."""
-    sys.exit(exit_code(main, sys.argv[1:]))
+    """Call a command's main with the process's arguments and leave with its exit code.
+
+    Leaves without taking the interpreter apart: Arrow's reading threads may still call into it
+    then, and would turn a success into an abort now and then.
+    """
+    code = exit_code(main, sys.argv[1:])
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def exit_code(main: Callable[[Sequence[str]], int], arguments: Sequence[str]) -> int:

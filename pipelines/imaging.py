@@ -7,10 +7,12 @@ the archive's 4-component JPEGs without markers into black pictures, and says no
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache, lru_cache
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -28,15 +30,22 @@ Bounds = tuple[float, float, float, float]
 
 _JPEG_MAGIC = b"\xff\xd8\xff"
 _JPEG_END = b"\xff\xd9"
+_JPEG_SCAN = re.compile(rb"\xff\xda")
+_MOST_SCANS = 100
+"""Scans that a JPEG may have; progressive ones have about ten. One of no data costs a dozen bytes,
+and the decoder goes over the whole picture for it."""
+
 _OTHER_PICTURES = {
-    b"\x89PNG": "PNG",
-    b"GIF8": "GIF",
-    b"BM": "BMP",
-    b"RIFF": "WebP",
-    b"\0\0\0\x0cjP": "JPEG 2000",
-    b"\xff\x4f\xff\x51": "JPEG 2000",
+    "PNG": re.compile(rb"\x89PNG"),
+    "GIF": re.compile(rb"GIF8[79]a"),
+    "BMP": re.compile(rb"BM.{4}\0{4}", re.DOTALL),
+    "WebP": re.compile(rb"RIFF.{4}WEBP", re.DOTALL),
+    "JPEG 2000": re.compile(rb"\0\0\0\x0cjP|\xff\x4f\xff\x51"),
+    "HEIF": re.compile(rb".{4}ftyp(?:heic|heix|mif1|avif)", re.DOTALL),
 }
+_LONGEST_TILE_PX = 1024  # tiles may be larger than a small picture; COGs often have 512
 _WGS84 = "EPSG:4326"
+_MEMORY_FOLDER = re.compile(r"/vsimem/[^/]+/")  # GDAL's name for the bytes: new each time
 
 
 def decode_chip(data: bytes, preprocessing: Preprocessing) -> Pixels:
@@ -67,8 +76,8 @@ def media_type_of(data: bytes) -> MediaType:
         return "jpg"
     if data.startswith(tiff.MAGICS):
         return "tif"
-    for magic, name in _OTHER_PICTURES.items():
-        if data.startswith(magic):
+    for name, magic in _OTHER_PICTURES.items():
+        if magic.match(data):
             raise ChipRejected(Reason.UNSUPPORTED_MEDIA_TYPE, f"the bytes are a {name} picture")
     raise ChipRejected(Reason.NOT_AN_IMAGE, f"the bytes begin with {data[:4].hex(' ')}")
 
@@ -115,16 +124,9 @@ def read_tif(data: bytes, preprocessing: Preprocessing) -> Radiometry:
         ChipRejected: wrong_bands, wrong_size, too_large, truncated or decode_error.
     """
     layout = _read_layout(data)
-    _check_sides(layout.width_px, layout.height_px, preprocessing)
+    _check_layout(layout, len(data), preprocessing)
     stored = BANDS["tif"]
-    if (layout.bands, layout.bits, layout.unsigned) != (len(stored), 16, True):
-        kind = f"{layout.bands} x {'' if layout.unsigned else 'not unsigned '}{layout.bits} bit"
-        raise ChipRejected(Reason.WRONG_BANDS, f"{kind}, not {len(stored)} x uint16")
-    if layout.end > len(data):
-        missing = layout.end - len(data)
-        raise ChipRejected(Reason.TRUNCATED, f"{missing:,} bytes of pixel data are missing")
-    bands = [stored.index(band) for band in preprocessing.bands]
-    stack = _read_bands(data, [band + 1 for band in bands])
+    stack = _read_bands(data, layout, [stored.index(band) + 1 for band in preprocessing.bands])
     return area_average(np.moveaxis(stack, 0, -1), preprocessing.image_size)
 
 
@@ -132,8 +134,8 @@ def scale_bands(values: Radiometry, preprocessing: Preprocessing) -> Pixels:
     """Radiometric values `[..., bands]` as uint8, linear between each band's low and high."""
     if preprocessing.scaling is None:
         raise ValueError("radiometric values need a scaling")
-    low, high = np.array(preprocessing.scaling, np.float32).T
-    return _as_uint8((values - low) * (255 / (high - low)))
+    low, high = np.array(preprocessing.scaling).T
+    return _as_uint8((values - low.astype(np.float32)) * (255 / (high - low)).astype(np.float32))
 
 
 def area_average(pixels: npt.NDArray[Any], size: int) -> Radiometry:
@@ -149,22 +151,25 @@ def area_average(pixels: npt.NDArray[Any], size: int) -> Radiometry:
 
 
 def tif_bounds(data: bytes) -> Bounds | None:
-    """West, south, east, north of a GeoTIFF in WGS 84 degrees; None where it has no CRS."""
+    """West, south, east, north of a GeoTIFF in WGS 84 degrees; None where it does not say.
+
+    West is greater than east where it crosses the 180th meridian.
+    """
     try:
         if not tiff.read_layout(data).has_crs:
             return None
-    except tiff.TiffError:
+        with _open_tif(data) as source:
+            return _wgs84_bounds(source)
+    except (tiff.TiffError, ChipRejected):
         return None
-    from rasterio.errors import RasterioError
+
+
+def _wgs84_bounds(source: Any) -> Bounds | None:
     from rasterio.warp import transform_bounds
 
-    try:
-        with _open_tif(data) as source:
-            if source.crs is None:
-                return None
-            west, south, east, north = transform_bounds(source.crs, _WGS84, *source.bounds)
-    except RasterioError:
+    if source.crs is None or source.transform.is_identity:
         return None
+    west, south, east, north = transform_bounds(source.crs, _WGS84, *source.bounds)
     bounds = (west, south, east, north)
     return bounds if np.isfinite(bounds).all() else None
 
@@ -174,6 +179,7 @@ def _decode_jpg(data: bytes, preprocessing: Preprocessing) -> Pixels:
     try:
         height, width, colour_space, _ = simplejpeg.decode_jpeg_header(data)
         _check_sides(width, height, preprocessing)
+        _check_scans(data)
         if colour_space == "Gray":
             raise ChipRejected(Reason.WRONG_BANDS, "a grey JPEG, 1 band, not 3 colours")
         pixels: Pixels = simplejpeg.decode_jpeg(data, "RGB", min_height=size, min_width=size)
@@ -201,6 +207,29 @@ def _check_sides(width: int, height: int, preprocessing: Preprocessing) -> None:
         raise ChipRejected(Reason.WRONG_SIZE, f"{width}x{height} px, at least {shortest} a side")
 
 
+def _check_scans(data: bytes) -> None:
+    if next(islice(_JPEG_SCAN.finditer(data), _MOST_SCANS, None), None):
+        raise ChipRejected(Reason.DECODE_ERROR, f"a JPEG of more than {_MOST_SCANS} scans")
+
+
+def _check_layout(layout: tiff.TiffLayout, size_bytes: int, preprocessing: Preprocessing) -> None:
+    """Hold a TIFF's header against the artifact and the file, before any pixel is made."""
+    _check_sides(layout.width_px, layout.height_px, preprocessing)
+    bands = len(BANDS["tif"])
+    if (layout.bands, layout.bits, layout.unsigned) != (bands, 16, True):
+        kind = f"{layout.bands} x {'' if layout.unsigned else 'not unsigned '}{layout.bits} bit"
+        raise ChipRejected(Reason.WRONG_BANDS, f"{kind}, not {bands} x uint16")
+    longest = max(preprocessing.accepted_sides_px[1], _LONGEST_TILE_PX)
+    if layout.tile_px > longest:
+        raise ChipRejected(Reason.TOO_LARGE, f"tiles of {layout.tile_px} px, at most {longest}")
+    if layout.missing_blocks:
+        missing = f"{layout.missing_blocks} of {layout.blocks} strips or tiles have no data"
+        raise ChipRejected(Reason.TRUNCATED, missing)
+    if layout.end > size_bytes:
+        missing = f"{layout.end - size_bytes:,} bytes of pixel data are missing"
+        raise ChipRejected(Reason.TRUNCATED, missing)
+
+
 def _read_layout(data: bytes) -> tiff.TiffLayout:
     try:
         return tiff.read_layout(data)
@@ -209,28 +238,32 @@ def _read_layout(data: bytes) -> tiff.TiffLayout:
         raise ChipRejected(reason, str(error)) from error
 
 
-def _read_bands(data: bytes, indexes: list[int]) -> npt.NDArray[np.uint16]:
-    from rasterio.errors import RasterioError
-
-    try:
-        with _open_tif(data) as source:
-            stack: npt.NDArray[np.uint16] = source.read(indexes)
-    except RasterioError as error:
-        detail = str(error.__cause__ or error).splitlines()[0]
-        raise ChipRejected(Reason.DECODE_ERROR, detail) from error
+def _read_bands(data: bytes, layout: tiff.TiffLayout, indexes: list[int]) -> npt.NDArray[np.uint16]:
+    with _open_tif(data) as source:
+        found = (source.width, source.height, source.dtypes)
+        if found != (layout.width_px, layout.height_px, ("uint16",) * layout.bands):
+            raise ChipRejected(Reason.DECODE_ERROR, "the TIFF's header can be read in two ways")
+        stack: npt.NDArray[np.uint16] = source.read(indexes)
     return stack
 
 
 @contextmanager
 def _open_tif(data: bytes) -> Iterator[Any]:
     """Open bytes as GeoTIFF and as nothing else: GDAL, left to choose, opens a VRT in a tif's
-    clothes, which may name any file or address. Rasterio is imported here and not above, since
-    it takes 0.2 s that no jpg needs."""
+    clothes, which may name any file or address. What it cannot do with them is a decode_error.
+    Rasterio is imported here and not above, since it takes 0.2 s that no jpg needs."""
+    from rasterio._err import CPLE_BaseError
+    from rasterio.errors import RasterioError
     from rasterio.io import MemoryFile
 
     _accept_missing_crs()
-    with MemoryFile(data) as memory, memory.open(driver="GTiff") as source:
-        yield source
+    try:
+        memory_file = MemoryFile(data, filename="chip.tif")
+        with memory_file as memory, memory.open(driver="GTiff") as source:
+            yield source
+    except (RasterioError, CPLE_BaseError, ValueError) as error:  # bad text is a ValueError
+        detail = _MEMORY_FOLDER.sub("", str(error.__cause__ or error)).splitlines()[0]
+        raise ChipRejected(Reason.DECODE_ERROR, detail) from error
 
 
 @cache

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -115,7 +115,7 @@ def list_chips(chips: str, media_type: MediaType | None) -> pa.Table:
     if chips.lower().endswith(MANIFEST_ENDINGS):
         return _read_manifest(chips, endings if media_type else None)
     try:
-        listing = pa.concat_tables(storage.list_objects(chips))
+        listing = pa.concat_tables([storage.LISTING.empty_table(), *storage.list_objects(chips)])
     except StorageError as error:
         raise UsageError(f"--chips: {error}") from error
     found = _keep_endings(listing, "uri", endings)
@@ -157,15 +157,17 @@ def chips_done(output: str, model_digest: str) -> pa.Table:
     if quarantine is not None:
         lasting = [reason.value for reason in QuarantineReason if reason.lasting]
         run_ids = [partition["run_id"] for partition in quarantine.partitions()]
-        published = list(delta_tables.published_run_ids(scored, run_ids))
-        given_up = ds.field("reason").isin(lasting) & ds.field("run_id").isin(published)
-        parts.append(_pairs(quarantine, of_model & given_up))
+        published = delta_tables.published_run_ids(scored, run_ids)
+        given_up = of_model & ds.field("reason").isin(lasting)
+        parts.append(_pairs(quarantine, given_up, published))
     return pa.concat_tables(parts)
 
 
-def _pairs(table: DeltaTable, condition: ds.Expression) -> pa.Table:
-    pairs = delta_tables.open_dataset(table).to_table(columns=_PAIRS.names, filter=condition)
-    return pairs.cast(_PAIRS)
+def _pairs(
+    table: DeltaTable, condition: ds.Expression, run_ids: Collection[str] | None = None
+) -> pa.Table:
+    rows = delta_tables.open_dataset(table, run_ids)
+    return rows.to_table(columns=_PAIRS.names, filter=condition).cast(_PAIRS)
 
 
 def store_plan(plan: RunPlan, manifest: pa.Table) -> None:

@@ -7,25 +7,29 @@ at a twentieth of the CPU time of google-cloud-storage (docs/decisions/obstore.m
 
 from __future__ import annotations
 
+import errno
 import io
 import json
+import math
 import os
 import re
 import shutil
-import tempfile
+import stat
+import uuid
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, cast
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 import obstore
 import obstore.store
 import pyarrow as pa
 from obstore.exceptions import BaseError as ObstoreError
-from obstore.exceptions import NotFoundError
+from obstore.exceptions import InvalidPathError, NotFoundError
 
+from pipelines import globs
 from pipelines.errors import StorageError, UsageError
 
 REMOTE_SCHEMES = ("gs", "s3")
@@ -42,7 +46,6 @@ LISTING = pa.schema(
 
 _LIST_CHUNK = 50_000
 _READ_AHEAD_BYTES = 1 << 20
-_WILDCARDS = re.compile(r"[*?\[]")
 _RETRIES: Any = {
     "max_retries": 8,
     "retry_timeout": timedelta(seconds=120),
@@ -78,12 +81,15 @@ def absolute_uri(uri: str, base: str = "") -> str:
 
     A relative local path is taken from `base` (an absolute folder) or the working directory;
     `file://` addresses become paths.
+
+    Raises:
+        UsageError: another scheme, or a `file://` address of another machine.
     """
     if is_remote(uri):
         scheme, _, rest = uri.partition("://")
         return f"{scheme}://{rest.rstrip('/')}"
     if uri.startswith("file://"):
-        return os.path.abspath(unquote(urlsplit(uri).path))
+        return os.path.abspath(_file_path(uri))
     if base and not os.path.isabs(uri):
         return f"{base}/{uri}" if is_remote(base) else os.path.abspath(os.path.join(base, uri))
     return os.path.abspath(uri)
@@ -112,7 +118,7 @@ def read_bytes(uri: str) -> bytes:
     """
     try:
         if not is_remote(uri):
-            with open(uri, "rb") as file:
+            with _open_regular(uri) as file:
                 return file.read()
         store, key = _open(uri)
         return bytes(store.get(key).bytes())
@@ -128,8 +134,8 @@ def open_file(uri: str) -> BinaryIO:
     """
     try:
         if not is_remote(uri):
-            return open(uri, "rb")  # the caller closes it
-        return cast(BinaryIO, io.BufferedReader(_RemoteFile(*_open(uri)), _READ_AHEAD_BYTES))
+            return _open_regular(uri)
+        return cast(BinaryIO, io.BufferedReader(_RemoteFile(uri), _READ_AHEAD_BYTES))
     except (OSError, ValueError, ObstoreError) as error:
         raise _storage_error("read", uri, error) from error
 
@@ -151,17 +157,17 @@ def write_bytes(uri: str, data: bytes) -> None:
 
 
 def copy_object(source: str, target: str) -> None:
-    """Copy an object within one store, over whatever was at the target.
+    """Copy an object over whatever was at the target; within a bucket the store does it.
 
     Raises:
         StorageError: the source is not there or the target cannot be written.
     """
     try:
-        if is_remote(source):
+        if is_remote(source) and _bucket(source) == _bucket(target):
             store, key = _open(source)
             store.copy(key, _open(target)[1], overwrite=True)
         else:
-            _write_file(Path(target), Path(source).read_bytes())
+            write_bytes(target, read_bytes(source))
     except (OSError, ValueError, ObstoreError) as error:
         raise _storage_error("copy", f"{source} to {target}", error) from error
 
@@ -179,12 +185,12 @@ def delete_folder(uri: str) -> None:
                 store.delete([meta["path"] for meta in chunk])
         elif os.path.isdir(uri):
             shutil.rmtree(uri)
-    except (OSError, ObstoreError) as error:
+    except (OSError, ValueError, ObstoreError) as error:
         raise _storage_error("delete", uri, error) from error
 
 
 def head_object(uri: str) -> dict[str, Any] | None:
-    """A row of `LISTING` for one object, None where there is none.
+    """A row of `LISTING` for one object, None where there is none (a folder is none).
 
     Raises:
         StorageError: the store does not answer.
@@ -194,31 +200,32 @@ def head_object(uri: str) -> dict[str, Any] | None:
             store, key = _open(uri)
             meta = store.head(key)
             return _row(uri, clean_etag(meta["e_tag"]), meta["size"], meta["last_modified"])
-        return _local_row(uri, os.stat(uri))
-    except (FileNotFoundError, NotFoundError):
+        found = os.stat(uri)
+        return _local_row(uri, found) if stat.S_ISREG(found.st_mode) else None
+    except (FileNotFoundError, NotADirectoryError, NotFoundError):
         return None
     except (OSError, ValueError, ObstoreError) as error:
         raise _storage_error("look up", uri, error) from error
 
 
 def list_objects(uri: str) -> Iterator[pa.Table]:
-    """What lies below a folder or matches a glob, as tables of schema `LISTING`.
+    """What lies below a folder or matches a glob, as tables of schema `LISTING`, at least one.
 
-    In a glob `*` and `?` stay within a folder and `**` crosses folders. A folder whose name
-    holds such a character is a folder. One object's own address lists that object.
+    In a glob `*`, `?` and `[...]` stay within a folder and `**` crosses folders. What exists under
+    the very address is listed, whatever characters it holds. One object's own address lists that
+    object.
 
     Raises:
         StorageError: there is no such folder, or it cannot be listed.
     """
-    if not is_remote(uri) and os.path.exists(uri):
-        yield from _list_local(uri)
-    elif _WILDCARDS.search(uri):
-        pattern = _glob_pattern(uri)
-        for table in _list_below(_fixed_part(uri)):
-            matches = [pattern.fullmatch(name) is not None for name in table["uri"].to_pylist()]
-            yield table.filter(pa.array(matches, pa.bool_()))
-    else:
+    if not globs.WILDCARDS.search(uri) or _exists(uri):
         yield from _list_below(uri)
+        return
+    folder = _fixed_part(uri)
+    pattern = globs.to_regex(uri)
+    for table in _list_below(folder, globs.depth_below(folder, uri)):
+        matches = [pattern.fullmatch(name) is not None for name in table["uri"].to_pylist()]
+        yield table.filter(pa.array(matches, pa.bool_()))
 
 
 def fetch_folder(uri: str, folder: Path) -> None:
@@ -228,9 +235,9 @@ def fetch_folder(uri: str, folder: Path) -> None:
         StorageError: they cannot be listed or read.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for table in list_objects(uri):
+    for table in _list_below(uri):
         for found in table["uri"].to_pylist():
-            if parent_uri(found) == uri:
+            if parent_uri(found) == uri.rstrip("/"):
                 (folder / PurePosixPath(found).name).write_bytes(read_bytes(found))
 
 
@@ -258,11 +265,36 @@ def forget_stores() -> None:
 
 
 def _open(uri: str) -> tuple[Any, str]:
-    scheme, _, rest = uri.partition("://")
-    bucket, _, key = rest.partition("/")
+    scheme, bucket, key = _split(uri)
     if not bucket:
         raise ValueError("the address names no bucket")
     return _store(scheme, bucket), key
+
+
+def _split(uri: str) -> tuple[str, str, str]:
+    scheme, _, rest = uri.partition("://")
+    bucket, _, key = rest.partition("/")
+    return scheme, bucket, key
+
+
+def _bucket(uri: str) -> tuple[str, str]:
+    return _split(uri)[:2]
+
+
+def _file_path(uri: str) -> str:
+    host, _, path = uri.removeprefix("file://").partition("/")
+    if host not in ("", "localhost"):
+        raise UsageError(f"{uri!r} names the machine {host!r}; a local path is file:///PATH")
+    return "/" + unquote(path)
+
+
+def _open_regular(path: str) -> BinaryIO:
+    """Open a file; not a pipe or a device, which would keep the reader waiting for ever."""
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(errno.EINVAL, "not a regular file")
+    return os.fdopen(handle, "rb")
 
 
 @lru_cache(maxsize=64)
@@ -292,8 +324,16 @@ def _emulator_key() -> str:
     return json.dumps({"gcs_base_url": url, "disable_oauth": True, **blank})
 
 
-def _list_below(uri: str) -> Iterator[pa.Table]:
-    return _list_remote(uri) if is_remote(uri) else _list_local(uri)
+def _exists(uri: str) -> bool:
+    """Whether something lies under this very address, wildcard characters taken literally."""
+    if not is_remote(uri):
+        return os.path.exists(uri)
+    return any(table.num_rows for table in _list_remote(uri))
+
+
+def _list_below(uri: str, depth: float = math.inf) -> Iterator[pa.Table]:
+    """List a folder and `depth` levels of folders in it (a remote listing goes through all)."""
+    return _list_remote(uri) if is_remote(uri) else _list_local(uri, depth)
 
 
 def _list_remote(uri: str) -> Iterator[pa.Table]:
@@ -305,44 +345,61 @@ def _list_remote(uri: str) -> Iterator[pa.Table]:
                 _row(root + m["path"], clean_etag(m["e_tag"]), m["size"], m["last_modified"])
                 for m in chunk
             )
-        if prefix and (meta := head_object(uri)):
-            yield _listing([meta])
+        meta = head_object(uri) if prefix else None
+        yield _listing([meta] if meta else [])
     except (OSError, ValueError, ObstoreError) as error:
         raise _storage_error("list", uri, error) from error
 
 
-def _list_local(path: str) -> Iterator[pa.Table]:
+def _list_local(path: str, depth: float) -> Iterator[pa.Table]:
     rows: list[dict[str, Any]] = []
     try:
-        for entry_path, stat in _walk(path):
-            rows.append(_local_row(entry_path, stat))
+        for entry_path, found in _walk(path, depth):
+            rows.append(_local_row(entry_path, found))
             if len(rows) == _LIST_CHUNK:
                 yield _listing(rows)
                 rows = []
-    except OSError as error:
-        raise _storage_error("list", path, error) from error
+    except (OSError, ValueError) as error:
+        where = getattr(error, "filename", None) or path
+        raise _storage_error("list", where, error) from error
     yield _listing(rows)
 
 
-def _walk(path: str) -> Iterator[tuple[str, os.stat_result]]:
+def _walk(path: str, depth: float) -> Iterator[tuple[str, os.stat_result]]:
     """Every file below a path; links to folders are not followed, since they may go round."""
     if not os.path.isdir(path):
         yield path, os.stat(path)
         return
-    folders = [path]
+    folders = [(path, depth)]
     while folders:
-        with os.scandir(folders.pop()) as entries:
+        folder, levels = folders.pop()
+        with os.scandir(folder) as entries:
             for entry in entries:
                 if entry.is_dir(follow_symlinks=False):
-                    folders.append(entry.path)
-                elif entry.is_file() or entry.is_symlink():
-                    yield entry.path, entry.stat(follow_symlinks=entry.is_file())
+                    if levels:
+                        folders.append((entry.path, levels - 1))
+                elif found := _stat_file(entry):
+                    yield entry.path, found
 
 
-def _local_row(path: str, stat: os.stat_result) -> dict[str, Any]:
-    etag = f"{stat.st_mtime_ns:x}-{stat.st_size:x}"
-    modified_at = datetime.fromtimestamp(stat.st_mtime, UTC)
-    return _row(_as_text(path), etag, stat.st_size, modified_at)
+def _stat_file(entry: os.DirEntry[str]) -> os.stat_result | None:
+    """None for what is no file, or no longer there. A link that leads nowhere is listed: its
+    chip is missing, and the reading says so."""
+    try:
+        found = entry.stat()
+    except OSError as error:
+        if entry.is_symlink():
+            return entry.stat(follow_symlinks=False)
+        if isinstance(error, FileNotFoundError):
+            return None
+        raise
+    return found if stat.S_ISREG(found.st_mode) or entry.is_symlink() else None
+
+
+def _local_row(path: str, found: os.stat_result) -> dict[str, Any]:
+    etag = f"{found.st_mtime_ns:x}-{found.st_size:x}"
+    modified_at = datetime.fromtimestamp(found.st_mtime, UTC)
+    return _row(_as_text(path), etag, found.st_size, modified_at)
 
 
 def _as_text(path: str) -> str:
@@ -360,16 +417,18 @@ def _listing(rows: Iterable[dict[str, Any]]) -> pa.Table:
 
 def _fixed_part(pattern: str) -> str:
     """The folder above a glob's first wildcard."""
-    found = _WILDCARDS.search(pattern)
-    return pattern if found is None else parent_uri(pattern[: found.start()])
+    if is_remote(pattern) and globs.WILDCARDS.search(_bucket(pattern)[1]):
+        raise StorageError(f"cannot list {pattern!r}: a bucket's name holds no wildcards")
+    return parent_uri(globs.WILDCARDS.split(pattern, maxsplit=1)[0])
 
 
 class _RemoteFile(io.RawIOBase):
     """An object as a seekable file: each read is one range request."""
 
-    def __init__(self, store: Any, key: str) -> None:
-        self._store, self._key, self._at = store, key, 0
-        self._size = store.head(key)["size"]
+    def __init__(self, uri: str) -> None:
+        self._uri, self._at = uri, 0
+        self._store, self._key = _open(uri)
+        self._size = self._store.head(self._key)["size"]
 
     def readable(self) -> bool:
         return True
@@ -379,6 +438,8 @@ class _RemoteFile(io.RawIOBase):
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
+        if base + offset < 0:
+            raise ValueError(f"position {base + offset} lies before the start")
         self._at = base + offset
         return self._at
 
@@ -386,44 +447,44 @@ class _RemoteFile(io.RawIOBase):
         length = min(len(buffer), self._size - self._at)
         if length <= 0:
             return 0
-        part = self._store.get_range(self._key, start=self._at, length=length)
-        buffer[:length] = bytes(part)
+        try:
+            buffer[:length] = bytes(self._store.get_range(self._key, start=self._at, length=length))
+        except (OSError, ValueError, ObstoreError) as error:
+            raise _storage_error("read", self._uri, error) from error
         self._at += length
         return int(length)
 
 
-_GLOB_PARTS = re.compile(
-    r"(?P<folders>\*\*/)|(?P<any>\*\*)|(?P<star>\*)|(?P<one>\?)|(?P<set>\[[^]/]+\])"
-)
-_GLOB_REGEX = {"folders": "(?:.*/)?", "any": ".*", "star": "[^/]*", "one": "[^/]"}
-
-
-def _glob_pattern(uri: str) -> re.Pattern[str]:
-    pattern, end = "", 0
-    for part in _GLOB_PARTS.finditer(uri):
-        letters = part.group().replace("[!", "[^", 1).replace("\\", r"\\")
-        pattern += re.escape(uri[end : part.start()]) + _GLOB_REGEX.get(
-            part.lastgroup or "", letters
-        )
-        end = part.end()
-    return re.compile(pattern + re.escape(uri[end:]), re.DOTALL)
-
-
 def _write_file(path: Path, data: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
+    temporary = path.with_name(f".writing-{uuid.uuid4().hex}")
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
+        temporary.write_bytes(data)
+        temporary.replace(path)
     except BaseException:
-        os.unlink(temporary)
+        temporary.unlink(missing_ok=True)
         raise
+
+
+_ERROR_CODE = re.compile(r"<Code>(\w+)</Code>")
+_REQUEST_NOISE = re.compile(r" in [\d.]+[nµm]?s\b|: <\?xml .*", re.DOTALL)
+_MAX_DETAIL = 300
 
 
 def _storage_error(verb: str, uri: str, error: Exception) -> StorageError:
     """One line; obstore's own texts go on for many, with the request and its headers."""
-    detail = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    first_line = detail.strip().splitlines()[0] if detail.strip() else type(error).__name__
-    return StorageError(f"cannot {verb} {uri!r}: {first_line[:300]}")
+    return StorageError(f"cannot {verb} {uri!r}: {_detail(error)}")
+
+
+def _detail(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    text = str(error).partition("\n\nDebug source:")[0]
+    code = _ERROR_CODE.search(text)
+    if isinstance(error, FileNotFoundError | NotFoundError):
+        return "no such bucket" if code and code[1] == "NoSuchBucket" else "no such object"
+    text = _REQUEST_NOISE.sub("", text).strip() or type(error).__name__
+    line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    if isinstance(error, InvalidPathError):
+        line += " (rename that object, or name the chips in a manifest)"
+    return line[:_MAX_DETAIL] + (f" ({code[1]})" if code else "")

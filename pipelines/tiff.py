@@ -6,20 +6,25 @@ data are there, for some microseconds and without a decoder. (TIFF revision 6.0,
 
 from __future__ import annotations
 
+import math
 import struct
 from dataclasses import dataclass
 
 MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 """First bytes of TIFF and BigTIFF files, little and big endian."""
 
-_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _SAMPLES, _PLANAR, _SAMPLE_FORMAT = (
-    *(256, 257, 258, 259, 277, 284),
-    339,
-)
-_STRIP_OFFSETS, _STRIP_COUNTS, _TILE_OFFSETS, _TILE_COUNTS = 273, 279, 324, 325
+_WIDTH, _HEIGHT, _BITS, _SAMPLES, _SAMPLE_FORMAT = 256, 257, 258, 277, 339
+_STRIP_OFFSETS, _ROWS_PER_STRIP, _STRIP_COUNTS, _PLANAR = 273, 278, 279, 284
+_TILE_WIDTH, _TILE_HEIGHT, _TILE_OFFSETS, _TILE_COUNTS = 322, 323, 324, 325
 _GEO_KEYS = 34735
+_WANTED = {
+    *(_WIDTH, _HEIGHT, _BITS, _SAMPLES, _SAMPLE_FORMAT, _PLANAR, _GEO_KEYS),
+    *(_STRIP_OFFSETS, _STRIP_COUNTS, _ROWS_PER_STRIP),
+    *(_TILE_OFFSETS, _TILE_COUNTS, _TILE_WIDTH, _TILE_HEIGHT),
+}
+_MOST_TAGS = 4096  # libtiff refuses more
+_MOST_VALUES = 1 << 17  # as many strips as a chip can have; hostile counts would fill the memory
 _TYPES = {1: "B", 3: "H", 4: "I", 16: "Q"}  # BYTE, SHORT, LONG, LONG8: all that sizes come in
-_TYPE_BYTES = {"B": 1, "H": 2, "I": 4, "Q": 8}
 
 
 class TiffError(ValueError):
@@ -39,6 +44,10 @@ class TiffLayout:
         bands: samples per pixel.
         bits: bits of each sample (the first band's).
         unsigned: whether samples are unsigned integers.
+        tile_px: the longer side of its tiles, 0 where it has strips; they may be larger than the
+            picture, and a decoder allocates them whole.
+        blocks: strips or tiles that the whole picture takes.
+        missing_blocks: those of them that the file has no data for; decoders make them black.
         end: the offset after the last byte of pixel data; over the file's length: truncated.
         has_crs: whether it carries GeoTIFF keys.
     """
@@ -48,6 +57,9 @@ class TiffLayout:
     bands: int
     bits: int
     unsigned: bool
+    tile_px: int
+    blocks: int
+    missing_blocks: int
     end: int
     has_crs: bool
 
@@ -63,49 +75,63 @@ def read_layout(data: bytes) -> TiffLayout:
     counts = tags.get(_STRIP_COUNTS, tags.get(_TILE_COUNTS, ()))
     if _WIDTH not in tags or _HEIGHT not in tags or not offsets or len(offsets) != len(counts):
         raise TiffError("the TIFF directory names no picture", truncated=False)
+    blocks = _count_blocks(tags)
+    given = [(o, c) for o, c in zip(offsets[:blocks], counts, strict=False) if o and c]
     return TiffLayout(
         width_px=tags[_WIDTH][0],
         height_px=tags[_HEIGHT][0],
         bands=tags.get(_SAMPLES, (1,))[0],
         bits=tags.get(_BITS, (1,))[0],
         unsigned=tags.get(_SAMPLE_FORMAT, (1,))[0] == 1,
-        end=max(offset + count for offset, count in zip(offsets, counts, strict=True)),
+        tile_px=max(tags.get(_TILE_WIDTH, (0,))[0], tags.get(_TILE_HEIGHT, (0,))[0]),
+        blocks=blocks,
+        missing_blocks=blocks - len(given),
+        end=max((offset + count for offset, count in given), default=0),
         has_crs=_GEO_KEYS in tags,
     )
 
 
+def _count_blocks(tags: dict[int, tuple[int, ...]]) -> int:
+    """Strips or tiles that the whole picture takes."""
+    (width, *_), (height, *_) = tags[_WIDTH], tags[_HEIGHT]
+    block_width = tags.get(_TILE_WIDTH, (width,))[0]
+    block_height = tags.get(_TILE_HEIGHT, tags.get(_ROWS_PER_STRIP, (height,)))[0]
+    if not (width and height and block_width and block_height):
+        raise TiffError("the TIFF claims strips or tiles of no size", truncated=False)
+    planes = tags.get(_SAMPLES, (1,))[0] if tags.get(_PLANAR, (1,))[0] == 2 else 1
+    return math.ceil(width / block_width) * math.ceil(height / block_height) * planes
+
+
 def _read_directory(data: bytes) -> dict[int, tuple[int, ...]]:
+    """The values of the tags that a layout is made of; of a tag given twice, the first."""
     order = "<" if data[:2] == b"II" else ">"
     big = data[2:4] in (b"+\0", b"\0+")
-    try:
-        if big:
-            (start,) = struct.unpack_from(order + "Q", data, 8)
-            (entries,) = struct.unpack_from(order + "Q", data, start)
-            first, step, inline = start + 8, 20, 8
-        else:
-            (start,) = struct.unpack_from(order + "I", data, 4)
-            (entries,) = struct.unpack_from(order + "H", data, start)
-            first, step, inline = start + 2, 12, 4
-        if first + entries * step > len(data):
-            raise TiffError("the TIFF directory runs past the end of the file", truncated=True)
-        places = range(first, first + entries * step, step)
-        pairs = [_read_entry(data, place, order, inline) for place in places]
-    except struct.error as error:
-        raise TiffError(f"the file ends within its TIFF directory: {error}", True) from error
-    return dict(pair for pair in pairs if pair[1])
+    pointer, counter, step = ("Q", "Q", 20) if big else ("I", "H", 12)
+    (start,) = _unpack(order + pointer, data, 8 if big else 4)
+    (entries,) = _unpack(order + counter, data, start)
+    if entries > _MOST_TAGS:
+        raise TiffError(f"the TIFF directory claims {entries} tags", truncated=False)
+    tags: dict[int, tuple[int, ...]] = {}
+    first = start + struct.calcsize("=" + counter)
+    for place in range(first, first + entries * step, step):
+        tag, kind, count = _unpack(f"{order}HH{pointer}", data, place)
+        if tag in _WANTED and tag not in tags and kind in _TYPES and count:
+            tags[tag] = _read_values(data, place, order + pointer, _TYPES[kind], count)
+    return tags
 
 
-def _read_entry(data: bytes, place: int, order: str, inline: int) -> tuple[int, tuple[int, ...]]:
-    """A tag and its values; none for types that hold no sizes (text, fractions)."""
-    tag, kind = struct.unpack_from(order + "HH", data, place)
-    letter = _TYPES.get(kind)
-    if letter is None:
-        return tag, ()
-    counter = "Q" if inline == 8 else "I"
-    (count,) = struct.unpack_from(order + counter, data, place + 4)
-    at = place + 4 + inline
-    if count * _TYPE_BYTES[letter] > inline:
-        (at,) = struct.unpack_from(order + counter, data, at)
-    if at + count * _TYPE_BYTES[letter] > len(data):
+def _read_values(data: bytes, place: int, pointer: str, letter: str, count: int) -> tuple[int, ...]:
+    """The values of the entry at `place`: in it where they fit, else where it points to."""
+    if count > _MOST_VALUES:
+        raise TiffError(f"a TIFF tag claims {count} values", truncated=False)
+    width = struct.calcsize("=" + pointer[1])
+    at = place + 4 + width
+    if count * struct.calcsize("=" + letter) > width:
+        (at,) = _unpack(pointer, data, at)
+    return _unpack(f"{pointer[0]}{count}{letter}", data, at)
+
+
+def _unpack(layout: str, data: bytes, at: int) -> tuple[int, ...]:
+    if at + struct.calcsize(layout) > len(data):
         raise TiffError("the file ends before its TIFF tags do", truncated=True)
-    return tag, struct.unpack_from(f"{order}{count}{letter}", data, at)
+    return struct.unpack_from(layout, data, at)

@@ -120,7 +120,7 @@ class ModelArtifact:
         unproven_thresholds: labels without positives in validation, whose threshold is a guess.
         preprocessing: how bytes become the model's input.
         model_digest: see `model_digest`.
-        figures: measures on the validation part, by label and over all.
+        figures: measures by part (validation; test where there is one), by label and over all.
         training: the chips and options that it was trained with.
         versions: package to version, as trained.
         files: file name to sha256, for every file but artifact.json.

@@ -1,0 +1,232 @@
+"""A run is published whole, once, or not at all."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from pipelines import delta_tables, publishing, storage
+from pipelines.delta_tables import PublishConflict, commit_files, open_dataset, open_table
+from pipelines.errors import RunFailed
+from pipelines.planning import RunPlan
+from pipelines.publishing import count_run, publish_run, read_summary, read_verdict
+from pipelines.staging import StagedUnit, stage_unit
+from schemas.labels import PLANET_LABELS
+from schemas.tables import QUARANTINE, RUNS, chip_scores
+from tests.test_staging import labelled
+
+
+def make_plan(output: str, run_id: str = "r1", **changes) -> RunPlan:
+    """A plan of two units with 5 and 3 chips, 2 of 10 listed chips skipped."""
+    plan = RunPlan(
+        run_id=run_id,
+        run_date="2026-11-22",
+        output=output,
+        artifact="/a",
+        model_digest="m",
+        thresholds_digest="t",
+        listed=10,
+        skipped=2,
+        unit_rows=(5, 3),
+        max_quarantine_ratio=0.5,
+        attempt=1,
+        options={"chips": "/c"},
+        versions={"numpy": "2"},
+        started_at=1_000_000_000.0,
+        planned_at=1_000_000_002.0,
+    )
+    return replace(plan, **changes)
+
+
+def stage(plan: RunPlan) -> list[StagedUnit]:
+    """Stage both units: 4 scored and 1 quarantined, 3 scored."""
+    return [
+        stage_unit([labelled(0, 0, 4, 1, True)], plan.staging),
+        stage_unit([labelled(1, 4, 3, 0, True)], plan.staging),
+    ]
+
+
+@pytest.fixture
+def output(tmp_path) -> str:
+    for table in (chip_scores(PLANET_LABELS), QUARANTINE, RUNS):
+        delta_tables.ensure_table(str(tmp_path), table)
+    return str(tmp_path)
+
+
+def rows(output: str, name: str) -> list[dict]:
+    return open_dataset(open_table(output, name)).to_table().to_pylist()
+
+
+def test_a_published_run_has_its_rows_in_three_tables_and_no_staging(output):
+    plan = make_plan(output)
+    publish_run(plan, stage(plan))
+
+    assert sorted(row["chip_id"] for row in rows(output, "chip_scores")) == list("0123456")
+    assert [row["reason"] for row in rows(output, "quarantine")] == ["empty"]
+    (record,) = rows(output, "runs")
+    assert record["status"] == "published"
+    counted = ("listed", "skipped", "scored", "quarantined")
+    assert [record[name] for name in counted] == [10, 2, 7, 1]
+    assert json.loads(record["quarantined_by_reason"]) == {"empty": 1}
+    assert (record["run_id"], str(record["run_date"])) == ("r1", "2026-11-22")
+    assert record["plan_seconds"] == 2.0
+    assert json.loads(record["options"]) == {"chips": "/c"}
+    assert list(storage.list_objects(plan.staging)) == [] if storage.is_remote(output) else True
+    assert storage.head_object(plan.manifest) is None
+
+
+def test_the_summary_is_read_from_the_tables(output):
+    plan = make_plan(output)
+    publish_run(plan, stage(plan))
+    summary = read_summary(plan)
+    assert (summary.scored, summary.quarantined, summary.reasons) == (7, 1, {"empty": 1})
+    assert set(summary.labels) <= set(PLANET_LABELS.names[8:])
+    assert set(summary.labels.values()) == {7}
+    assert summary.precision == "float32"
+
+
+def test_publishing_a_second_time_changes_nothing(output):
+    plan = make_plan(output)
+    staged = stage(plan)
+    publish_run(plan, staged)
+    before = {name: rows(output, name) for name in ("chip_scores", "quarantine", "runs")}
+    staged = stage(plan)  # a late worker stages once more
+    publish_run(plan, staged)
+    assert {name: rows(output, name) for name in before} == before
+
+
+@pytest.mark.parametrize("dies_at", ["chip_scores", "runs"])
+def test_a_publisher_that_died_between_its_commits_is_finished_by_the_next(
+    output, monkeypatch, dies_at
+):
+    plan = make_plan(output)
+    staged = stage(plan)
+    commit = publishing._commit
+
+    def dying_commit(plan, name, files):
+        if name == dies_at:
+            raise KeyboardInterrupt
+        commit(plan, name, files)
+
+    monkeypatch.setattr(publishing, "_commit", dying_commit)
+    with pytest.raises(KeyboardInterrupt):
+        publish_run(plan, staged)
+    visible = delta_tables.is_published(open_table(output, "chip_scores"), "r1")
+    assert visible == (dies_at == "runs")
+    monkeypatch.setattr(publishing, "_commit", commit)
+    publish_run(plan, staged)
+    assert [len(rows(output, name)) for name in ("chip_scores", "quarantine", "runs")] == [7, 1, 1]
+
+
+def test_a_replacement_leaves_one_set_of_rows(output):
+    first = make_plan(output)
+    publish_run(first, stage(first))
+    second = make_plan(output, attempt=2)
+    units = [
+        stage_unit([labelled(0, 0, 5, 0, True)], second.staging),
+        stage_unit([labelled(1, 5, 3, 0, True)], second.staging),
+    ]
+    publish_run(second, units)
+    assert sorted(row["chip_id"] for row in rows(output, "chip_scores")) == list("01234567")
+    assert rows(output, "quarantine") == []
+    (record,) = rows(output, "runs")
+    assert (record["scored"], record["quarantined"]) == (8, 0)
+
+
+def test_replacing_one_run_leaves_the_others(output):
+    for run_id in ("r1", "r2"):
+        plan = make_plan(output, run_id)
+        publish_run(plan, stage(plan))
+    again = make_plan(output, "r2", attempt=2)
+    publish_run(again, stage(again))
+    found = [row["run_id"] for row in rows(output, "chip_scores")]
+    assert (found.count("r1"), found.count("r2")) == (7, 7)
+
+
+def test_a_run_of_no_chips_is_published(output):
+    plan = make_plan(output, listed=2, unit_rows=())
+    publish_run(plan, [])
+    assert delta_tables.is_published(open_table(output, "chip_scores"), "r1")
+    (record,) = rows(output, "runs")
+    assert (record["listed"], record["skipped"], record["scored"]) == (2, 2, 0)
+
+
+def test_a_unit_whose_record_comes_twice_counts_once(output):
+    plan = make_plan(output)
+    staged = stage(plan)
+    publish_run(plan, [*staged, staged[0]])
+    assert len(rows(output, "chip_scores")) == 7
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"unit_rows": (5, 3, 1)}, "1 of 3 units are not staged whole .first: unit 2, planned 1"),
+        ({"unit_rows": (5, 4)}, "unit 1, planned 4 chips, staged 3"),
+        ({"unit_rows": (5,)}, "unit 1, planned 0 chips, staged 3"),
+        ({"listed": 11}, "11 listed is not 2 skipped [+] 7 scored [+] 1 quarantined"),
+        ({"max_quarantine_ratio": 0.1}, r"1 of 8 chips were quarantined .empty 1., over .* 0\.1"),
+    ],
+)
+def test_a_run_that_lost_or_doubled_a_chip_or_gave_up_too_many_is_not_published(
+    output, changes, message
+):
+    plan = make_plan(output, **changes)
+    staged = stage(plan)
+    with pytest.raises(RunFailed, match=message):
+        publish_run(plan, staged)
+    assert [rows(output, name) for name in ("chip_scores", "quarantine", "runs")] == [[], [], []]
+    assert read_verdict(plan).startswith("run r1: ")
+    assert storage.head_object(staged[0].quarantine.uri) is not None
+
+
+def test_a_quarantine_of_exactly_the_ratio_is_published(output):
+    plan = make_plan(output, max_quarantine_ratio=1 / 8)
+    publish_run(plan, stage(plan))
+    assert len(rows(output, "quarantine")) == 1
+
+
+def test_a_run_without_a_refusal_has_no_verdict(output):
+    assert read_verdict(make_plan(output)) == ""
+
+
+def test_counts_add_up_over_units(output):
+    plan = make_plan(output)
+    counts = count_run(plan, stage(plan))
+    assert counts.listed == counts.skipped + counts.scored + counts.quarantined == 10
+
+
+def test_publishing_waits_its_turn_behind_another_publisher(output, monkeypatch):
+    plan = make_plan(output)
+    staged = stage(plan)
+    conflicts = iter([True, True])
+
+    def commit(table, *args, **kwargs):
+        if next(conflicts, False):
+            raise PublishConflict("somebody else")
+        commit_files(table, *args, **kwargs)
+
+    monkeypatch.setattr(publishing, "commit_files", commit)
+    publish_run(plan, staged)
+    assert len(rows(output, "chip_scores")) == 7
+
+
+def test_publishing_that_meets_conflicts_without_end_fails_and_says_so(output, monkeypatch):
+    def commit(*args, **kwargs):
+        raise PublishConflict("somebody else")
+
+    monkeypatch.setattr(publishing, "commit_files", commit)
+    plan = make_plan(output)
+    with pytest.raises(RunFailed, match="commits to quarantine met with conflicts"):
+        publish_run(plan, stage(plan))
+
+
+def test_a_run_is_published_to_an_object_store_as_to_a_folder(object_store_uri):
+    for table in (chip_scores(PLANET_LABELS), QUARANTINE, RUNS):
+        delta_tables.ensure_table(object_store_uri, table)
+    plan = make_plan(object_store_uri)
+    publish_run(plan, stage(plan))
+    assert sorted(row["chip_id"] for row in rows(object_store_uri, "chip_scores")) == list(
+        "0123456"
+    )
+    assert len(rows(object_store_uri, "runs")) == 1

@@ -1,0 +1,118 @@
+"""Units become batches of pixels, and what cannot be read is rejected with its reason."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from pipelines import imaging, planning, reading
+from pipelines.elements import Unit
+from pipelines.reading import read_batches
+from tests.support import JPG, TIF, jpg_bytes, write_chips
+from train.sample_archive import write_sample_archive
+
+
+@pytest.fixture
+def pool():
+    with ThreadPoolExecutor(2) as threads:
+        yield threads
+
+
+def _unit(folder, number=0) -> Unit:
+    return Unit(number, planning.list_chips(str(folder), None).sort_by("chip_uri"))
+
+
+def test_batches_hold_every_chip_once_in_order_with_the_pixels_of_its_own_file(tmp_path, pool):
+    paths = write_chips(tmp_path, 53)
+    batches = list(read_batches(_unit(tmp_path, 7), JPG, 20, pool))
+
+    assert [batch.chips.num_rows for batch in batches] == [20, 20, 13]
+    assert [batch.last for batch in batches] == [False, False, True]
+    assert {batch.unit for batch in batches} == {7}
+    uris = pa.concat_tables(batch.chips for batch in batches)["chip_uri"].to_pylist()
+    assert uris == [str(path) for path in paths]
+    pixels = np.concatenate([batch.pixels for batch in batches])
+    expected = [imaging.decode_chip(path.read_bytes(), JPG) for path in paths]
+    assert np.array_equal(pixels, np.stack(expected))
+
+
+def test_a_rejected_chip_leaves_the_others_with_their_own_pixels(tmp_path, pool):
+    paths = write_chips(tmp_path, 10)
+    paths[3].write_bytes(b"")
+    paths[8].write_bytes(jpg_bytes()[:300])
+    unit = _unit(tmp_path)
+    paths[5].unlink()  # after the listing
+    (batch,) = read_batches(unit, JPG, 64, pool)
+
+    kept = [path for path in paths if path not in (paths[3], paths[5], paths[8])]
+    assert batch.chips["chip_uri"].to_pylist() == [str(path) for path in kept]
+    expected = [imaging.decode_chip(path.read_bytes(), JPG) for path in kept]
+    assert np.array_equal(batch.pixels, np.stack(expected))
+    rejected = dict(
+        zip(
+            batch.rejected["chip_id"].to_pylist(), batch.rejected["reason"].to_pylist(), strict=True
+        )
+    )
+    assert rejected == {
+        "chip_00003": "empty",
+        "chip_00005": "unreadable",
+        "chip_00008": "truncated",
+    }
+
+
+def test_a_batch_of_nothing_but_rejected_chips_has_no_pixels_and_all_of_them_as_rejected(
+    tmp_path, pool
+):
+    for name in ("a.jpg", "b.jpg"):
+        (tmp_path / name).write_text("not a picture")
+    (batch,) = read_batches(_unit(tmp_path), JPG, 64, pool)
+    assert batch.pixels.shape == (0, 64, 64, 3)
+    assert batch.chips.num_rows == 0
+    assert batch.rejected["reason"].to_pylist() == ["not_an_image"] * 2
+
+
+def test_an_object_too_large_to_be_a_chip_is_not_even_read(tmp_path):
+    unreadable = str(tmp_path / "never_written.jpg")
+    with pytest.raises(reading.ChipRejected) as rejected:
+        reading.read_chip(unreadable, JPG.max_bytes + 1, JPG)
+    assert rejected.value.reason == "too_large"
+
+
+def test_a_decoder_that_fails_in_an_unknown_way_costs_the_one_chip(tmp_path, pool, monkeypatch):
+    def decode(data, preprocessing):
+        raise ZeroDivisionError("surprise")
+
+    write_chips(tmp_path, 2)
+    monkeypatch.setattr(imaging, "decode_chip", decode)
+    (batch,) = read_batches(_unit(tmp_path), JPG, 64, pool)
+    assert batch.rejected["reason"].to_pylist() == ["decode_error"] * 2
+    assert batch.rejected["message"].to_pylist() == ["ZeroDivisionError: surprise"] * 2
+
+
+def test_the_bounding_box_of_a_tif_comes_from_its_crs_unless_the_manifest_gives_one(tmp_path, pool):
+    archive = write_sample_archive(tmp_path, 2, media_type="tif")
+    manifest = tmp_path / "manifest.csv"
+    lines = [f"{archive.chip_paths[0]},,,,", f"{archive.chip_paths[1]},1.0,2.0,3.0,4.0"]
+    manifest.write_text("\n".join(["chip_uri,lon_min,lat_min,lon_max,lat_max", *lines]))
+    unit = Unit(0, planning.list_chips(str(manifest), None))
+    (batch,) = read_batches(unit, TIF, 64, pool)
+
+    boxes = [tuple(row[name] for name in reading.BOUNDS) for row in batch.chips.to_pylist()]
+    assert boxes[0] == imaging.tif_bounds(archive.chip_paths[0].read_bytes())
+    assert boxes[1] == (1.0, 2.0, 3.0, 4.0)
+    west, south, east, north = boxes[0]
+    assert -75 < west < east < -45  # Amazonia
+    assert -15 < south < north < 5
+
+
+def test_reading_runs_no_further_ahead_than_its_bound(tmp_path, pool, monkeypatch):
+    begun = []
+    begin = reading._begin
+    monkeypatch.setattr(
+        reading, "_begin", lambda chips, *rest: (begun.append(1), begin(chips, *rest))[1]
+    )
+    write_chips(tmp_path, 40)
+    batches = read_batches(_unit(tmp_path), JPG, 4, pool)
+    next(batches)
+    assert len(begun) == reading.BATCHES_AHEAD + 1
