@@ -20,7 +20,7 @@ IN_PROCESS_ENGINE = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
 """The engine without `--runner`. Beam's own default may first download a binary and run that."""
 
 _LOCAL_RUNNERS = ("", "DirectRunner", "FnApiRunner", "PrismRunner", IN_PROCESS_ENGINE)
-_POLL_SECONDS = 0.3
+_POLL_SECONDS = 1.0
 
 
 def check_beam_args(beam_args: Sequence[str], our_flags: Sequence[str]) -> None:

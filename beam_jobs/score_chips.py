@@ -131,8 +131,14 @@ def _score(plan: RunPlan, options: ScoreOptions, artifact: ModelArtifact) -> Non
     from pipelines.progress import chips_done
 
     graph = ScoreArchive(plan, artifact, options.batch_size, options.precision)
+    before = chips_done()
+
+    def done() -> int:
+        """Counted in this process; where the engine has others, by what they have staged."""
+        return chips_done() - before or publishing.staged_chips(plan)
+
     try:
-        run_graph(graph, options.beam_args, plan.to_score, chips_done)
+        run_graph(graph, options.beam_args, plan.to_score, done)
     except Exception as error:
         # The engines wrap what a worker raises; a refusal to publish is told by its verdict.
         if reason := publishing.read_verdict(plan):

@@ -22,9 +22,9 @@ from deltalake import DeltaTable
 
 from pipelines import delta_tables, storage
 from pipelines.delta_tables import DataFile, PublishConflict, commit_files
-from pipelines.errors import RunFailed
+from pipelines.errors import RunFailed, StorageError
 from pipelines.planning import RunPlan
-from pipelines.staging import StagedFile, StagedUnit, parquet_bytes
+from pipelines.staging import UNITS_FOLDER, StagedFile, StagedUnit, parquet_bytes
 from schemas.render import file_schema
 from schemas.tables import RUNS
 
@@ -152,11 +152,23 @@ def check_quarantine(plan: RunPlan, counts: RunCounts) -> None:
     if counts.quarantined <= plan.max_quarantine_ratio * plan.to_score:
         return
     reasons = ", ".join(f"{reason} {n}" for reason, n in counts.reasons.items())
+    staged = storage.join_uri(plan.staging, UNITS_FOLDER, "*.quarantine.parquet")
     raise RunFailed(
         f"run {plan.run_id}: {counts.quarantined} of {plan.to_score} chips were quarantined "
         f"({reasons}), over --max_quarantine_ratio {plan.max_quarantine_ratio}; nothing was "
-        f"published; their rows: {storage.join_uri(plan.staging, 'units')}/*.quarantine.parquet"
+        f"published; their rows: {staged}"
     )
+
+
+def staged_chips(plan: RunPlan) -> int:
+    """Chips of the units that are staged whole by now, seen from outside."""
+    listing = storage.list_objects(storage.join_uri(plan.staging, UNITS_FOLDER))
+    try:
+        names = [uri for table in listing for uri in table["uri"].to_pylist()]
+    except StorageError:  # nothing is staged yet
+        return 0
+    numbers = [int(storage.file_stem(name)) for name in names if name.endswith(".json")]
+    return sum(plan.unit_rows[number] for number in numbers)
 
 
 def read_verdict(plan: RunPlan) -> str:

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from pipelines import storage
 from pipelines.elements import LabelledBatch
 
-_UNITS_FOLDER = "units"
+UNITS_FOLDER = "units"
 _COMPRESSION_LEVEL = 3
 
 
@@ -133,7 +133,7 @@ def stage_unit(batches: list[LabelledBatch], staging: str) -> StagedUnit:
     number = batches[0].unit
     rows = pa.concat_tables(batch.rows for batch in batches)
     quarantine = pa.concat_tables(batch.quarantine for batch in batches)
-    stem = storage.join_uri(staging, _UNITS_FOLDER, f"{number:06d}")
+    stem = storage.join_uri(staging, UNITS_FOLDER, f"{number:06d}")
     unit = StagedUnit(
         number=number,
         scores=_write_rows(rows, f"{stem}.scores.parquet"),

@@ -1,0 +1,153 @@
+"""The networks are the study's, parameter for parameter, and are saved the same each time."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from schemas.artifact import BANDS, Preprocessing, model_digest
+from schemas.precision import native_bfloat16
+from tests.test_evaluate import LABELS
+from train.examples import Examples
+from train.fit import (
+    FitOptions,
+    default_batch_size,
+    fit_network,
+    precision_policy,
+    resolve_precision,
+)
+from train.networks import (
+    INPUT_NORMALISATION,
+    NETWORKS,
+    channel_statistics,
+    set_input_statistics,
+)
+
+VGG16, MEAN_COLOUR = NETWORKS["vgg16"], NETWORKS["mean_colour"]
+
+
+@pytest.fixture(scope="module")
+def vgg16():
+    return VGG16.build((64, 64, 3), 17)
+
+
+def count(weights) -> int:
+    return sum(int(np.prod(weight.shape)) for weight in weights)
+
+
+def test_vgg16_has_14_749_533_parameters_of_which_6_are_not_trainable(vgg16):
+    assert vgg16.count_params() == 14_749_533
+    assert count(vgg16.non_trainable_weights) == 6
+
+
+def test_vgg16_is_batch_normalisation_then_vgg16_then_flatten_then_dense(vgg16):
+    kinds = [type(layer).__name__ for layer in vgg16.layers]
+    blocks = [kind for n in (2, 2, 3, 3, 3) for kind in [*["Conv2D"] * n, "MaxPooling2D"]]
+    assert kinds == ["InputLayer", "BatchNormalization", *blocks, "Flatten", "Dense"]
+    assert vgg16.output_shape == (None, 17)
+
+
+def test_mean_colour_is_one_dense_layer_on_the_mean_of_each_band():
+    model = MEAN_COLOUR.build((64, 64, 4), 17)
+    assert model.count_params() == 4 * 17 + 17
+
+
+def test_the_last_layer_computes_in_float32_and_weights_are_float32_under_bfloat16():
+    with precision_policy("bfloat16"):
+        model = VGG16.build((32, 32, 3), 2)
+    assert model.get_layer("block1_conv1").compute_dtype == "bfloat16"
+    assert model.get_layer("scores").compute_dtype == "float32"
+    assert {str(weight.dtype) for weight in model.weights} == {"float32"}
+    assert VGG16.build((32, 32, 3), 2).get_layer("block1_conv1").compute_dtype == "float32"
+
+
+def test_the_same_weights_have_the_same_digest_however_many_models_were_built_before(tmp_path):
+    preprocessing = Preprocessing("jpg", 32, BANDS["jpg"], None, (32, 1024))
+    digests = []
+    for i in range(2):
+        MEAN_COLOUR.build((8, 8, 3), 3)
+        model = VGG16.build((32, 32, 3), 3)
+        if i == 0:
+            weights = model.get_weights()
+        model.set_weights(weights)
+        model.save(tmp_path / "model.keras")
+        digests.append(model_digest(tmp_path / "model.keras", LABELS, preprocessing))
+    assert digests[0] == digests[1]
+
+
+def test_channel_statistics_are_exact():
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 7, 7, 4), dtype=np.uint8)
+    mean, variance = channel_statistics(pixels)
+    np.testing.assert_allclose(mean, pixels.mean(axis=(0, 1, 2)), rtol=1e-12)
+    np.testing.assert_allclose(variance, pixels.var(axis=(0, 1, 2)), rtol=1e-12)
+
+
+def test_the_input_normalisation_starts_from_the_training_pixels(vgg16):
+    pixels = np.random.default_rng(0).integers(50, 90, (4, 64, 64, 3), dtype=np.uint8)
+    set_input_statistics(vgg16, pixels)
+    normalised = vgg16.get_layer(INPUT_NORMALISATION)(pixels.astype(np.float32), training=False)
+    np.testing.assert_allclose(np.mean(normalised, axis=(0, 1, 2)), 0, atol=1e-3)
+    np.testing.assert_allclose(np.std(normalised, axis=(0, 1, 2)), 1, atol=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("chips", "batch"),
+    [(1, 8), (74, 8), (127, 8), (128, 16), (800, 64), (1285, 128), (32_000, 128)],
+)
+def test_the_default_batch_leaves_eight_steps_an_epoch_where_it_can(chips, batch):
+    assert default_batch_size(chips) == batch
+
+
+def test_auto_precision_is_bfloat16_only_where_it_is_native_and_gains():
+    assert resolve_precision("auto", VGG16) == ("bfloat16" if native_bfloat16() else "float32")
+    assert resolve_precision("auto", MEAN_COLOUR) == "float32"
+    assert resolve_precision("float32", VGG16) == "float32"
+    assert resolve_precision("bfloat16", VGG16) == "bfloat16"
+
+
+def examples(count: int, seed: int) -> Examples:
+    """Chips of one grey each; bright ones have the first label, dark ones the second."""
+    greys = np.random.default_rng(seed).integers(0, 256, count)
+    pixels = np.broadcast_to(greys[:, None, None, None], (count, 8, 8, 3)).astype(np.uint8)
+    truth = np.stack([greys > 128, greys <= 128], axis=1).astype(np.uint8)
+    return Examples(tuple(f"c{i}" for i in range(count)), pixels, truth)
+
+
+def test_fitting_learns_and_gives_back_the_best_epoch_in_a_model_never_compiled(capsys):
+    from train.evaluate import predict_scores
+
+    options = FitOptions(epochs=12, batch_size=8, learning_rate=0.5, precision="float32", seed=3)
+    train, validation = examples(64, seed=0), examples(32, seed=1)
+    fit = fit_network(MEAN_COLOUR, train, validation, options)
+    assert not fit.model.compiled
+    assert fit.history["val_loss"][fit.best_epoch - 1] == min(fit.history["val_loss"])
+    scores = predict_scores(fit.model, validation.pixels)
+    assert ((scores > 0.5) == validation.truth).mean() > 0.9
+    likelihood = np.where(validation.truth, scores, 1 - scores)
+    assert -np.log(likelihood).mean() == pytest.approx(min(fit.history["val_loss"]), abs=1e-5)
+    assert "Epoch 1/12" in capsys.readouterr().out
+
+
+def test_fitting_ends_five_epochs_after_the_best_one():
+    options = FitOptions(epochs=60, batch_size=8, learning_rate=5.0, precision="float32", seed=0)
+    noise = examples(16, seed=1)
+    noise = Examples(noise.names, noise.pixels, noise.truth[::-1].copy())
+    fit = fit_network(MEAN_COLOUR, examples(16, seed=0), noise, options)
+    assert len(fit.history["loss"]) == fit.best_epoch + 5
+
+
+def test_the_same_seed_gives_the_same_model():
+    options = FitOptions(epochs=2, batch_size=8, learning_rate=0.1, precision="float32", seed=7)
+    first, second = (
+        fit_network(MEAN_COLOUR, examples(32, 0), examples(8, 1), options).model.get_weights()
+        for _ in range(2)
+    )
+    for one, other in zip(first, second, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+def test_a_label_set_of_one_label_can_be_fitted():
+    train = examples(16, 0)
+    one = Examples(train.names, train.pixels, train.truth[:, :1])
+    options = FitOptions(epochs=1, batch_size=8, learning_rate=0.1, precision="float32", seed=0)
+    assert fit_network(MEAN_COLOUR, one, one, options).model.output_shape == (None, 1)

@@ -1,0 +1,134 @@
+"""The command line: `python -m train ...` trains, `python -m train evaluate ...` measures.
+
+Exit codes: 0 done, 1 training failed, 2 wrong use, with one line that says what to do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import NoReturn
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow greets at length
+os.environ["KERAS_BACKEND"] = "tensorflow"  # whatever ~/.keras says: all else here counts on it
+
+from pipelines.errors import RunFailed, StorageError, UsageError
+from train.networks import NETWORKS
+
+
+class _Parser(argparse.ArgumentParser):
+    """Answers wrong use with one line instead of all flags."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message}; {self.prog} --help lists the flags")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    command = COMMANDS[given.pop(0)] if given and given[0] in COMMANDS else _train
+    try:
+        command(given)
+    except (UsageError, StorageError) as error:
+        print(f"train: {error}", file=sys.stderr)
+        return 2
+    except RunFailed as error:
+        print(f"train: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def train_parser() -> argparse.ArgumentParser:
+    """The flags of `python -m train`."""
+    parser = _Parser(
+        prog="python -m train",
+        description="Train a network on labelled chips and write a model artifact.",
+        epilog=f"Other commands: {', '.join(COMMANDS)} (python -m train COMMAND --help).",
+        allow_abbrev=False,
+    )
+    _add_chips_and_labels(parser)
+    add = parser.add_argument
+    add("--artifact", required=True, help="local folder for the artifact; an older one is replaced")
+    add("--network", choices=list(NETWORKS), default="vgg16", help="default: vgg16")
+    add("--media_type", choices=["jpg", "tif"], help="default: what --chips holds; jpg of both")
+    add("--image_size", type=_at_least_one, default=64, help="input side in pixels (default: 64)")
+    add("--weights", help="imagenet (default for vgg16), none, or a file in Keras' notop layout")
+    add("--epochs", type=_at_least_one, default=50, help="the most epochs (default: 50)")
+    add(
+        "--batch_size", type=_at_least_one, help="chips a step (default: 8 to 128, by their number)"
+    )
+    add("--learning_rate", type=_positive, help="Adam's (default: 1e-4 for vgg16)")
+    add("--split", help="csv image_name,split (default: 80 %% to train, 20 %% to validate, by lot)")
+    add("--label_set", help="JSON {labels: [...], sky: [...]} (default: as the labels csv shows)")
+    add(
+        "--precision", choices=["auto", "float32", "bfloat16"], default="auto", help="default: auto"
+    )
+    add(
+        "--seed", type=_seed, default=0, help="of the split, the weights and the order (default: 0)"
+    )
+    return parser
+
+
+def evaluate_parser() -> argparse.ArgumentParser:
+    """The flags of `python -m train evaluate`."""
+    parser = _Parser(
+        prog="python -m train evaluate",
+        description="Measure a model artifact on labelled chips.",
+        allow_abbrev=False,
+    )
+    _add_chips_and_labels(parser)
+    add = parser.add_argument
+    add("--artifact", required=True, help="the artifact's local folder")
+    add("--split", help="csv image_name,split (default: all chips)")
+    add("--part", choices=["train", "validation", "test"], help="of --split (default: test)")
+    add("--output", help="JSON file for the figures (default: ARTIFACT.evaluation.json beside it)")
+    return parser
+
+
+def _train(arguments: Sequence[str]) -> None:
+    options = train_parser().parse_args(arguments)
+    from train.training import TrainOptions, train_model
+
+    train_model(TrainOptions(**vars(options)))
+
+
+def _evaluate(arguments: Sequence[str]) -> None:
+    options = evaluate_parser().parse_args(arguments)
+    from train.evaluation import EvaluateOptions, evaluate_artifact
+
+    evaluate_artifact(EvaluateOptions(**vars(options)))
+
+
+COMMANDS: Mapping[str, Callable[[Sequence[str]], None]] = {"evaluate": _evaluate}
+"""Commands beside training, by their first word."""
+
+
+def _add_chips_and_labels(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--chips", required=True, help="folder, prefix or glob of chips: local, gs:// or s3://"
+    )
+    parser.add_argument("--labels", required=True, help="csv image_name,tags")
+
+
+def _at_least_one(text: str) -> int:
+    if (value := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, not {value}")
+    return value
+
+
+def _seed(text: str) -> int:
+    if not 0 <= (value := int(text)) < 2**32:
+        raise argparse.ArgumentTypeError(f"must lie between 0 and 4294967295, not {value}")
+    return value
+
+
+def _positive(text: str) -> float:
+    if not 0 < (value := float(text)) < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be a positive number, not {text}")
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

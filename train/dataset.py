@@ -1,0 +1,145 @@
+"""Which chips are learned from: list them, match them to rows, put each into a part.
+
+What is set aside on the way is counted, never dropped in silence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+import numpy as np
+
+from pipelines.errors import StorageError, UsageError
+from pipelines.storage import absolute_uri, file_stem, list_objects
+from schemas.artifact import MediaType
+from schemas.labels import LabelSet
+from train.label_files import (
+    EXTENSIONS,
+    PARTS,
+    LabelRow,
+    Part,
+    named_twice,
+    refuse,
+)
+
+VALIDATION_SHARE = 0.2
+"""Share of the chips that the default split gives to validation."""
+
+
+@dataclass(frozen=True)
+class LabelledChips:
+    """Chips that have a row, in the order of their names.
+
+    Attributes:
+        uris: address by name; the keys are the names.
+        tags: labels by name.
+        chips_without_row: chips that the labels csv does not name.
+        rows_without_chip: rows of the labels csv whose chip is not there.
+        rows_without_sky_label: rows of chips that are here; they are used all the same.
+    """
+
+    uris: Mapping[str, str]
+    tags: Mapping[str, frozenset[str]]
+    chips_without_row: int
+    rows_without_chip: int
+    rows_without_sky_label: int
+
+
+def list_chips(uri: str) -> dict[MediaType, list[str]]:
+    """Addresses of the chips below a folder or prefix or matching a glob, by media type.
+
+    Raises:
+        UsageError: it cannot be listed, or holds no jpg or tif.
+    """
+    try:
+        tables = list_objects(absolute_uri(uri))
+        uris = [found for table in tables for found in table["uri"].to_pylist()]
+    except StorageError as error:
+        raise UsageError(f"--chips: {error}") from error
+    chips: dict[MediaType, list[str]] = {}
+    for found in uris:
+        if media_type := EXTENSIONS.get(PurePosixPath(found).suffix.lower()):
+            chips.setdefault(media_type, []).append(found)
+    if not chips:
+        raise UsageError(
+            f"--chips {uri}: no jpg or tif among the {len(uris)} files there; "
+            "give a folder, a prefix or a glob"
+        )
+    return chips
+
+
+def choose_media_type(
+    chips: Mapping[MediaType, Sequence[str]], asked: MediaType | None
+) -> MediaType:
+    """The media type to train on: the one asked for, the only one there, or jpg of the two.
+
+    Raises:
+        UsageError: there is no chip of the media type asked for.
+    """
+    if asked is None:
+        return "jpg" if "jpg" in chips else "tif"
+    if asked not in chips:
+        raise UsageError(f"--chips holds no {asked}, only {', '.join(chips)}")
+    return asked
+
+
+def match_chips(
+    rows: Mapping[str, LabelRow], uris: Sequence[str], label_set: LabelSet
+) -> LabelledChips:
+    """Bring together the rows and the chips of one name, and of one media type.
+
+    Raises:
+        UsageError: two chips have one name, or no chip has a row.
+    """
+    refuse(named_twice(map(file_stem, uris)), "--chips: names that two files have")
+    chips = {file_stem(uri): uri for uri in uris}
+    names = sorted(set(rows) & set(chips))
+    if not names:
+        first_row = f"the first row is {min(rows)!r}" if rows else "there is no row for them"
+        raise UsageError(f"no chip has a row: the first chip is {min(chips)!r}, {first_row}")
+    tags = {name: rows[name].tags for name in names}
+    sky = set(label_set.sky)
+    return LabelledChips(
+        uris={name: chips[name] for name in names},
+        tags=tags,
+        chips_without_row=len(chips) - len(names),
+        rows_without_chip=len(rows) - len(names),
+        rows_without_sky_label=sum(not held & sky for held in tags.values()) if sky else 0,
+    )
+
+
+def assign_parts(
+    names: Sequence[str], split: Mapping[str, Part] | None, seed: int
+) -> dict[Part, tuple[str, ...]]:
+    """Put image names into parts: as a split says, else 80 to 20 by lot.
+
+    The lot depends on the sorted names and the seed alone. Names that a split lacks are in no
+    part.
+
+    Raises:
+        UsageError: nothing to train on or nothing to validate with.
+    """
+    parts = split if split is not None else _draw_parts(sorted(names), seed)
+    assigned = {part: tuple(n for n in sorted(names) if parts.get(n) == part) for part in PARTS}
+    check_parts({part: len(found) for part, found in assigned.items()})
+    return assigned
+
+
+def check_parts(
+    sizes: Mapping[Part, int], advice: str = "give more labelled chips, or another --split"
+) -> None:
+    """Refuse to train without a training or a validation part.
+
+    Raises:
+        UsageError: one of them is empty; with the advice.
+    """
+    empty = [part for part in ("train", "validation") if not sizes[part]]
+    refuse(empty, "parts without a usable chip", advice)
+
+
+def _draw_parts(names: Sequence[str], seed: int) -> dict[str, Part]:
+    order = np.random.default_rng(seed).permutation(len(names))
+    validation = set(order[: max(1, round(len(names) * VALIDATION_SHARE))].tolist())
+    return {n: "validation" if i in validation else "train" for i, n in enumerate(names)}

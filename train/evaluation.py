@@ -1,0 +1,107 @@
+"""The evaluation, top to bottom: an artifact and labelled chips in, its figures out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipelines.errors import UsageError
+from pipelines.storage import write_bytes
+from schemas.artifact import MODEL_FILE, ArtifactError, ModelArtifact, read_artifact
+from train.dataset import LabelledChips, choose_media_type, list_chips, match_chips
+from train.examples import Examples, count_set_aside, decode_chips, describe_set_aside
+from train.label_files import Part, check_rows, read_labels, read_split, select_rows
+
+
+@dataclass(frozen=True)
+class EvaluateOptions:
+    """What `python -m train evaluate` was asked for.
+
+    Attributes:
+        artifact: local folder of the artifact.
+        chips: folder, prefix or glob of the chips.
+        labels: the labels csv.
+        split: a split csv; by default all chips are measured.
+        part: the part of the split that is measured; by default test.
+        output: JSON file for the figures; by default `ARTIFACT.evaluation.json` beside the
+            artifact, not in it: what is in it is digested.
+    """
+
+    artifact: str
+    chips: str
+    labels: str
+    split: str | None = None
+    part: Part | None = None
+    output: str | None = None
+
+
+def evaluate_artifact(options: EvaluateOptions) -> dict[str, Any]:
+    """Measure an artifact on labelled chips; print the figures and write them as JSON.
+
+    Raises:
+        UsageError: the artifact, the chips or the labels cannot be used.
+        StorageError: a file that was given cannot be read, or the figures cannot be written.
+    """
+    folder = Path(options.artifact).resolve()
+    artifact = _open(folder)
+    chips = _match(options, artifact)
+    parts = _parts(options, list(chips.uris))
+    names = [name for name, part in parts.items() if part == (options.part or "test")]
+    if not names:
+        raise UsageError(f"--split has no chip in its part {options.part or 'test'}; see --part")
+    examples = decode_chips(names, chips, artifact.label_set, artifact.preprocessing)
+    set_aside = count_set_aside(chips, parts, [examples])
+    print("\n".join([f"Chips: {len(names)}", *describe_set_aside(set_aside, [examples])]))
+    report = {
+        "model_digest": artifact.model_digest,
+        "thresholds_digest": artifact.thresholds_digest,
+        "set_aside": set_aside,
+        **_measure(folder, artifact, examples),
+    }
+    output = options.output or str(folder.with_name(f"{folder.name}.evaluation.json"))
+    write_bytes(output, (json.dumps(report, indent=2, allow_nan=False) + "\n").encode())
+    print(f"Figures: {output}", flush=True)
+    return report
+
+
+def _open(folder: Path) -> ModelArtifact:
+    try:
+        return read_artifact(folder)
+    except ArtifactError as error:
+        raise UsageError(f"--artifact: {error}") from error
+
+
+def _match(options: EvaluateOptions, artifact: ModelArtifact) -> LabelledChips:
+    rows = read_labels(options.labels)
+    check_rows(rows, artifact.label_set)
+    media_type = artifact.preprocessing.media_type
+    listed = list_chips(options.chips)
+    choose_media_type(listed, media_type)
+    return match_chips(select_rows(rows, media_type), listed[media_type], artifact.label_set)
+
+
+def _parts(options: EvaluateOptions, names: Sequence[str]) -> dict[str, Part]:
+    """The part of each chip; without a split they all are what is to be tested."""
+    if options.split is None:
+        if options.part:
+            raise UsageError(f"--part {options.part} needs --split, which says what is in it")
+        return dict.fromkeys(names, "test")
+    split = read_split(options.split)
+    return {name: split[name] for name in names if name in split}
+
+
+def _measure(folder: Path, artifact: ModelArtifact, examples: Examples) -> dict[str, Any]:
+    if not examples.names:
+        raise UsageError("none of the chips can be decoded as the artifact needs them")
+    import keras
+
+    from train.evaluate import format_figures, measure, predict_scores
+
+    model = keras.models.load_model(folder / MODEL_FILE, compile=False, safe_mode=True)
+    scores = predict_scores(model, examples.pixels)
+    figures = measure(scores, examples.truth, artifact.label_set, artifact.thresholds)
+    print(format_figures(figures), flush=True)
+    return figures

@@ -1,0 +1,167 @@
+"""Writes a model artifact: all of it beside its place first, then put there in one move."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import logging
+import os
+import platform
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pipelines.errors import UsageError
+from pipelines.storage import is_remote
+from schemas.artifact import (
+    ARTIFACT_FILE,
+    MODEL_FILE,
+    ArtifactError,
+    ModelArtifact,
+    Preprocessing,
+    model_digest,
+    read_artifact,
+    read_description,
+    write_artifact,
+)
+from schemas.labels import LabelSet
+from train.fit import Fit
+
+LEGACY_MODEL_FILE = "model.h5"
+CURVES_FILE = "curves.png"
+
+_PACKAGES = ("tensorflow", "keras", "numpy", "h5py", "scikit-learn", "simplejpeg", "rasterio")
+
+
+def resolve_target(artifact: str) -> Path:
+    """The local folder that an artifact is to be written to.
+
+    Raises:
+        UsageError: it is remote, lies in a place that cannot be written, or holds anything but
+            an artifact, which writing would destroy.
+    """
+    if is_remote(artifact):
+        raise UsageError(f"--artifact {artifact}: write to a local folder, then copy it there")
+    folder = Path(artifact).resolve()
+    above = next(parent for parent in folder.parents if parent.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        raise UsageError(f"--artifact {artifact}: nothing can be written in {above}")
+    if folder.exists():
+        _check_replaceable(folder)
+    return folder
+
+
+def write_model(
+    folder: Path,
+    fit: Fit,
+    preprocessing: Preprocessing,
+    label_set: LabelSet,
+    description: Mapping[str, Any],
+) -> ModelArtifact:
+    """Write `model.keras`, `model.h5`, `curves.png` and `artifact.json`; replace what was there.
+
+    They are written to a folder beside it, read back and checked, and only then moved to their
+    place: a reader finds the old artifact or the new one.
+
+    Args:
+        description: the remaining fields of `ModelArtifact`: network, thresholds,
+            unproven_thresholds, figures, training.
+
+    Raises:
+        ArtifactError: what was written does not fit together.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with _folder_beside(folder) as temporary:
+        save_model(temporary, fit.model)
+        draw_curves(temporary / CURVES_FILE, fit)
+        artifact = ModelArtifact(
+            label_set=label_set,
+            preprocessing=preprocessing,
+            model_digest=model_digest(temporary / MODEL_FILE, label_set, preprocessing),
+            versions=package_versions(),
+            **description,
+        )
+        write_artifact(temporary, artifact)
+        written = read_artifact(temporary)
+        _move(temporary, folder)
+    return written
+
+
+def save_model(folder: Path, model: Any) -> None:
+    """Save a model in Keras' own format and in the older HDF5 one."""
+    model.save(folder / MODEL_FILE)
+    logger = logging.getLogger("absl")
+    level = logger.level
+    logger.setLevel(logging.ERROR)  # it warns that HDF5 is old, which is what it is for
+    try:
+        model.save(folder / LEGACY_MODEL_FILE)
+    finally:
+        logger.setLevel(level)
+
+
+def draw_curves(path: Path, fit: Fit) -> None:
+    """Draw loss and micro-F1 of both parts over the epochs, the chosen epoch marked."""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    panels = {"loss": "binary cross-entropy", "micro_f1": "micro F1 at 0.5"}
+    for axes, (measure, title) in zip(figure.subplots(1, 2), panels.items(), strict=True):
+        epochs = range(1, len(fit.history[measure]) + 1)
+        axes.plot(epochs, fit.history[measure], marker=".", label="training")
+        axes.plot(epochs, fit.history[f"val_{measure}"], marker=".", label="validation")
+        axes.axvline(fit.best_epoch, color="grey", linestyle=":", label="chosen epoch")
+        axes.set(xlabel="epoch", title=title)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.grid(alpha=0.3)
+        axes.legend()
+    figure.savefig(path, dpi=120)
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of Python and of the packages that decide a model's scores."""
+    versions = {name: importlib.metadata.version(name) for name in _PACKAGES}
+    return {"python": platform.python_version(), **versions}
+
+
+def _check_replaceable(folder: Path) -> None:
+    if not folder.is_dir():
+        raise UsageError(f"--artifact {folder} is a file; give a folder")
+    present = {path.name for path in folder.iterdir()}
+    if not present:
+        return
+    if ARTIFACT_FILE not in present:
+        raise UsageError(f"--artifact {folder} holds other files; give an empty or a new folder")
+    try:
+        known = set(read_description(folder).files) | {ARTIFACT_FILE}
+    except ArtifactError as error:
+        raise UsageError(f"--artifact: {error}; remove it, or give a new folder") from error
+    if foreign := sorted(present - known):
+        raise UsageError(
+            f"--artifact {folder} would be replaced, and {foreign[0]!r} in it is not part of an "
+            "artifact; move it away, or give a new folder"
+        )
+
+
+@contextmanager
+def _folder_beside(folder: Path) -> Iterator[Path]:
+    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.writing-", dir=folder.parent))
+    temporary.chmod(0o755)  # a temporary folder is its owner's alone, an artifact is not
+    try:
+        yield temporary
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _move(temporary: Path, folder: Path) -> None:
+    with _folder_beside(folder) as aside:
+        if folder.exists():
+            folder.rename(aside / folder.name)
+        try:
+            temporary.rename(folder)
+        except OSError:
+            if (aside / folder.name).exists():
+                (aside / folder.name).rename(folder)
+            raise

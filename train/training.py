@@ -1,0 +1,248 @@
+"""The trainer, top to bottom: chips and labels in, a model artifact out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from pipelines.errors import UsageError
+from schemas.artifact import MediaType, ModelArtifact, Preprocessing
+from schemas.labels import LabelSet
+from train.dataset import (
+    LabelledChips,
+    assign_parts,
+    check_parts,
+    choose_media_type,
+    list_chips,
+    match_chips,
+)
+from train.examples import Examples, count_set_aside, decode_chips, describe_set_aside
+from train.export import resolve_target, write_model
+from train.fit import Fit, FitOptions, default_batch_size, fit_network, resolve_precision
+from train.label_files import (
+    PARTS,
+    Part,
+    check_rows,
+    choose_label_set,
+    read_label_set,
+    read_labels,
+    read_split,
+    select_rows,
+)
+from train.networks import NETWORKS, Network
+from train.pretrained import load_pretrained
+from train.radiometry import preprocessing_for
+from train.vgg_weights import load_into
+
+_SIDE_FACTOR = 4
+"""A chip to be scored may be this many times the longest training side: wide enough for chips
+cut in another way, tight enough that a picture made to fill the memory is never decoded."""
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """What `python -m train` was asked for; None stands for a default that depends on the data.
+
+    Attributes:
+        chips: folder, prefix or glob of the chips.
+        labels: the labels csv.
+        artifact: local folder for the artifact.
+        network: a name in `NETWORKS`.
+        media_type: jpg or tif.
+        image_size: side of the model's input in pixels.
+        weights: imagenet, none or a file; by default imagenet where the network has any.
+        epochs, batch_size, learning_rate, seed: see `train.fit.FitOptions`.
+        split: a split csv; by default 80 to 20 by lot.
+        label_set: a label-set file; by default the labels csv decides.
+        precision: auto, float32 or bfloat16.
+    """
+
+    chips: str
+    labels: str
+    artifact: str
+    network: str = "vgg16"
+    media_type: MediaType | None = None
+    image_size: int = 64
+    weights: str | None = None
+    epochs: int = 50
+    batch_size: int | None = None
+    learning_rate: float | None = None
+    split: str | None = None
+    label_set: str | None = None
+    precision: str = "auto"
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """Everything that a network is fitted to, decoded."""
+
+    label_set: LabelSet
+    preprocessing: Preprocessing
+    parts: Mapping[Part, Examples]
+    set_aside: Mapping[str, Any]
+
+
+def train_model(options: TrainOptions) -> ModelArtifact:
+    """Train a network as the options say, and write and return its artifact.
+
+    Raises:
+        UsageError: something that was given cannot be used.
+        StorageError: a file that was given cannot be read.
+        RunFailed: training did not come to a usable model.
+    """
+    network = check_options(options)
+    folder = resolve_target(options.artifact)
+    data = load_training_set(options, network)
+    print(describe(data), flush=True)
+    fit, settings = _fit(options, network, data)
+    description = _judge(fit, data, options.network) | {"training": settings}
+    written = write_model(folder, fit, data.preprocessing, data.label_set, description)
+    print(f"Artifact: {folder}", flush=True)
+    return written
+
+
+def check_options(options: TrainOptions) -> Network:
+    """Refuse options that contradict each other, before anything is read.
+
+    Raises:
+        UsageError: they do.
+    """
+    network = NETWORKS[options.network]
+    if options.weights not in (None, "none") and not network.takes_imagenet:
+        raise UsageError(f"--weights {options.weights}: {network.name} starts from none")
+    if options.weights not in (None, "none", "imagenet") and not Path(options.weights).is_file():
+        raise UsageError(
+            f"--weights {options.weights}: there is no such file; it takes imagenet, none or a "
+            "file in Keras' notop layout"
+        )
+    if options.precision == "bfloat16" and not network.takes_bfloat16:
+        raise UsageError(f"--precision bfloat16: {network.name} is always trained in float32")
+    if options.image_size < network.min_image_size:
+        raise UsageError(
+            f"--image_size {options.image_size}: {network.name} takes at least "
+            f"{network.min_image_size} pixels"
+        )
+    return network
+
+
+def load_training_set(options: TrainOptions, network: Network) -> TrainingSet:
+    """List, match, split and decode the chips.
+
+    Raises:
+        UsageError: chips, labels or split cannot be used; see the functions of `train.dataset`
+            and `train.label_files`.
+    """
+    rows = read_labels(options.labels)
+    split = None if options.split is None else read_split(options.split)
+    label_set = (
+        choose_label_set(rows) if options.label_set is None else read_label_set(options.label_set)
+    )
+    check_rows(rows, label_set)
+    listed = list_chips(options.chips)
+    media_type = choose_media_type(listed, options.media_type)
+    if options.media_type is None and len(listed) > 1:
+        print("--chips holds jpgs and tifs: training on jpgs (--media_type tif for the others)")
+    chips = match_chips(select_rows(rows, media_type), listed[media_type], label_set)
+    parts = assign_parts(list(chips.uris), split, options.seed)
+    training_uris = [chips.uris[name] for name in parts["train"]]
+    bands = network.bands[media_type]
+    preprocessing = preprocessing_for(
+        media_type, options.image_size, bands, training_uris, options.seed
+    )
+    return _decode(chips, parts, label_set, preprocessing)
+
+
+def describe(data: TrainingSet) -> str:
+    """What was found, for people: parts, label set, and what was set aside."""
+    sizes = ", ".join(f"{len(e.names)} {part}" for part, e in data.parts.items() if e.names)
+    sky = f", {len(data.label_set.sky)} of them of the sky" if data.label_set.sky else ""
+    head = (
+        f"Chips: {sizes} ({data.preprocessing.media_type}); {len(data.label_set.names)} labels{sky}"
+    )
+    return "\n".join([head, *describe_set_aside(data.set_aside, data.parts.values())])
+
+
+def _decode(
+    chips: LabelledChips,
+    parts: Mapping[Part, tuple[str, ...]],
+    label_set: LabelSet,
+    preprocessing: Preprocessing,
+) -> TrainingSet:
+    examples = {p: decode_chips(parts[p], chips, label_set, preprocessing) for p in PARTS}
+    named = {name for names in parts.values() for name in names}
+    set_aside = count_set_aside(chips, named, examples.values())
+    messages = [r.message for found in examples.values() for r in found.rejected.values()]
+    first = f"the first of {len(messages)} rejected: {messages[0]}" if messages else ""
+    check_parts({part: len(found.names) for part, found in examples.items()}, first)
+    shortest, longest = examples["train"].sides
+    sides = (min(preprocessing.image_size, shortest), _SIDE_FACTOR * longest)
+    accepted = replace(preprocessing, accepted_sides_px=sides)
+    return TrainingSet(label_set, accepted, examples, set_aside)
+
+
+def _fit(options: TrainOptions, network: Network, data: TrainingSet) -> tuple[Fit, dict[str, Any]]:
+    """Fit the network; also what the artifact keeps about it."""
+    train, validation = data.parts["train"], data.parts["validation"]
+    weights = options.weights or ("imagenet" if network.takes_imagenet else "none")
+    pretrained = load_pretrained(weights)
+    fit_options = FitOptions(
+        epochs=options.epochs,
+        batch_size=options.batch_size or default_batch_size(len(train.names)),
+        learning_rate=options.learning_rate or network.learning_rate,
+        precision=resolve_precision(options.precision, network),
+        seed=options.seed,
+    )
+    started = pretrained.source if pretrained else "random weights"
+    print(f"Training {network.name} from {started}: {fit_options}", flush=True)
+    load = partial(load_into, weights=pretrained.weights) if pretrained else None
+    fit = fit_network(network, train, validation, fit_options, load)
+    settings = {
+        "options": asdict(options) | asdict(fit_options),
+        "weights": {"source": started, "sha256": pretrained.digest if pretrained else None},
+        "chips": {part: len(examples.names) for part, examples in data.parts.items()},
+        "set_aside": dict(data.set_aside),
+        "positives": _positives(data),
+        "epochs": len(fit.history["loss"]),
+        "best_epoch": fit.best_epoch,
+        "seconds": round(fit.seconds, 3),
+        "history": dict(fit.history),
+    }
+    return fit, settings
+
+
+def _judge(fit: Fit, data: TrainingSet, network: str) -> dict[str, Any]:
+    """Thresholds from validation, and figures on validation and test."""
+    from train.evaluate import format_figures, measure, predict_scores
+    from train.thresholds import best_thresholds
+
+    names = data.label_set.names
+    scored = {p: predict_scores(fit.model, e.pixels) for p, e in data.parts.items() if e.names}
+    validation = data.parts["validation"]
+    thresholds, unproven = best_thresholds(scored["validation"], validation.truth, names)
+    figures = {
+        part: measure(scores, data.parts[part].truth, data.label_set, thresholds)
+        for part, scores in scored.items()
+        if part != "train"
+    }
+    for part, figure in figures.items():
+        print(f"\n{part.capitalize()}\n{format_figures(figure)}", flush=True)
+    if unproven:
+        print(f"Threshold 0.5 for want of positives in validation: {', '.join(unproven)}")
+    return {
+        "network": network,
+        "thresholds": thresholds,
+        "unproven_thresholds": unproven,
+        "figures": figures,
+    }
+
+
+def _positives(data: TrainingSet) -> dict[str, dict[str, int]]:
+    """Chips that hold each label, by part."""
+    return {
+        part: dict(zip(data.label_set.names, examples.truth.sum(axis=0).tolist(), strict=True))
+        for part, examples in data.parts.items()
+    }
