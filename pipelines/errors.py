@@ -33,3 +33,6 @@ class ChipRejected(Exception):
         super().__init__(reason, message)
         self.reason = reason
         self.message = message
+
+    def __str__(self) -> str:
+        return f"{self.reason.value}: {self.message}"

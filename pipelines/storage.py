@@ -218,10 +218,10 @@ def list_objects(uri: str) -> Iterator[pa.Table]:
     Raises:
         StorageError: there is no such folder, or it cannot be listed.
     """
-    if not globs.WILDCARDS.search(uri) or _exists(uri):
+    folder = _fixed_part(uri)
+    if folder == uri or _exists(uri):
         yield from _list_below(uri)
         return
-    folder = _fixed_part(uri)
     pattern = globs.to_regex(uri)
     for table in _list_below(folder, globs.depth_below(folder, uri)):
         matches = [pattern.fullmatch(name) is not None for name in table["uri"].to_pylist()]
@@ -416,7 +416,9 @@ def _listing(rows: Iterable[dict[str, Any]]) -> pa.Table:
 
 
 def _fixed_part(pattern: str) -> str:
-    """The folder above a glob's first wildcard."""
+    """The folder above a glob's first wildcard; the address itself where it has none."""
+    if not globs.WILDCARDS.search(pattern):
+        return pattern
     if is_remote(pattern) and globs.WILDCARDS.search(_bucket(pattern)[1]):
         raise StorageError(f"cannot list {pattern!r}: a bucket's name holds no wildcards")
     return parent_uri(globs.WILDCARDS.split(pattern, maxsplit=1)[0])

@@ -7,18 +7,16 @@ not fit together, and says which two values differ. Neither function needs Tenso
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import math
-import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import h5py
-
-from schemas.labels import LabelSet, LabelSetError
+from schemas import keras_file
+from schemas.keras_file import ArtifactError as ArtifactError
+from schemas.labels import LabelSet
 
 FORMAT_VERSION = 1
 ARTIFACT_FILE = "artifact.json"
@@ -34,10 +32,6 @@ BANDS: dict[MediaType, tuple[str, ...]] = {
 
 _BYTES_PER_PIXEL = 8  # 4 bands x uint16, the heaviest chip that is accepted
 _HEADER_BYTES = 1 << 20
-
-
-class ArtifactError(ValueError):
-    """An artifact cannot be trusted; the message names the file and the values that differ."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +62,8 @@ class Preprocessing:
         if unknown or not self.bands:
             known = ", ".join(BANDS[self.media_type])
             raise ArtifactError(f"bands {unknown} are not among a {self.media_type}'s: {known}")
+        if len(set(self.bands)) < len(self.bands):
+            raise ArtifactError(f"a band is named twice: {', '.join(self.bands)}")
         self._check_scaling()
         shortest, longest = self.accepted_sides_px
         if not 1 <= shortest <= longest:
@@ -179,14 +175,14 @@ class ModelArtifact:
                 preprocessing=Preprocessing.from_dict(data["preprocessing"]),
                 model_digest=data["model_digest"],
                 unproven_thresholds=tuple(data["unproven_thresholds"]),
-                figures=data["figures"],
-                training=data["training"],
-                versions=data["versions"],
-                files=data["files"],
+                figures=dict(data["figures"]),
+                training=dict(data["training"]),
+                versions=dict(data["versions"]),
+                files=dict(data["files"]),
             )
         except KeyError as error:
             raise ArtifactError(f"the key {error} is missing") from error
-        except (TypeError, ValueError, AttributeError, IndexError, LabelSetError) as error:
+        except (TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
             raise ArtifactError(str(error)) from error
         _check_equal("thresholds_digest", data.get("thresholds_digest"), artifact.thresholds_digest)
         return artifact
@@ -198,7 +194,7 @@ def thresholds_digest(thresholds: Mapping[str, float]) -> str:
     return hashlib.sha256(_canonical_json(ordered)).hexdigest()
 
 
-def model_digest(keras_file: Path, label_set: LabelSet, preprocessing: Preprocessing) -> str:
+def model_digest(model_file: Path, label_set: LabelSet, preprocessing: Preprocessing) -> str:
     """sha256 of what decides a score: weights, architecture, label order, preprocessing.
 
     A `.keras` file is a zip that carries times, so its bytes differ at each save of the same
@@ -209,9 +205,10 @@ def model_digest(keras_file: Path, label_set: LabelSet, preprocessing: Preproces
     """
     digest = hashlib.sha256()
     digest.update(_canonical_json(label_set.to_dict()))
-    digest.update(_canonical_json(asdict(preprocessing)))
-    digest.update(_canonical_json(_read_architecture(keras_file)))
-    for name, array in _read_weights(keras_file):
+    # As it will be read again: 2000 and 2000.0 are one value in two spellings.
+    digest.update(_canonical_json(asdict(Preprocessing.from_dict(asdict(preprocessing)))))
+    digest.update(_canonical_json(keras_file.read_architecture(model_file)))
+    for name, array in keras_file.read_weights(model_file):
         digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
         digest.update(array.tobytes())
     return digest.hexdigest()
@@ -258,7 +255,7 @@ def read_description(folder: Path) -> ModelArtifact:
         data = json.loads(path.read_bytes())
     except FileNotFoundError as error:
         raise ArtifactError(f"{path} is missing: is this a model artifact?") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ArtifactError(f"{path} cannot be read as JSON: {error}") from error
     if not isinstance(data, dict):
         raise ArtifactError(f"{path} must hold an object")
@@ -269,9 +266,13 @@ def read_description(folder: Path) -> ModelArtifact:
 
 
 def _in_label_order(thresholds: Mapping[str, Any], label_set: LabelSet) -> tuple[float, ...]:
-    differ = sorted(set(thresholds) ^ set(label_set.names))
-    if differ:
-        raise ArtifactError(f"thresholds and labels differ in: {', '.join(differ)}")
+    without_label = sorted(set(thresholds) - set(label_set.names))
+    without_threshold = sorted(set(label_set.names) - set(thresholds))
+    if without_label or without_threshold:
+        raise ArtifactError(
+            "thresholds do not fit the labels: "
+            f"thresholds without a label {without_label}, labels without one {without_threshold}"
+        )
     return tuple(float(thresholds[name]) for name in label_set.names)
 
 
@@ -279,92 +280,26 @@ def _check_files(folder: Path, artifact: ModelArtifact) -> None:
     if MODEL_FILE not in artifact.files:
         raise ArtifactError(f"{ARTIFACT_FILE} lists no {MODEL_FILE}")
     for name, expected in artifact.files.items():
-        if Path(name).name != name:
+        if Path(name).name != name or name in ("", ".."):
             raise ArtifactError(f"file name {name!r} leads out of the artifact")
         if not (folder / name).is_file():
             raise ArtifactError(f"the file {name} is missing")
         _check_equal(f"sha256 of {name}", expected, _file_sha256(folder / name))
 
 
-def _check_model(keras_file: Path, artifact: ModelArtifact) -> None:
-    architecture = _read_architecture(keras_file)
-    _refuse_code(architecture)
-    layers = architecture.get("config", {}).get("layers", [])
-    shapes = [layer["config"]["batch_shape"][1:] for layer in layers if _is_input(layer)]
+def _check_model(model_file: Path, artifact: ModelArtifact) -> None:
+    architecture = keras_file.read_architecture(model_file)
+    keras_file.refuse_code(architecture)
+    shapes, units = keras_file.ends_of(architecture)
     expected = list(artifact.preprocessing.input_shape)
     if shapes != [expected]:
         raise ArtifactError(f"the model takes {shapes}, preprocessing makes {expected}")
-    units = layers[-1]["config"].get("units") if layers else None
     if units is not None and units != len(artifact.label_set.names):
         raise ArtifactError(
             f"the model has {units} outputs for {len(artifact.label_set.names)} labels"
         )
-    found = model_digest(keras_file, artifact.label_set, artifact.preprocessing)
+    found = model_digest(model_file, artifact.label_set, artifact.preprocessing)
     _check_equal("model_digest", artifact.model_digest, found)
-
-
-def _is_input(layer: Mapping[str, Any]) -> bool:
-    return layer.get("class_name") == "InputLayer"
-
-
-def _refuse_code(architecture: Mapping[str, Any]) -> None:
-    """Refuse layers that run code from the file (Lambda) or from outside Keras."""
-    for part in _objects(architecture):
-        name, module = part.get("class_name"), part.get("module")
-        if name in ("Lambda", "__lambda__"):
-            raise ArtifactError(
-                f"{MODEL_FILE} holds a Lambda layer, which runs code when it is loaded; "
-                "rebuild the model from Keras' own layers"
-            )
-        if module is not None and module.split(".")[0] not in ("keras", "builtins"):
-            raise ArtifactError(f"{MODEL_FILE} needs {module}.{name}, which is not part of Keras")
-
-
-def _objects(node: Any) -> Iterator[Mapping[str, Any]]:
-    if isinstance(node, dict):
-        if "class_name" in node:
-            yield node
-        for value in node.values():
-            yield from _objects(value)
-    elif isinstance(node, list):
-        for value in node:
-            yield from _objects(value)
-
-
-def _read_architecture(keras_file: Path) -> dict[str, Any]:
-    with _open_keras(keras_file) as archive:
-        try:
-            architecture = json.loads(archive.read("config.json"))
-        except (KeyError, ValueError, zipfile.BadZipFile) as error:
-            raise ArtifactError(f"{keras_file.name} has no readable config.json") from error
-    if not isinstance(architecture, dict):
-        raise ArtifactError(f"{keras_file.name} holds no model")
-    architecture.pop("compile_config", None)  # how it was trained decides no score
-    return architecture
-
-
-def _read_weights(keras_file: Path) -> Iterator[tuple[str, Any]]:
-    with _open_keras(keras_file) as archive:
-        try:
-            stored = h5py.File(io.BytesIO(archive.read("model.weights.h5")), "r")
-        except (KeyError, OSError, zipfile.BadZipFile) as error:
-            raise ArtifactError(f"{keras_file.name} has no readable weights") from error
-    with stored:
-        names: list[str] = []
-        stored.visititems(lambda name, node: names.append(name) if _is_dataset(node) else None)
-        for name in sorted(names):
-            yield name, stored[name][()]
-
-
-def _is_dataset(node: Any) -> bool:
-    return isinstance(node, h5py.Dataset)
-
-
-def _open_keras(keras_file: Path) -> zipfile.ZipFile:
-    try:
-        return zipfile.ZipFile(keras_file)
-    except (OSError, zipfile.BadZipFile) as error:
-        raise ArtifactError(f"{keras_file.name} is no Keras 3 file: {error}") from error
 
 
 def _check_equal(what: str, expected: object, found: object) -> None:

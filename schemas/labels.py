@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -26,7 +27,7 @@ class LabelSet:
             empty where the labels have no such group.
 
     Raises:
-        LabelSetError: no labels, a name twice or blank, a sky label that is not a label,
+        LabelSetError: no labels, a name twice, blank or no text, a sky label that is not a label,
             a lone sky label, or two names that would share a column name.
     """
 
@@ -37,12 +38,19 @@ class LabelSet:
         if not self.names:
             raise LabelSetError("a label set needs at least one label")
         _refuse(blank_names(self.names), "blank or padded label names")
+        no_text = [n for n in self.names if n != n.encode(errors="ignore").decode()]
+        _refuse(no_text, "label names that are no Unicode text")
         _refuse(_twice(self.names), "labels named twice")
         _refuse(_twice(self.sky), "sky labels named twice")
         _refuse(sorted(set(self.sky) - set(self.names)), "sky labels that are not labels")
         if len(self.sky) == 1:
             raise LabelSetError(f"a sky group needs two labels or more, not only {self.sky[0]!r}")
-        _refuse(_twice(self.score_columns, str.lower), "labels that would share the column")
+        _refuse(self._sharing_a_column(), "labels that would share a column name")
+
+    def _sharing_a_column(self) -> list[str]:
+        columns = [column.lower() for column in self.score_columns]
+        count = Counter(columns)
+        return [n for n, column in zip(self.names, columns, strict=True) if count[column] > 1]
 
     @property
     def score_columns(self) -> tuple[str, ...]:
@@ -74,7 +82,7 @@ class LabelSet:
         """Read a label-set file: `{"labels": [...], "sky": [...]}`."""
         try:
             data = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise LabelSetError(f"a label set must be JSON: {error}") from error
         if not isinstance(data, dict):
             raise LabelSetError('a label set must be an object {"labels": [...], "sky": [...]}')
@@ -104,9 +112,8 @@ def _names(
     return tuple(value)
 
 
-def _twice(names: Iterable[str], key: Any = str) -> list[str]:
-    keys = [key(name) for name in names]
-    return sorted({name for name in keys if keys.count(name) > 1})
+def _twice(names: Iterable[str]) -> list[str]:
+    return sorted(name for name, count in Counter(names).items() if count > 1)
 
 
 def _refuse(names: list[str], what: str) -> None:

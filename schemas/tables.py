@@ -24,7 +24,7 @@ class Column:
         type: a name that every rendering knows; timestamps are UTC in microseconds.
         description: what the values mean, for a stranger.
         unit: the unit of a number ("" where it has none).
-        required: whether a row may be without it.
+        required: whether every row must have a value.
         label: the label that a score column belongs to ("" for every other column).
     """
 

@@ -1,0 +1,112 @@
+# `make` alone tells what there is. Everything is made in the checkout: .venv/ and build/.
+
+# Interpreter for .venv; by default the first fitting one on PATH. `make distclean` before a change.
+PYTHON ?=
+# More arguments for pytest: make test ARGS="-k thresholds"
+ARGS ?=
+
+VENV_PYTHON := .venv/bin/python
+# A virtual environment holds absolute paths: a checkout that was moved gets a new one.
+MADE := .venv/.made-$(shell printf '%s' '$(CURDIR)' | cksum | cut -d ' ' -f 1)
+INSTALLED := .venv/.installed
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test check format clean distclean
+
+help: ## Tell what there is
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+
+install: $(INSTALLED) ## Make .venv with everything from PyPI, at the versions of constraints.txt
+
+$(MADE):
+	@for python in $(or $(PYTHON),python3 python3.12 python3.11 python3.13); do \
+	  if $$python -c 'import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
+	      2>/dev/null; then \
+	    echo "Making .venv with $$($$python --version)"; \
+	    rm -rf .venv && $$python -m venv .venv && touch '$@'; exit $$?; \
+	  fi; \
+	done; \
+	echo "This project needs Python 3.11, 3.12 or 3.13 with its venv module; tried:" \
+	  "$(or $(PYTHON),python3 python3.12 python3.11 python3.13)." >&2; \
+	echo "Install one (Debian: apt-get install python3-venv), or name it: make install PYTHON=/path/to/python3.12" >&2; \
+	exit 1
+
+$(INSTALLED): $(MADE) setup.py pyproject.toml constraints.txt
+	@echo "Installing from PyPI into .venv (some minutes the first time)"
+	@# Compiling what nobody imports would take a third of the time.
+	@$(VENV_PYTHON) -m pip install --quiet --no-compile --constraint constraints.txt \
+	  --editable '.[train,gcp,test,dev]'
+	@touch $@
+
+test: install ## Run the tests
+	$(VENV_PYTHON) -m pytest $(ARGS)
+
+check: install ## Check format, lint and types, as CI does
+	$(VENV_PYTHON) -m ruff format --check .
+	$(VENV_PYTHON) -m ruff check .
+	$(VENV_PYTHON) -m mypy
+
+format: install ## Format the code and mend what ruff can mend
+	$(VENV_PYTHON) -m ruff format .
+	$(VENV_PYTHON) -m ruff check --fix .
+
+clean: ## Remove what was built and cached, but not .venv
+	rm -rf build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+
+distclean: clean ## Remove .venv, too
+	rm -rf .venv
+
+# --- The whole way through, on a sample archive ---------------------------------------------------
+
+DEMO := build/demo
+QUERY = $(VENV_PYTHON) -m beam_jobs.query --output $(DEMO)/tables
+
+define FOREST_LOSS_QUERY
+SELECT chip_id, sky_label, round(score_road, 3) AS road,
+  round(greatest(score_artisinal_mine, score_conventional_mine), 3) AS mine, labels
+FROM latest_chip_scores
+WHERE list_has_any(labels, ['road', 'artisinal_mine', 'conventional_mine'])
+ORDER BY greatest(road, mine) DESC, chip_id LIMIT 8
+endef
+
+define LABELS_QUERY
+SELECT label, count(*) AS chips
+FROM (SELECT unnest(labels) AS label FROM latest_chip_scores WHERE sky_label <> 'cloudy')
+GROUP BY label ORDER BY chips DESC, label
+endef
+
+define UNOBSERVED_QUERY
+SELECT 'cloudy' AS why, count(*) AS chips FROM latest_chip_scores WHERE sky_label = 'cloudy'
+UNION ALL SELECT 'quarantined: ' || reason, count(*) FROM quarantine GROUP BY reason
+ORDER BY chips DESC, why
+endef
+
+export FOREST_LOSS_QUERY LABELS_QUERY UNOBSERVED_QUERY
+
+demo: install ## Draw an archive, train VGG16 on it, score the next night, ask three questions
+	@rm -rf $(DEMO)
+	@echo "== A labelled archive to train on, and a night to score, three files of it broken"
+	@$(VENV_PYTHON) -m train.sample_archive --output $(DEMO)/training --chips 480 --seed 0
+	@$(VENV_PYTHON) -m train.sample_archive --output $(DEMO)/night --chips 600 --seed 1
+	@: > $(DEMO)/night/chips/broken_empty.jpg
+	@echo 'this is no picture' > $(DEMO)/night/chips/broken_text.jpg
+	@head -c 2000 $(DEMO)/night/chips/sample_000000.jpg > $(DEMO)/night/chips/broken_half.jpg
+	@echo; echo "== VGG16, a few epochs"
+	@$(VENV_PYTHON) -m train --chips $(DEMO)/training/chips --labels $(DEMO)/training/labels.csv \
+	  --artifact $(DEMO)/artifact --network vgg16 --epochs 4
+	@echo; echo "== The scoring job"
+	@$(VENV_PYTHON) -m beam_jobs.score_chips --chips $(DEMO)/night/chips --artifact $(DEMO)/artifact \
+	  --output $(DEMO)/tables
+	@echo; echo "== Which chips show roads or mines?"
+	@$(QUERY) "$$FOREST_LOSS_QUERY"
+	@echo; echo "== What is to be seen where the ground was observed?"
+	@echo "   (480 training chips show the rarest labels once or never: those are guesses)"
+	@$(QUERY) "$$LABELS_QUERY"
+	@echo; echo "== Of which chips is nothing known, and why?"
+	@$(QUERY) "$$UNOBSERVED_QUERY"
+	@echo; echo "Everything lies in $(CURDIR)/$(DEMO): training/, night/, artifact/ and tables/."
+	@echo "Ask on: $(QUERY) \"SELECT ...\""

@@ -1,0 +1,31 @@
+"""What all tests share: the object-store servers, fresh connections, the development data."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before anything loads TensorFlow
+
+from pipelines import storage
+
+pytest_plugins = ["tests.object_stores"]
+
+
+@pytest.fixture(autouse=True)
+def _fresh_connections() -> Iterator[None]:
+    """A test may change the environment that its connections to stores were made in."""
+    yield
+    storage.forget_stores()
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The development chips beside the checkout; a test that needs them is skipped without."""
+    folder = Path(__file__).parent.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"the development chips are not there: {folder}")
+    return folder

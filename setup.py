@@ -1,0 +1,77 @@
+"""What the project is and needs. Tool settings are in pyproject.toml, exact versions in
+constraints.txt, which holds for all extras together on Python 3.11 to 3.13."""
+
+from setuptools import setup
+
+# The young packages change between minor versions: their lower bounds are what this was built on.
+SCORING = [
+    "apache-beam>=2.77",
+    "deltalake>=1.6",
+    "duckdb>=2.0",
+    "h5py>=3.11",
+    "keras>=3.12",
+    "numpy>=2.0",
+    "obstore>=0.12",
+    "pyarrow>=21",
+    "rasterio>=1.4",
+    "simplejpeg>=1.9",
+    "tensorflow>=2.21",
+    "tqdm>=4.66",
+]
+
+TRAIN = [
+    "matplotlib>=3.9",
+    "pillow>=12.1",
+    "scikit-learn>=1.5",
+]
+
+# The extra gcs-filesystem is today's form of tensorflow-io; it has no wheel for Python 3.13, and
+# nothing here needs it: docs/decisions/tensorflow-io.md
+GCP = [
+    "apache-beam[gcp]>=2.77",
+    "google-cloud-storage>=2.18.2",
+    'tensorflow[gcs-filesystem]>=2.21; python_version < "3.13"',
+]
+
+# moto's own extra `server` brings forty packages for services other than S3.
+TEST = [
+    "boto3>=1.35",
+    "flask>=3.0",
+    "flask-cors>=5.0",
+    "gcp-storage-emulator>=2024.8.3",
+    "google-cloud-storage>=2.18.2",
+    "hypothesis>=6.100",
+    "moto[s3]>=5.1",
+    "pillow>=12.1",
+    "pytest>=8.2",
+    "werkzeug>=3.0",
+]
+
+DEV = [
+    "mypy>=1.15",
+    "ruff>=0.14",
+    "types-tqdm>=4.66",
+]
+
+setup(
+    name="forest-chips",
+    version="0.1.0",
+    description="Finds what forests lose: trains a classifier of satellite chips, scores an "
+    "archive with Apache Beam into Delta tables, and answers questions in SQL",
+    python_requires=">=3.11,<3.14",
+    packages=["schemas", "pipelines", "train", "beam_jobs"],
+    package_data={
+        "schemas": ["sql/*.sql", "sql/*/*.sql", "bigquery/*.json"],
+        "train": ["label_combinations.csv"],
+    },
+    install_requires=SCORING,
+    extras_require={"train": TRAIN, "gcp": GCP, "test": TEST, "dev": DEV},
+    zip_safe=False,
+    classifiers=[
+        "Private :: Do Not Upload",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Scientific/Engineering :: GIS",
+    ],
+)

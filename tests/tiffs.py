@@ -1,0 +1,83 @@
+"""TIFF files for tests: made by rasterio in every form, and broken one tag at a time."""
+
+from __future__ import annotations
+
+import struct
+import warnings
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from rasterio import Affine
+from rasterio.errors import NotGeoreferencedWarning
+from rasterio.io import MemoryFile
+
+GEO: dict[str, Any] = {"crs": "EPSG:32720", "transform": Affine(3, 0, 500_000, 0, -3, 9_000_000)}
+"""A place on the ground: pixels of 3 m in UTM zone 20 south."""
+
+LAYOUTS: dict[str, dict[str, Any]] = {
+    "strips": {},
+    "strips of four rows": {"blockysize": 4},
+    "bands apart": {"interleave": "band"},
+    "big-endian": {"ENDIANNESS": "BIG"},
+    "BigTIFF": {"BIGTIFF": "YES"},
+    "big-endian BigTIFF": {"BIGTIFF": "YES", "ENDIANNESS": "BIG"},
+    "tiles, deflate": {"tiled": True, "blockxsize": 16, "blockysize": 32, "compress": "deflate"},
+    "tiles over the edge": {"tiled": True, "blockxsize": 256, "blockysize": 256},
+    "LZW with predictor": {"compress": "lzw", "predictor": 2},
+    "with a place": GEO,
+}
+"""Ways to write one picture."""
+
+WIDTH, HEIGHT, STRIP_OFFSETS, ROWS_PER_STRIP, STRIP_COUNTS = 256, 257, 273, 278, 279
+TILE_WIDTH, TILE_HEIGHT, TILE_OFFSETS, TILE_COUNTS = 322, 323, 324, 325
+
+
+def draw_bands(
+    height: int = 80, width: int = 100, bands: int = 4, dtype: str = "uint16", seed: int = 0
+) -> npt.NDArray[Any]:
+    """`[bands, height, width]` of random values between 2,000 and 12,000 (of a byte: any)."""
+    rng = np.random.default_rng(seed)
+    low, high = (0, 256) if dtype == "uint8" else (2000, 12000)
+    return rng.integers(low, high, (bands, height, width)).astype(dtype)
+
+
+def encode_tif(values: npt.NDArray[Any], **profile: Any) -> bytes:
+    """`[bands, height, width]` as TIFF."""
+    bands, height, width = values.shape
+    size = {"count": bands, "height": height, "width": width, "dtype": values.dtype.name}
+    with warnings.catch_warnings(), MemoryFile() as file:
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with file.open(driver="GTiff", **size, **profile) as target:
+            target.write(values)
+        return bytes(file.read())
+
+
+def with_tag(data: bytes, tag: int, value: int | None = None, count: int | None = None) -> bytes:
+    """A little-endian classic TIFF with one tag's value (as LONG) or its count changed."""
+    changed = bytearray(data)
+    place = _entry(data, tag)
+    if count is not None:
+        struct.pack_into("<I", changed, place + 4, count)
+    if value is not None:
+        struct.pack_into("<HII", changed, place + 2, 4, 1, value)
+    return bytes(changed)
+
+
+def with_values(data: bytes, tag: int, values: dict[int, int]) -> bytes:
+    """A little-endian classic TIFF with some values of a list, such as strip counts, changed."""
+    changed = bytearray(data)
+    place = _entry(data, tag)
+    kind, count, start = struct.unpack_from("<HII", data, place + 2)
+    letter, size = {3: ("H", 2), 4: ("I", 4)}[kind]
+    at = start if count * size > 4 else place + 8
+    for index, value in values.items():
+        struct.pack_into("<" + letter, changed, at + index * size, value)
+    return bytes(changed)
+
+
+def _entry(data: bytes, tag: int) -> int:
+    (start,) = struct.unpack_from("<I", data, 4)
+    (entries,) = struct.unpack_from("<H", data, start)
+    places = range(start + 2, start + 2 + 12 * entries, 12)
+    return next(place for place in places if struct.unpack_from("<H", data, place) == (tag,))
