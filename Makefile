@@ -38,7 +38,7 @@ $(INSTALLED): $(MADE) setup.py pyproject.toml constraints.txt
 	@echo "Installing from PyPI into .venv (some minutes the first time)"
 	@# Compiling what nobody imports would take a third of the time.
 	@$(VENV_PYTHON) -m pip install --quiet --no-compile --constraint constraints.txt \
-	  --editable '.[train,gcp,test,dev]'
+	  --editable '.[train,gcp,analysis,test,dev]'
 	@touch $@
 
 test: install ## Run the tests

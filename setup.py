@@ -33,6 +33,9 @@ GCP = [
     'tensorflow[gcs-filesystem]>=2.21; python_version < "3.13"',
 ]
 
+# What analysts open the tables with, beside SQL.
+ANALYSIS = ["pandas>=2.2"]
+
 # moto's own extra `server` brings forty packages for services other than S3.
 TEST = [
     "boto3>=1.35",
@@ -65,7 +68,7 @@ setup(
         "train": ["label_combinations.csv"],
     },
     install_requires=SCORING,
-    extras_require={"train": TRAIN, "gcp": GCP, "test": TEST, "dev": DEV},
+    extras_require={"train": TRAIN, "gcp": GCP, "analysis": ANALYSIS, "test": TEST, "dev": DEV},
     zip_safe=False,
     classifiers=[
         "Private :: Do Not Upload",
