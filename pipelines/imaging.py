@@ -7,6 +7,7 @@ the archive's 4-component JPEGs without markers into black pictures, and says no
 
 from __future__ import annotations
 
+import math
 import re
 import warnings
 from collections.abc import Iterator
@@ -45,6 +46,7 @@ _OTHER_PICTURES = {
 }
 _LONGEST_TILE_PX = 1024  # tiles may be larger than a small picture; COGs often have 512
 _WGS84 = "EPSG:4326"
+_MOST_SUMMED = 1 << 16  # uint16 values whose sum fits into uint32
 _MEMORY_FOLDER = re.compile(r"/vsimem/[^/]+/")  # GDAL's name for the bytes: new each time
 
 
@@ -125,9 +127,10 @@ def read_tif(data: bytes, preprocessing: Preprocessing) -> Radiometry:
     """
     layout = _read_layout(data)
     _check_layout(layout, len(data), preprocessing)
-    stored = BANDS["tif"]
-    stack = _read_bands(data, layout, [stored.index(band) + 1 for band in preprocessing.bands])
-    return area_average(np.moveaxis(stack, 0, -1), preprocessing.image_size)
+    means = area_average(_read_pixels(data, layout), preprocessing.image_size)
+    if preprocessing.bands == BANDS["tif"]:
+        return means
+    return means[:, :, [BANDS["tif"].index(band) for band in preprocessing.bands]]
 
 
 def scale_bands(values: Radiometry, preprocessing: Preprocessing) -> Pixels:
@@ -138,13 +141,15 @@ def scale_bands(values: Radiometry, preprocessing: Preprocessing) -> Pixels:
     return _as_uint8((values - low.astype(np.float32)) * (255 / (high - low)).astype(np.float32))
 
 
-def area_average(pixels: npt.NDArray[Any], size: int) -> Radiometry:
+def area_average(pixels: npt.NDArray[np.uint8 | np.uint16], size: int) -> Radiometry:
     """Resize `[H, W, C]` to `float32 [size, size, C]`, each pixel the mean of what it covers."""
     height, width, bands = pixels.shape
-    if height % size == 0 and width % size == 0:
-        blocks = pixels.reshape(size, height // size, size, width // size, bands)
-        means: Radiometry = blocks.mean(axis=(1, 3), dtype=np.float32)
-        return means
+    covered = height * width / size**2
+    if height % size == 0 and width % size == 0 and covered <= _MOST_SUMMED:
+        row_sums = _sum_second(pixels.reshape(size, height // size, width * bands))
+        sums = _sum_second(row_sums.reshape(size * size, width // size, bands))
+        means: Radiometry = sums.astype(np.float32) * np.float32(1 / covered)
+        return means.reshape(size, size, bands)
     rows = _area_weights(height, size) @ pixels.reshape(height, -1).astype(np.float32)
     resized: Radiometry = _area_weights(width, size) @ rows.reshape(size, width, bands)
     return resized
@@ -238,13 +243,26 @@ def _read_layout(data: bytes) -> tiff.TiffLayout:
         raise ChipRejected(reason, str(error)) from error
 
 
-def _read_bands(data: bytes, layout: tiff.TiffLayout, indexes: list[int]) -> npt.NDArray[np.uint16]:
+def _read_pixels(data: bytes, layout: tiff.TiffLayout) -> npt.NDArray[np.uint16]:
+    """All bands, `uint16 [height, width, bands]`; without a decoder where the bytes are pixels."""
+    shape = (layout.height_px, layout.width_px, layout.bands)
+    if layout.raw_start is not None:
+        samples = np.dtype(">u2" if layout.big_endian else "<u2")
+        return np.frombuffer(data, samples, math.prod(shape), layout.raw_start).reshape(shape)
     with _open_tif(data) as source:
-        found = (source.width, source.height, source.dtypes)
-        if found != (layout.width_px, layout.height_px, ("uint16",) * layout.bands):
+        if (source.height, source.width, source.dtypes) != (*shape[:2], ("uint16",) * shape[2]):
             raise ChipRejected(Reason.DECODE_ERROR, "the TIFF's header can be read in two ways")
-        stack: npt.NDArray[np.uint16] = source.read(indexes)
-    return stack
+        stack: npt.NDArray[np.uint16] = source.read()
+    return np.moveaxis(stack, 0, -1)
+
+
+def _sum_second(values: npt.NDArray[Any]) -> npt.NDArray[np.uint32]:
+    """Sum `[n, k, m]` over k, exactly: k additions of whole rows, where numpy's own reduction
+    over short axes takes five times as long."""
+    total = values[:, 0].astype(np.uint32)
+    for i in range(1, values.shape[1]):
+        total += values[:, i]
+    return total
 
 
 @contextmanager

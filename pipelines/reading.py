@@ -1,7 +1,7 @@
 """From addresses to pixels: units of the manifest are read and decoded ahead of the model.
 
 Threads serve both, since reading waits and decoding releases the interpreter lock. While the
-model works on one batch, the next ones of the same unit are on their way.
+model works on one batch, the next ones are on their way.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from typing import NamedTuple
 
 import apache_beam as beam
@@ -19,6 +20,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from apache_beam.transforms.window import GlobalWindow
+from apache_beam.utils.windowed_value import WindowedValue
 
 from pipelines import imaging, storage
 from pipelines.elements import REJECTED, ChipBatch, Unit
@@ -82,27 +85,61 @@ class ReadChips(beam.PTransform):
 
 
 class ReadChipsFn(beam.DoFn):
-    """Holds the threads that `read_batches` works with."""
+    """Reads ahead over the units of a bundle."""
 
     def __init__(self, preprocessing: Preprocessing, batch_size: int) -> None:
         self._preprocessing = preprocessing
         self._batch_size = batch_size
 
-    def setup(self) -> None:
-        """Start no threads yet: how many serve best is known when the first unit comes."""
-        self._pools: dict[int, ThreadPoolExecutor] = {}
+    def start_bundle(self) -> None:
+        """Begin anew, whatever a failed bundle had under way."""
+        self._ahead = ReadAhead(self._preprocessing, self._batch_size)
 
     def process(self, unit: Unit) -> Iterator[ChipBatch]:
-        """Yield the unit's batches, the later ones being read meanwhile."""
-        threads = threads_for(unit.chips["chip_uri"][0].as_py())
-        if threads not in self._pools:
-            self._pools[threads] = ThreadPoolExecutor(threads, "read")
-        yield from read_batches(unit, self._preprocessing, self._batch_size, self._pools[threads])
+        """Yield the batches whose turn it is; the last ones of the unit stay under way."""
+        yield from self._ahead.read(unit)
 
-    def teardown(self) -> None:
-        """Stop the threads."""
-        for pool in self._pools.values():
-            pool.shutdown(cancel_futures=True)
+    def finish_bundle(self) -> Iterator[WindowedValue]:
+        """Yield what is still under way, in the global window that all elements have."""
+        window = GlobalWindow()
+        for batch in self._ahead.drain():
+            yield WindowedValue(batch, window.max_timestamp(), [window])
+
+
+class ReadAhead:
+    """Reads and decodes units, batch after batch, `BATCHES_AHEAD` ahead of who consumes them.
+
+    It goes on over the border between two units: while the model works on the last batches of
+    one, the first ones of the next are read. So a unit's last batch comes with the next unit,
+    or with `drain`.
+    """
+
+    def __init__(self, preprocessing: Preprocessing, batch_size: int) -> None:
+        self._preprocessing = preprocessing
+        self._batch_size = batch_size
+        self._under_way: deque[_Reading] = deque()
+
+    def read(self, unit: Unit) -> Iterator[ChipBatch]:
+        """Begin every batch of a unit in turn, and yield those that are finished by then."""
+        pool = _pool(threads_for(unit.chips["chip_uri"][0].as_py()))
+        rows = unit.chips.num_rows
+        for start in range(0, rows, self._batch_size):
+            chips = unit.chips.slice(start, self._batch_size)
+            last = start + self._batch_size >= rows
+            self._under_way.append(_begin(unit.number, last, chips, self._preprocessing, pool))
+            if len(self._under_way) > BATCHES_AHEAD:
+                yield _finish(self._under_way.popleft())
+
+    def drain(self) -> Iterator[ChipBatch]:
+        """Yield the batches that are still under way."""
+        while self._under_way:
+            yield _finish(self._under_way.popleft())
+
+
+@cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    """The reading threads of this process, however many DoFns it holds."""
+    return ThreadPoolExecutor(threads, "read")
 
 
 def threads_for(uri: str) -> int:
@@ -116,21 +153,6 @@ def read_unit(address: UnitAddress) -> Unit:
     """Read one row group of a manifest, and no more of it."""
     with storage.open_file(address.manifest_uri) as file:
         return Unit(address.number, pq.ParquetFile(file).read_row_group(address.number))
-
-
-def read_batches(
-    unit: Unit, preprocessing: Preprocessing, batch_size: int, pool: ThreadPoolExecutor
-) -> Iterator[ChipBatch]:
-    """Read and decode a unit, `BATCHES_AHEAD` batches ahead of who consumes them."""
-    starts = range(0, unit.chips.num_rows, batch_size)
-    waiting: deque[_Reading] = deque()
-    for start in starts:
-        waiting.append(_begin(unit.chips.slice(start, batch_size), preprocessing, pool))
-        if len(waiting) > BATCHES_AHEAD:
-            yield _finish(waiting.popleft(), unit.number, last=False)
-    while waiting:
-        reading = waiting.popleft()
-        yield _finish(reading, unit.number, last=not waiting)
 
 
 def read_chip(uri: str, size_bytes: int | None, preprocessing: Preprocessing) -> bytes:
@@ -158,13 +180,21 @@ class _Rejection(NamedTuple):
 class _Reading:
     """A batch on its way: threads fill `pixels` and `bounds` and return what they rejected."""
 
+    unit: int
+    last: bool
     chips: pa.Table
     pixels: npt.NDArray[np.uint8]
     bounds: npt.NDArray[np.float64]
     tasks: list[Future[list[_Rejection]]]
 
 
-def _begin(chips: pa.Table, preprocessing: Preprocessing, pool: ThreadPoolExecutor) -> _Reading:
+def _begin(
+    unit: int,
+    last: bool,
+    chips: pa.Table,
+    preprocessing: Preprocessing,
+    pool: ThreadPoolExecutor,
+) -> _Reading:
     rows = chips.num_rows
     pixels = np.empty((rows, *preprocessing.input_shape), np.uint8)
     bounds = np.full((rows, len(BOUNDS)), np.nan)
@@ -182,7 +212,7 @@ def _begin(chips: pa.Table, preprocessing: Preprocessing, pool: ThreadPoolExecut
         return rejections
 
     tasks = [pool.submit(read_rows, start) for start in range(0, rows, _ROWS_A_TASK)]
-    return _Reading(chips, pixels, bounds, tasks)
+    return _Reading(unit, last, chips, pixels, bounds, tasks)
 
 
 def _decode(data: bytes, preprocessing: Preprocessing) -> npt.NDArray[np.uint8]:
@@ -200,24 +230,18 @@ def _bounds(data: bytes, preprocessing: Preprocessing) -> imaging.Bounds | float
     return np.nan if found is None else found
 
 
-def _finish(reading: _Reading, unit: int, last: bool) -> ChipBatch:
+def _finish(reading: _Reading) -> ChipBatch:
     rejections = [rejection for task in reading.tasks for rejection in task.result()]
     chips = _with_bounds(reading.chips, reading.bounds).select(_CHIP_NAMES)
-    if not rejections:
-        return ChipBatch(unit, last, chips, reading.pixels, REJECTED.empty_table())
-    rows = [rejection.row for rejection in rejections]
-    kept = np.delete(np.arange(chips.num_rows), rows)
-    return ChipBatch(
-        unit=unit,
-        last=last,
-        chips=chips.take(kept),
-        pixels=reading.pixels[kept],
-        rejected=reject_rows(
-            chips.take(rows),
-            [rejection.reason for rejection in rejections],
-            [rejection.message for rejection in rejections],
-        ),
-    )
+    pixels, rejected = reading.pixels, REJECTED.empty_table()
+    if rejections:
+        rows = [rejection.row for rejection in rejections]
+        kept = np.delete(np.arange(chips.num_rows), rows)
+        reasons = [rejection.reason for rejection in rejections]
+        messages = [rejection.message for rejection in rejections]
+        rejected = reject_rows(chips.take(rows), reasons, messages)
+        chips, pixels = chips.take(kept), pixels[kept]
+    return ChipBatch(reading.unit, reading.last, chips, pixels, rejected)
 
 
 def reject_rows(chips: pa.Table, reasons: list[str], messages: list[str]) -> pa.Table:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import struct
 from dataclasses import dataclass
+from itertools import pairwise
 
 MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 """First bytes of TIFF and BigTIFF files, little and big endian."""
@@ -16,9 +17,11 @@ MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _WIDTH, _HEIGHT, _BITS, _SAMPLES, _SAMPLE_FORMAT = 256, 257, 258, 277, 339
 _STRIP_OFFSETS, _ROWS_PER_STRIP, _STRIP_COUNTS, _PLANAR = 273, 278, 279, 284
 _TILE_WIDTH, _TILE_HEIGHT, _TILE_OFFSETS, _TILE_COUNTS = 322, 323, 324, 325
+_COMPRESSION, _FILL_ORDER = 259, 266
 _GEO_KEYS = 34735
 _WANTED = {
     *(_WIDTH, _HEIGHT, _BITS, _SAMPLES, _SAMPLE_FORMAT, _PLANAR, _GEO_KEYS),
+    *(_COMPRESSION, _FILL_ORDER),
     *(_STRIP_OFFSETS, _STRIP_COUNTS, _ROWS_PER_STRIP),
     *(_TILE_OFFSETS, _TILE_COUNTS, _TILE_WIDTH, _TILE_HEIGHT),
 }
@@ -49,6 +52,9 @@ class TiffLayout:
         blocks: strips or tiles that the whole picture takes.
         missing_blocks: those of them that the file has no data for; decoders make them black.
         end: the offset after the last byte of pixel data; over the file's length: truncated.
+        raw_start: where the whole picture lies as one run of unpacked pixels, row by row, the
+            bands of a pixel together; None where it lies in any other way.
+        big_endian: the byte order of samples.
         has_crs: whether it carries GeoTIFF keys.
     """
 
@@ -61,6 +67,8 @@ class TiffLayout:
     blocks: int
     missing_blocks: int
     end: int
+    raw_start: int | None
+    big_endian: bool
     has_crs: bool
 
 
@@ -87,8 +95,24 @@ def read_layout(data: bytes) -> TiffLayout:
         blocks=blocks,
         missing_blocks=blocks - len(given),
         end=max((offset + count for offset, count in given), default=0),
+        raw_start=_raw_start(tags, given),
+        big_endian=data[:2] == b"MM",
         has_crs=_GEO_KEYS in tags,
     )
+
+
+def _raw_start(tags: dict[int, tuple[int, ...]], given: list[tuple[int, int]]) -> int | None:
+    """See `TiffLayout.raw_start`: strips, one after the other, of nothing but whole samples."""
+    plain = all(tags.get(tag, (1,))[0] == 1 for tag in (_COMPRESSION, _FILL_ORDER, _PLANAR))
+    alike = all(len(set(tags.get(tag, (1,)))) == 1 for tag in (_BITS, _SAMPLE_FORMAT))
+    if not (plain and alike and given) or _TILE_OFFSETS in tags:
+        return None
+    bits = (
+        tags[_WIDTH][0] * tags[_HEIGHT][0] * tags.get(_SAMPLES, (1,))[0] * tags.get(_BITS, (1,))[0]
+    )
+    follow = all(a + n == b for (a, n), (b, _) in pairwise(given))
+    whole = sum(count for _, count in given) * 8 == bits
+    return given[0][0] if follow and whole else None
 
 
 def _count_blocks(tags: dict[int, tuple[int, ...]]) -> int:

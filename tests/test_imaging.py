@@ -517,3 +517,9 @@ def test_a_tif_that_does_not_say_where_it_lies_has_no_bounds(tif: bytes) -> None
 def test_real_planet_tifs_have_no_bounds(shared_data: Path) -> None:
     path = next(iter(sorted(shared_data.glob("planet/tif/*.tif"))))
     assert tif_bounds(path.read_bytes()) is None
+
+
+def test_the_brightest_picture_averages_to_its_own_value_however_much_is_summed() -> None:
+    for side, size in ((256, 1), (1024, 1), (1024, 64)):
+        bright = np.full((side, side, 4), 65_535, np.uint16)
+        np.testing.assert_allclose(area_average(bright, size), 65_535, rtol=1e-6)

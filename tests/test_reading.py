@@ -1,31 +1,30 @@
 """Units become batches of pixels, and what cannot be read is rejected with its reason."""
 
-from concurrent.futures import ThreadPoolExecutor
-
+import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 import pytest
+from apache_beam.testing.util import assert_that, equal_to
 
 from pipelines import imaging, planning, reading
 from pipelines.elements import Unit
-from pipelines.reading import read_batches
+from pipelines.reading import ReadAhead
 from tests.support import JPG, TIF, jpg_bytes, write_chips
 from train.sample_archive import write_sample_archive
-
-
-@pytest.fixture
-def pool():
-    with ThreadPoolExecutor(2) as threads:
-        yield threads
 
 
 def _unit(folder, number=0) -> Unit:
     return Unit(number, planning.list_chips(str(folder), None).sort_by("chip_uri"))
 
 
-def test_batches_hold_every_chip_once_in_order_with_the_pixels_of_its_own_file(tmp_path, pool):
+def read_batches(unit, preprocessing, batch_size):
+    ahead = ReadAhead(preprocessing, batch_size)
+    return [*ahead.read(unit), *ahead.drain()]
+
+
+def test_batches_hold_every_chip_once_in_order_with_the_pixels_of_its_own_file(tmp_path):
     paths = write_chips(tmp_path, 53)
-    batches = list(read_batches(_unit(tmp_path, 7), JPG, 20, pool))
+    batches = read_batches(_unit(tmp_path, 7), JPG, 20)
 
     assert [batch.chips.num_rows for batch in batches] == [20, 20, 13]
     assert [batch.last for batch in batches] == [False, False, True]
@@ -37,13 +36,13 @@ def test_batches_hold_every_chip_once_in_order_with_the_pixels_of_its_own_file(t
     assert np.array_equal(pixels, np.stack(expected))
 
 
-def test_a_rejected_chip_leaves_the_others_with_their_own_pixels(tmp_path, pool):
+def test_a_rejected_chip_leaves_the_others_with_their_own_pixels(tmp_path):
     paths = write_chips(tmp_path, 10)
     paths[3].write_bytes(b"")
     paths[8].write_bytes(jpg_bytes()[:300])
     unit = _unit(tmp_path)
     paths[5].unlink()  # after the listing
-    (batch,) = read_batches(unit, JPG, 64, pool)
+    (batch,) = read_batches(unit, JPG, 64)
 
     kept = [path for path in paths if path not in (paths[3], paths[5], paths[8])]
     assert batch.chips["chip_uri"].to_pylist() == [str(path) for path in kept]
@@ -61,12 +60,10 @@ def test_a_rejected_chip_leaves_the_others_with_their_own_pixels(tmp_path, pool)
     }
 
 
-def test_a_batch_of_nothing_but_rejected_chips_has_no_pixels_and_all_of_them_as_rejected(
-    tmp_path, pool
-):
+def test_a_batch_of_nothing_but_rejected_chips_has_no_pixels_and_all_of_them_as_rejected(tmp_path):
     for name in ("a.jpg", "b.jpg"):
         (tmp_path / name).write_text("not a picture")
-    (batch,) = read_batches(_unit(tmp_path), JPG, 64, pool)
+    (batch,) = read_batches(_unit(tmp_path), JPG, 64)
     assert batch.pixels.shape == (0, 64, 64, 3)
     assert batch.chips.num_rows == 0
     assert batch.rejected["reason"].to_pylist() == ["not_an_image"] * 2
@@ -79,24 +76,24 @@ def test_an_object_too_large_to_be_a_chip_is_not_even_read(tmp_path):
     assert rejected.value.reason == "too_large"
 
 
-def test_a_decoder_that_fails_in_an_unknown_way_costs_the_one_chip(tmp_path, pool, monkeypatch):
+def test_a_decoder_that_fails_in_an_unknown_way_costs_the_one_chip(tmp_path, monkeypatch):
     def decode(data, preprocessing):
         raise ZeroDivisionError("surprise")
 
     write_chips(tmp_path, 2)
     monkeypatch.setattr(imaging, "decode_chip", decode)
-    (batch,) = read_batches(_unit(tmp_path), JPG, 64, pool)
+    (batch,) = read_batches(_unit(tmp_path), JPG, 64)
     assert batch.rejected["reason"].to_pylist() == ["decode_error"] * 2
     assert batch.rejected["message"].to_pylist() == ["ZeroDivisionError: surprise"] * 2
 
 
-def test_the_bounding_box_of_a_tif_comes_from_its_crs_unless_the_manifest_gives_one(tmp_path, pool):
+def test_the_bounding_box_of_a_tif_comes_from_its_crs_unless_the_manifest_gives_one(tmp_path):
     archive = write_sample_archive(tmp_path, 2, media_type="tif")
     manifest = tmp_path / "manifest.csv"
     lines = [f"{archive.chip_paths[0]},,,,", f"{archive.chip_paths[1]},1.0,2.0,3.0,4.0"]
     manifest.write_text("\n".join(["chip_uri,lon_min,lat_min,lon_max,lat_max", *lines]))
     unit = Unit(0, planning.list_chips(str(manifest), None))
-    (batch,) = read_batches(unit, TIF, 64, pool)
+    (batch,) = read_batches(unit, TIF, 64)
 
     boxes = [tuple(row[name] for name in reading.BOUNDS) for row in batch.chips.to_pylist()]
     assert boxes[0] == imaging.tif_bounds(archive.chip_paths[0].read_bytes())
@@ -106,13 +103,38 @@ def test_the_bounding_box_of_a_tif_comes_from_its_crs_unless_the_manifest_gives_
     assert -15 < south < north < 5
 
 
-def test_reading_runs_no_further_ahead_than_its_bound(tmp_path, pool, monkeypatch):
+def test_reading_goes_on_into_the_next_unit_and_no_further_ahead_than_its_bound(
+    tmp_path, monkeypatch
+):
     begun = []
     begin = reading._begin
-    monkeypatch.setattr(
-        reading, "_begin", lambda chips, *rest: (begun.append(1), begin(chips, *rest))[1]
-    )
-    write_chips(tmp_path, 40)
-    batches = read_batches(_unit(tmp_path), JPG, 4, pool)
-    next(batches)
-    assert len(begun) == reading.BATCHES_AHEAD + 1
+
+    def counted(unit, *rest):
+        begun.append(unit)
+        return begin(unit, *rest)
+
+    monkeypatch.setattr(reading, "_begin", counted)
+    write_chips(tmp_path, 12)
+    ahead = ReadAhead(JPG, 4)
+    first = list(ahead.read(_unit(tmp_path, 0)))
+    assert [(batch.unit, batch.last) for batch in first] == [(0, False)]
+    second = ahead.read(_unit(tmp_path, 1))
+    assert next(second).unit == 0
+    assert begun == [0, 0, 0, 1]
+    rest = [*second, *ahead.drain()]
+    found = [(batch.unit, batch.last) for batch in rest]
+    assert found == [(0, True), (1, False), (1, False), (1, True)]
+
+
+def test_a_bundle_yields_every_batch_of_its_units_by_its_end(tmp_path):
+    write_chips(tmp_path, 10)
+    with beam.Pipeline(runner="FnApiRunner") as pipeline:
+        counts = (
+            pipeline
+            | beam.Create([0, 1, 2], reshuffle=False)
+            | beam.Map(lambda number: _unit(tmp_path, number)).with_output_types(Unit)
+            | reading.ReadChips(JPG, 4)
+            | beam.Map(lambda batch: (batch.unit, batch.chips.num_rows))
+            | beam.CombinePerKey(sum)
+        )
+        assert_that(counts, equal_to([(0, 10), (1, 10), (2, 10)]))

@@ -76,6 +76,25 @@ def test_the_pixel_data_end_where_the_file_may_be_cut_without_loss() -> None:
     assert read_layout(cut).end == len(cut) + 2
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_raw_pixels_lie_where_the_layout_says_and_nowhere_else(layout: str) -> None:
+    values = draw_bands()
+    data = encode_tif(values, **LAYOUTS[layout])
+    found = read_layout(data)
+    packed_or_apart = ("bands apart", "tiles", "LZW")
+    assert (found.raw_start is None) == layout.startswith(packed_or_apart)
+    if found.raw_start is not None:
+        samples = ">u2" if found.big_endian else "<u2"
+        pixels = np.frombuffer(data, samples, values.size, found.raw_start)
+        assert np.array_equal(pixels.reshape(80, 100, 4), np.moveaxis(values, 0, -1))
+
+
+@pytest.mark.parametrize("tag", [STRIP_OFFSETS, STRIP_COUNTS])
+def test_strips_that_lie_apart_or_are_too_short_are_left_to_a_decoder(tag: int) -> None:
+    assert read_layout(PLAIN).raw_start is not None
+    assert read_layout(with_values(PLAIN, tag, {3: 1000})).raw_start is None
+
+
 def test_tiles_are_counted_and_measured_and_strips_have_no_tile_size() -> None:
     tiled = read_layout(TILED)
     assert (tiled.blocks, tiled.tile_px) == (7 * 3, 32)  # 16 wide over 100, 32 high over 80
