@@ -12,6 +12,7 @@ import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from itertools import islice
 from typing import Any
@@ -161,22 +162,43 @@ def tif_bounds(data: bytes) -> Bounds | None:
     West is greater than east where it crosses the 180th meridian.
     """
     try:
-        if not tiff.read_layout(data).has_crs:
+        layout = tiff.read_layout(data)
+        if not layout.has_crs:
             return None
+        if layout.extent is not None:
+            crs = _read_crs(_TifOfCrs(layout.crs_tags, data))
+            return None if crs is None else _to_wgs84(crs, layout.extent)
         with _open_tif(data) as source:
-            return _wgs84_bounds(source)
+            if source.crs is None or source.transform.is_identity:
+                return None
+            return _to_wgs84(source.crs, tuple(source.bounds))
     except (tiff.TiffError, ChipRejected):
         return None
 
 
-def _wgs84_bounds(source: Any) -> Bounds | None:
+@dataclass(frozen=True)
+class _TifOfCrs:
+    """A tif that stands for all tifs with the same coordinate system."""
+
+    crs_tags: tuple[tuple[float, ...], ...]
+    data: bytes = field(compare=False)
+
+
+@lru_cache(maxsize=16)
+def _read_crs(tif: _TifOfCrs) -> Any:
+    """The coordinate system, or None. GDAL takes longer to open a chip than all else together,
+    and an archive has few systems."""
+    with _open_tif(tif.data) as source:
+        return source.crs
+
+
+def _to_wgs84(crs: Any, bounds: Bounds) -> Bounds | None:
     from rasterio.warp import transform_bounds
 
-    if source.crs is None or source.transform.is_identity:
-        return None
-    west, south, east, north = transform_bounds(source.crs, _WGS84, *source.bounds)
-    bounds = (west, south, east, north)
-    return bounds if np.isfinite(bounds).all() else None
+    with _gdal_errors():
+        west, south, east, north = transform_bounds(crs, _WGS84, *bounds)
+    found = (west, south, east, north)
+    return found if np.isfinite(found).all() else None
 
 
 def _decode_jpg(data: bytes, preprocessing: Preprocessing) -> Pixels:
@@ -270,15 +292,25 @@ def _open_tif(data: bytes) -> Iterator[Any]:
     """Open bytes as GeoTIFF and as nothing else: GDAL, left to choose, opens a VRT in a tif's
     clothes, which may name any file or address. What it cannot do with them is a decode_error.
     Rasterio is imported here and not above, since it takes 0.2 s that no jpg needs."""
-    from rasterio._err import CPLE_BaseError
-    from rasterio.errors import RasterioError
     from rasterio.io import MemoryFile
 
     _accept_missing_crs()
+    with (
+        _gdal_errors(),
+        MemoryFile(data, filename="chip.tif") as memory,
+        memory.open(driver="GTiff") as source,
+    ):
+        yield source
+
+
+@contextmanager
+def _gdal_errors() -> Iterator[None]:
+    """Whatever GDAL complains of is the chip's fault: it is given nothing else."""
+    from rasterio._err import CPLE_BaseError
+    from rasterio.errors import RasterioError
+
     try:
-        memory_file = MemoryFile(data, filename="chip.tif")
-        with memory_file as memory, memory.open(driver="GTiff") as source:
-            yield source
+        yield
     except (RasterioError, CPLE_BaseError, ValueError) as error:  # bad text is a ValueError
         detail = _MEMORY_FOLDER.sub("", str(error.__cause__ or error)).splitlines()[0]
         raise ChipRejected(Reason.DECODE_ERROR, detail) from error

@@ -10,6 +10,7 @@ import math
 import struct
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 """First bytes of TIFF and BigTIFF files, little and big endian."""
@@ -18,16 +19,25 @@ _WIDTH, _HEIGHT, _BITS, _SAMPLES, _SAMPLE_FORMAT = 256, 257, 258, 277, 339
 _STRIP_OFFSETS, _ROWS_PER_STRIP, _STRIP_COUNTS, _PLANAR = 273, 278, 279, 284
 _TILE_WIDTH, _TILE_HEIGHT, _TILE_OFFSETS, _TILE_COUNTS = 322, 323, 324, 325
 _COMPRESSION, _FILL_ORDER = 259, 266
-_GEO_KEYS = 34735
+_PIXEL_SCALE, _TIEPOINT, _GEO_KEYS, _GEO_DOUBLES, _GEO_TEXT = 33550, 33922, 34735, 34736, 34737
 _WANTED = {
     *(_WIDTH, _HEIGHT, _BITS, _SAMPLES, _SAMPLE_FORMAT, _PLANAR, _GEO_KEYS),
-    *(_COMPRESSION, _FILL_ORDER),
+    *(_COMPRESSION, _FILL_ORDER, _PIXEL_SCALE, _TIEPOINT, _GEO_DOUBLES, _GEO_TEXT),
     *(_STRIP_OFFSETS, _STRIP_COUNTS, _ROWS_PER_STRIP),
     *(_TILE_OFFSETS, _TILE_COUNTS, _TILE_WIDTH, _TILE_HEIGHT),
 }
+_Tags = dict[int, tuple[Any, ...]]
 _MOST_TAGS = 4096  # libtiff refuses more
 _MOST_VALUES = 1 << 17  # as many strips as a chip can have; hostile counts would fill the memory
 _TYPES = {1: "B", 3: "H", 4: "I", 16: "Q"}  # BYTE, SHORT, LONG, LONG8: all that sizes come in
+_DOUBLE, _ASCII = {12: "d"}, {2: "B"}
+_OTHER_TYPES = {
+    _PIXEL_SCALE: _DOUBLE,
+    _TIEPOINT: _DOUBLE,
+    _GEO_DOUBLES: _DOUBLE,
+    _GEO_TEXT: _ASCII,
+}
+_RASTER_TYPE, _PIXEL_IS_AREA = 1025, 1  # GeoTIFF 1.1 (OGC 19-008), GTRasterTypeGeoKey
 
 
 class TiffError(ValueError):
@@ -55,7 +65,9 @@ class TiffLayout:
         raw_start: where the whole picture lies as one run of unpacked pixels, row by row, the
             bands of a pixel together; None where it lies in any other way.
         big_endian: the byte order of samples.
-        has_crs: whether it carries GeoTIFF keys.
+        crs_tags: the values of the GeoTIFF tags that name the coordinate system; () without.
+        extent: west, south, east, north in that system, where one corner and a pixel's size
+            give it; None where it takes more to know.
     """
 
     width_px: int
@@ -69,7 +81,13 @@ class TiffLayout:
     end: int
     raw_start: int | None
     big_endian: bool
-    has_crs: bool
+    crs_tags: tuple[tuple[float, ...], ...]
+    extent: tuple[float, float, float, float] | None
+
+    @property
+    def has_crs(self) -> bool:
+        """Whether it carries GeoTIFF keys."""
+        return bool(self.crs_tags)
 
 
 def read_layout(data: bytes) -> TiffLayout:
@@ -97,11 +115,32 @@ def read_layout(data: bytes) -> TiffLayout:
         end=max((offset + count for offset, count in given), default=0),
         raw_start=_raw_start(tags, given),
         big_endian=data[:2] == b"MM",
-        has_crs=_GEO_KEYS in tags,
+        crs_tags=_crs_tags(tags),
+        extent=_extent(tags),
     )
 
 
-def _raw_start(tags: dict[int, tuple[int, ...]], given: list[tuple[int, int]]) -> int | None:
+def _crs_tags(tags: _Tags) -> tuple[tuple[float, ...], ...]:
+    if _GEO_KEYS not in tags:
+        return ()
+    return tuple(tags.get(tag, ()) for tag in (_GEO_KEYS, _GEO_DOUBLES, _GEO_TEXT))
+
+
+def _extent(tags: _Tags) -> tuple[float, float, float, float] | None:
+    """See `TiffLayout.extent`: one tie point, at a pixel's corner, and a scale."""
+    keys = tags.get(_GEO_KEYS, ())
+    entries = [keys[at : at + 4] for at in range(4, len(keys), 4)]
+    by_area = (_RASTER_TYPE, 0, 1, _PIXEL_IS_AREA) in entries
+    tie, scale = tags.get(_TIEPOINT, ()), tags.get(_PIXEL_SCALE, ())
+    if not by_area or len(tie) != 6 or len(scale) != 3 or 0 in scale[:2]:
+        return None
+    column, row, _, x, y, _ = tie
+    west, north = x - column * scale[0], y + row * scale[1]
+    east, south = west + tags[_WIDTH][0] * scale[0], north - tags[_HEIGHT][0] * scale[1]
+    return (west, south, east, north)
+
+
+def _raw_start(tags: _Tags, given: list[tuple[int, int]]) -> int | None:
     """See `TiffLayout.raw_start`: strips, one after the other, of nothing but whole samples."""
     plain = all(tags.get(tag, (1,))[0] == 1 for tag in (_COMPRESSION, _FILL_ORDER, _PLANAR))
     alike = all(len(set(tags.get(tag, (1,)))) == 1 for tag in (_BITS, _SAMPLE_FORMAT))
@@ -115,18 +154,19 @@ def _raw_start(tags: dict[int, tuple[int, ...]], given: list[tuple[int, int]]) -
     return given[0][0] if follow and whole else None
 
 
-def _count_blocks(tags: dict[int, tuple[int, ...]]) -> int:
+def _count_blocks(tags: _Tags) -> int:
     """Strips or tiles that the whole picture takes."""
-    (width, *_), (height, *_) = tags[_WIDTH], tags[_HEIGHT]
-    block_width = tags.get(_TILE_WIDTH, (width,))[0]
-    block_height = tags.get(_TILE_HEIGHT, tags.get(_ROWS_PER_STRIP, (height,)))[0]
+    width: int = tags[_WIDTH][0]
+    height: int = tags[_HEIGHT][0]
+    block_width: int = tags.get(_TILE_WIDTH, (width,))[0]
+    block_height: int = tags.get(_TILE_HEIGHT, tags.get(_ROWS_PER_STRIP, (height,)))[0]
     if not (width and height and block_width and block_height):
         raise TiffError("the TIFF claims strips or tiles of no size", truncated=False)
-    planes = tags.get(_SAMPLES, (1,))[0] if tags.get(_PLANAR, (1,))[0] == 2 else 1
+    planes: int = tags.get(_SAMPLES, (1,))[0] if tags.get(_PLANAR, (1,))[0] == 2 else 1
     return math.ceil(width / block_width) * math.ceil(height / block_height) * planes
 
 
-def _read_directory(data: bytes) -> dict[int, tuple[int, ...]]:
+def _read_directory(data: bytes) -> _Tags:
     """The values of the tags that a layout is made of; of a tag given twice, the first."""
     order = "<" if data[:2] == b"II" else ">"
     big = data[2:4] in (b"+\0", b"\0+")
@@ -135,16 +175,17 @@ def _read_directory(data: bytes) -> dict[int, tuple[int, ...]]:
     (entries,) = _unpack(order + counter, data, start)
     if entries > _MOST_TAGS:
         raise TiffError(f"the TIFF directory claims {entries} tags", truncated=False)
-    tags: dict[int, tuple[int, ...]] = {}
+    tags: _Tags = {}
     first = start + struct.calcsize("=" + counter)
     for place in range(first, first + entries * step, step):
         tag, kind, count = _unpack(f"{order}HH{pointer}", data, place)
-        if tag in _WANTED and tag not in tags and kind in _TYPES and count:
-            tags[tag] = _read_values(data, place, order + pointer, _TYPES[kind], count)
+        letter = _OTHER_TYPES.get(tag, _TYPES).get(kind)
+        if tag in _WANTED and tag not in tags and letter and count:
+            tags[tag] = _read_values(data, place, order + pointer, letter, count)
     return tags
 
 
-def _read_values(data: bytes, place: int, pointer: str, letter: str, count: int) -> tuple[int, ...]:
+def _read_values(data: bytes, place: int, pointer: str, letter: str, count: int) -> tuple[Any, ...]:
     """The values of the entry at `place`: in it where they fit, else where it points to."""
     if count > _MOST_VALUES:
         raise TiffError(f"a TIFF tag claims {count} values", truncated=False)
@@ -155,7 +196,7 @@ def _read_values(data: bytes, place: int, pointer: str, letter: str, count: int)
     return _unpack(f"{pointer[0]}{count}{letter}", data, at)
 
 
-def _unpack(layout: str, data: bytes, at: int) -> tuple[int, ...]:
+def _unpack(layout: str, data: bytes, at: int) -> tuple[Any, ...]:
     if at + struct.calcsize(layout) > len(data):
         raise TiffError("the file ends before its TIFF tags do", truncated=True)
     return struct.unpack_from(layout, data, at)
