@@ -17,6 +17,10 @@ from schemas.artifact import ARTIFACT_FILE, MODEL_FILE, ArtifactError, ModelArti
 from schemas.precision import KERAS_POLICIES, Precision, native_bfloat16
 
 
+class DeviceOutOfMemory(Exception):
+    """The device has no memory for a batch; a smaller one may fit."""
+
+
 class Classifier:
     """A model artifact, ready to score.
 
@@ -26,6 +30,7 @@ class Classifier:
         precision: what to compute in; `auto` is resolved here, on the machine that computes.
 
     Attributes:
+        labels: how many scores a chip has.
         precision: what it computes in: float32, bfloat16 or float16. A model without
             convolutions stays at float32: it has nothing to gain, and a mean over thousands of
             pixels means little in the 8 bits of a bfloat16.
@@ -39,22 +44,33 @@ class Classifier:
         import keras
         import tensorflow as tf
 
-        has_gpu = bool(tf.config.list_physical_devices("GPU"))
-        resolved = resolve_precision(precision, has_gpu)
-        self._labels = len(artifact.label_set.names)
+        gpus = tf.config.list_physical_devices("GPU")
+        for gpu in gpus:  # take memory as it is needed, not all of it at once
+            tf.config.experimental.set_memory_growth(gpu, True)
+        resolved = resolve_precision(precision, has_gpu=bool(gpus))
+        self.labels = len(artifact.label_set.names)
         # safe_mode: a model file must not bring code of its own.
         model = keras.models.load_model(folder / MODEL_FILE, compile=False, safe_mode=True)
-        if model.output_shape != (None, self._labels):
-            raise ArtifactError(f"outputs {model.output_shape} for {self._labels} labels")
+        if model.output_shape != (None, self.labels):
+            raise ArtifactError(f"outputs {model.output_shape} for {self.labels} labels")
         self.precision = resolved if _has_convolutions(model) else "float32"
         _compute_in(model, self.precision)
         self._function = _compile(model, artifact.preprocessing.input_shape)
 
     def score(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        """Scores `float32 [n, labels]` of `uint8 [n, S, S, bands]`; n may be 0."""
+        """Scores `float32 [n, labels]` of `uint8 [n, S, S, bands]`; n may be 0.
+
+        Raises:
+            DeviceOutOfMemory: the device has no memory for so many chips at once.
+        """
+        import tensorflow as tf
+
         if not len(pixels):
-            return np.empty((0, self._labels), np.float32)
-        scores: npt.NDArray[np.float32] = self._function(pixels).numpy()
+            return np.empty((0, self.labels), np.float32)
+        try:
+            scores: npt.NDArray[np.float32] = self._function(pixels).numpy()
+        except tf.errors.ResourceExhaustedError as error:
+            raise DeviceOutOfMemory(f"no memory for {len(pixels)} chips at once") from error
         return scores
 
 

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 
 import apache_beam as beam
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 from apache_beam.utils.shared import Shared
 
 from pipelines import progress
-from pipelines.classifier import Classifier, open_artifact
-from pipelines.elements import ChipBatch, ScoredBatch
+from pipelines.classifier import Classifier, DeviceOutOfMemory, open_artifact
+from pipelines.elements import REJECTED, ChipBatch, ScoredBatch
 from pipelines.reading import reject_rows
 from schemas.precision import Precision
 from schemas.tables import QuarantineReason
@@ -60,18 +61,48 @@ class ScoreChipsFn(beam.DoFn):
 
 
 def score_batch(batch: ChipBatch, classifier: Classifier) -> ScoredBatch:
-    """Score a batch; chips whose scores are not all finite are rejected."""
-    scores = classifier.score(batch.pixels)
+    """Score a batch; chips that have no finite scores are rejected, with the reason."""
+    scores, fits = score_in_halves(batch.pixels, classifier)
     finite = np.isfinite(scores).all(axis=1)
-    chips, rejected = batch.chips, batch.rejected
-    if not finite.all():
-        rejected = pa.concat_tables([rejected, _reject_non_finite(chips.filter(~finite))])
-        chips, scores = chips.filter(finite), scores[finite]
-    return ScoredBatch(batch.unit, batch.last, chips, scores, rejected, classifier.precision)
-
-
-def _reject_non_finite(chips: pa.Table) -> pa.Table:
-    reason = QuarantineReason.NON_FINITE_SCORE
-    return reject_rows(
-        chips, [reason.value] * chips.num_rows, [reason.description] * chips.num_rows
+    rejected = [
+        batch.rejected,
+        _reject(batch.chips, ~fits, QuarantineReason.OUT_OF_MEMORY),
+        _reject(batch.chips, fits & ~finite, QuarantineReason.NON_FINITE_SCORE),
+    ]
+    good = fits & finite
+    chips = batch.chips if good.all() else batch.chips.filter(good)
+    return ScoredBatch(
+        unit=batch.unit,
+        last=batch.last,
+        chips=chips,
+        scores=scores[good],
+        rejected=pa.concat_tables(rejected),
+        precision=classifier.precision,
     )
+
+
+def score_in_halves(
+    pixels: npt.NDArray[np.uint8], classifier: Classifier
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+    """Score chips, half of them at a time where the device has no memory for all, and so on.
+
+    Returns:
+        Scores `float32 [n, labels]`, NaN where there are none, and `bool [n]`: whether the device
+        had memory at least for the chip alone.
+    """
+    try:
+        return classifier.score(pixels), np.ones(len(pixels), np.bool_)
+    except DeviceOutOfMemory:
+        if len(pixels) == 1:
+            return np.full((1, classifier.labels), np.nan, np.float32), np.zeros(1, np.bool_)
+    middle = len(pixels) // 2
+    halves = [score_in_halves(half, classifier) for half in (pixels[:middle], pixels[middle:])]
+    return np.concatenate([h[0] for h in halves]), np.concatenate([h[1] for h in halves])
+
+
+def _reject(chips: pa.Table, which: npt.NDArray[np.bool_], reason: QuarantineReason) -> pa.Table:
+    if not which.any():
+        return REJECTED.empty_table()
+    found = chips.filter(which)
+    count = found.num_rows
+    return reject_rows(found, [reason.value] * count, [reason.description] * count)
