@@ -89,3 +89,17 @@ def test_a_remote_artifact_is_fetched_once_and_again_when_it_changes(tmp_path, g
     other_folder, reopened = open_artifact(f"{gs_uri}/model")
     assert reopened.model_digest == second.model_digest != first.model_digest
     assert other_folder != folder
+
+
+@pytest.mark.gpu
+def test_a_gpu_gives_the_scores_of_the_processor(vgg16):
+    import tensorflow as tf
+
+    if not tf.config.list_physical_devices("GPU"):
+        pytest.skip("there is no GPU here")
+    on_gpu = Classifier(*vgg16, "float32").score(_PIXELS)
+    rounded = Classifier(*vgg16, "float16").score(_PIXELS)
+    with tf.device("/CPU:0"):
+        on_cpu = Classifier(*vgg16, "float32").score(_PIXELS)
+    np.testing.assert_allclose(on_gpu, on_cpu, atol=1e-3)  # TF32 multiplies with 10 bits
+    np.testing.assert_allclose(rounded, on_cpu, atol=0.02)
