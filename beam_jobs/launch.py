@@ -14,13 +14,15 @@ from apache_beam.options.pipeline_options import PipelineOptions, _BeamArgumentP
 from apache_beam.runners.runner import PipelineState, create_runner
 from tqdm import tqdm
 
-from pipelines.errors import RunFailed, UsageError
+from pipelines.errors import RunFailed, StorageError, UsageError
+from schemas.artifact import ArtifactError
 
 IN_PROCESS_ENGINE = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
 """The engine without `--runner`. Beam's own default may first download a binary and run that."""
 
 _LOCAL_RUNNERS = ("", "DirectRunner", "FnApiRunner", "PrismRunner", IN_PROCESS_ENGINE)
 _POLL_SECONDS = 1.0
+_OUR_ERRORS = (RunFailed, StorageError, UsageError, ArtifactError)
 
 
 def check_beam_args(beam_args: Sequence[str], our_flags: Sequence[str]) -> None:
@@ -71,7 +73,7 @@ def run_graph(
     args = list(beam_args)
     if not runner_of(args):
         args.append(f"--runner={IN_PROCESS_ENGINE}")
-    logging.getLogger("apache_beam.runners.common").addFilter(_is_no_refusal)
+    logging.getLogger("apache_beam.runners.common").addFilter(_is_no_error_of_ours)
     pipeline = beam.Pipeline(options=PipelineOptions(args))
     pipeline | graph
     with _progress_bar(chips, chips_done):
@@ -87,6 +89,9 @@ def _progress_bar(chips: int, chips_done: Callable[[], int]) -> Iterator[None]:
     main thread and others answer late, so a thread looks."""
     ended = threading.Event()
     bar = tqdm(total=chips, unit="chip", desc="scoring", disable=None)
+    if bar.disable:  # a look may cost a listing of the object store
+        yield
+        return
 
     def watch() -> None:
         while not ended.wait(_POLL_SECONDS):
@@ -125,7 +130,7 @@ def _check_runner(name: str) -> None:
         raise UsageError(f"--runner {name}: {str(error).splitlines()[0]}") from error
 
 
-def _is_no_refusal(record: logging.LogRecord) -> bool:
-    """Whether a log record is anything but the graph's refusal to publish, which the command
-    tells in one line of its own."""
-    return not (record.exc_info and isinstance(record.exc_info[1], RunFailed))
+def _is_no_error_of_ours(record: logging.LogRecord) -> bool:
+    """Whether a log record is anything but an error that the command tells in one line of its
+    own."""
+    return not (record.exc_info and isinstance(record.exc_info[1], _OUR_ERRORS))

@@ -127,9 +127,10 @@ def _parser() -> argparse.ArgumentParser:
         "Every flag but these is Beam's own (--runner, --project, --temp_location ...).",
     )
     add = parser.add_argument
-    add("--chips", required=True, metavar="URI", help="folder, prefix, glob, or manifest")
-    add("--artifact", required=True, metavar="URI", help="model artifact that the trainer wrote")
-    add("--output", required=True, metavar="URI", help="where the tables lie")
+    address: dict[str, Any] = {"type": _not_empty, "required": True, "metavar": "URI"}
+    add("--chips", help="folder, prefix, glob, or manifest", **address)
+    add("--artifact", help="model artifact that the trainer wrote", **address)
+    add("--output", help="where the tables lie", **address)
     add("--run_date", default="today", metavar="DATE", help="today, yesterday or YYYY-MM-DD (UTC)")
     add("--run_id", default="", metavar="ID", help="name of the run; default: a fresh one")
     add("--media_type", choices=get_args(MediaType), help="only chips of this kind")
@@ -138,6 +139,13 @@ def _parser() -> argparse.ArgumentParser:
     add("--max_quarantine_ratio", type=_ratio, default=0.2, metavar="R", help="default: 0.2")
     add("--rescore", action="store_true", help="score again what this model has done")
     return parser
+
+
+def _not_empty(text: str) -> str:
+    """An unset variable in a script must not come to mean the working directory."""
+    if not text:
+        raise argparse.ArgumentTypeError("the address is empty")
+    return text
 
 
 def _at_least_1(text: str) -> int:

@@ -48,11 +48,12 @@ def main(argv: Sequence[str]) -> int:
     """
     options = parse_score_options(argv, datetime.now(UTC))
     artifact = _check(options)
-    attempts = _attempts_so_far(options)
-    if attempts and not options.rescore:
+    attempt = _next_attempt(options)
+    if attempt > 1 and not options.rescore and _is_published(options):
+        publishing.finish_record(options.output, options.run_id)
         print(f"run {options.run_id} is published already; --rescore replaces it")
         return 0
-    plan = _plan(options, artifact, attempts + 1)
+    plan = _plan(options, artifact, attempt)
     _score(plan, options, artifact)
     print(_summary_text(plan, publishing.read_summary(plan)))
     return 0
@@ -72,13 +73,17 @@ def _check(options: ScoreOptions) -> ModelArtifact:
     return artifact
 
 
-def _attempts_so_far(options: ScoreOptions) -> int:
-    """How often this run_id has been published."""
+def _next_attempt(options: ScoreOptions) -> int:
+    """Number of this attempt at the run; the first look at the output, too."""
     try:
-        scores = delta_tables.open_table(options.output, "chip_scores")
+        return publishing.next_attempt(options.output, options.run_id)
     except StorageError as error:
         raise UsageError(f"--output: {error}") from error
-    return 0 if scores is None else delta_tables.attempts_of(scores, options.run_id)
+
+
+def _is_published(options: ScoreOptions) -> bool:
+    scores = delta_tables.open_table(options.output, "chip_scores")
+    return scores is not None and delta_tables.is_published(scores, options.run_id)
 
 
 def _plan(options: ScoreOptions, artifact: ModelArtifact, attempt: int) -> RunPlan:
@@ -143,6 +148,8 @@ def _score(plan: RunPlan, options: ScoreOptions, artifact: ModelArtifact) -> Non
         # The engines wrap what a worker raises; a refusal to publish is told by its verdict.
         if reason := publishing.read_verdict(plan):
             raise RunFailed(reason) from error
+        if isinstance(error, UsageError | ArtifactError):  # too late to be wrong use
+            raise RunFailed(f"{error}; nothing was published") from error
         raise
 
 

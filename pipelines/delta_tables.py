@@ -18,7 +18,7 @@ import re
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from functools import lru_cache
 
 import pyarrow as pa
@@ -36,6 +36,9 @@ from schemas.tables import Table
 
 PUBLISHER = "publisher"
 """The application id that every publisher counts up."""
+
+_MISREAD = re.compile(r"[%\\\x00-\x1f]")
+"""What delta-rs reads as something else in a local path: %20 as a space, a backslash as /."""
 
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -65,9 +68,12 @@ def open_table(output: str, name: str) -> DeltaTable | None:
 
     Raises:
         StorageError: the place cannot be read, or what lies there is no sound table.
-        UsageError: the bucket does not exist, or OUTPUT is a file.
+        UsageError: the bucket does not exist, OUTPUT is a file, or has a name that delta-rs
+            takes for another.
     """
     uri = join_uri(output, name)
+    if not is_remote(uri) and (odd := _MISREAD.search(uri)):
+        raise UsageError(f"tables cannot lie in {output!r}: {odd[0]!r} in the folder's name")
     try:
         if not is_remote(uri):
             os.listdir(join_uri(uri, "_delta_log"))  # delta-rs calls a locked folder a missing one
@@ -119,15 +125,15 @@ def commit_files(
 ) -> None:
     """Bring files into one partition of a table, in one commit; then bring `table` up to date.
 
-    Without files the commit still records the transactions. With `replace` the partition's
-    earlier files leave the table in the same commit.
+    Without files the commit still records the transactions. With `replace` the run's earlier
+    files leave the table in the same commit, under whatever date they were published.
 
     Args:
         table: the snapshot that the commit builds upon.
         files: they must lie there already; all of them belong to the partition.
         partition: every partition column to its value.
         transactions: (application id, version), see `next_transactions`.
-        replace: whether the new files take the place of the partition's old ones.
+        replace: whether the new files take the place of the run's old ones.
         metadata: what the commit is, for people who read the table's history.
 
     Raises:
@@ -138,14 +144,13 @@ def commit_files(
         custom_metadata=dict(metadata),
         app_transactions=[Transaction(app_id, version) for app_id, version in transactions],
     )
-    filters = [(column, "=", value) for column, value in partition.items()]
     try:
         table.create_write_transaction(
             add_actions(files, partition),
             mode="overwrite" if replace else "append",
             schema=table.schema(),
             partition_by=list(partition),
-            partition_filters=filters if replace else None,
+            partition_filters=[("run_id", "=", partition["run_id"])] if replace else None,
             commit_properties=properties,
         )
         table.update_incremental()
@@ -155,15 +160,33 @@ def commit_files(
         raise _storage_error("commit to", table.table_uri, error) from error
 
 
-def next_transactions(table: DeltaTable, run_id: str) -> list[tuple[str, int]]:
-    """The application transactions with which this snapshot's next publication is committed."""
+def next_transactions(
+    table: DeltaTable, run_id: str, attempt: int | None = None
+) -> list[tuple[str, int]]:
+    """The application transactions with which this snapshot's next publication is committed.
+
+    Args:
+        attempt: number of the run's publication; by default one more than the table has seen.
+    """
     turn = int(table.transaction_version(PUBLISHER) or 0) + 1
-    return [(PUBLISHER, turn), (_run(run_id), attempts_of(table, run_id) + 1)]
+    return [(PUBLISHER, turn), (_run(run_id), attempt or attempts_of(table, run_id) + 1)]
 
 
 def attempts_of(table: DeltaTable, run_id: str) -> int:
-    """How often a run has been committed to this table: 0 never, 2 once and replaced once."""
+    """The run's last attempt that was committed to this table, 0 for none. A publisher that died
+    between two tables leaves a gap in the later ones, since the next attempt has a new number."""
     return int(table.transaction_version(_run(run_id)) or 0)
+
+
+def committed_at(table: DeltaTable, run_id: str) -> datetime | None:
+    """When a run's rows were committed to this table; None where it has no rows there."""
+    actions = pa.table(table.get_add_actions()).select(["partition", "modification_time"])
+    times_ms = [
+        action["modification_time"]
+        for action in actions.to_pylist()
+        if action["partition"]["run_id"] == run_id
+    ]
+    return datetime.fromtimestamp(max(times_ms) / 1000, UTC) if times_ms else None
 
 
 def is_published(scores: DeltaTable, run_id: str) -> bool:

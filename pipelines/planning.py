@@ -15,6 +15,7 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
@@ -53,7 +54,7 @@ class RunPlan:
         skipped: of these, chips that the model had done before.
         unit_rows: number of chips in each unit of the manifest.
         max_quarantine_ratio: share of the run's chips over which nothing is published.
-        attempt: 1, or one more than the publication of the same run that this one replaces.
+        attempt: 1, or one more than the last of the same run of which any table knows.
         options: the options of the run, for its record.
         versions: package to version in the launcher.
         started_at, planned_at: seconds since 1970 (UTC).
@@ -83,7 +84,7 @@ class RunPlan:
     @property
     def staging(self) -> str:
         """Address below which the run's files wait for publication."""
-        return storage.join_uri(self.output, STAGING_FOLDER, self.run_id)
+        return staging_of(self.output, self.run_id)
 
     @property
     def manifest(self) -> str:
@@ -99,6 +100,11 @@ class RunPlan:
         """Read what `to_json` wrote."""
         data = json.loads(text)
         return cls(**{**data, "unit_rows": tuple(data["unit_rows"])})
+
+
+def staging_of(output: str, run_id: str) -> str:
+    """Address below which a run's files wait for publication."""
+    return storage.join_uri(output, STAGING_FOLDER, run_id)
 
 
 def list_chips(chips: str, media_type: MediaType | None) -> pa.Table:
@@ -179,6 +185,14 @@ def store_plan(plan: RunPlan, manifest: pa.Table) -> None:
     storage.write_bytes(plan_uri, plan.to_json().encode())
 
 
+def read_plan(output: str, run_id: str) -> RunPlan | None:
+    """The plan that a run stored where it stages its files; None where nothing is staged."""
+    uri = storage.join_uri(staging_of(output, run_id), _PLAN_FILE)
+    if storage.head_object(uri) is None:
+        return None
+    return RunPlan.from_json(storage.read_bytes(uri))
+
+
 def unit_rows(chips: int) -> tuple[int, ...]:
     """Chips in each unit of a manifest of so many chips.
 
@@ -202,6 +216,9 @@ def _read_manifest(uri: str, endings: tuple[str, ...] | None) -> pa.Table:
         raise UsageError(
             f"manifest {uri!r} has no column chip_uri (it has: {', '.join(table.column_names)})"
         )
+    twice = sorted({n for n in _MANIFEST.names if table.column_names.count(n) > 1})
+    if twice:
+        raise UsageError(f"manifest {uri!r} has more than one column {', '.join(twice)}")
     manifest = _as_manifest(_with_absolute_uris(table, storage.parent_uri(uri)))
     if endings:
         manifest = _keep_endings(manifest, "chip_uri", endings)
@@ -212,15 +229,15 @@ def _read_manifest(uri: str, endings: tuple[str, ...] | None) -> pa.Table:
 
 def _load_table(uri: str) -> pa.Table:
     try:
-        source = io.BytesIO(storage.read_bytes(uri))
+        data = storage.read_bytes(uri)
         if uri.lower().endswith(".parquet"):
-            return pq.read_table(source)
+            return pq.read_table(io.BytesIO(data))
         # Text as it stands: a scene "007" is not the number 7, and the casts come later.
-        header = pa_csv.read_csv(source).column_names
-        source.seek(0)
+        parsing = pa_csv.ParseOptions(newlines_in_values=True)
+        header = pa_csv.open_csv(io.BytesIO(data), parse_options=parsing).schema.names
         return pa_csv.read_csv(
-            source,
-            parse_options=pa_csv.ParseOptions(newlines_in_values=True),
+            io.BytesIO(data),
+            parse_options=parsing,
             convert_options=pa_csv.ConvertOptions(
                 column_types=dict.fromkeys(header, pa.string()), strings_can_be_null=True
             ),
@@ -242,15 +259,12 @@ def _with_absolute_uris(table: pa.Table, folder: str) -> pa.Table:
 def _as_manifest(table: pa.Table) -> pa.Table:
     """Cast known columns to the manifest's types, add the missing ones as null, drop the rest."""
     stems = pa.array([storage.file_stem(uri) for uri in table["chip_uri"].to_pylist()], pa.string())
-    if "chip_id" not in table.column_names:
-        table = table.append_column("chip_id", stems)
+    table = table.append_column(_STEM, stems)
     connection = duckdb.connect()
     connection.execute(_UTC)
     connection.register("given", table)
     columns = ", ".join(
-        f'CAST("{name}" AS {_SQL_TYPES[str(field_type)]}) AS "{name}"'
-        if name in table.column_names
-        else f'CAST(NULL AS {_SQL_TYPES[str(field_type)]}) AS "{name}"'
+        f'CAST({_source(name, table)} AS {_SQL_TYPES[str(field_type)]}) AS "{name}"'
         for name, field_type in zip(_MANIFEST.names, _MANIFEST.types, strict=True)
     )
     try:
@@ -260,6 +274,13 @@ def _as_manifest(table: pa.Table) -> pa.Table:
     return found.cast(_MANIFEST)
 
 
+def _source(name: str, given: pa.Table) -> str:
+    """What stands in a column of the manifest, in SQL: a chip without an id has its file's stem."""
+    value = f'"{name}"' if name in given.column_names else "NULL"
+    return f'coalesce(CAST({value} AS VARCHAR), "{_STEM}")' if name == "chip_id" else value
+
+
+_STEM = "stem of chip_uri"
 _MANIFEST = file_schema(CHIP_MANIFEST)
 _SQL_TYPES = {
     "string": "VARCHAR",
@@ -271,16 +292,18 @@ _SQL_TYPES = {
 
 def _look_up_versions(manifest: pa.Table) -> pa.Table:
     """Ask the store for the etag of rows that have none; what is not there stays without."""
-    rows = manifest.to_pylist()
-    missing = [row for row in rows if row["etag"] is None]
+    has_etag = manifest["etag"].is_valid()
+    known, unknown = manifest.filter(has_etag), manifest.filter(pc.invert(has_etag))
+    etags = [storage.clean_etag(etag) for etag in known["etag"].to_pylist()]
+    column = _MANIFEST.get_field_index("etag")
+    known = known.set_column(column, _MANIFEST.field(column), pa.array(etags, pa.string()))
+    rows = unknown.to_pylist()
     with ThreadPoolExecutor(_HEAD_THREADS) as pool:
-        heads = list(pool.map(_head_or_none, [row["chip_uri"] for row in missing]))
-    for row, head in zip(missing, heads, strict=True):
+        heads = list(pool.map(_head_or_none, [row["chip_uri"] for row in rows]))
+    for row, head in zip(rows, heads, strict=True):
         if head:
             row.update({name: head[name] for name in ("etag", "size_bytes", "modified_at")})
-    for row in rows:
-        row["etag"] = storage.clean_etag(row["etag"])
-    return pa.Table.from_pylist(rows, _MANIFEST)
+    return pa.concat_tables([known, pa.Table.from_pylist(rows, _MANIFEST)])
 
 
 def _head_or_none(uri: str) -> dict[str, Any] | None:

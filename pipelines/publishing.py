@@ -9,6 +9,7 @@ died half-way) finishes what is missing and doubles nothing.
 from __future__ import annotations
 
 import json
+import logging
 from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -17,10 +18,11 @@ from datetime import UTC, datetime
 
 import apache_beam as beam
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from deltalake import DeltaTable
 
-from pipelines import delta_tables, storage
+from pipelines import delta_tables, planning, storage
 from pipelines.delta_tables import DataFile, PublishConflict, commit_files
 from pipelines.errors import RunFailed, StorageError
 from pipelines.planning import RunPlan
@@ -28,12 +30,16 @@ from pipelines.staging import UNITS_FOLDER, StagedFile, StagedUnit, parquet_byte
 from schemas.render import file_schema
 from schemas.tables import RUNS
 
+TABLES = ("quarantine", "chip_scores", "runs")
+"""The tables that a run is committed to, in that order."""
+
 VERDICT_FILE = "verdict.json"
 PUBLISHED = "published"
 
 _COPY_THREADS = 16
 _COMMIT_TRIES = 10
 _TOP_LABELS = 10
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -107,8 +113,28 @@ def publish_run(plan: RunPlan, units: Iterable[StagedUnit]) -> RunCounts:
     _publish_files(plan, "quarantine", quarantine)
     _publish_files(plan, "chip_scores", scores)
     _publish_record(plan, counts)
-    storage.delete_folder(plan.staging)
+    _drop_staging(plan)
     return counts
+
+
+def next_attempt(output: str, run_id: str) -> int:
+    """1, or one more than the last attempt at this run that any table knows of: a publisher that
+    died half-way has committed to some tables, and what it did is replaced, not taken over."""
+    tables = [delta_tables.open_table(output, name) for name in TABLES]
+    return 1 + max(delta_tables.attempts_of(table, run_id) if table else 0 for table in tables)
+
+
+def finish_record(output: str, run_id: str) -> None:
+    """Write the record that a published run lacks, where its publisher died just before it.
+
+    Raises:
+        StorageError: a table cannot be read or written.
+    """
+    plan = planning.read_plan(output, run_id)
+    if plan is None or not _is_done(plan, _open(plan, "chip_scores")):
+        return  # nothing is left of it; or what is staged belongs to a replacement that died
+    if not _is_done(plan, _open(plan, "runs")):
+        publish_run(plan, _read_units(plan))
 
 
 def count_run(plan: RunPlan, units: list[StagedUnit]) -> RunCounts:
@@ -149,7 +175,8 @@ def check_quarantine(plan: RunPlan, counts: RunCounts) -> None:
     Raises:
         RunFailed: over the plan's max_quarantine_ratio; says where the staged rows can be read.
     """
-    if counts.quarantined <= plan.max_quarantine_ratio * plan.to_score:
+    # A quotient, as the ratio itself is one: 0.29 * 100 is a little less than 29.
+    if counts.quarantined / max(1, plan.to_score) <= plan.max_quarantine_ratio:
         return
     reasons = ", ".join(f"{reason} {n}" for reason, n in counts.reasons.items())
     staged = storage.join_uri(plan.staging, UNITS_FOLDER, "*.quarantine.parquet")
@@ -162,13 +189,10 @@ def check_quarantine(plan: RunPlan, counts: RunCounts) -> None:
 
 def staged_chips(plan: RunPlan) -> int:
     """Chips of the units that are staged whole by now, seen from outside."""
-    listing = storage.list_objects(storage.join_uri(plan.staging, UNITS_FOLDER))
     try:
-        names = [uri for table in listing for uri in table["uri"].to_pylist()]
+        return sum(plan.unit_rows[int(storage.file_stem(uri))] for uri in _records(plan))
     except StorageError:  # nothing is staged yet
         return 0
-    numbers = [int(storage.file_stem(name)) for name in names if name.endswith(".json")]
-    return sum(plan.unit_rows[number] for number in numbers)
 
 
 def read_verdict(plan: RunPlan) -> str:
@@ -189,7 +213,8 @@ def read_summary(plan: RunPlan) -> RunSummary:
     if not records:
         raise RunFailed(f"run {plan.run_id} is not published")
     labels = _rows_of_run(plan, "chip_scores").to_table(columns=["labels"])["labels"]
-    counts = Counter(labels.combine_chunks().flatten().to_pylist())
+    tally = pc.value_counts(pc.list_flatten(labels)).to_pylist()
+    counts = Counter({label["values"]: label["counts"] for label in tally})
     return RunSummary(
         scored=records[0]["scored"],
         quarantined=records[0]["quarantined"],
@@ -202,6 +227,28 @@ def read_summary(plan: RunPlan) -> RunSummary:
 
 def _publish(plan: str, staged: Iterable[str]) -> None:
     publish_run(RunPlan.from_json(plan), map(StagedUnit.from_json, staged))
+
+
+def _drop_staging(plan: RunPlan) -> None:
+    """The run is published by now: what cannot be deleted is litter, not a failure."""
+    try:
+        storage.delete_folder(plan.staging)
+    except StorageError as error:
+        _log.warning("run %s is published; its staging folder stays: %s", plan.run_id, error)
+
+
+def _records(plan: RunPlan) -> list[str]:
+    """Addresses of the records of the units that are staged whole."""
+    listing = storage.list_objects(storage.join_uri(plan.staging, UNITS_FOLDER))
+    names = [uri for table in listing for uri in table["uri"].to_pylist()]
+    return [name for name in names if name.endswith(".json")]
+
+
+def _read_units(plan: RunPlan) -> list[StagedUnit]:
+    if not plan.unit_rows:
+        return []
+    with ThreadPoolExecutor(_COPY_THREADS) as pool:
+        return [StagedUnit.from_json(text) for text in pool.map(storage.read_bytes, _records(plan))]
 
 
 def _once_each(plan: RunPlan, units: Iterable[StagedUnit]) -> list[StagedUnit]:
@@ -230,7 +277,7 @@ def _commit(plan: RunPlan, name: str, files: list[DataFile]) -> None:
         table = _open(plan, name)
         if _is_done(plan, table):
             return
-        transactions = delta_tables.next_transactions(table, plan.run_id)
+        transactions = delta_tables.next_transactions(table, plan.run_id, plan.attempt)
         replace = plan.attempt > 1
         try:
             commit_files(table, files, partition, transactions, replace, metadata=partition)
@@ -272,7 +319,8 @@ def _publish_record(plan: RunPlan, counts: RunCounts) -> None:
 
 
 def _record(plan: RunPlan, counts: RunCounts) -> pa.Table:
-    now = datetime.now(UTC)
+    scores = _open(plan, "chip_scores")
+    published_at = delta_tables.committed_at(scores, plan.run_id) or datetime.now(UTC)
     planned_at = datetime.fromtimestamp(plan.planned_at, UTC)
     row = {
         "status": PUBLISHED,
@@ -288,9 +336,9 @@ def _record(plan: RunPlan, counts: RunCounts) -> pa.Table:
         "options": json.dumps(dict(plan.options)),
         "started_at": datetime.fromtimestamp(plan.started_at, UTC),
         "planned_at": planned_at,
-        "published_at": now,
+        "published_at": published_at,
         "plan_seconds": plan.planned_at - plan.started_at,
-        "score_seconds": (now - planned_at).total_seconds(),
+        "score_seconds": (published_at - planned_at).total_seconds(),
     }
     return pa.Table.from_pylist([row], schema=file_schema(RUNS))
 

@@ -12,6 +12,7 @@ import io
 import json
 import math
 import os
+import posixpath
 import re
 import shutil
 import stat
@@ -91,8 +92,17 @@ def absolute_uri(uri: str, base: str = "") -> str:
     if uri.startswith("file://"):
         return os.path.abspath(_file_path(uri))
     if base and not os.path.isabs(uri):
-        return f"{base}/{uri}" if is_remote(base) else os.path.abspath(os.path.join(base, uri))
+        return _below(base, uri) if is_remote(base) else os.path.abspath(os.path.join(base, uri))
     return os.path.abspath(uri)
+
+
+def _below(base: str, path: str) -> str:
+    """A relative path taken from a remote folder. Stores know no `.` and `..`, people do; nothing
+    else is tidied: `a//b` and `a/b` are two objects."""
+    if not {".", ".."} & set(path.split("/")):
+        return f"{base}/{path}"
+    scheme, bucket, key = _split(base)
+    return f"{scheme}://{bucket}/{posixpath.normpath(posixpath.join(key, path))}"
 
 
 def join_uri(uri: str, *parts: str) -> str:

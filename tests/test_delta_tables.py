@@ -4,7 +4,7 @@ import json
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import duckdb
@@ -19,6 +19,7 @@ from pipelines.delta_tables import (
     PublishConflict,
     attempts_of,
     commit_files,
+    committed_at,
     ensure_table,
     is_published,
     next_transactions,
@@ -184,6 +185,32 @@ def test_a_replacement_leaves_one_set_of_the_runs_rows(output: str) -> None:
     assert attempts_of(open_scores(output), "run-1") == 2
     commit_rows(output, SCORES, "run-1", [], replace=True)
     assert uris(open_scores(output)) == ["x"]
+
+
+def test_a_replacement_takes_the_place_of_the_runs_rows_under_any_date(output: str) -> None:
+    commit_rows(output, SCORES, "run-1", [scored("a")], "2026-07-01")
+    commit_rows(output, SCORES, "run-2", [scored("x")], "2026-07-01")
+    commit_rows(output, SCORES, "run-1", [scored("b")], "2026-07-02", replace=True)
+    assert uris(open_scores(output)) == ["b", "x"]
+
+
+def test_a_run_was_committed_when_its_rows_were(output: str) -> None:
+    before = datetime.now(UTC) - timedelta(milliseconds=1)
+    commit_rows(output, SCORES, "run-1", [scored("a")])
+    commit_rows(output, SCORES, "run-2", [])
+    found = committed_at(open_scores(output), "run-1")
+    assert found is not None
+    assert before <= found <= datetime.now(UTC)
+    assert committed_at(open_scores(output), "run-2") is None
+
+
+@pytest.mark.parametrize("name", ["100%25", "back\\slash", "new\nline"])
+def test_a_folder_name_that_delta_would_misread_is_refused_and_nothing_is_made(
+    tmp_path: Path, name: str
+) -> None:
+    with pytest.raises(UsageError, match="in the folder's name"):
+        ensure_table(str(tmp_path / name), SCORES)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_of_two_publishers_from_one_snapshot_the_second_must_look_again(output: str) -> None:

@@ -118,9 +118,38 @@ def test_a_parquet_manifest_may_name_chips_that_are_gone(tmp_path):
     assert (row["chip_id"], row["etag"], row["size_bytes"]) == ("gone", "v1", None)
 
 
+def test_a_chip_without_an_id_in_the_manifest_gets_its_files_stem(tmp_path):
+    manifest = tmp_path / "night.csv"
+    manifest.write_text("chip_uri,chip_id\na.jpg,\nb.jpg,own\n")
+    assert list_chips(str(manifest), None)["chip_id"].to_pylist() == ["a", "own"]
+
+
+def test_a_long_csv_manifest_may_hold_line_ends_in_its_values(tmp_path):
+    manifest = tmp_path / "night.csv"
+    line = '"new\nline.jpg",' + '"' + "a long\nstory " * 1000 + '"\n'
+    manifest.write_text("chip_uri,scene_id\n" + line * 150)  # longer than Arrow reads at once
+    chips = list_chips(str(manifest), None)
+    assert set(chips["chip_uri"].to_pylist()) == {str(tmp_path / "new\nline.jpg")}
+
+
+def test_only_rows_without_an_etag_are_looked_up(tmp_path, monkeypatch):
+    (path, other) = write_chips(tmp_path, 2)
+    manifest = tmp_path / "night.csv"
+    manifest.write_text(f'chip_uri,etag,size_bytes\n{path},,\n{other},"W/""v1""",7\n')
+    asked = []
+    head = storage.head_object
+    monkeypatch.setattr(storage, "head_object", lambda uri: asked.append(uri) or head(uri))
+    rows = {row["chip_uri"]: row for row in list_chips(str(manifest), None).to_pylist()}
+    assert asked == [str(path)]
+    assert rows[str(path)]["size_bytes"] == path.stat().st_size
+    assert (rows[str(other)]["etag"], rows[str(other)]["size_bytes"]) == ("v1", 7)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("chip_uri,chip_uri\na,b\n", "more than one column chip_uri"),
+        ("chip_uri,etag,etag\na,1,2\n", "more than one column etag"),
         ("uri\na.jpg\n", "has no column chip_uri .it has: uri"),
         ("chip_uri\n", "names no chip"),
         ("chip_uri,lon_min\na.jpg,west\n", "unfit values.*west"),

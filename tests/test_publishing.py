@@ -7,12 +7,21 @@ import pytest
 
 from pipelines import delta_tables, publishing, storage
 from pipelines.delta_tables import PublishConflict, commit_files, open_dataset, open_table
-from pipelines.errors import RunFailed
-from pipelines.planning import RunPlan
-from pipelines.publishing import count_run, publish_run, read_summary, read_verdict
+from pipelines.errors import RunFailed, StorageError
+from pipelines.planning import RunPlan, read_plan, store_plan
+from pipelines.publishing import (
+    RunCounts,
+    check_quarantine,
+    count_run,
+    finish_record,
+    publish_run,
+    read_summary,
+    read_verdict,
+)
 from pipelines.staging import StagedUnit, stage_unit
 from schemas.labels import PLANET_LABELS
-from schemas.tables import QUARANTINE, RUNS, chip_scores
+from schemas.render import file_schema
+from schemas.tables import CHIP_MANIFEST, QUARANTINE, RUNS, chip_scores
 from tests.test_staging import labelled
 
 
@@ -44,6 +53,18 @@ def stage(plan: RunPlan) -> list[StagedUnit]:
         stage_unit([labelled(0, 0, 4, 1, True)], plan.staging),
         stage_unit([labelled(1, 4, 3, 0, True)], plan.staging),
     ]
+
+
+def dying_at(table: str):
+    """A commit at which the publisher dies when it comes to a table."""
+    commit = publishing._commit
+
+    def dying_commit(plan, name, files):
+        if name == table:
+            raise KeyboardInterrupt
+        commit(plan, name, files)
+
+    return dying_commit
 
 
 @pytest.fixture
@@ -101,13 +122,7 @@ def test_a_publisher_that_died_between_its_commits_is_finished_by_the_next(
     plan = make_plan(output)
     staged = stage(plan)
     commit = publishing._commit
-
-    def dying_commit(plan, name, files):
-        if name == dies_at:
-            raise KeyboardInterrupt
-        commit(plan, name, files)
-
-    monkeypatch.setattr(publishing, "_commit", dying_commit)
+    monkeypatch.setattr(publishing, "_commit", dying_at(dies_at))
     with pytest.raises(KeyboardInterrupt):
         publish_run(plan, staged)
     visible = delta_tables.is_published(open_table(output, "chip_scores"), "r1")
@@ -130,6 +145,85 @@ def test_a_replacement_leaves_one_set_of_rows(output):
     assert rows(output, "quarantine") == []
     (record,) = rows(output, "runs")
     assert (record["scored"], record["quarantined"]) == (8, 0)
+
+
+def test_a_replacement_under_another_date_leaves_one_set_of_rows(output):
+    first = make_plan(output)
+    publish_run(first, stage(first))
+    second = make_plan(output, attempt=2, run_date="2026-11-23")
+    publish_run(second, stage(second))
+    for name, count in (("chip_scores", 7), ("quarantine", 1), ("runs", 1)):
+        dates = [str(row["run_date"]) for row in rows(output, name)]
+        assert (name, dates) == (name, ["2026-11-23"] * count)
+
+
+def test_what_a_publisher_committed_before_it_died_is_replaced_by_the_next_attempt(
+    output, monkeypatch
+):
+    dead = make_plan(output)
+    commit = publishing._commit
+    monkeypatch.setattr(publishing, "_commit", dying_at("chip_scores"))
+    with pytest.raises(KeyboardInterrupt):
+        publish_run(dead, stage(dead))
+    monkeypatch.setattr(publishing, "_commit", commit)
+
+    assert publishing.next_attempt(output, "r1") == 2
+    plan = make_plan(output, attempt=2)  # by now the chip that was empty is whole
+    units = [
+        stage_unit([labelled(0, 0, 5, 0, True)], plan.staging),
+        stage_unit([labelled(1, 5, 3, 0, True)], plan.staging),
+    ]
+    publish_run(plan, units)
+    assert [len(rows(output, name)) for name in ("chip_scores", "quarantine", "runs")] == [8, 0, 1]
+    assert publishing.next_attempt(output, "r1") == 3
+
+
+def test_a_run_that_no_table_knows_is_at_its_first_attempt(output, tmp_path):
+    assert publishing.next_attempt(output, "r1") == 1
+    assert publishing.next_attempt(str(tmp_path / "nothing"), "r1") == 1
+
+
+def test_the_record_that_a_dead_publisher_left_out_is_written_with_the_time_of_the_commit(
+    output, monkeypatch
+):
+    plan = make_plan(output)
+    store_plan(plan, file_schema(CHIP_MANIFEST).empty_table())
+    commit = publishing._commit
+    monkeypatch.setattr(publishing, "_commit", dying_at("runs"))
+    with pytest.raises(KeyboardInterrupt):
+        publish_run(plan, stage(plan))
+    monkeypatch.setattr(publishing, "_commit", commit)
+    committed_at = delta_tables.committed_at(open_table(output, "chip_scores"), "r1")
+
+    finish_record(output, "r1")
+    (record,) = rows(output, "runs")
+    assert (record["scored"], record["quarantined"]) == (7, 1)
+    assert record["published_at"] == committed_at
+    assert read_plan(output, "r1") is None
+    finish_record(output, "r1")
+    assert len(rows(output, "runs")) == 1
+
+
+def test_a_replacement_that_died_unpublished_is_not_finished(output):
+    first = make_plan(output)
+    publish_run(first, stage(first))
+    second = make_plan(output, attempt=2)
+    store_plan(second, file_schema(CHIP_MANIFEST).empty_table())
+    stage(second)
+    before = rows(output, "runs")
+    finish_record(output, "r1")
+    assert rows(output, "runs") == before
+    assert read_plan(output, "r1") == second
+
+
+def test_staging_that_cannot_be_deleted_is_no_failure_of_a_published_run(output, monkeypatch):
+    def deny(uri):
+        raise StorageError(f"cannot delete {uri!r}: denied")
+
+    monkeypatch.setattr(storage, "delete_folder", deny)
+    plan = make_plan(output)
+    publish_run(plan, stage(plan))
+    assert len(rows(output, "runs")) == 1
 
 
 def test_replacing_one_run_leaves_the_others(output):
@@ -183,6 +277,15 @@ def test_a_quarantine_of_exactly_the_ratio_is_published(output):
     plan = make_plan(output, max_quarantine_ratio=1 / 8)
     publish_run(plan, stage(plan))
     assert len(rows(output, "quarantine")) == 1
+
+
+def test_a_ratio_is_held_as_people_write_it():
+    """0.29 * 100 is 28.999999999999996."""
+    plan = make_plan("/o", unit_rows=(100,), max_quarantine_ratio=0.29)
+    counts = RunCounts(100, 0, 71, 29, {"empty": 29}, "float32")
+    check_quarantine(plan, counts)
+    with pytest.raises(RunFailed, match="30 of 100"):
+        check_quarantine(plan, replace(counts, scored=70, quarantined=30))
 
 
 def test_a_run_without_a_refusal_has_no_verdict(output):

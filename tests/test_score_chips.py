@@ -4,6 +4,7 @@ import io
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -17,7 +18,7 @@ from PIL import Image
 
 from beam_jobs import score_chips
 from beam_jobs.command import exit_code
-from pipelines import delta_tables, imaging, storage
+from pipelines import delta_tables, imaging, planning, publishing, storage
 from pipelines.classifier import Classifier
 from schemas.labels import LabelSet
 from tests.support import JPG, TIF, jpg_bytes, make_artifact, write_chips
@@ -179,6 +180,70 @@ def test_a_published_run_is_left_alone_unless_it_is_to_be_rescored(score, tmp_pa
     assert len(after) == 2
     assert _scores(after)["chip_00000"] != _scores(before)["chip_00000"]
     assert len(rows(tmp_path / "out", "runs")) == 1
+
+
+def test_a_run_rescored_on_another_day_has_one_set_of_rows(score, tmp_path):
+    write_chips(tmp_path / "chips", 3)
+    run = ("--run_id", "night", "--run_date")
+    assert score(tmp_path / "chips", *run, "2026-11-20")[0] == 0
+    assert score(tmp_path / "chips", *run, "2026-11-21", "--rescore")[0] == 0
+    assert [str(r["run_date"]) for r in rows(tmp_path / "out", "chip_scores")] == ["2026-11-21"] * 3
+    assert len(rows(tmp_path / "out", "runs")) == 1
+
+
+def test_a_run_that_died_just_before_its_record_gets_it_when_it_is_started_again(
+    score, tmp_path, monkeypatch
+):
+    write_chips(tmp_path / "chips", 3)
+
+    def die(plan, counts):
+        raise RuntimeError("the power went")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(publishing, "_publish_record", die)
+        with pytest.raises(RuntimeError, match="the power went"):
+            score(tmp_path / "chips", "--run_id", "night")
+    assert rows(tmp_path / "out", "runs") == []
+    code, out, _ = score(tmp_path / "chips", "--run_id", "night")
+    assert code == 0
+    assert "published already" in out
+    (record,) = rows(tmp_path / "out", "runs")
+    assert (record["listed"], record["scored"]) == (3, 3)
+    assert not list((tmp_path / "out" / "_staging").iterdir())
+
+
+def test_an_artifact_that_changes_during_the_run_fails_it_in_one_line(
+    score, artifact, tmp_path, monkeypatch
+):
+    write_chips(tmp_path / "chips", 1)
+    shutil.copytree(artifact, tmp_path / "model")
+    store_plan = planning.store_plan
+
+    def store_plan_and_change_the_model(*args):
+        store_plan(*args)
+        (tmp_path / "model" / "model.keras").write_bytes(b"another")
+
+    monkeypatch.setattr(planning, "store_plan", store_plan_and_change_the_model)
+    code, _, err = score(tmp_path / "chips", artifact=tmp_path / "model")
+    assert code == 1
+    assert len(err.strip().splitlines()) == 1
+    assert "sha256 of model.keras differs" in err
+    assert rows(tmp_path / "out", "chip_scores") == []
+
+
+def test_a_place_that_stops_taking_files_fails_the_run_in_one_line(score, tmp_path, monkeypatch):
+    write_chips(tmp_path / "chips", 1)
+    store_plan = planning.store_plan
+
+    def store_plan_and_stand_in_the_way(plan, manifest):
+        store_plan(plan, manifest)
+        Path(plan.staging, "units").write_text("no folder")
+
+    monkeypatch.setattr(planning, "store_plan", store_plan_and_stand_in_the_way)
+    code, _, err = score(tmp_path / "chips")
+    assert code == 1
+    assert len(err.strip().splitlines()) == 1
+    assert "cannot write" in err
 
 
 def test_too_many_broken_chips_publish_nothing_and_can_be_looked_at(score, tmp_path):
@@ -360,6 +425,9 @@ _WRONG_USE = {
     "artifact changed": (["--artifact", "changed"], "sha256 of model.keras differs"),
     "output is a file": (["--output", "m.csv"], "m.csv"),
     "scheme": (["--chips", "ftp://x/y"], "not ftp://"),
+    "no address": (["--chips", ""], "the address is empty"),
+    "no address for tables": (["--output", ""], "the address is empty"),
+    "a folder that delta would misread": (["--output", "a%20b"], "'%' in the folder's name"),
 }
 
 
