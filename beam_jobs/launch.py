@@ -56,6 +56,12 @@ def runs_locally(beam_args: Sequence[str]) -> bool:
     return runner_of(beam_args) in _LOCAL_RUNNERS
 
 
+def only_submits(beam_args: Sequence[str]) -> bool:
+    """Whether Beam will write the job down for later, as a Flex Template's launcher does: then
+    `run_graph` returns at once and nobody waits for the job."""
+    return bool(PipelineOptions(list(beam_args)).get_all_options().get("template_location"))
+
+
 def run_graph(
     graph: beam.PTransform, beam_args: Sequence[str], chips: int, chips_done: Callable[[], int]
 ) -> None:

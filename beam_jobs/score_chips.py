@@ -16,6 +16,7 @@ from glob import glob
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from beam_jobs import launch
 from beam_jobs.command import run_command
 from beam_jobs.options import ScoreOptions, our_flags, parse_score_options
 from pipelines import delta_tables, planning, publishing, storage
@@ -55,14 +56,15 @@ def main(argv: Sequence[str]) -> int:
         return 0
     plan = _plan(options, artifact, attempt)
     _score(plan, options, artifact)
+    if plan.to_score and launch.only_submits(options.beam_args):
+        print(f"run {plan.run_id}: the job is submitted, and publishes the run at its end")
+        return 0
     print(_summary_text(plan, publishing.read_summary(plan)))
     return 0
 
 
 def _check(options: ScoreOptions) -> ModelArtifact:
     """All that can be refused before anything is listed."""
-    from beam_jobs import launch  # Beam takes seconds to import; a bad flag of ours needs none
-
     launch.check_beam_args(options.beam_args, our_flags())
     try:
         _, artifact = open_artifact(options.artifact)
@@ -131,7 +133,6 @@ def _score(plan: RunPlan, options: ScoreOptions, artifact: ModelArtifact) -> Non
     if not plan.to_score:
         publishing.publish_run(plan, [])
         return
-    from beam_jobs.launch import run_graph
     from pipelines.batch_scoring import ScoreArchive
     from pipelines.progress import chips_done
 
@@ -143,7 +144,7 @@ def _score(plan: RunPlan, options: ScoreOptions, artifact: ModelArtifact) -> Non
         return chips_done() - before or publishing.staged_chips(plan)
 
     try:
-        run_graph(graph, options.beam_args, plan.to_score, done)
+        launch.run_graph(graph, options.beam_args, plan.to_score, done)
     except Exception as error:
         # The engines wrap what a worker raises; a refusal to publish is told by its verdict.
         if reason := publishing.read_verdict(plan):

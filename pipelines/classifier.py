@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -112,19 +114,26 @@ def open_artifact(uri: str, expected_digest: str = "") -> tuple[Path, ModelArtif
 
 
 def _fetch(uri: str) -> Path:
-    """Copy a remote artifact to a local folder named by what is there, once a machine."""
+    """Copy a remote artifact to a local folder named by what is there, once a machine.
+
+    Only a copy that was read and found sound gets its place: an artifact that is being uploaded
+    while it is fetched fails this run and no later one.
+    """
     description = storage.read_bytes(storage.join_uri(uri, ARTIFACT_FILE))
     name = hashlib.sha256(uri.encode() + description).hexdigest()[:32]
-    folder = Path(tempfile.gettempdir()) / "forest-chips-artifacts" / name
-    if not folder.exists():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(dir=folder.parent))
+    cache = Path(tempfile.gettempdir()) / f"forest-chips-artifacts-{os.getuid()}"
+    if (cache / name).exists():
+        return cache / name
+    cache.mkdir(mode=0o700, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(dir=cache))
+    try:
         storage.fetch_folder(uri, partial)
-        try:
-            partial.rename(folder)
-        except OSError:  # another process was faster; its copy is as good
-            shutil.rmtree(partial)
-    return folder
+        read_artifact(partial)
+        with contextlib.suppress(OSError):  # another process was faster; its copy is as good
+            partial.rename(cache / name)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return cache / name
 
 
 def _has_convolutions(model: Any) -> bool:

@@ -21,6 +21,10 @@ class StorageError(Exception):
     """An object could not be read, listed or written; the message names it."""
 
 
+class ObjectTooLarge(StorageError):
+    """An object has more bytes than its reader allows; nothing of it was read."""
+
+
 class ChipRejected(Exception):
     """A chip cannot be scored.
 

@@ -25,7 +25,7 @@ from apache_beam.utils.windowed_value import WindowedValue
 
 from pipelines import imaging, storage
 from pipelines.elements import REJECTED, ChipBatch, Unit
-from pipelines.errors import ChipRejected, StorageError
+from pipelines.errors import ChipRejected, ObjectTooLarge, StorageError
 from schemas.artifact import Preprocessing
 from schemas.tables import BOUNDS, CHIP_COLUMNS
 from schemas.tables import QuarantineReason as Reason
@@ -155,17 +155,16 @@ def read_unit(address: UnitAddress) -> Unit:
         return Unit(address.number, pq.ParquetFile(file).read_row_group(address.number))
 
 
-def read_chip(uri: str, size_bytes: int | None, preprocessing: Preprocessing) -> bytes:
+def read_chip(uri: str, preprocessing: Preprocessing) -> bytes:
     """The bytes of a chip.
 
     Raises:
         ChipRejected: unreadable, or too_large to be a chip at all.
     """
-    if size_bytes is not None and size_bytes > preprocessing.max_bytes:
-        limit = preprocessing.max_bytes
-        raise ChipRejected(Reason.TOO_LARGE, f"{size_bytes:,} bytes, at most {limit:,}")
     try:
-        return storage.read_bytes(uri)
+        return storage.read_bytes(uri, preprocessing.max_bytes)
+    except ObjectTooLarge as error:
+        raise ChipRejected(Reason.TOO_LARGE, str(error)) from error
     except StorageError as error:
         raise ChipRejected(Reason.UNREADABLE, str(error)) from error
 
@@ -198,13 +197,13 @@ def _begin(
     rows = chips.num_rows
     pixels = np.empty((rows, *preprocessing.input_shape), np.uint8)
     bounds = np.full((rows, len(BOUNDS)), np.nan)
-    uris, sizes = chips["chip_uri"].to_pylist(), chips["size_bytes"].to_pylist()
+    uris = chips["chip_uri"].to_pylist()
 
     def read_rows(start: int) -> list[_Rejection]:
         rejections = []
         for row in range(start, min(start + _ROWS_A_TASK, rows)):
             try:
-                data = read_chip(uris[row], sizes[row], preprocessing)
+                data = read_chip(uris[row], preprocessing)
                 pixels[row] = _decode(data, preprocessing)
                 bounds[row] = _bounds(data, preprocessing)
             except ChipRejected as rejected:

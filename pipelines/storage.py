@@ -31,7 +31,7 @@ from obstore.exceptions import BaseError as ObstoreError
 from obstore.exceptions import InvalidPathError, NotFoundError
 
 from pipelines import globs
-from pipelines.errors import StorageError, UsageError
+from pipelines.errors import ObjectTooLarge, StorageError, UsageError
 
 REMOTE_SCHEMES = ("gs", "s3")
 
@@ -120,20 +120,32 @@ def file_stem(uri: str) -> str:
     return PurePosixPath(uri).stem
 
 
-def read_bytes(uri: str) -> bytes:
+def read_bytes(uri: str, most_bytes: int | None = None) -> bytes:
     """The whole object.
 
+    Args:
+        most_bytes: a size over which the object is not read at all.
+
     Raises:
+        ObjectTooLarge: it has more than `most_bytes`.
         StorageError: it is not there, may not be read, or its store does not answer.
     """
     try:
         if not is_remote(uri):
             with _open_regular(uri) as file:
+                _check_size(uri, os.fstat(file.fileno()).st_size, most_bytes)
                 return file.read()
         store, key = _open(uri)
-        return bytes(store.get(key).bytes())
+        answer = store.get(key)
+        _check_size(uri, answer.meta["size"], most_bytes)
+        return bytes(answer.bytes())
     except (OSError, ValueError, ObstoreError) as error:
         raise _storage_error("read", uri, error) from error
+
+
+def _check_size(uri: str, size_bytes: int, most_bytes: int | None) -> None:
+    if most_bytes is not None and size_bytes > most_bytes:
+        raise ObjectTooLarge(f"{uri!r} has {size_bytes:,} bytes, at most {most_bytes:,} are read")
 
 
 def open_file(uri: str) -> BinaryIO:

@@ -91,6 +91,15 @@ def test_a_remote_artifact_is_fetched_once_and_again_when_it_changes(tmp_path, g
     assert other_folder != folder
 
 
+def test_an_artifact_fetched_while_it_was_being_uploaded_fails_that_time_only(tmp_path, gs_uri):
+    artifact = make_artifact(tmp_path)
+    storage.write_bytes(f"{gs_uri}/artifact.json", (tmp_path / "artifact.json").read_bytes())
+    with pytest.raises(ArtifactError, match=r"model\.keras is missing"):
+        open_artifact(gs_uri)
+    storage.write_bytes(f"{gs_uri}/model.keras", (tmp_path / "model.keras").read_bytes())
+    assert open_artifact(gs_uri)[1] == artifact
+
+
 @pytest.mark.gpu
 def test_a_gpu_gives_the_scores_of_the_processor(vgg16):
     import tensorflow as tf

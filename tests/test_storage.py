@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines import globs, storage
-from pipelines.errors import StorageError, UsageError
+from pipelines.errors import ObjectTooLarge, StorageError, UsageError
 from pipelines.storage import LISTING, join_uri, list_objects, read_bytes, write_bytes
 
 ANY_STORE_NAMES = [
@@ -619,3 +619,12 @@ def test_delta_rs_is_given_what_reaches_the_same_store(
             2,
         ]
         assert any(name.endswith(".parquet") for name in listed(uri))
+
+
+def test_an_object_over_the_size_that_its_reader_allows_is_not_read(object_store_uri, tmp_path):
+    for folder in (object_store_uri, str(tmp_path)):
+        uri = f"{folder}/ten bytes"
+        storage.write_bytes(uri, b"0123456789")
+        assert storage.read_bytes(uri, most_bytes=10) == b"0123456789"
+        with pytest.raises(ObjectTooLarge, match="has 10 bytes, at most 9 are read"):
+            storage.read_bytes(uri, most_bytes=9)
