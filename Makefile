@@ -2,7 +2,7 @@
 
 # Interpreter for .venv; by default the first fitting one on PATH. `make distclean` before a change.
 PYTHON ?=
-# More arguments for pytest: make test ARGS="-k thresholds"
+# More arguments: make test ARGS="-k thresholds", make bench ARGS="--only ours"
 ARGS ?=
 
 VENV_PYTHON := .venv/bin/python
@@ -14,7 +14,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format clean distclean
+.PHONY: help install demo test check format bench clean distclean
 
 help: ## Tell what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -52,6 +52,10 @@ check: install ## Check format, lint and types, as CI does
 format: install ## Format the code and mend what ruff can mend
 	$(VENV_PYTHON) -m ruff format .
 	$(VENV_PYTHON) -m ruff check --fix .
+
+bench: install ## Measure scoring: limits of the machine, this project, its peers (25 minutes)
+	$(VENV_PYTHON) -m benchmarks.scoring --json build/bench/figures.json \
+	  --picture build/bench/figures.png $(ARGS)
 
 clean: ## Remove what was built and cached, but not .venv
 	rm -rf build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,195 @@
+"""What the machine could do: the bare model, bare reading and decoding, each in a process of its
+own, so that nothing of one measurement lives on in the next.
+
+    python -m benchmarks.limits model ARTIFACT CHIPS --batch_size 256 --precision auto
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from benchmarks import tif_decoding
+from benchmarks.measure import environment_of_runs
+from pipelines import imaging
+from schemas.artifact import Preprocessing, read_description
+
+ROOT = Path(__file__).parent.parent
+_MODEL_CHIPS = 1024
+
+
+def measure(part: str, artifact: Path, chips: Path, **options: object) -> dict[str, Any]:
+    """Run one part of this module in its own process; gives what it found.
+
+    Raises:
+        RuntimeError: it failed; with its last line.
+    """
+    command = [sys.executable, "-m", "benchmarks.limits", part, str(artifact), str(chips)]
+    for name, value in options.items():
+        command += [f"--{name}", str(value)]
+    environment = environment_of_runs()
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        raise RuntimeError(f"{' '.join(command[2:])}: {last}")
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def model_rate(
+    artifact: Path, chips: Path, batch_size: int, precision: str, seconds: float
+) -> dict[str, Any]:
+    """Chips/s of the bare model on decoded chips in memory, through the job's own classifier.
+
+    A batch may take longer than `seconds`: at least two are timed.
+    """
+    from pipelines.classifier import Classifier
+
+    description = read_description(artifact)
+    classifier = Classifier(artifact, description, precision)  # type: ignore[arg-type]
+    pixels = decode_folder(chips, description.preprocessing, max(_MODEL_CHIPS, batch_size))
+    batches = [pixels[i : i + batch_size] for i in range(0, len(pixels), batch_size)]
+    whole = [batch for batch in batches if len(batch) == batch_size]
+    classifier.score(whole[0])
+    rate = _rate(lambda number: classifier.score(whole[number % len(whole)]), batch_size, seconds)
+    return {**rate, "precision": classifier.precision, "gpu": _gpu_name()}
+
+
+def decode_rate(artifact: Path, chips: Path, seconds: float) -> dict[str, Any]:
+    """Chips/s of reading files and decoding them, with as many threads as cores."""
+    preprocessing = read_description(artifact).preprocessing
+    paths = [str(path) for path in sorted(chips.iterdir())]
+    threads = os.cpu_count() or 1
+    shares = [paths[thread::threads] for thread in range(threads)]
+    read_and_decode(shares[0][0], preprocessing)
+    ends_at = time.perf_counter() + seconds
+    start, cpu_start = time.perf_counter(), time.process_time()
+    with ThreadPoolExecutor(threads) as pool:
+        counts = pool.map(lambda share: _decode_until(ends_at, share, preprocessing), shares)
+        done = sum(counts)
+    elapsed, cpu = time.perf_counter() - start, time.process_time() - cpu_start
+    return {"chips_per_s": done / elapsed, "cpu_ms_per_chip": 1000 * cpu / done}
+
+
+def precision_difference(artifact: Path, chips: Path, batch_size: int) -> dict[str, Any]:
+    """How bfloat16 differs from float32 in the labels and scores of every chip of a folder."""
+    from pipelines.classifier import Classifier
+    from pipelines.labelling import apply_thresholds
+
+    description = read_description(artifact)
+    pixels = decode_folder(chips, description.preprocessing, len(list(chips.iterdir())))
+    scores, labels = {}, {}
+    for precision in ("float32", "bfloat16"):
+        classifier = Classifier(artifact, description, precision)
+        parts = [
+            classifier.score(pixels[i : i + batch_size]) for i in range(0, len(pixels), batch_size)
+        ]
+        scores[precision] = np.concatenate(parts)
+        names = description.label_set.names
+        found = apply_thresholds(scores[precision], description.thresholds, names).to_pylist()
+        labels[precision] = np.array([[name in held for name in names] for held in found])
+    differing = labels["float32"] != labels["bfloat16"]
+    return {
+        "labels_differing_share": float(differing.mean()),
+        "chips_differing": int(differing.any(axis=1).sum()),
+        "largest_score_difference": float(np.abs(scores["float32"] - scores["bfloat16"]).max()),
+        "chips": len(pixels),
+    }
+
+
+def tif_decode_cost(artifact: Path, chips: Path, seconds: float) -> dict[str, Any]:
+    """Milliseconds that one thread takes to decode a tif chip: our way and the raw strips."""
+    preprocessing = read_description(artifact).preprocessing
+    data = [path.read_bytes() for path in sorted(chips.iterdir())[:100]]
+    return tif_decoding.compare(data, preprocessing, seconds)
+
+
+def decode_folder(folder: Path, preprocessing: Preprocessing, count: int) -> npt.NDArray[np.uint8]:
+    """`uint8 [count, S, S, bands]` from a folder's chips, again and again where they are fewer."""
+    paths = sorted(folder.iterdir())
+    pixels = np.empty((count, *preprocessing.input_shape), np.uint8)
+    for number in range(count):
+        if number < len(paths):
+            pixels[number] = read_and_decode(str(paths[number]), preprocessing)
+        else:
+            pixels[number] = pixels[number % len(paths)]
+    return pixels
+
+
+def read_and_decode(path: str, preprocessing: Preprocessing) -> npt.NDArray[np.uint8]:
+    """One chip as the model takes it, without any of the pipeline around it."""
+    with open(path, "rb") as file:
+        return imaging.decode_chip(file.read(), preprocessing)
+
+
+def _decode_until(ends_at: float, paths: Sequence[str], preprocessing: Preprocessing) -> int:
+    pixels = np.empty((256, *preprocessing.input_shape), np.uint8)
+    done = 0
+    while time.perf_counter() < ends_at:
+        pixels[done % 256] = read_and_decode(paths[done % len(paths)], preprocessing)
+        done += 1
+    return done
+
+
+def _rate(score: Callable[[int], object], batch_size: int, seconds: float) -> dict[str, float]:
+    start, cpu_start = time.perf_counter(), time.process_time()
+    batches = 0
+    while batches < 2 or time.perf_counter() - start < seconds:
+        score(batches)
+        batches += 1
+    elapsed, cpu = time.perf_counter() - start, time.process_time() - cpu_start
+    chips = batches * batch_size
+    return {"chips_per_s": chips / elapsed, "cpu_ms_per_chip": 1000 * cpu / chips}
+
+
+def _gpu_name() -> str:
+    import tensorflow as tf
+
+    devices = tf.config.list_physical_devices("GPU")
+    if not devices:
+        return ""
+    return str(tf.config.experimental.get_device_details(devices[0]).get("device_name", "GPU"))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.limits", allow_abbrev=False)
+    parser.add_argument("part", choices=("model", "decode", "precision", "tif_decode"))
+    parser.add_argument("artifact", type=Path)
+    parser.add_argument("chips", type=Path)
+    parser.add_argument("--batch_size", type=int, default=256)
+    parser.add_argument("--precision", default="auto")
+    parser.add_argument("--seconds", type=float, default=5.0)
+    return parser
+
+
+def main() -> None:
+    """Measure one part and print it as one line of JSON."""
+    asked = _parser().parse_args()
+    if asked.part == "model":
+        found = model_rate(
+            asked.artifact, asked.chips, asked.batch_size, asked.precision, asked.seconds
+        )
+    elif asked.part == "decode":
+        found = decode_rate(asked.artifact, asked.chips, asked.seconds)
+    elif asked.part == "precision":
+        found = precision_difference(asked.artifact, asked.chips, asked.batch_size)
+    else:
+        found = tif_decode_cost(asked.artifact, asked.chips, asked.seconds)
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()

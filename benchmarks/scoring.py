@@ -1,0 +1,121 @@
+"""Scoring, measured against the limits of the machine and against what others use: one run.
+
+    python -m benchmarks.scoring --json figures.json --picture figures.png
+
+Ours and the limits are measured in turns, so that what drifts on the machine weighs on both; a
+ratio is made of neighbours. docs/benchmarks.md tells how to read it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks import extras, rounds
+from benchmarks.bench import NETWORKS, Bench
+from benchmarks.machine import describe_machine
+from benchmarks.report import as_json, as_text, write_json
+from benchmarks.targets import PEERS, judge
+
+PARTS: dict[str, Callable[[Bench], None]] = {
+    "limits": rounds.measure_limits,
+    "ours": rounds.measure_ours,
+    "peers": rounds.measure_peers,
+    "store": extras.measure_store,
+    "startup": extras.measure_startup,
+    "memory": extras.measure_memory,
+    "precision": extras.measure_precision,
+    "training": extras.measure_training,
+}
+_IN_ROUNDS = ("limits", "ours", "peers")
+"""Parts that each repeat goes through together; the others repeat by themselves."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure what is asked for, print and write it; with --check, 1 where a target was missed."""
+    asked = _parser().parse_args(arguments)
+    machine = describe_machine()
+    try:
+        bench = Bench.prepare(asked)
+    except (OSError, ValueError) as error:
+        print(f"benchmarks.scoring: {error}", file=sys.stderr)
+        return 2
+    _measure(bench, asked.only)
+    verdicts = judge(bench.figures, machine["flags"])
+    if asked.json:
+        write_json(asked.json, as_json(bench.figures, verdicts, machine))
+    if asked.picture:
+        from benchmarks.picture import draw
+
+        draw(asked.picture, bench.figures, machine)
+    print(as_text(bench.figures, verdicts, machine))
+    missed = any(verdict.met is False for verdict in verdicts)
+    return 1 if asked.check and missed else 0
+
+
+def _measure(bench: Bench, only: Sequence[str]) -> None:
+    # Ours is sized by what the limits are.
+    wanted = {*only, "limits"} if "ours" in only or "peers" in only else set(only)
+    for number in range(bench.repeats):
+        for part in _IN_ROUNDS:
+            if part in wanted:
+                _say(f"{part}, round {number + 1} of {bench.repeats}")
+                PARTS[part](bench)
+    for part, measure in PARTS.items():
+        if part in wanted and part not in _IN_ROUNDS:
+            _say(part)
+            measure(bench)
+
+
+def _say(text: str) -> None:
+    print(f"-- {text}", file=sys.stderr, flush=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.scoring",
+        description="Measure scoring against the machine's limits and against other systems.",
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("--chips", type=Path, help="folder of chips to measure on (default: the sample archive)")
+    add("--media_type", choices=("jpg", "tif"), help="only these (default: what there is)")
+    add("--artifact", type=Path, help="trained model for the precision (default: random weights)")
+    add("--sizes", type=_two_sizes, help="two archive sizes, as 2000,10000 (default: by speed)")
+    add("--peer_sizes", type=_two_sizes, help="the same for the peers")
+    add("--memory_sizes", type=_two_sizes, default=(10_000, 100_000), help="10000,100000")
+    add("--seconds", type=float, default=12.0, help="work between two sizes (default 12)")
+    add("--peer_seconds", type=float, default=8.0, help="the same for the peers (default 8)")
+    add("--only", type=_some_of(PARTS), default=list(PARTS), help=f"of {', '.join(PARTS)}")
+    add("--networks", type=_some_of(NETWORKS), default=list(NETWORKS), help="models")
+    add("--peers", type=_some_of(PEERS), default=list(PEERS), help=f"of {', '.join(PEERS)}")
+    add("--repeats", type=int, default=2, help="default 2")
+    add("--json", type=Path, help="write every figure and ratio here")
+    add("--picture", type=Path, help="draw a chart here (PNG)")
+    add("--check", action="store_true", help="end with 1 where a target was missed")
+    add("--work", type=Path, default=Path("build/bench"), help="default build/bench")
+    return parser
+
+
+def _two_sizes(text: str) -> tuple[int, int]:
+    few, many = (int(part) for part in text.split(","))
+    if not 0 < few < many:
+        raise argparse.ArgumentTypeError(f"{text}: two sizes, the second larger")
+    return few, many
+
+
+def _some_of(known: Any) -> Callable[[str], list[str]]:
+    def parse(text: str) -> list[str]:
+        chosen = text.split(",")
+        if unknown := [name for name in chosen if name not in known]:
+            raise argparse.ArgumentTypeError(f"{unknown[0]!r} is none of {','.join(known)}")
+        return chosen
+
+    return parse
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,107 @@
+"""Whether the trainer's input keeps up with its model: chips/s of the trainer against chips/s on
+one and the same batch, which costs no input at all.
+
+    python -m benchmarks.training ARTIFACT CHIPS
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.limits import decode_folder
+from benchmarks.measure import environment_of_runs
+from schemas.artifact import read_description
+from train.examples import Examples
+from train.fit import FitOptions, fit_network, precision_policy, resolve_precision
+from train.networks import NETWORKS
+
+ROOT = Path(__file__).parent.parent
+_BATCH_SIZE = 32
+_CHIPS = 6 * _BATCH_SIZE
+_MORE_EPOCHS = 2
+
+
+def measure(artifact: Path, chips: Path) -> dict[str, float]:
+    """Run this module in its own process.
+
+    Raises:
+        RuntimeError: it failed; with its last line.
+    """
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.training", str(artifact), str(chips)],
+        cwd=ROOT,
+        env=environment_of_runs(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise RuntimeError((done.stderr.strip().splitlines() or ["no message"])[-1])
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def trainer_rate(examples: Examples, options: FitOptions) -> float:
+    """Chips/s of the trainer: what more epochs take more, so without its start."""
+    validation = _first(examples, 1)
+    seconds = []
+    for epochs in (1, 1 + _MORE_EPOCHS):
+        asked = FitOptions(**{**vars(options), "epochs": epochs})
+        seconds.append(fit_network(NETWORKS["vgg16"], examples, validation, asked).seconds)
+    return len(examples.pixels) * _MORE_EPOCHS / (seconds[1] - seconds[0])
+
+
+def constant_batch_rate(examples: Examples, options: FitOptions) -> float:
+    """Chips/s of the same network, optimiser and loss on one batch, again and again."""
+    import keras
+    import tensorflow as tf
+
+    with precision_policy(options.precision):
+        model = NETWORKS["vgg16"].build(examples.pixels.shape[1:], examples.truth.shape[1])
+    model.compile(
+        optimizer=keras.optimizers.Adam(options.learning_rate),
+        loss=keras.losses.BinaryCrossentropy(),
+        metrics=[keras.metrics.F1Score(average="micro", threshold=0.5)],
+    )
+    batch = _first(examples, options.batch_size)
+    steps = _MORE_EPOCHS * len(examples.pixels) // options.batch_size
+    one = tf.data.Dataset.from_tensors((batch.pixels, batch.truth)).cache()
+    model.fit(one.repeat(2), epochs=1, verbose=0)
+    start = time.perf_counter()
+    model.fit(one.repeat(steps), epochs=1, verbose=0)
+    return steps * options.batch_size / (time.perf_counter() - start)
+
+
+def _first(examples: Examples, count: int) -> Examples:
+    return Examples(examples.names[:count], examples.pixels[:count], examples.truth[:count])
+
+
+def _examples(artifact: Path, chips: Path) -> Examples:
+    description = read_description(artifact)
+    pixels = decode_folder(chips, description.preprocessing, _CHIPS)
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, 2, (_CHIPS, len(description.label_set.names)), dtype=np.uint8)
+    return Examples(tuple(f"chip_{i}" for i in range(_CHIPS)), pixels, truth)
+
+
+def main() -> None:
+    """Measure both and print them as one line of JSON."""
+    examples = _examples(Path(sys.argv[1]), Path(sys.argv[2]))
+    precision = resolve_precision("auto", NETWORKS["vgg16"])
+    options = FitOptions(1, _BATCH_SIZE, 1e-4, precision, seed=0)
+    found: dict[str, Any] = {
+        "constant_chips_per_s": constant_batch_rate(examples, options),
+        "trainer_chips_per_s": trainer_rate(examples, options),
+    }
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,252 @@
+"""The benchmark's arithmetic and its report; what it measures is not tested here."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks.bench import Bench
+from benchmarks.chips import ChipPool
+from benchmarks.environments import EVERY, REQUIREMENTS, read_requirements
+from benchmarks.figures import Figures
+from benchmarks.gpu import waiting_share
+from benchmarks.measure import CommandFailed, Run, run_measured, slope_between
+from benchmarks.picture import bars_for, draw
+from benchmarks.report import as_json, as_text, write_json
+from benchmarks.scoring import PARTS
+from benchmarks.systems import LIKELY_CHIPS_PER_S, SCRIPTS
+from benchmarks.targets import PEERS, TARGETS, judge, shared_limit
+from tests.support import write_chips
+
+AVX2 = {"amx_bf16": False, "avx512_bf16": False, "avx2": True}
+AMX = {**AVX2, "amx_bf16": True}
+MACHINE = {
+    "date": "2026-07-01 12:00",
+    "processor": "a processor",
+    "cores": 2,
+    "flags": AVX2,
+    "memory_gb": 8.0,
+    "load_at_start": 0.1,
+    "python": "3.12.0",
+    "versions": {"tensorflow": "2.21.0"},
+}
+NAMES = {
+    "vgg16_of_limit",
+    "vgg16_of_fastest_peer",
+    "cpu_outside_model_of_fastest_peer",
+    "host_path_of_limit",
+    "host_path_of_fastest_right_peer",
+    "tif_host_path_of_limit",
+    "tif_decode_of_fastest_way",
+    "store_cpu_ms",
+    "store_cpu_of_google",
+    "startup_of_script",
+    "memory_gb",
+    "memory_difference",
+    "rate_large_of_small",
+    "labels_differing_share",
+    "training_of_constant_batch",
+}
+
+
+def run_of(seconds: float, cpu_seconds: float = 0.0, peak_bytes: int = 0) -> Run:
+    return Run(seconds, cpu_seconds, peak_bytes, "")
+
+
+def figures_of(**values: list[float]) -> Figures:
+    """Figures by name, `__` for the dots."""
+    figures = Figures()
+    for name, repeats in values.items():
+        for value in repeats:
+            figures.add(name.replace("__", "."), value, "chips/s")
+    return figures
+
+
+def verdict(name: str, figures: Figures, flags: dict[str, bool] = AVX2):
+    return next(v for v in judge(figures, flags) if v.name == name)
+
+
+# --- Arithmetic ---------------------------------------------------------------------------------
+
+
+def test_a_slope_leaves_the_start_up_out() -> None:
+    slope = slope_between((1000, run_of(6.0, 11.0, 900)), (5000, run_of(14.0, 23.0, 800)))
+    assert slope.chips_per_s == 500
+    assert slope.startup_s == 4
+    assert slope.cpu_ms_per_chip == 3
+    assert slope.peak_bytes == 900
+
+
+def test_sizes_that_cannot_be_told_apart_are_refused() -> None:
+    with pytest.raises(ValueError, match="larger"):
+        slope_between((1000, run_of(6.0)), (1000, run_of(7.0)))
+    with pytest.raises(ValueError, match="no longer"):
+        slope_between((1000, run_of(6.0)), (2000, run_of(6.0)))
+
+
+def test_the_limit_of_two_that_share_the_cores_is_below_both() -> None:
+    assert shared_limit(100, 100) == pytest.approx(50)
+    assert shared_limit(45, 5000) == pytest.approx(44.6, abs=0.01)
+
+
+def test_a_ratio_is_made_of_neighbours_so_that_drift_cancels() -> None:
+    figures = figures_of(a=[90, 45, 9], b=[100, 50, 10])
+    assert figures.ratio("a", "b") == pytest.approx(0.9)
+    assert figures.spread("a") == pytest.approx(81 / 45)
+    figures.add("a", 1000, "chips/s")  # no neighbours any more
+    assert figures.ratio("a", "b") == pytest.approx(67.5 / 50)
+
+
+def test_sizes_are_whole_batches_with_the_seconds_asked_for_between_them() -> None:
+    few, many = Bench.sizes_for(1000, 10)
+    assert few >= 256
+    assert [few % 256, many % 256] == [0, 0]
+    assert 10_000 <= many - few < 10_000 + 256
+
+
+def test_a_gpu_waits_where_no_kernel_runs_between_the_first_and_the_last() -> None:
+    assert waiting_share([0, 0, 1.0, 0.5, 0, 0.5, 0, 0]) == pytest.approx(0.5)
+    assert waiting_share([0, 0]) is None
+
+
+# --- Targets and report -------------------------------------------------------------------------
+
+
+def test_targets_keep_their_names() -> None:
+    assert {target.name for target in TARGETS} == NAMES
+    assert {v.name for v in judge(Figures(), AMX)} == NAMES - {"cpu_outside_model_of_fastest_peer"}
+
+
+def test_a_target_is_met_missed_or_not_measured() -> None:
+    figures = figures_of(
+        ours__vgg16__jpg__chips_per_s=[96], limits__vgg16__jpg__shared_chips_per_s=[100]
+    )
+    assert verdict("vgg16_of_limit", figures).met is True
+    figures = figures_of(
+        ours__vgg16__jpg__chips_per_s=[94], limits__vgg16__jpg__shared_chips_per_s=[100]
+    )
+    assert verdict("vgg16_of_limit", figures).met is False
+    assert verdict("vgg16_of_limit", Figures()).met is None
+
+
+def test_a_processor_with_amx_has_to_be_five_times_as_fast_as_peers() -> None:
+    figures = figures_of(
+        ours__vgg16__jpg__chips_per_s=[200],
+        peers__daft__vgg16__chips_per_s=[100],
+        peers__ray__vgg16__chips_per_s=[80],
+    )
+    assert verdict("vgg16_of_fastest_peer", figures).met is True
+    assert verdict("vgg16_of_fastest_peer", figures).value == 2
+    assert verdict("vgg16_of_fastest_peer", figures, AMX).met is False
+
+
+def test_a_peer_that_decodes_to_black_does_not_count_on_the_host_path() -> None:
+    figures = figures_of(
+        ours__mean_colour__jpg__chips_per_s=[4000],
+        peers__tf_data__mean_colour__chips_per_s=[2500],
+        peers__tf_data__black_share=[1.0],
+        peers__daft__mean_colour__chips_per_s=[1000],
+        peers__daft__black_share=[0.0],
+    )
+    assert verdict("host_path_of_fastest_right_peer", figures).value == 4
+
+
+def test_json_holds_figures_repeats_targets_notes_and_machine(tmp_path: Path) -> None:
+    figures = figures_of(ours__vgg16__jpg__chips_per_s=[90, 110])
+    figures.notes["peers.spark"] = "failed: no Java"
+    path = tmp_path / "deep" / "figures.json"
+    write_json(path, as_json(figures, judge(figures, AVX2), MACHINE))
+    found = json.loads(path.read_text())
+    assert found["figures"]["ours.vgg16.jpg.chips_per_s"] == {
+        "value": 100,
+        "unit": "chips/s",
+        "spread": 0.2,
+        "repeats": [90, 110],
+    }
+    assert set(found["targets"]) == NAMES
+    assert found["targets"]["vgg16_of_limit"]["met"] is None
+    assert found["notes"] == {"peers.spark": "failed: no Java"}
+    assert found["machine"]["cores"] == 2
+
+
+def test_the_text_says_machine_figure_spread_and_verdict() -> None:
+    figures = figures_of(
+        ours__vgg16__jpg__chips_per_s=[90, 110], limits__vgg16__jpg__shared_chips_per_s=[100, 100]
+    )
+    text = as_text(figures, judge(figures, AVX2), MACHINE)
+    assert "a processor, 2 cores (avx2)" in text
+    assert "| ours.vgg16.jpg.chips_per_s" in text
+    assert "20.0%" in text
+    assert "| met " in text
+    assert "not measured" in text
+
+
+def test_the_picture_marks_who_decodes_to_black(tmp_path: Path) -> None:
+    figures = figures_of(
+        ours__mean_colour__jpg__chips_per_s=[4000, 4200],
+        peers__tf_data__mean_colour__chips_per_s=[2500],
+        peers__tf_data__black_share=[1.0],
+    )
+    assert [bar[0] for bar in bars_for(figures, "mean_colour")] == [
+        "this project",
+        "tf.data + predict\n(decodes to black)",
+    ]
+    draw(tmp_path / "chart.png", figures, MACHINE)
+    assert (tmp_path / "chart.png").read_bytes().startswith(b"\x89PNG")
+
+
+# --- Peers, chips, processes --------------------------------------------------------------------
+
+
+def test_every_peer_has_a_script_and_pinned_requirements() -> None:
+    sections = read_requirements(REQUIREMENTS.read_text(encoding="utf-8"))
+    assert set(sections) == {EVERY, *PEERS}
+    assert set(SCRIPTS) == set(LIKELY_CHIPS_PER_S) == set(PEERS)
+    folder = REQUIREMENTS.parent / "peers"
+    for script in SCRIPTS.values():
+        assert len((folder / script).read_text(encoding="utf-8").splitlines()) < 80
+
+
+@pytest.mark.parametrize("text", ["daft==1.0", "# [daft]\ndaft>=1.0"])
+def test_requirements_without_section_or_pin_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="not pinned"):
+        read_requirements(text)
+
+
+def test_few_pictures_make_a_folder_of_any_size(tmp_path: Path) -> None:
+    write_chips(tmp_path / "chips", 3)
+    pool = ChipPool("jpg", tmp_path / "chips", tmp_path / "work")
+    paths = sorted(pool.folder(7).iterdir())
+    assert [path.name for path in paths] == [f"chip_{i:07d}.jpg" for i in range(7)]
+    assert paths[0].read_bytes() == paths[3].read_bytes() != paths[1].read_bytes()
+    with pytest.raises(ValueError, match="no tif chips"):
+        ChipPool("tif", tmp_path / "chips", tmp_path / "work")
+
+
+def test_a_run_is_measured_with_the_processes_that_it_starts(tmp_path: Path) -> None:
+    child = "x = bytearray(80_000_000); import time; time.sleep(0.6); sum(range(3_000_000))"
+    parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}]); print(7)"
+    run = run_measured([sys.executable, "-c", parent], tmp_path, tmp_path / "run.log")
+    assert run.output == "7\n"
+    assert run.seconds > 0.6
+    assert 0 < run.cpu_seconds < run.seconds + 1
+    assert run.peak_bytes > 80_000_000
+
+
+def test_a_failed_run_says_its_last_lines(tmp_path: Path) -> None:
+    with pytest.raises(CommandFailed, match="no such thing"):
+        run_measured(
+            [sys.executable, "-c", "raise SystemExit('no such thing')"],
+            tmp_path,
+            tmp_path / "run.log",
+        )
+
+
+def test_help_names_every_part() -> None:
+    command = [sys.executable, "-m", "benchmarks.scoring", "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert all(part in done.stdout for part in PARTS)
