@@ -197,7 +197,12 @@ def _fit(options: TrainOptions, network: Network, data: TrainingSet) -> tuple[Fi
         seed=options.seed,
     )
     started = pretrained.source if pretrained else "random weights"
-    print(f"Training {network.name} from {started}: {fit_options}", flush=True)
+    print(
+        f"Training {network.name} from {started}: at most {fit_options.epochs} epochs, "
+        f"{fit_options.batch_size} chips a step, rate {fit_options.learning_rate:g}, "
+        f"{fit_options.precision}, seed {fit_options.seed}",
+        flush=True,
+    )
     load = partial(load_into, weights=pretrained.weights) if pretrained else None
     fit = fit_network(network, train, validation, fit_options, load)
     settings = {
