@@ -11,6 +11,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 REQUIREMENTS = Path(__file__).parent / "requirements-peers.txt"
+ENVIRONMENTS = ROOT / "build" / "bench-envs"
 EVERY = "every"
 """The section that goes into each environment."""
 

@@ -80,7 +80,11 @@ def measure_precision(bench: Bench) -> None:
         return
     artifact = bench.artifact or artifact_for("vgg16", kind, bench.work)
     chips = min(len(bench.pools[kind].originals), _PRECISION_CHIPS)
-    found = limits.measure("precision", artifact, bench.pools[kind].folder(chips))
+    try:
+        found = limits.measure("precision", artifact, bench.pools[kind].folder(chips))
+    except RuntimeError as error:
+        bench.fail(name, error)
+        return
     units = {"labels_differing_share": "share", "chips_differing": "chips", "chips": "chips"}
     for key, value in found.items():
         bench.figures.add(f"{name}.{key}", value, units.get(key, ""))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import statistics
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from benchmarks import gpu, limits, ours
 from benchmarks.artifacts import artifact_for
 from benchmarks.bench import SOME_CHIPS, Bench
-from benchmarks.environments import PeerMissing
+from benchmarks.environments import ENVIRONMENTS, PeerMissing
 from benchmarks.measure import CommandFailed
 from benchmarks.systems import LIKELY_CHIPS_PER_S, Peer
 from benchmarks.targets import shared_limit
@@ -20,39 +22,64 @@ _PRECISIONS = ("float32", "bfloat16")
 _LIMIT_SECONDS = 5.0
 _PROBE_SECONDS = 3.0
 
+Rates = dict[str, tuple[float, str]]
+"""Name to value and unit."""
+
 
 def measure_limits(bench: Bench) -> None:
-    """Bare read + decode by media type; the bare model as the job calls it, and at its best."""
-    for kind, pool in bench.pools.items():
-        artifact = artifact_for("mean_colour", kind, bench.work)
-        found = limits.measure("decode", artifact, pool.folder(SOME_CHIPS), seconds=_LIMIT_SECONDS)
-        _add_rate(bench, f"limits.decode.{kind}", found)
+    """The limits alone."""
     for network, kind in bench.cases():
-        _measure_model(bench, network, kind)
-    if "tif" in bench.pools:
-        _measure_tif_decoding(bench)
+        _keep(bench, [_limits_of(bench, network, kind)])
 
 
-def _measure_model(bench: Bench, network: str, kind: MediaType) -> None:
+def measure_limits_and_ours(bench: Bench) -> None:
+    """The limits before and after this project: their mean is what the machine could do in the
+    time between, should it drift."""
+    bench.warm_up()
+    for network, kind in bench.cases():
+        before = _limits_of(bench, network, kind)
+        _measure_ours(bench, network, kind, before)
+        _keep(bench, [before, _limits_of(bench, network, kind)])
+
+
+def _keep(bench: Bench, found: list[Rates]) -> None:
+    for name, (_, unit) in found[0].items():
+        bench.figures.add(name, statistics.fmean(rates[name][0] for rates in found), unit)
+
+
+def _limits_of(bench: Bench, network: str, kind: MediaType) -> Rates:
+    """Bare read + decode, the bare model as the job calls it and at its best, and what the two
+    would reach if they shared the cores."""
+    folder = bench.pools[kind].folder(SOME_CHIPS)
+    artifact = artifact_for(network, kind, bench.work)
+    decode = limits.measure("decode", artifact, folder, seconds=_LIMIT_SECONDS)
+    job = _model(bench, network, kind, ours.job_batch_size(), "auto", _LIMIT_SECONDS)
+    best = _at_best(bench, network, kind, job)
     name = f"limits.{network}.{kind}"
-    found = _model(bench, network, kind, ours.job_batch_size(), "auto", _LIMIT_SECONDS)
-    _add_rate(bench, f"{name}.as_the_job", found)
-    bench.figures.notes[f"{name}.as_the_job"] = (
-        f"batch size {ours.job_batch_size()}, {found['precision']}"
-    )
-    bench.figures.notes["gpu"] = found["gpu"] or "no GPU here"
-    best = found
-    if network == "vgg16":
-        if bench.best_model is None:
-            bench.best_model = _probe(bench, network, kind, found)
-        batch_size, precision = bench.best_model
-        bench.figures.notes[f"{name}.best"] = f"batch size {batch_size}, {precision}"
-        if bench.best_model != (ours.job_batch_size(), found["precision"]):
-            best = _model(bench, network, kind, batch_size, precision, _LIMIT_SECONDS)
-    _add_rate(bench, f"{name}.best", best)
-    decode = bench.figures.values[f"limits.decode.{kind}.chips_per_s"][-1]
-    shared = shared_limit(best["chips_per_s"], decode)
-    bench.figures.add(f"{name}.shared_chips_per_s", shared, "chips/s")
+    batch = f"batch size {ours.job_batch_size()}, {job['precision']}"
+    bench.figures.notes[f"{name}.as_the_job"] = batch
+    bench.figures.notes["gpu"] = job["gpu"] or "no GPU here"
+    shared = shared_limit(best["chips_per_s"], decode["chips_per_s"])
+    rates = {**_rates(f"{name}.as_the_job", job), **_rates(f"{name}.best", best)}
+    rates[f"{name}.shared_chips_per_s"] = (shared, "chips/s")
+    if network == "mean_colour":  # next to which the host path is measured
+        rates |= _rates(f"limits.decode.{kind}", decode)
+        rates |= _tif_decoding(bench, artifact) if kind == "tif" else {}
+    return rates
+
+
+def _at_best(bench: Bench, network: str, kind: MediaType, job: Mapping[str, Any]) -> dict[str, Any]:
+    """The bare VGG16 at the batch size and precision that are fastest here, found once."""
+    if network != "vgg16":
+        return dict(job)
+    if bench.best_model is None:
+        bench.best_model = _probe(bench, network, kind, job)
+    batch_size, precision = bench.best_model
+    note = f"batch size {batch_size}, {precision}"
+    bench.figures.notes[f"limits.{network}.{kind}.best"] = note
+    if bench.best_model == (ours.job_batch_size(), job["precision"]):
+        return dict(job)
+    return _model(bench, network, kind, batch_size, precision, _LIMIT_SECONDS)
 
 
 def _probe(bench: Bench, network: str, kind: MediaType, auto: Mapping[str, Any]) -> tuple[int, str]:
@@ -82,48 +109,48 @@ def _model(
     )
 
 
-def _measure_tif_decoding(bench: Bench) -> None:
-    artifact = artifact_for("mean_colour", "tif", bench.work)
+def _tif_decoding(bench: Bench, artifact: Path) -> Rates:
     folder = bench.pools["tif"].folder(SOME_CHIPS)
     found = limits.measure("tif_decode", artifact, folder, seconds=_LIMIT_SECONDS)
-    bench.figures.add("limits.tif_decode.ours_ms", found["ours_ms"], "ms")
+    rates = {"limits.tif_decode.ours_ms": (found["ours_ms"], "ms")}
     if found["raw_ms"] is None:
         bench.figures.notes["limits.tif_decode"] = "no plain strips: the raw way does not apply"
+    else:
+        rates["limits.tif_decode.fastest_ms"] = (found["raw_ms"], "ms")
+    return rates
+
+
+def _rates(name: str, found: Mapping[str, Any]) -> Rates:
+    return {
+        f"{name}.chips_per_s": (found["chips_per_s"], "chips/s"),
+        f"{name}.cpu_ms_per_chip": (found["cpu_ms_per_chip"], "ms"),
+    }
+
+
+def _measure_ours(bench: Bench, network: str, kind: MediaType, before: Rates) -> None:
+    """The command at two archive sizes."""
+    limit, _ = before[f"limits.{network}.{kind}.shared_chips_per_s"]
+    sizes = bench.sizes or bench.sizes_for(limit, bench.seconds)
+    artifact = artifact_for(network, kind, bench.work)
+    name = f"ours.{network}.{kind}"
+    print(f"   {name}, {sizes[0]} and {sizes[1]} chips", file=sys.stderr, flush=True)
+    bench.figures.notes[f"{name}.sizes"] = f"{sizes[0]} and {sizes[1]} chips"
+    try:
+        with gpu.watching() as samples:
+            slope = ours.score_at_sizes(bench.pools[kind], artifact, sizes, bench.work)
+    except (CommandFailed, ValueError) as error:
+        bench.fail(name, error)
         return
-    bench.figures.add("limits.tif_decode.fastest_ms", found["raw_ms"], "ms")
+    bench.add_slope(name, slope)
+    bare, _ = before[f"limits.{network}.{kind}.best.chips_per_s"]
+    _add_gpu(bench, name, samples, slope.chips_per_s / bare)
 
 
-def _add_rate(bench: Bench, name: str, found: Mapping[str, Any]) -> None:
-    bench.figures.add(f"{name}.chips_per_s", found["chips_per_s"], "chips/s")
-    bench.figures.add(f"{name}.cpu_ms_per_chip", found["cpu_ms_per_chip"], "ms")
-
-
-def measure_ours(bench: Bench) -> None:
-    """The command at two archive sizes, with each model."""
-    bench.warm_up()
-    for network, kind in bench.cases():
-        limit = bench.figures.median(f"limits.{network}.{kind}.shared_chips_per_s")
-        sizes = bench.sizes or bench.sizes_for(limit, bench.seconds)
-        artifact = artifact_for(network, kind, bench.work)
-        name = f"ours.{network}.{kind}"
-        bench.figures.notes[f"{name}.sizes"] = f"{sizes[0]} and {sizes[1]} chips"
-        try:
-            with gpu.watching() as samples:
-                slope = ours.score_at_sizes(bench.pools[kind], artifact, sizes, bench.work)
-        except (CommandFailed, ValueError) as error:
-            bench.fail(name, error)
-            continue
-        bench.add_slope(name, slope)
-        _add_gpu(bench, name, samples)
-
-
-def _add_gpu(bench: Bench, name: str, samples: list[float]) -> None:
+def _add_gpu(bench: Bench, name: str, samples: list[float], share: float) -> None:
     """Where there is a GPU: how much of the bare model's rate we reach, how much it waits."""
     waiting = gpu.waiting_share(samples)
     if waiting is not None:
-        bare = bench.figures.values[f"{name.replace('ours', 'limits')}.best.chips_per_s"][-1]
-        rate = bench.figures.values[f"{name}.chips_per_s"][-1]
-        bench.figures.add(f"{name}.share_of_bare_model", rate / bare, "share")
+        bench.figures.add(f"{name}.share_of_bare_model", share, "share")
         bench.figures.add(f"{name}.gpu_waiting_share", waiting, "share")
 
 
@@ -135,7 +162,7 @@ def measure_peers(bench: Bench) -> None:
     for name in bench.peers:
         if f"peers.{name}" not in bench.figures.notes:
             try:
-                _measure_peer(bench, Peer(name, bench.work, bench.work.parent / "bench-envs"))
+                _measure_peer(bench, Peer(name, bench.work, ENVIRONMENTS))
             except (PeerMissing, CommandFailed, ValueError) as error:
                 bench.fail(f"peers.{name}", error)
 

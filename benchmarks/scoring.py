@@ -20,18 +20,19 @@ from benchmarks.machine import describe_machine
 from benchmarks.report import as_json, as_text, write_json
 from benchmarks.targets import PEERS, judge
 
-PARTS: dict[str, Callable[[Bench], None]] = {
-    "limits": rounds.measure_limits,
-    "ours": rounds.measure_ours,
-    "peers": rounds.measure_peers,
+IN_ROUNDS = ("limits", "ours", "peers")
+"""Parts that each repeat goes through together."""
+
+BY_THEMSELVES: dict[str, Callable[[Bench], None]] = {
     "store": extras.measure_store,
     "startup": extras.measure_startup,
     "memory": extras.measure_memory,
     "precision": extras.measure_precision,
     "training": extras.measure_training,
 }
-_IN_ROUNDS = ("limits", "ours", "peers")
-"""Parts that each repeat goes through together; the others repeat by themselves."""
+"""Parts that do their own repeats."""
+
+PARTS = (*IN_ROUNDS, *BY_THEMSELVES)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -57,17 +58,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _measure(bench: Bench, only: Sequence[str]) -> None:
-    # Ours is sized by what the limits are.
-    wanted = {*only, "limits"} if "ours" in only or "peers" in only else set(only)
     for number in range(bench.repeats):
-        for part in _IN_ROUNDS:
-            if part in wanted:
-                _say(f"{part}, round {number + 1} of {bench.repeats}")
-                PARTS[part](bench)
-    for part, measure in PARTS.items():
-        if part in wanted and part not in _IN_ROUNDS:
+        if any(part in only for part in IN_ROUNDS):
+            _say(f"round {number + 1} of {bench.repeats}")
+            _measure_round(bench, only)
+    for part, measure in BY_THEMSELVES.items():
+        if part in only:
             _say(part)
             measure(bench)
+
+
+def _measure_round(bench: Bench, only: Sequence[str]) -> None:
+    if "ours" in only:
+        rounds.measure_limits_and_ours(bench)
+    else:  # the peers' archives are sized by the limits
+        rounds.measure_limits(bench)
+    if "peers" in only:
+        rounds.measure_peers(bench)
 
 
 def _say(text: str) -> None:
