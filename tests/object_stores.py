@@ -23,6 +23,7 @@ import subprocess
 import sys
 import threading
 import uuid
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from email.utils import format_datetime, parsedate_to_datetime
@@ -46,7 +47,7 @@ LOOPBACK = "127.0.0.1"
 # --------------------------------------------------------------------------- for the tests
 
 
-class ObjectStoreServer:
+class ObjectStoreServer(ABC):
     """A server in a child process; ``env`` is what a client process needs to reach it."""
 
     scheme: str
@@ -88,12 +89,13 @@ class ObjectStoreServer:
         self._process = None
 
     @property
+    @abstractmethod
     def env(self) -> dict[str, str]:
-        raise NotImplementedError
+        """The environment in which the clients reach it."""
 
+    @abstractmethod
     def create_bucket(self, name: str) -> str:
         """Create an empty bucket and give its URI."""
-        raise NotImplementedError
 
     def fresh_uri(self) -> str:
         """The URI of a new bucket with a name of its own: isolation without clean-up."""
