@@ -117,7 +117,7 @@ def run_measured(command: Sequence[str], folder: Path, log: Path) -> Run:
         watcher = _Watcher(before)
         code, seconds, cpu_seconds, peak_bytes = _wait(process, start, watcher)
         busy = _busy_seconds() - busy
-        _end_left_behind(before)
+        cpu_seconds += _end_left_behind(before)
         _adopt_orphans(False)
         output.seek(0)
         text = output.read()
@@ -188,14 +188,19 @@ def _adopt_orphans(adopt: bool) -> None:
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, int(adopt), 0, 0, 0)
 
 
-def _end_left_behind(before: set[int]) -> None:
-    left = [process for process in _descendants(os.getpid()) if process not in before]
-    for process in left:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(process, signal.SIGKILL)
-    for process in left:
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(process, 0)
+def _end_left_behind(before: set[int]) -> float:
+    """End what a command left; gives the CPU time of all that came to us when its parents ended,
+    and of those that they had waited for."""
+    cpu_seconds = 0.0
+    while left := [process for process in _descendants(os.getpid()) if process not in before]:
+        for process in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        for process in left:
+            with contextlib.suppress(ChildProcessError):
+                usage = os.wait4(process, 0)[2]
+                cpu_seconds += usage.ru_utime + usage.ru_stime
+    return cpu_seconds
 
 
 def _descendants(ancestor: int) -> list[int]:
