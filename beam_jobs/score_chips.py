@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from glob import glob
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+
+import pyarrow as pa
 
 from beam_jobs import launch
 from beam_jobs.command import run_command
@@ -92,10 +93,7 @@ def _plan(options: ScoreOptions, artifact: ModelArtifact, attempt: int) -> RunPl
     """List, leave out what is done, store what is left."""
     started_at = time.time()
     chips = planning.list_chips(options.chips, options.media_type)
-    done = planning.chips_done(options.output, artifact.model_digest)
-    if options.rescore:
-        done = done.slice(0, 0)
-    manifest, listed = planning.select_chips(chips, done)
+    manifest, listed = planning.select_chips(chips, _chips_to_skip(options, artifact))
     plan = RunPlan(
         run_id=options.run_id,
         run_date=options.run_date,
@@ -118,7 +116,13 @@ def _plan(options: ScoreOptions, artifact: ModelArtifact, attempt: int) -> RunPl
     return plan
 
 
-def _prepare_output(plan: RunPlan, manifest: Any, artifact: ModelArtifact) -> None:
+def _chips_to_skip(options: ScoreOptions, artifact: ModelArtifact) -> pa.Table:
+    if options.rescore:
+        return planning.CHIP_VERSIONS.empty_table()
+    return planning.chips_done(options.output, artifact.model_digest)
+
+
+def _prepare_output(plan: RunPlan, manifest: pa.Table, artifact: ModelArtifact) -> None:
     """Create what is missing below the output, drop what a dead run left, store the plan."""
     try:
         for table in (chip_scores(artifact.label_set), QUARANTINE, RUNS):

@@ -34,6 +34,9 @@ MANIFEST_ENDINGS = (".parquet", ".csv")
 UNIT_CHIPS = 4096
 """Chips a unit: many batches, so that reading ahead pays; few enough to spread a night."""
 
+CHIP_VERSIONS = pa.schema([("chip_uri", pa.string()), ("etag", pa.string())])
+"""What tells one version of a chip from another."""
+
 STAGING_FOLDER = "_staging"
 _MANIFEST_FILE = "manifest.parquet"
 _PLAN_FILE = "plan.json"
@@ -156,7 +159,7 @@ def chips_done(output: str, model_digest: str) -> pa.Table:
     in published runs."""
     scored = delta_tables.open_table(output, "chip_scores")
     quarantine = delta_tables.open_table(output, "quarantine")
-    parts = [_PAIRS.empty_table()]
+    parts = [CHIP_VERSIONS.empty_table()]
     of_model = ds.field("model_digest") == model_digest
     if scored is not None:
         parts.append(_pairs(scored, of_model))
@@ -173,7 +176,7 @@ def _pairs(
     table: DeltaTable, condition: ds.Expression, run_ids: Collection[str] | None = None
 ) -> pa.Table:
     rows = delta_tables.open_dataset(table, run_ids)
-    return rows.to_table(columns=_PAIRS.names, filter=condition).cast(_PAIRS)
+    return rows.to_table(columns=CHIP_VERSIONS.names, filter=condition).cast(CHIP_VERSIONS)
 
 
 def store_plan(plan: RunPlan, manifest: pa.Table) -> None:
@@ -200,9 +203,6 @@ def unit_rows(chips: int) -> tuple[int, ...]:
     (4096, 1)
     """
     return tuple(min(UNIT_CHIPS, chips - start) for start in range(0, chips, UNIT_CHIPS))
-
-
-_PAIRS = pa.schema([("chip_uri", pa.string()), ("etag", pa.string())])
 
 
 def _keep_endings(table: pa.Table, column: str, endings: tuple[str, ...]) -> pa.Table:

@@ -11,7 +11,6 @@ from PIL import Image
 
 from schemas.artifact import (
     MODEL_FILE,
-    MediaType,
     ModelArtifact,
     Preprocessing,
     model_digest,
@@ -65,10 +64,8 @@ def jpg_bytes(colour: tuple[int, int, int] = (40, 80, 40), side: int = 256) -> b
     return buffer.getvalue()
 
 
-def write_chips(folder: Path, count: int, media_type: MediaType = "jpg") -> list[Path]:
-    """Write chips of differing colours; gives their paths."""
-    if media_type != "jpg":
-        raise ValueError("only jpg chips are written here; the sample archive draws tifs")
+def write_chips(folder: Path, count: int) -> list[Path]:
+    """Write jpg chips of differing colours; gives their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"chip_{i:05d}.jpg" for i in range(count)]
     for i, path in enumerate(paths):

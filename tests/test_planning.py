@@ -28,7 +28,7 @@ def _chips(pairs):
 
 def _done(pairs):
     rows = [{"chip_uri": f"/{uri}.jpg", "etag": etag} for uri, etag in pairs]
-    return pa.Table.from_pylist(rows, planning._PAIRS)
+    return pa.Table.from_pylist(rows, planning.CHIP_VERSIONS)
 
 
 @given(_PAIRS, _PAIRS)
