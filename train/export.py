@@ -28,6 +28,7 @@ from schemas.artifact import (
 )
 from schemas.labels import LabelSet
 from train.fit import Fit
+from train.pictures import Panel, draw_lines
 
 LEGACY_MODEL_FILE = "model.h5"
 CURVES_FILE = "curves.png"
@@ -103,21 +104,21 @@ def save_model(folder: Path, model: Any) -> None:
 
 def draw_curves(path: Path, fit: Fit) -> None:
     """Draw loss and micro-F1 of both parts over the epochs, the chosen epoch marked."""
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
-
-    figure = Figure(figsize=(10, 4), layout="constrained")
-    panels = {"loss": "binary cross-entropy", "micro_f1": "micro F1 at 0.5"}
-    for axes, (measure, title) in zip(figure.subplots(1, 2), panels.items(), strict=True):
-        epochs = range(1, len(fit.history[measure]) + 1)
-        axes.plot(epochs, fit.history[measure], marker=".", label="training")
-        axes.plot(epochs, fit.history[f"val_{measure}"], marker=".", label="validation")
-        axes.axvline(fit.best_epoch, color="grey", linestyle=":", label="chosen epoch")
-        axes.set(xlabel="epoch", title=title)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.grid(alpha=0.3)
-        axes.legend()
-    figure.savefig(path, dpi=120)
+    epochs = range(1, len(fit.history["loss"]) + 1)
+    measures = {"loss": "binary cross-entropy", "micro_f1": "micro F1 at 0.5"}
+    panels = [
+        Panel(
+            title=title,
+            x_name="epoch",
+            lines={
+                "training": (epochs, fit.history[measure]),
+                "validation": (epochs, fit.history[f"val_{measure}"]),
+            },
+            marks={"chosen epoch": fit.best_epoch},
+        )
+        for measure, title in measures.items()
+    ]
+    draw_lines(path, panels)
 
 
 def package_versions() -> dict[str, str]:
