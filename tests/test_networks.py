@@ -23,7 +23,7 @@ from train.networks import (
     set_input_statistics,
 )
 
-VGG16, MEAN_COLOUR = NETWORKS["vgg16"], NETWORKS["mean_colour"]
+VGG16, CNN, MEAN_COLOUR = NETWORKS["vgg16"], NETWORKS["cnn"], NETWORKS["mean_colour"]
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +45,41 @@ def test_vgg16_is_batch_normalisation_then_vgg16_then_flatten_then_dense(vgg16):
     blocks = [kind for n in (2, 2, 3, 3, 3) for kind in [*["Conv2D"] * n, "MaxPooling2D"]]
     assert kinds == ["InputLayer", "BatchNormalization", *blocks, "Flatten", "Dense"]
     assert vgg16.output_shape == (None, 17)
+
+
+def test_cnn_has_995_761_parameters_all_of_them_trainable():
+    model = CNN.build((64, 64, 3), 17)
+    assert model.count_params() == count(model.trainable_weights) == 995_761
+
+
+def test_cnn_is_the_study_s_row_of_layers():
+    layers = CNN.build((64, 64, 3), 17).layers
+    assert [type(layer).__name__ for layer in layers] == [
+        *("InputLayer", "Rescaling", "Conv2D", "Conv2D", "MaxPooling2D", "Conv2D"),
+        *("Dropout", "Flatten", "Dense", "Dropout", "Dense"),
+    ]
+    kernels = [tuple(layer.kernel.shape) for layer in layers if layer.weights]
+    assert kernels[:3] == [(8, 8, 3, 32), (8, 8, 32, 64), (3, 3, 64, 64)]
+    assert kernels[3:] == [(6400, 128), (128, 17)]
+    assert [layer.rate for layer in layers if type(layer).__name__ == "Dropout"] == [0.5, 0.5]
+
+
+def test_cnn_takes_pixels_of_0_to_255_and_tells_white_from_black():
+    model = CNN.build((32, 32, 3), 5)
+    pixels = np.stack([np.zeros((32, 32, 3)), np.full((32, 32, 3), 255)]).astype(np.float32)
+    black, white = model(pixels, training=False).numpy()
+    np.testing.assert_allclose(black, 0.5)  # biases start at 0
+    assert (np.abs(white - 0.5) > 1e-4).all()
+    assert (np.abs(white - 0.5) < 0.4).all()  # unscaled, 255 would drive scores to 0 and 1
+
+
+@pytest.mark.parametrize("name", ["vgg16", "cnn"])
+def test_a_network_can_be_built_at_its_smallest_side_and_no_smaller(name):
+    network = NETWORKS[name]
+    side = network.min_image_size
+    assert network.build((side, side, 3), 2).output_shape == (None, 2)
+    with pytest.raises(ValueError, match=r"."):
+        network.build((side - 1, side - 1, 3), 2)
 
 
 def test_mean_colour_is_one_dense_layer_on_the_mean_of_each_band():
@@ -95,7 +130,12 @@ def test_the_input_normalisation_starts_from_the_training_pixels(vgg16):
     [(1, 8), (74, 8), (127, 8), (128, 16), (800, 64), (1285, 128), (32_000, 128)],
 )
 def test_the_default_batch_leaves_eight_steps_an_epoch_where_it_can(chips, batch):
-    assert default_batch_size(chips) == batch
+    assert default_batch_size(chips, VGG16) == batch
+
+
+def test_cnn_trains_in_the_study_s_batches_of_256_where_there_are_chips_enough():
+    assert default_batch_size(20_000, CNN) == 256
+    assert default_batch_size(800, CNN) == 64
 
 
 def test_auto_precision_is_bfloat16_only_where_it_is_native_and_gains():

@@ -12,8 +12,10 @@ import pytest
 
 from pipelines.errors import UsageError
 from train import pretrained
-from train.networks import INPUT_NORMALISATION, build_mean_colour, build_vgg16
+from train.layers import INPUT_NORMALISATION
+from train.networks import build_mean_colour
 from train.pretrained import Pretrained, fetch_imagenet, load_pretrained
+from train.vgg16 import build_vgg16
 from train.vgg_weights import (
     CONVOLUTIONS,
     IMAGENET_STD,

@@ -56,10 +56,8 @@ def train_parser() -> argparse.ArgumentParser:
     add("--image_size", type=_at_least_one, default=64, help="input side in pixels (default: 64)")
     add("--weights", help="imagenet (default for vgg16), none, or a file in Keras' notop layout")
     add("--epochs", type=_at_least_one, default=50, help="the most epochs (default: 50)")
-    add(
-        "--batch_size", type=_at_least_one, help="chips a step (default: 8 to 128, by their number)"
-    )
-    add("--learning_rate", type=_positive, help="Adam's (default: 1e-4 for vgg16)")
+    add("--batch_size", type=_at_least_one, help="chips a step (default: from 8, by their number)")
+    add("--learning_rate", type=_positive, help="Adam's (default: 1e-4 for vgg16, 1e-3 for cnn)")
     add("--split", help="csv image_name,split (default: 80 %% to train, 20 %% to validate, by lot)")
     add("--label_set", help="JSON {labels: [...], sky: [...]} (default: as the labels csv shows)")
     add(

@@ -18,7 +18,7 @@ from train.networks import Network, set_input_statistics
 PATIENCE = 5
 """Epochs without a better validation loss after which training ends."""
 
-_MIN_BATCH, _MAX_BATCH, _STEPS_PER_EPOCH = 8, 128, 8
+_MIN_BATCH, _STEPS_PER_EPOCH = 8, 8
 
 
 @dataclass(frozen=True)
@@ -95,15 +95,14 @@ def fit_network(
     )
 
 
-def default_batch_size(chips: int) -> int:
-    """The largest power of two, from 8 to 128, that leaves at least 8 steps an epoch.
+def default_batch_size(chips: int, network: Network) -> int:
+    """The largest power of two, from 8 to the network's most, that leaves 8 steps an epoch.
 
-    >>> default_batch_size(74), default_batch_size(800), default_batch_size(30_000)
-    (8, 64, 128)
+    For vgg16, whose most is 128: 8 of 74 chips, 64 of 800, 128 of 30,000.
     """
     fitting = chips // _STEPS_PER_EPOCH
     power = 1 << max(0, fitting.bit_length() - 1)
-    return max(_MIN_BATCH, min(_MAX_BATCH, power))
+    return max(_MIN_BATCH, min(network.max_batch_size, power))
 
 
 def resolve_precision(asked: str, network: Network) -> Precision:

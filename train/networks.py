@@ -1,8 +1,7 @@
 """The networks: what each one takes, how it is built, and what it wants by default.
 
 Keras is imported when a network is built and not above, so that the command line can name the
-networks without loading TensorFlow. Every layer and model is named here: Keras' own names count
-up within a process, and the architecture is part of the model's digest.
+networks without loading TensorFlow.
 """
 
 from __future__ import annotations
@@ -15,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.artifact import BANDS, MediaType
-
-INPUT_NORMALISATION = "input_normalisation"
-"""Name of the layer that learns the statistics of the input, in the networks that have one."""
+from train.cnn import CNN_MIN_SIDE_PX, build_cnn
+from train.layers import INPUT_NORMALISATION, fraction_layer, score_layer
+from train.vgg16 import build_vgg16
 
 _RGB = ("red", "green", "blue")
 
@@ -35,6 +34,7 @@ class Network:
         learning_rate: Adam's, by default.
         takes_imagenet: whether there are ImageNet weights for it (its default then).
         takes_bfloat16: whether it gains from being trained in bfloat16.
+        max_batch_size: chips a step by default, where there are enough of them.
     """
 
     name: str
@@ -44,23 +44,7 @@ class Network:
     learning_rate: float
     takes_imagenet: bool
     takes_bfloat16: bool
-
-
-def build_vgg16(input_shape: tuple[int, int, int], labels: int) -> Any:
-    """Batch normalisation, VGG16 without its top, flatten, dense to the labels with sigmoid.
-
-    The network of the study (Thisted 2020) on Simonyan and Zisserman's VGG16 (2014): 14,749,533
-    parameters for 17 labels at 64x64x3, of which 6 (the moving statistics) are not trainable.
-    The last layer computes in float32 whatever the policy: scores near 0 and 1 need it.
-    """
-    import keras
-
-    pixels = keras.Input(input_shape, name="pixels")
-    normalised = keras.layers.BatchNormalization(name=INPUT_NORMALISATION)(pixels)
-    features = keras.applications.VGG16(include_top=False, weights=None, input_tensor=normalised)
-    flat = keras.layers.Flatten(name="flatten")(features.output)
-    scores = _score_layer(labels)(flat)
-    return keras.Model(pixels, scores, name="vgg16")
+    max_batch_size: int = 128
 
 
 def build_mean_colour(input_shape: tuple[int, int, int], labels: int) -> Any:
@@ -72,10 +56,9 @@ def build_mean_colour(input_shape: tuple[int, int, int], labels: int) -> Any:
     import keras
 
     pixels = keras.Input(input_shape, name="pixels", dtype="float32")
-    fractions = keras.layers.Rescaling(1 / 255, name="fractions", dtype="float32")(pixels)
+    fractions = fraction_layer(dtype="float32")(pixels)
     pool = keras.layers.GlobalAveragePooling2D(name="mean_colour", dtype="float32")
-    scores = _score_layer(labels)(pool(fractions))
-    return keras.Model(pixels, scores, name="mean_colour")
+    return keras.Model(pixels, score_layer(labels)(pool(fractions)), name="mean_colour")
 
 
 def set_input_statistics(model: Any, pixels: npt.NDArray[np.uint8]) -> None:
@@ -108,12 +91,6 @@ def channel_statistics(
     return mean, variance
 
 
-def _score_layer(labels: int) -> Any:
-    import keras
-
-    return keras.layers.Dense(labels, activation="sigmoid", name="scores", dtype="float32")
-
-
 NETWORKS: Mapping[str, Network] = {
     network.name: network
     for network in (
@@ -125,6 +102,16 @@ NETWORKS: Mapping[str, Network] = {
             learning_rate=1e-4,  # Keras' own 1e-3 can collapse it to a constant
             takes_imagenet=True,
             takes_bfloat16=True,
+        ),
+        Network(
+            name="cnn",
+            build=build_cnn,
+            bands={"jpg": _RGB, "tif": _RGB},
+            min_image_size=CNN_MIN_SIDE_PX,
+            learning_rate=1e-3,
+            takes_imagenet=False,
+            takes_bfloat16=True,
+            max_batch_size=256,
         ),
         Network(
             name="mean_colour",

@@ -191,7 +191,7 @@ def _fit(options: TrainOptions, network: Network, data: TrainingSet) -> tuple[Fi
     pretrained = load_pretrained(weights)
     fit_options = FitOptions(
         epochs=options.epochs,
-        batch_size=options.batch_size or default_batch_size(len(train.names)),
+        batch_size=options.batch_size or default_batch_size(len(train.names), network),
         learning_rate=options.learning_rate or network.learning_rate,
         precision=resolve_precision(options.precision, network),
         seed=options.seed,

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.errors import UsageError
-from train.networks import INPUT_NORMALISATION
+from train.layers import INPUT_NORMALISATION
 
 Array = npt.NDArray[np.float32]
 ConvWeights = Mapping[str, tuple[Array, Array]]
