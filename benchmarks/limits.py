@@ -87,7 +87,7 @@ def decode_rate(artifact: Path, chips: Path, seconds: float) -> dict[str, Any]:
 def precision_difference(artifact: Path, chips: Path, batch_size: int) -> dict[str, Any]:
     """How bfloat16 differs from float32 in the labels and scores of every chip of a folder."""
     from pipelines.classifier import Classifier
-    from pipelines.labelling import apply_thresholds
+    from schemas.decisions import choose_labels
 
     description = read_description(artifact)
     pixels = decode_folder(chips, description.preprocessing, len(list(chips.iterdir())))
@@ -98,9 +98,9 @@ def precision_difference(artifact: Path, chips: Path, batch_size: int) -> dict[s
             classifier.score(pixels[i : i + batch_size]) for i in range(0, len(pixels), batch_size)
         ]
         scores[precision] = np.concatenate(parts)
-        names = description.label_set.names
-        found = apply_thresholds(scores[precision], description.thresholds, names).to_pylist()
-        labels[precision] = np.array([[name in held for name in names] for held in found])
+        labels[precision] = choose_labels(
+            scores[precision], description.thresholds, description.label_set, description.sky_rule
+        )
     differing = labels["float32"] != labels["bfloat16"]
     return {
         "labels_differing_share": float(differing.mean()),

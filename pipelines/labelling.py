@@ -1,4 +1,4 @@
-"""From scores to rows: thresholds choose labels, columns stay columns."""
+"""From scores to rows: the artifact's rule chooses labels, columns stay columns."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from pipelines.elements import LabelledBatch, ScoredBatch
 from schemas.artifact import ModelArtifact
+from schemas.decisions import choose_labels, likeliest_sky
 from schemas.labels import LabelSet
 from schemas.render import file_schema
 from schemas.tables import QUARANTINE, chip_scores
@@ -57,33 +58,28 @@ def label_batch(batch: ScoredBatch, artifact: ModelArtifact, now: datetime) -> L
     )
 
 
-def apply_thresholds(
-    scores: npt.NDArray[np.float32], thresholds: Sequence[float], names: Sequence[str]
-) -> pa.ListArray:
-    """For each row of `[n, labels]` the names of the labels whose score is >= their threshold.
-
-    Scores are compared in float64, as SQL compares them and as thresholds are chosen.
-    """
-    chosen = scores.astype(np.float64) >= np.asarray(thresholds, np.float64)
+def name_labels(chosen: npt.NDArray[np.bool_], names: Sequence[str]) -> pa.ListArray:
+    """For each row of `bool [n, labels]` the names of the labels that are true."""
     offsets = np.concatenate([[0], np.cumsum(chosen.sum(axis=1))]).astype(np.int32)
     labels = pa.array(names, pa.string()).take(pa.array(np.nonzero(chosen)[1]))
     return pa.ListArray.from_arrays(pa.array(offsets), labels)
 
 
-def likeliest_sky(scores: npt.NDArray[np.float32], label_set: LabelSet) -> pa.Array:
+def name_sky(scores: npt.NDArray[np.float32], label_set: LabelSet) -> pa.Array:
     """For each row of `[n, labels]` the sky label of the highest score; null without a group."""
     if not label_set.sky:
         return pa.nulls(len(scores), pa.string())
-    likeliest = scores[:, label_set.sky_indices].argmax(axis=1)
-    return pa.array(label_set.sky, pa.string()).take(pa.array(likeliest))
+    likeliest = pa.array(likeliest_sky(scores, label_set))
+    return pa.array(label_set.sky, pa.string()).take(likeliest)
 
 
 def _score_rows(batch: ScoredBatch, artifact: ModelArtifact, now: datetime) -> pa.Table:
     label_set, scores = artifact.label_set, batch.scores
     columns = {name: batch.chips[name] for name in batch.chips.column_names}
     columns |= dict(zip(label_set.score_columns, np.ascontiguousarray(scores.T), strict=True))
-    columns["labels"] = apply_thresholds(scores, artifact.thresholds, label_set.names)
-    columns["sky_label"] = likeliest_sky(scores, label_set)
+    chosen = choose_labels(scores, artifact.thresholds, label_set, artifact.sky_rule)
+    columns["labels"] = name_labels(chosen, label_set.names)
+    columns["sky_label"] = name_sky(scores, label_set)
     constants = {
         "media_type": artifact.preprocessing.media_type,
         "model_digest": artifact.model_digest,

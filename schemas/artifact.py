@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from schemas import keras_file
+from schemas.decisions import SKY_RULES, SkyRule
 from schemas.keras_file import ArtifactError as ArtifactError
 from schemas.labels import LabelSet
 
@@ -113,6 +114,8 @@ class ModelArtifact:
         network: name of the architecture (vgg16, mean_colour ...).
         label_set: labels in the order of the model's outputs.
         thresholds: a label holds where its score is at or over its threshold.
+        sky_rule: whether the sky labels follow their thresholds too, or the highest score; see
+            `schemas.decisions.choose_labels`. Artifacts from before it was written have thresholds.
         unproven_thresholds: labels without positives in validation, whose threshold is a guess.
         preprocessing: how bytes become the model's input.
         model_digest: see `model_digest`.
@@ -127,6 +130,7 @@ class ModelArtifact:
     thresholds: tuple[float, ...]
     preprocessing: Preprocessing
     model_digest: str
+    sky_rule: SkyRule = "threshold"
     unproven_thresholds: tuple[str, ...] = ()
     figures: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
@@ -141,11 +145,16 @@ class ModelArtifact:
         for name, threshold in zip(self.label_set.names, self.thresholds, strict=True):
             if not 0 <= threshold <= 1:
                 raise ArtifactError(f"threshold of {name!r} must lie in [0, 1], not {threshold}")
+        if self.sky_rule not in SKY_RULES:
+            raise ArtifactError(f"sky_rule must be {' or '.join(SKY_RULES)}, not {self.sky_rule!r}")
+        if self.sky_rule == "argmax" and not self.label_set.sky:
+            raise ArtifactError("sky_rule argmax needs a label set with sky labels")
 
     @property
     def thresholds_digest(self) -> str:
-        """sha256 of the thresholds by label name."""
-        return thresholds_digest(dict(zip(self.label_set.names, self.thresholds, strict=True)))
+        """sha256 of the thresholds by label name, and of the sky rule."""
+        thresholds = dict(zip(self.label_set.names, self.thresholds, strict=True))
+        return thresholds_digest(thresholds, self.sky_rule)
 
     def to_dict(self) -> dict[str, Any]:
         """The content of artifact.json."""
@@ -174,6 +183,7 @@ class ModelArtifact:
                 thresholds=thresholds,
                 preprocessing=Preprocessing.from_dict(data["preprocessing"]),
                 model_digest=data["model_digest"],
+                sky_rule=data.get("sky_rule", "threshold"),
                 unproven_thresholds=tuple(data["unproven_thresholds"]),
                 figures=dict(data["figures"]),
                 training=dict(data["training"]),
@@ -188,10 +198,12 @@ class ModelArtifact:
         return artifact
 
 
-def thresholds_digest(thresholds: Mapping[str, float]) -> str:
-    """sha256 of thresholds by label name, whatever their order."""
-    ordered = {name: float(thresholds[name]) for name in sorted(thresholds)}
-    return hashlib.sha256(_canonical_json(ordered)).hexdigest()
+def thresholds_digest(thresholds: Mapping[str, float], sky_rule: SkyRule = "threshold") -> str:
+    """sha256 of what turns scores into labels: thresholds by label name, whatever their order,
+    and the sky rule. Under `threshold` it is that of the thresholds alone, as it always was."""
+    ordered: dict[str, Any] = {name: float(thresholds[name]) for name in sorted(thresholds)}
+    decisive = ordered if sky_rule == "threshold" else {"sky_rule": sky_rule, "by_label": ordered}
+    return hashlib.sha256(_canonical_json(decisive)).hexdigest()
 
 
 def model_digest(model_file: Path, label_set: LabelSet, preprocessing: Preprocessing) -> str:

@@ -128,7 +128,10 @@ _MODEL_DIGEST = Column(
     required=True,
 )
 _THRESHOLDS_DIGEST = Column(
-    "thresholds_digest", "string", "sha256 of the thresholds that chose the labels.", required=True
+    "thresholds_digest",
+    "string",
+    "sha256 of what chose the labels: the thresholds and the sky rule.",
+    required=True,
 )
 
 CHIP_MANIFEST = Table(

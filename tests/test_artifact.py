@@ -196,6 +196,26 @@ def test_thresholds_change_their_own_digest_alone(folder: Path) -> None:
     assert thresholds_digest({"b": 1, "a": 0.5}) == thresholds_digest({"a": 0.5, "b": 1.0})
 
 
+def test_the_sky_rule_is_kept_and_changes_the_thresholds_digest(folder: Path) -> None:
+    before = read_artifact(folder)
+    write_artifact(folder, replace(before, sky_rule="argmax"))
+    after = read_artifact(folder)
+    assert (before.sky_rule, after.sky_rule) == ("threshold", "argmax")
+    assert after.model_digest == before.model_digest
+    assert after.thresholds_digest != before.thresholds_digest
+    edit(folder, lambda data: data.update(sky_rule="threshold"))
+    with pytest.raises(ArtifactError, match="thresholds_digest differs"):
+        read_artifact(folder)
+
+
+def test_an_artifact_from_before_there_were_sky_rules_is_read_as_one_of_thresholds(
+    folder: Path,
+) -> None:
+    before = read_artifact(folder)
+    edit(folder, lambda data: data.pop("sky_rule"))
+    assert read_artifact(folder) == before
+
+
 # --- What is refused: the description -----------------------------------------------------------
 
 
@@ -235,6 +255,7 @@ def test_a_description_that_is_none_is_refused(folder: Path, text: str, message:
         ("label_set", {"labels": ["clear", "clear"], "sky": []}, "named twice: 'clear'"),
         ("label_set", ["clear"], "unknown keys"),
         ("preprocessing", [], "list indices"),
+        ("sky_rule", "loudest", "sky_rule must be threshold or argmax, not 'loudest'"),
         ("files", ["model.keras"], "dictionary update sequence"),
         ("files", {}, r"lists no model\.keras"),
         ("figures", 3, "not iterable"),

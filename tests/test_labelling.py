@@ -1,5 +1,6 @@
 """Scores become labels and rows."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -10,44 +11,29 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from pipelines.elements import REJECTED, ScoredBatch
-from pipelines.labelling import apply_thresholds, label_batch, likeliest_sky
+from pipelines.labelling import label_batch, name_labels, name_sky
 from schemas.artifact import ModelArtifact
 from schemas.labels import PLANET_LABELS, LabelSet
 from schemas.render import file_schema
 from schemas.tables import CHIP_COLUMNS, CHIP_MANIFEST, QUARANTINE, chip_scores
 from tests.support import JPG
 
-_NAMES = ("a", "b", "c")
-_SCORES = hnp.arrays(
-    np.float32, st.tuples(st.integers(0, 20), st.just(3)), elements=st.floats(0, 1, width=32)
-)
 
-
-@given(_SCORES, st.lists(st.floats(0, 1), min_size=3, max_size=3))
-def test_a_label_holds_exactly_where_its_score_is_at_or_over_its_threshold(scores, thresholds):
-    expected = [
-        [name for name, score, t in zip(_NAMES, row, thresholds, strict=True) if float(score) >= t]
-        for row in scores
-    ]
-    assert apply_thresholds(scores, thresholds, _NAMES).to_pylist() == expected
-
-
-def test_a_score_equal_to_its_threshold_holds_and_the_next_lower_float_does_not():
-    score = np.float32(0.3)
-    below = np.nextafter(score, np.float32(0))
-    labels = apply_thresholds(np.array([[score], [below]]), [float(score)], ["x"])
-    assert labels.to_pylist() == [["x"], []]
+@given(hnp.arrays(bool, st.tuples(st.integers(0, 20), st.just(3))))
+def test_each_chip_carries_the_names_of_the_labels_chosen_for_it(chosen):
+    expected = [[name for name, held in zip("abc", row, strict=True) if held] for row in chosen]
+    assert name_labels(chosen, tuple("abc")).to_pylist() == expected
 
 
 def test_the_sky_label_is_the_likeliest_of_the_sky_group_whatever_the_other_labels_score():
     label_set = LabelSet(("road", "clear", "cloudy"), sky=("clear", "cloudy"))
     scores = np.array([[0.9, 0.2, 0.3], [0.9, 0.5, 0.1]], np.float32)
-    assert likeliest_sky(scores, label_set).to_pylist() == ["cloudy", "clear"]
+    assert name_sky(scores, label_set).to_pylist() == ["cloudy", "clear"]
 
 
 def test_without_a_sky_group_the_sky_label_is_null():
     scores = np.zeros((2, 2), np.float32)
-    assert likeliest_sky(scores, LabelSet(("sea", "ship"))).to_pylist() == [None, None]
+    assert name_sky(scores, LabelSet(("sea", "ship"))).to_pylist() == [None, None]
 
 
 @pytest.fixture
@@ -88,3 +74,15 @@ def test_rows_carry_each_score_in_its_own_column_and_the_digests_of_what_made_th
         "m",
     )
     assert rejected["quarantined_at"] == now
+
+
+def test_rows_follow_the_sky_rule_of_the_artifact_and_their_digest_tells_which_it_was(batch):
+    by_threshold = ModelArtifact("n", PLANET_LABELS, (0.01,) * 17, JPG, model_digest="m")
+    by_score = replace(by_threshold, sky_rule="argmax")
+    rows = [
+        label_batch(batch, artifact, datetime(2026, 11, 22, tzinfo=UTC)).rows.to_pylist()[0]
+        for artifact in (by_threshold, by_score)
+    ]
+    assert rows[0]["labels"] == list(PLANET_LABELS.names[1:])
+    assert rows[1]["labels"] == list(PLANET_LABELS.names[3:])  # haze has the highest score
+    assert rows[0]["thresholds_digest"] != rows[1]["thresholds_digest"]

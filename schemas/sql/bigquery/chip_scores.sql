@@ -31,7 +31,7 @@ CREATE TABLE chip_scores (
   labels ARRAY<STRING> OPTIONS (description = "Labels whose score is at or over their threshold, in label order. May hold no sky label, or two: each label is decided alone."),
   sky_label STRING OPTIONS (description = "The likeliest label of the sky group; null where the label set has none."),
   model_digest STRING NOT NULL OPTIONS (description = "sha256 of what decides a score: weights, architecture, label order, preprocessing."),
-  thresholds_digest STRING NOT NULL OPTIONS (description = "sha256 of the thresholds that chose the labels."),
+  thresholds_digest STRING NOT NULL OPTIONS (description = "sha256 of what chose the labels: the thresholds and the sky rule."),
   scored_at TIMESTAMP NOT NULL OPTIONS (description = "When the chip was scored. Unit: UTC."),
   run_date DATE NOT NULL OPTIONS (description = "Night that the run belongs to. Unit: UTC date."),
   run_id STRING NOT NULL OPTIONS (description = "The run that made the row.")

@@ -7,7 +7,7 @@ CREATE TABLE runs (
   quarantined INT64 NOT NULL OPTIONS (description = "Chips given up with a reason. Unit: chips."),
   quarantined_by_reason STRING OPTIONS (description = "JSON object: reason to number of chips. Unit: chips."),
   model_digest STRING NOT NULL OPTIONS (description = "sha256 of what decides a score: weights, architecture, label order, preprocessing."),
-  thresholds_digest STRING NOT NULL OPTIONS (description = "sha256 of the thresholds that chose the labels."),
+  thresholds_digest STRING NOT NULL OPTIONS (description = "sha256 of what chose the labels: the thresholds and the sky rule."),
   precision STRING OPTIONS (description = "Precision that the workers computed scores in."),
   versions STRING NOT NULL OPTIONS (description = "JSON object: package to version."),
   options STRING NOT NULL OPTIONS (description = "JSON object: the options of the run."),

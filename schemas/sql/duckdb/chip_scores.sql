@@ -68,7 +68,7 @@ COMMENT ON COLUMN chip_scores.score_blow_down IS 'Score of the label ''blow_down
 COMMENT ON COLUMN chip_scores.labels IS 'Labels whose score is at or over their threshold, in label order. May hold no sky label, or two: each label is decided alone.';
 COMMENT ON COLUMN chip_scores.sky_label IS 'The likeliest label of the sky group; null where the label set has none.';
 COMMENT ON COLUMN chip_scores.model_digest IS 'sha256 of what decides a score: weights, architecture, label order, preprocessing.';
-COMMENT ON COLUMN chip_scores.thresholds_digest IS 'sha256 of the thresholds that chose the labels.';
+COMMENT ON COLUMN chip_scores.thresholds_digest IS 'sha256 of what chose the labels: the thresholds and the sky rule.';
 COMMENT ON COLUMN chip_scores.scored_at IS 'When the chip was scored. Unit: UTC.';
 COMMENT ON COLUMN chip_scores.run_date IS 'Night that the run belongs to. Unit: UTC date.';
 COMMENT ON COLUMN chip_scores.run_id IS 'The run that made the row.';

@@ -27,7 +27,7 @@ COMMENT ON COLUMN runs.scored IS 'Chips with scores. Unit: chips.';
 COMMENT ON COLUMN runs.quarantined IS 'Chips given up with a reason. Unit: chips.';
 COMMENT ON COLUMN runs.quarantined_by_reason IS 'JSON object: reason to number of chips. Unit: chips.';
 COMMENT ON COLUMN runs.model_digest IS 'sha256 of what decides a score: weights, architecture, label order, preprocessing.';
-COMMENT ON COLUMN runs.thresholds_digest IS 'sha256 of the thresholds that chose the labels.';
+COMMENT ON COLUMN runs.thresholds_digest IS 'sha256 of what chose the labels: the thresholds and the sky rule.';
 COMMENT ON COLUMN runs.precision IS 'Precision that the workers computed scores in.';
 COMMENT ON COLUMN runs.versions IS 'JSON object: package to version.';
 COMMENT ON COLUMN runs.options IS 'JSON object: the options of the run.';

@@ -1,0 +1,47 @@
+"""From scores to labels: the one rule that training, evaluation and scoring follow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from schemas.labels import LabelSet
+
+SkyRule = Literal["threshold", "argmax"]
+"""How sky labels are chosen: each by its own threshold, or the one of the highest score."""
+
+SKY_RULES: tuple[SkyRule, ...] = get_args(SkyRule)
+
+
+def choose_labels(
+    scores: npt.NDArray[np.floating],
+    thresholds: Sequence[float],
+    label_set: LabelSet,
+    sky_rule: SkyRule = "threshold",
+) -> npt.NDArray[np.bool_]:
+    """The labels of each chip, `bool [n, labels]`.
+
+    A label holds where its score is at or over its threshold. Under `argmax` the sky labels
+    follow another rule: of them a chip gets the one of the highest score (the first of equals)
+    and no other, whatever their thresholds. Scores are compared in float64, as SQL compares them
+    and as thresholds are chosen.
+
+    Args:
+        scores: `[n, labels]` in [0, 1].
+        thresholds: one for each label.
+    """
+    chosen = scores.astype(np.float64) >= np.asarray(thresholds, np.float64)
+    if sky_rule == "argmax" and label_set.sky:
+        sky = np.asarray(label_set.sky_indices)
+        chosen[:, sky] = np.arange(len(sky)) == likeliest_sky(scores, label_set)[:, None]
+    return chosen
+
+
+def likeliest_sky(scores: npt.NDArray[np.floating], label_set: LabelSet) -> npt.NDArray[np.intp]:
+    """For each row of `[n, labels]` the place in `label_set.sky` of the sky label of the highest
+    score, the first of equals; the label set must have a sky group."""
+    likeliest: npt.NDArray[np.intp] = scores[:, label_set.sky_indices].argmax(axis=1)
+    return likeliest
