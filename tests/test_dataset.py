@@ -9,7 +9,7 @@ from pipelines.errors import UsageError
 from schemas.artifact import BANDS, Preprocessing
 from schemas.labels import PLANET_LABELS, LabelSet
 from tests.drawn_chips import draw_jpg, write_labels, write_tif
-from train.dataset import assign_parts, choose_media_type, list_chips, match_chips
+from train.dataset import assign_parts, choose_media_type, keep_sky, list_chips, match_chips
 from train.examples import count_set_aside, decode_chips, truth_of
 from train.label_files import (
     LabelRow,
@@ -231,8 +231,20 @@ def test_decoding_keeps_the_order_and_names_what_would_not_decode(tmp_path):
         "chips_without_row": 0,
         "chips_without_part": 1,
         "rows_without_sky_label": 1,
+        "chips_without_learned_label": 0,
         "rejected": {"not_an_image": 1},
     }
+
+
+def test_for_the_sky_alone_other_labels_and_chips_without_a_sky_label_go(tmp_path):
+    held = rows(a="clear primary", b="water", c="haze", d="")
+    uris = [f"/chips/{name}.jpg" for name in "abcd"]
+    chips = keep_sky(match_chips({r.name: r for r in held}, uris, PLANET_LABELS), PLANET_LABELS)
+    assert chips.tags == {"a": {"clear"}, "c": {"haze"}}
+    assert chips.uris == {"a": "/chips/a.jpg", "c": "/chips/c.jpg"}
+    assert count_set_aside(chips, "ac", [])["chips_without_learned_label"] == 2
+    with pytest.raises(UsageError, match="no chip has a label of the sky"):
+        keep_sky(match_chips({"b": held[1]}, uris, PLANET_LABELS), PLANET_LABELS)
 
 
 def test_truth_follows_the_order_of_the_label_set():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from schemas.artifact import BANDS, Preprocessing, model_digest
 from schemas.precision import native_bfloat16
@@ -13,6 +14,7 @@ from train.fit import (
     FitOptions,
     default_batch_size,
     fit_network,
+    loss_of,
     precision_policy,
     resolve_precision,
 )
@@ -29,6 +31,12 @@ VGG16, CNN, MEAN_COLOUR = NETWORKS["vgg16"], NETWORKS["cnn"], NETWORKS["mean_col
 @pytest.fixture(scope="module")
 def vgg16():
     return VGG16.build((64, 64, 3), 17)
+
+
+def keras_model_up_to(model, layer: str):
+    import keras
+
+    return keras.Model(model.inputs[0], model.get_layer(layer).output)
 
 
 def count(weights) -> int:
@@ -71,6 +79,47 @@ def test_cnn_takes_pixels_of_0_to_255_and_tells_white_from_black():
     np.testing.assert_allclose(black, 0.5)  # biases start at 0
     assert (np.abs(white - 0.5) > 1e-4).all()
     assert (np.abs(white - 0.5) < 0.4).all()  # unscaled, 255 would drive scores to 0 and 1
+
+
+def test_cnn_batch_norm_normalises_the_128_values_after_the_first_dense_layer():
+    model = NETWORKS["cnn_batch_norm"].build((64, 64, 3), 17)
+    names = [layer.name for layer in model.layers]
+    assert names[names.index("dense") + 1] == "batch_norm"
+    assert model.count_params() == 995_761 + 4 * 128
+
+
+def test_cnn_sky_gives_scores_that_sum_to_1():
+    model = NETWORKS["cnn_sky"].build((32, 32, 3), 4)
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 32, 32, 3)).astype(np.float32)
+    np.testing.assert_allclose(model(pixels, training=False).numpy().sum(axis=1), 1, atol=1e-6)
+
+
+def test_cnn_grey_sees_the_luminance_that_pillow_sees():
+    model = NETWORKS["cnn_grey"].build((32, 32, 3), 2)
+    pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    seen = keras_model_up_to(model, "luminance")(pixels[None].astype(np.float32)).numpy()
+    expected = np.array(Image.fromarray(pixels).convert("L"))  # Pillow's "L" is BT.601
+    assert np.abs(seen[0, :, :, 0] * 255 - expected).max() <= 1
+    assert count(model.non_trainable_weights) == 3
+    assert NETWORKS["cnn_grey"].build((128, 128, 3), 17).count_params() == 5_710_260
+
+
+def test_cnn_grey_learns_nothing_about_luminance_and_keeps_it_in_a_saved_model(tmp_path):
+    import keras
+
+    options = FitOptions(epochs=1, batch_size=8, learning_rate=0.1, precision="float32", seed=0)
+    fit = fit_network(NETWORKS["cnn_grey"], examples(8, 0, 26), examples(8, 1, 26), options)
+    fit.model.save(tmp_path / "model.keras")
+    saved = keras.models.load_model(tmp_path / "model.keras")
+    for model in (fit.model, saved):
+        kernel = model.get_layer("luminance").get_weights()[0]
+        np.testing.assert_allclose(kernel.ravel(), [0.299, 0.587, 0.114], rtol=1e-6)
+
+
+def test_softmax_scores_are_fitted_with_categorical_cross_entropy():
+    losses = {name: type(loss_of(network)).__name__ for name, network in NETWORKS.items()}
+    assert losses.pop("cnn_sky") == "CategoricalCrossentropy"
+    assert set(losses.values()) == {"BinaryCrossentropy"}
 
 
 @pytest.mark.parametrize("name", ["vgg16", "cnn"])
@@ -145,10 +194,10 @@ def test_auto_precision_is_bfloat16_only_where_it_is_native_and_gains():
     assert resolve_precision("bfloat16", VGG16) == "bfloat16"
 
 
-def examples(count: int, seed: int) -> Examples:
+def examples(count: int, seed: int, side: int = 8) -> Examples:
     """Chips of one grey each; bright ones have the first label, dark ones the second."""
     greys = np.random.default_rng(seed).integers(0, 256, count)
-    pixels = np.broadcast_to(greys[:, None, None, None], (count, 8, 8, 3)).astype(np.uint8)
+    pixels = np.broadcast_to(greys[:, None, None, None], (count, side, side, 3)).astype(np.uint8)
     truth = np.stack([greys > 128, greys <= 128], axis=1).astype(np.uint8)
     return Examples(tuple(f"c{i}" for i in range(count)), pixels, truth)
 

@@ -63,6 +63,7 @@ def test_the_artifact_tells_what_it_was_trained_on_and_what_was_set_aside(traine
         "chips_without_row": 1,
         "chips_without_part": 0,
         "rows_without_sky_label": 1,
+        "chips_without_learned_label": 0,
         "rejected": {"truncated": 1},
     }
     assert sum(training["positives"][part]["water"] for part in ("train", "validation")) == 8

@@ -4,25 +4,43 @@ from __future__ import annotations
 
 from typing import Any
 
-from train.layers import fraction_layer, score_layer
+from train.layers import fraction_layer, luminance_layer, score_layer
 
 CNN_MIN_SIDE_PX = 26
 """The smallest input of which the last convolution leaves a pixel: (26 - 7 - 7) // 4 - 2 = 1."""
 
+_MOMENTUM = 0.9
+"""Of the moving statistics. Keras' 0.99 is still a third of its start after 100 steps, and every
+validation score, and with it early stopping, would be made from a wrongly scaled layer."""
 
-def build_cnn(input_shape: tuple[int, int, int], labels: int) -> Any:
+
+def build_cnn(
+    input_shape: tuple[int, int, int],
+    labels: int,
+    *,
+    name: str = "cnn",
+    grey: bool = False,
+    batch_norm: bool = False,
+    activation: str = "sigmoid",
+) -> Any:
     """The study's CNN (Thisted 2020), 995,761 parameters for 17 labels at 64x64x3.
 
     Convolutions 32 of 8x8 and 64 of 8x8, max-pool 4x4, convolution 64 of 3x3, dropout, flatten,
     dense 128, dropout, dense to the labels with sigmoid. The study names neither padding nor
     strides: unpadded with stride 1 is the choice that gives its number of parameters (the dense
     layer's 819,328 are 128 for each of 10x10x64 values and 128 more). ReLU throughout.
+
+    Args:
+        grey: take red, green and blue, and see their luminance alone.
+        batch_norm: normalise by batch after the first dense layer.
+        activation: of the scores: sigmoid, or softmax for labels that exclude each other.
     """
     import keras
 
     layers = keras.layers
     pixels = keras.Input(input_shape, name="pixels")
     flow = fraction_layer()(pixels)
+    flow = luminance_layer()(flow) if grey else flow
     flow = layers.Conv2D(32, 8, activation="relu", name="conv1")(flow)
     flow = layers.Conv2D(64, 8, activation="relu", name="conv2")(flow)
     flow = layers.MaxPooling2D(4, name="pool")(flow)
@@ -30,5 +48,7 @@ def build_cnn(input_shape: tuple[int, int, int], labels: int) -> Any:
     flow = layers.Dropout(0.5, name="dropout1")(flow)
     flow = layers.Flatten(name="flatten")(flow)
     flow = layers.Dense(128, activation="relu", name="dense")(flow)
+    if batch_norm:
+        flow = layers.BatchNormalization(momentum=_MOMENTUM, name="batch_norm")(flow)
     flow = layers.Dropout(0.5, name="dropout2")(flow)
-    return keras.Model(pixels, score_layer(labels)(flow), name="cnn")
+    return keras.Model(pixels, score_layer(labels, activation)(flow), name=name)

@@ -6,7 +6,7 @@ What is set aside on the way is counted, never dropped in silence.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 import numpy as np
@@ -38,6 +38,7 @@ class LabelledChips:
         chips_without_row: chips that the labels csv does not name.
         rows_without_chip: rows of the labels csv whose chip is not there.
         rows_without_sky_label: rows of chips that are here; they are used all the same.
+        chips_without_learned_label: chips without a label that the network learns; see `keep_sky`.
     """
 
     uris: Mapping[str, str]
@@ -45,6 +46,7 @@ class LabelledChips:
     chips_without_row: int
     rows_without_chip: int
     rows_without_sky_label: int
+    chips_without_learned_label: int = 0
 
 
 def list_chips(uri: str) -> dict[MediaType, list[str]]:
@@ -108,6 +110,21 @@ def match_chips(
         rows_without_chip=len(rows) - len(names),
         rows_without_sky_label=sum(not held & sky for held in tags.values()) if sky else 0,
     )
+
+
+def keep_sky(chips: LabelledChips, label_set: LabelSet) -> LabelledChips:
+    """The chips with a sky label, and of their labels that one alone.
+
+    Raises:
+        UsageError: there is no such chip.
+    """
+    sky = frozenset(label_set.sky)
+    tags = {name: held & sky for name, held in chips.tags.items() if held & sky}
+    if not tags:
+        raise UsageError("no chip has a label of the sky, and the network has no others")
+    uris = {name: chips.uris[name] for name in tags}
+    left_out = len(chips.tags) - len(tags)
+    return replace(chips, uris=uris, tags=tags, chips_without_learned_label=left_out)
 
 
 def assign_parts(

@@ -11,7 +11,8 @@ from typing import Any
 from pipelines.errors import UsageError
 from pipelines.storage import write_bytes
 from schemas.artifact import MODEL_FILE, ArtifactError, ModelArtifact, read_artifact
-from train.dataset import LabelledChips, choose_media_type, list_chips, match_chips
+from schemas.labels import LabelSet
+from train.dataset import LabelledChips, choose_media_type, keep_sky, list_chips, match_chips
 from train.examples import Examples, count_set_aside, decode_chips, describe_set_aside
 from train.label_files import Part, check_rows, read_labels, read_split, select_rows
 
@@ -76,11 +77,14 @@ def _open(folder: Path) -> ModelArtifact:
 
 def _match(options: EvaluateOptions, artifact: ModelArtifact) -> LabelledChips:
     rows = read_labels(options.labels)
-    check_rows(rows, artifact.label_set)
+    others = tuple(artifact.training.get("other_labels", ()))
+    label_set = LabelSet(artifact.label_set.names + others, artifact.label_set.sky)
+    check_rows(rows, label_set)
     media_type = artifact.preprocessing.media_type
     listed = list_chips(options.chips)
     choose_media_type(listed, media_type)
-    return match_chips(select_rows(rows, media_type), listed[media_type], artifact.label_set)
+    chips = match_chips(select_rows(rows, media_type), listed[media_type], label_set)
+    return keep_sky(chips, label_set) if others else chips
 
 
 def _parts(options: EvaluateOptions, names: Sequence[str]) -> dict[str, Part]:

@@ -117,6 +117,7 @@ def count_set_aside(
         "chips_without_row": chips.chips_without_row,
         "chips_without_part": sum(name not in named for name in chips.uris),
         "rows_without_sky_label": chips.rows_without_sky_label,
+        "chips_without_learned_label": chips.chips_without_learned_label,
         "rejected": dict(reasons.most_common()),
     }
 

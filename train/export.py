@@ -105,7 +105,7 @@ def save_model(folder: Path, model: Any) -> None:
 def draw_curves(path: Path, fit: Fit) -> None:
     """Draw loss and micro-F1 of both parts over the epochs, the chosen epoch marked."""
     epochs = range(1, len(fit.history["loss"]) + 1)
-    measures = {"loss": "binary cross-entropy", "micro_f1": "micro F1 at 0.5"}
+    measures = {"loss": "loss", "micro_f1": "micro F1 at 0.5"}
     panels = [
         Panel(
             title=title,

@@ -66,7 +66,7 @@ def fit_network(
 ) -> Fit:
     """Fit a network to the training part, stopping early by the validation part.
 
-    Adam on binary cross-entropy, the best epoch's weights restored. On one machine the same
+    Adam on the network's loss, the best epoch's weights restored. On one machine the same
     seed gives the same model up to the last bits of float32 sums, whose order depends on
     threads; another processor, another number of threads or a GPU differs by more.
 
@@ -86,7 +86,7 @@ def fit_network(
         load_weights(model)
     set_input_statistics(model, train.pixels)
     started = time.monotonic()
-    history = _run(model, train, validation, options)
+    history = _run(model, train, validation, options, loss_of(network))
     return Fit(
         model=_as_float32(model, network, shapes),
         history=history,
@@ -103,6 +103,14 @@ def default_batch_size(chips: int, network: Network) -> int:
     fitting = chips // _STEPS_PER_EPOCH
     power = 1 << max(0, fitting.bit_length() - 1)
     return max(_MIN_BATCH, min(network.max_batch_size, power))
+
+
+def loss_of(network: Network) -> Any:
+    """Binary cross-entropy, a label at a time; categorical where a chip has exactly one label."""
+    import keras
+
+    losses = keras.losses
+    return losses.CategoricalCrossentropy() if network.sky_only else losses.BinaryCrossentropy()
 
 
 def resolve_precision(asked: str, network: Network) -> Precision:
@@ -133,13 +141,13 @@ def precision_policy(precision: Precision) -> Iterator[None]:
 
 
 def _run(
-    model: Any, train: Examples, validation: Examples, options: FitOptions
+    model: Any, train: Examples, validation: Examples, options: FitOptions, loss: Any
 ) -> dict[str, list[float]]:
     import keras
 
     model.compile(
         optimizer=keras.optimizers.Adam(options.learning_rate),
-        loss=keras.losses.BinaryCrossentropy(),
+        loss=loss,
         metrics=[keras.metrics.F1Score(average="micro", threshold=0.5, name="micro_f1")],
     )
     fitted = model.fit(

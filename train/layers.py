@@ -9,14 +9,18 @@ INPUT_NORMALISATION = "input_normalisation"
 """Name of the layer that learns the statistics of the input, in the networks that have one."""
 
 
-def score_layer(labels: int) -> Any:
-    """The last layer: a dense one with sigmoid, `scores`.
+LUMINANCE = (0.299, 0.587, 0.114)
+"""Shares of red, green and blue in luminance (Recommendation ITU-R BT.601-7, section 2.5.1)."""
+
+
+def score_layer(labels: int, activation: str = "sigmoid") -> Any:
+    """The last layer: a dense one, `scores`.
 
     It computes in float32 whatever the policy: scores near 0 and 1 need it.
     """
     import keras
 
-    return keras.layers.Dense(labels, activation="sigmoid", name="scores", dtype="float32")
+    return keras.layers.Dense(labels, activation=activation, name="scores", dtype="float32")
 
 
 def fraction_layer(dtype: str | None = None) -> Any:
@@ -24,3 +28,13 @@ def fraction_layer(dtype: str | None = None) -> Any:
     import keras
 
     return keras.layers.Rescaling(1 / 255, name="fractions", dtype=dtype)
+
+
+def luminance_layer() -> Any:
+    """Red, green and blue to their luminance, one band, `luminance`; its 3 weights are fixed."""
+    import keras
+
+    shares = keras.initializers.Constant([[share] for share in LUMINANCE])
+    return keras.layers.Conv2D(
+        1, 1, use_bias=False, trainable=False, kernel_initializer=shares, name="luminance"
+    )

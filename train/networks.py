@@ -7,7 +7,8 @@ networks without loading TensorFlow.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,9 @@ class Network:
         takes_imagenet: whether there are ImageNet weights for it (its default then).
         takes_bfloat16: whether it gains from being trained in bfloat16.
         max_batch_size: chips a step by default, where there are enough of them.
+        image_size: side of the input in pixels by default.
+        sky_only: whether its labels are those of the sky alone. A chip has exactly one of them,
+            so the scores of a chip sum to 1, and the loss is categorical cross-entropy.
     """
 
     name: str
@@ -45,6 +49,8 @@ class Network:
     takes_imagenet: bool
     takes_bfloat16: bool
     max_batch_size: int = 128
+    image_size: int = 64
+    sky_only: bool = False
 
 
 def build_mean_colour(input_shape: tuple[int, int, int], labels: int) -> Any:
@@ -91,37 +97,51 @@ def channel_statistics(
     return mean, variance
 
 
+_VGG16 = Network(
+    name="vgg16",
+    build=build_vgg16,
+    bands={"jpg": _RGB, "tif": _RGB},
+    min_image_size=32,  # five halvings
+    learning_rate=1e-4,  # Keras' own 1e-3 can collapse it to a constant
+    takes_imagenet=True,
+    takes_bfloat16=True,
+)
+_CNN = Network(
+    name="cnn",
+    build=build_cnn,
+    bands={"jpg": _RGB, "tif": _RGB},
+    min_image_size=CNN_MIN_SIDE_PX,
+    learning_rate=1e-3,
+    takes_imagenet=False,
+    takes_bfloat16=True,
+    max_batch_size=256,
+)
+_MEAN_COLOUR = Network(
+    name="mean_colour",
+    build=build_mean_colour,
+    bands=BANDS,
+    min_image_size=1,
+    learning_rate=1e-1,
+    takes_imagenet=False,
+    takes_bfloat16=False,
+)
+
+
+def _variant(name: str, sky_only: bool = False, image_size: int = 64, **built: Any) -> Network:
+    """The CNN, but for what is given to `build_cnn`."""
+    build = partial(build_cnn, name=name, **built)
+    return replace(_CNN, name=name, build=build, sky_only=sky_only, image_size=image_size)
+
+
 NETWORKS: Mapping[str, Network] = {
     network.name: network
     for network in (
-        Network(
-            name="vgg16",
-            build=build_vgg16,
-            bands={"jpg": _RGB, "tif": _RGB},
-            min_image_size=32,  # five halvings
-            learning_rate=1e-4,  # Keras' own 1e-3 can collapse it to a constant
-            takes_imagenet=True,
-            takes_bfloat16=True,
-        ),
-        Network(
-            name="cnn",
-            build=build_cnn,
-            bands={"jpg": _RGB, "tif": _RGB},
-            min_image_size=CNN_MIN_SIDE_PX,
-            learning_rate=1e-3,
-            takes_imagenet=False,
-            takes_bfloat16=True,
-            max_batch_size=256,
-        ),
-        Network(
-            name="mean_colour",
-            build=build_mean_colour,
-            bands=BANDS,
-            min_image_size=1,
-            learning_rate=1e-1,
-            takes_imagenet=False,
-            takes_bfloat16=False,
-        ),
+        _VGG16,
+        _CNN,
+        _variant("cnn_batch_norm", batch_norm=True),
+        _variant("cnn_sky", sky_only=True, activation="softmax"),
+        _variant("cnn_grey", image_size=128, grey=True),
+        _MEAN_COLOUR,
     )
 }
 """The networks by name."""

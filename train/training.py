@@ -16,6 +16,7 @@ from train.dataset import (
     assign_parts,
     check_parts,
     choose_media_type,
+    keep_sky,
     list_chips,
     match_chips,
 )
@@ -52,7 +53,7 @@ class TrainOptions:
         artifact: local folder for the artifact.
         network: a name in `NETWORKS`.
         media_type: jpg or tif.
-        image_size: side of the model's input in pixels.
+        image_size: side of the model's input in pixels; by default the network's.
         weights: imagenet, none or a file; by default imagenet where the network has any.
         epochs, batch_size, learning_rate, seed: see `train.fit.FitOptions`.
         split: a split csv; by default 80 to 20 by lot.
@@ -65,7 +66,7 @@ class TrainOptions:
     artifact: str
     network: str = "vgg16"
     media_type: MediaType | None = None
-    image_size: int = 64
+    image_size: int | None = None
     weights: str | None = None
     epochs: int = 50
     batch_size: int | None = None
@@ -78,12 +79,21 @@ class TrainOptions:
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """Everything that a network is fitted to, decoded."""
+    """Everything that a network is fitted to, decoded.
+
+    Attributes:
+        label_set: the labels that the network learns.
+        preprocessing: how the chips were decoded.
+        parts: the chips by part.
+        set_aside: counts of what was not used.
+        other_labels: labels that the csv may hold and the network does not learn.
+    """
 
     label_set: LabelSet
     preprocessing: Preprocessing
     parts: Mapping[Part, Examples]
     set_aside: Mapping[str, Any]
+    other_labels: tuple[str, ...] = ()
 
 
 def train_model(options: TrainOptions) -> ModelArtifact:
@@ -121,7 +131,7 @@ def check_options(options: TrainOptions) -> Network:
         )
     if options.precision == "bfloat16" and not network.takes_bfloat16:
         raise UsageError(f"--precision bfloat16: {network.name} is always trained in float32")
-    if options.image_size < network.min_image_size:
+    if options.image_size is not None and options.image_size < network.min_image_size:
         raise UsageError(
             f"--image_size {options.image_size}: {network.name} takes at least "
             f"{network.min_image_size} pixels"
@@ -142,18 +152,21 @@ def load_training_set(options: TrainOptions, network: Network) -> TrainingSet:
         choose_label_set(rows) if options.label_set is None else read_label_set(options.label_set)
     )
     check_rows(rows, label_set)
+    learned = _sky_alone(label_set, network) if network.sky_only else label_set
     listed = list_chips(options.chips)
     media_type = choose_media_type(listed, options.media_type)
     if options.media_type is None and len(listed) > 1:
         print("--chips holds jpgs and tifs: training on jpgs (--media_type tif for the others)")
     chips = match_chips(select_rows(rows, media_type), listed[media_type], label_set)
+    chips = keep_sky(chips, label_set) if network.sky_only else chips
     parts = assign_parts(list(chips.uris), split, options.seed)
     training_uris = [chips.uris[name] for name in parts["train"]]
     bands = network.bands[media_type]
     preprocessing = preprocessing_for(
-        media_type, options.image_size, bands, training_uris, options.seed
+        media_type, options.image_size or network.image_size, bands, training_uris, options.seed
     )
-    return _decode(chips, parts, label_set, preprocessing)
+    others = tuple(name for name in label_set.names if name not in learned.names)
+    return replace(_decode(chips, parts, learned, preprocessing), other_labels=others)
 
 
 def describe(data: TrainingSet) -> str:
@@ -164,6 +177,15 @@ def describe(data: TrainingSet) -> str:
         f"Chips: {sizes} ({data.preprocessing.media_type}); {len(data.label_set.names)} labels{sky}"
     )
     return "\n".join([head, *describe_set_aside(data.set_aside, data.parts.values())])
+
+
+def _sky_alone(label_set: LabelSet, network: Network) -> LabelSet:
+    if not label_set.sky:
+        raise UsageError(
+            f"--network {network.name}: the labels have no sky group, and it learns no others; "
+            "--label_set names one"
+        )
+    return LabelSet(label_set.sky, label_set.sky)
 
 
 def _decode(
@@ -211,6 +233,7 @@ def _fit(options: TrainOptions, network: Network, data: TrainingSet) -> tuple[Fi
         "chips": {part: len(examples.names) for part, examples in data.parts.items()},
         "set_aside": dict(data.set_aside),
         "positives": _positives(data),
+        "other_labels": data.other_labels,
         "epochs": len(fit.history["loss"]),
         "best_epoch": fit.best_epoch,
         "seconds": round(fit.seconds, 3),
