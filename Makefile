@@ -101,7 +101,7 @@ demo: install ## Draw an archive, train VGG16 on it, score the next night, ask t
 	@head -c 2000 $(DEMO)/night/chips/sample_000000.jpg > $(DEMO)/night/chips/broken_half.jpg
 	@echo; echo "== VGG16, a few epochs"
 	@$(VENV_PYTHON) -m train --chips $(DEMO)/training/chips --labels $(DEMO)/training/labels.csv \
-	  --artifact $(DEMO)/artifact --network vgg16 --epochs 4
+	  --artifact $(DEMO)/artifact --network vgg16 --epochs 4 --pixel_cache $(DEMO)/pixels
 	@echo; echo "== The scoring job"
 	@$(VENV_PYTHON) -m beam_jobs.score_chips --chips $(DEMO)/night/chips --artifact $(DEMO)/artifact \
 	  --output $(DEMO)/tables
@@ -112,5 +112,5 @@ demo: install ## Draw an archive, train VGG16 on it, score the next night, ask t
 	@$(QUERY) "$$LABELS_QUERY"
 	@echo; echo "== Of which chips is nothing known, and why?"
 	@$(QUERY) "$$UNOBSERVED_QUERY"
-	@echo; echo "Everything lies in $(CURDIR)/$(DEMO): training/, night/, artifact/ and tables/."
+	@echo; echo "Everything lies in $(CURDIR)/$(DEMO): training/, night/, artifact/, pixels/ and tables/."
 	@echo "Ask on: $(QUERY) \"SELECT ...\""

@@ -12,6 +12,7 @@ import pytest
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before anything loads TensorFlow
 
 from pipelines import storage
+from train import pixel_cache
 
 # Time limits of single examples would fail on a busy machine; the suite has one of its own.
 hypothesis.settings.register_profile("project", deadline=None)
@@ -25,6 +26,15 @@ def _fresh_connections() -> Iterator[None]:
     """A test may change the environment that its connections to stores were made in."""
     yield
     storage.forget_stores()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_pixel_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test finds or leaves decoded chips in the cache of whoever runs it."""
+    folder = tmp_path_factory.mktemp("pixels")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pixel_cache, "default_folder", lambda: folder)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -66,6 +66,7 @@ def train_parser() -> argparse.ArgumentParser:
     add(
         "--seed", type=_seed, default=0, help="of the split, the weights and the order (default: 0)"
     )
+    _add_pixel_cache(parser)
     return parser
 
 
@@ -82,6 +83,7 @@ def evaluate_parser() -> argparse.ArgumentParser:
     add("--split", help="csv image_name,split (default: all chips)")
     add("--part", choices=["train", "validation", "test"], help="of --split (default: test)")
     add("--output", help="JSON file for the figures (default: ARTIFACT.evaluation.json beside it)")
+    _add_pixel_cache(parser)
     return parser
 
 
@@ -108,6 +110,12 @@ def _add_chips_and_labels(parser: argparse.ArgumentParser) -> None:
         "--chips", required=True, help="folder, prefix or glob of chips: local, gs:// or s3://"
     )
     parser.add_argument("--labels", required=True, help="csv image_name,tags")
+
+
+def _add_pixel_cache(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--pixel_cache", help="local folder for decoded chips, or none (default: in your cache)")
+    add("--pixel_cache_gb", type=_positive, default=20.0, help="its most GB (default: 20)")
 
 
 def _at_least_one(text: str) -> int:

@@ -5,14 +5,15 @@ What is set aside on the way is counted, never dropped in silence.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
+from typing import Any
 
 import numpy as np
 
 from pipelines.errors import StorageError, UsageError
-from pipelines.storage import absolute_uri, file_stem, list_objects
+from pipelines.storage import absolute_uri, file_stem, is_remote, list_objects
 from schemas.artifact import MediaType
 from schemas.labels import LabelSet
 from train.label_files import (
@@ -34,6 +35,8 @@ class LabelledChips:
 
     Attributes:
         uris: address by name; the keys are the names.
+        versions: by name what its store vouches for the content of an object with, None where
+            only the content itself tells.
         tags: labels by name.
         chips_without_row: chips that the labels csv does not name.
         rows_without_chip: rows of the labels csv whose chip is not there.
@@ -42,6 +45,7 @@ class LabelledChips:
     """
 
     uris: Mapping[str, str]
+    versions: Mapping[str, str | None]
     tags: Mapping[str, frozenset[str]]
     chips_without_row: int
     rows_without_chip: int
@@ -49,31 +53,34 @@ class LabelledChips:
     chips_without_learned_label: int = 0
 
 
-def list_chips(uri: str) -> dict[MediaType, list[str]]:
-    """Addresses of the chips below a folder or prefix or matching a glob, by media type.
+def list_chips(uri: str) -> dict[MediaType, dict[str, str | None]]:
+    """The chips below a folder or prefix or matching a glob, by media type: address and version.
+
+    A version is an object's etag and size. Local files have None: their time and size may stay
+    when another file takes their place.
 
     Raises:
         UsageError: it cannot be listed, or holds no jpg or tif.
     """
     try:
         tables = list_objects(absolute_uri(uri))
-        uris = [found for table in tables for found in table["uri"].to_pylist()]
+        versions = {row["uri"]: _version(row) for table in tables for row in table.to_pylist()}
     except StorageError as error:
         raise UsageError(f"--chips: {error}") from error
-    chips: dict[MediaType, list[str]] = {}
-    for found in uris:
+    chips: dict[MediaType, dict[str, str | None]] = {}
+    for found, version in versions.items():
         if media_type := EXTENSIONS.get(PurePosixPath(found).suffix.lower()):
-            chips.setdefault(media_type, []).append(found)
+            chips.setdefault(media_type, {})[found] = version
     if not chips:
         raise UsageError(
-            f"--chips {uri}: no jpg or tif among the {len(uris)} files there; "
+            f"--chips {uri}: no jpg or tif among the {len(versions)} files there; "
             "give a folder, a prefix or a glob"
         )
     return chips
 
 
 def choose_media_type(
-    chips: Mapping[MediaType, Sequence[str]], asked: MediaType | None
+    chips: Mapping[MediaType, Collection[str]], asked: MediaType | None
 ) -> MediaType:
     """The media type to train on: the one asked for, the only one there, or jpg of the two.
 
@@ -88,15 +95,18 @@ def choose_media_type(
 
 
 def match_chips(
-    rows: Mapping[str, LabelRow], uris: Sequence[str], label_set: LabelSet
+    rows: Mapping[str, LabelRow], versions: Mapping[str, str | None], label_set: LabelSet
 ) -> LabelledChips:
     """Bring together the rows and the chips of one name, and of one media type.
+
+    Args:
+        versions: the chips' addresses, with their versions.
 
     Raises:
         UsageError: two chips have one name, or no chip has a row.
     """
-    refuse(named_twice(map(file_stem, uris)), "--chips: names that two files have")
-    chips = {file_stem(uri): uri for uri in uris}
+    refuse(named_twice(map(file_stem, versions)), "--chips: names that two files have")
+    chips = {file_stem(uri): uri for uri in versions}
     names = sorted(set(rows) & set(chips))
     if not names:
         first_row = f"the first row is {min(rows)!r}" if rows else "there is no row for them"
@@ -105,6 +115,7 @@ def match_chips(
     sky = set(label_set.sky)
     return LabelledChips(
         uris={name: chips[name] for name in names},
+        versions={name: versions[chips[name]] for name in names},
         tags=tags,
         chips_without_row=len(chips) - len(names),
         rows_without_chip=len(rows) - len(names),
@@ -154,6 +165,11 @@ def check_parts(
     """
     empty = [part for part in ("train", "validation") if not sizes[part]]
     refuse(empty, "parts without a usable chip", advice)
+
+
+def _version(row: Mapping[str, Any]) -> str | None:
+    etag = row["etag"] if is_remote(row["uri"]) else None
+    return None if etag is None else f"{etag} {row['size_bytes']}"
 
 
 def _draw_parts(names: Sequence[str], seed: int) -> dict[str, Part]:

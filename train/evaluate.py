@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import average_precision_score, f1_score, precision_recall_fscore_support
 
-from pipelines.imaging import Pixels
 from schemas.labels import LabelSet
 from train.examples import Truth
+from train.pixel_rows import PixelSource
 
 Scores = npt.NDArray[np.float32]
 
@@ -20,7 +20,7 @@ SCORING_BATCH = 256
 HALF = 0.5
 
 
-def predict_scores(model: Any, pixels: Pixels) -> Scores:
+def predict_scores(model: Any, pixels: PixelSource) -> Scores:
     """Scores `float32 [n, labels]` of `uint8 [n, S, S, bands]`.
 
     Through one compiled function: `model.predict`, called again and again, leaks memory

@@ -15,6 +15,8 @@ from schemas.labels import LabelSet
 from train.dataset import LabelledChips, choose_media_type, keep_sky, list_chips, match_chips
 from train.examples import Examples, count_set_aside, decode_chips, describe_set_aside
 from train.label_files import Part, check_rows, read_labels, read_split, select_rows
+from train.pixel_cache import DEFAULT_CACHE_GB, PixelCache, choose_cache
+from train.pixel_store import open_store
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class EvaluateOptions:
         part: the part of the split that is measured; by default test.
         output: JSON file for the figures; by default `ARTIFACT.evaluation.json` beside the
             artifact, not in it: what is in it is digested.
+        pixel_cache, pixel_cache_gb: as in training.
     """
 
     artifact: str
@@ -37,6 +40,8 @@ class EvaluateOptions:
     split: str | None = None
     part: Part | None = None
     output: str | None = None
+    pixel_cache: str | None = None
+    pixel_cache_gb: float = DEFAULT_CACHE_GB
 
 
 def evaluate_artifact(options: EvaluateOptions) -> dict[str, Any]:
@@ -46,6 +51,7 @@ def evaluate_artifact(options: EvaluateOptions) -> dict[str, Any]:
         UsageError: the artifact, the chips or the labels cannot be used.
         StorageError: a file that was given cannot be read, or the figures cannot be written.
     """
+    cache = choose_cache(options.pixel_cache, options.pixel_cache_gb)
     folder = Path(options.artifact).resolve()
     artifact = _open(folder)
     chips = _match(options, artifact)
@@ -53,7 +59,7 @@ def evaluate_artifact(options: EvaluateOptions) -> dict[str, Any]:
     names = [name for name, part in parts.items() if part == (options.part or "test")]
     if not names:
         raise UsageError(f"--split has no chip in its part {options.part or 'test'}; see --part")
-    examples = decode_chips(names, chips, artifact.label_set, artifact.preprocessing)
+    examples = _decode(names, chips, artifact, cache)
     set_aside = count_set_aside(chips, parts, [examples])
     print("\n".join([f"Chips: {len(names)}", *describe_set_aside(set_aside, [examples])]))
     report = {
@@ -95,6 +101,13 @@ def _parts(options: EvaluateOptions, names: Sequence[str]) -> dict[str, Part]:
         return dict.fromkeys(names, "test")
     split = read_split(options.split)
     return {name: split[name] for name in names if name in split}
+
+
+def _decode(
+    names: Sequence[str], chips: LabelledChips, artifact: ModelArtifact, cache: PixelCache | None
+) -> Examples:
+    with open_store(cache, artifact.preprocessing, len(names)) as store:
+        return decode_chips(names, chips, artifact.label_set, artifact.preprocessing, store)
 
 
 def _measure(folder: Path, artifact: ModelArtifact, examples: Examples) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""From chips on storage to pixels and truth in memory: each chip read and decoded once."""
+"""From chips on storage to pixels and truth: each chip read and decoded once."""
 
 from __future__ import annotations
 
@@ -12,12 +12,16 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.errors import ChipRejected, StorageError
-from pipelines.imaging import Pixels, decode_chip, sides_px
+from pipelines.imaging import decode_chip, sides_px
 from pipelines.storage import read_bytes
 from schemas.artifact import Preprocessing
 from schemas.labels import LabelSet
 from schemas.tables import QuarantineReason
 from train.dataset import LabelledChips
+from train.pixel_cache import content_key, version_key
+from train.pixel_rows import PixelRows, PixelSource, chunk_rows
+from train.pixel_shards import Entry
+from train.pixel_store import Found, MemoryStore
 
 Truth = npt.NDArray[np.uint8]
 
@@ -34,14 +38,15 @@ class Examples:
 
     Attributes:
         names: image names, a chip each.
-        pixels: `uint8 [n, S, S, bands]` as the model takes them.
+        pixels: `uint8 [n, S, S, bands]` as the model takes them; they may be larger than the
+            memory, so they are gone over in batches or by `train.pixel_rows.chunks`.
         truth: `uint8 [n, labels]`, 1 where the label holds.
         sides: shortest and longest side of the chips as stored, in pixels; (0, 0) for none.
         rejected: why a chip would not decode, by image name.
     """
 
     names: tuple[str, ...]
-    pixels: Pixels
+    pixels: PixelSource
     truth: Truth
     sides: tuple[int, int] = (0, 0)
     rejected: Mapping[str, ChipRejected] = field(default_factory=dict)
@@ -52,36 +57,78 @@ def decode_chips(
     chips: LabelledChips,
     label_set: LabelSet,
     preprocessing: Preprocessing,
+    store: MemoryStore | None = None,
 ) -> Examples:
-    """Read and decode chips, each once, on several threads.
+    """Read and decode chips, each once, on several threads, but for what the store has.
 
     A chip that cannot be read or decoded is left out and stands in `rejected`.
+
+    Args:
+        store: where pixels are found and kept, of this preprocessing; by default the memory.
+
+    Raises:
+        UsageError: the store cannot be written.
     """
-    pixels = np.empty((len(names), *preprocessing.input_shape), np.uint8)
-
-    def decode(index: int) -> tuple[int, int] | ChipRejected:
-        try:
-            data = read_chip(chips.uris[names[index]])
-            pixels[index] = decode_chip(data, preprocessing)
-            return sides_px(data)
-        except ChipRejected as rejection:
-            return rejection
-
-    with ThreadPoolExecutor(_THREADS) as pool:
-        outcomes = list(pool.map(decode, range(len(names))))
-    kept = [i for i, outcome in enumerate(outcomes) if not isinstance(outcome, ChipRejected)]
-    sides = [side for outcome in outcomes if isinstance(outcome, tuple) for side in outcome]
+    store = store or MemoryStore()
+    outcomes = _load_all(names, chips, preprocessing, store)
+    kept = {n: found for n, found in outcomes.items() if not isinstance(found, ChipRejected)}
+    sides = [side for _, both in kept.values() for side in both]
+    places = [place for place, _ in kept.values()]
     return Examples(
-        names=tuple(names[i] for i in kept),
-        pixels=pixels if len(kept) == len(names) else pixels[kept],
-        truth=truth_of([chips.tags[names[i]] for i in kept], label_set),
+        names=tuple(kept),
+        pixels=PixelRows.of(store.arrays, places, preprocessing.input_shape),
+        truth=truth_of([chips.tags[name] for name in kept], label_set),
         sides=(min(sides, default=0), max(sides, default=0)),
-        rejected={
-            name: outcome
-            for name, outcome in zip(names, outcomes, strict=True)
-            if isinstance(outcome, ChipRejected)
-        },
+        rejected={n: found for n, found in outcomes.items() if isinstance(found, ChipRejected)},
     )
+
+
+def _load_all(
+    names: Sequence[str], chips: LabelledChips, preprocessing: Preprocessing, store: MemoryStore
+) -> dict[str, Found | ChipRejected]:
+    """What became of each chip. Decoded ones go to the store a chunk at a time, so that no more
+    than a chunk is in memory beside it."""
+
+    def load(name: str) -> Entry | Found | ChipRejected:
+        return _load(chips.uris[name], chips.versions.get(name), preprocessing, store)
+
+    rows = chunk_rows(preprocessing.input_shape)
+    outcomes: dict[str, Found | ChipRejected] = {}
+    with ThreadPoolExecutor(_THREADS) as pool:
+        for start in range(0, len(names), rows):
+            chunk = names[start : start + rows]
+            loaded = dict(zip(chunk, pool.map(load, chunk), strict=True))
+            outcomes |= _keep(loaded, store)
+    store.flush()
+    return outcomes
+
+
+def _keep(
+    loaded: Mapping[str, Entry | Found | ChipRejected], store: MemoryStore
+) -> dict[str, Found | ChipRejected]:
+    decoded = {name: entry for name, entry in loaded.items() if isinstance(entry, Entry)}
+    store.found_chips += sum(isinstance(outcome, tuple) for outcome in loaded.values())
+    places = dict(zip(decoded, store.add(list(decoded.values())), strict=True))
+    return {
+        name: (places[name], outcome.sides) if isinstance(outcome, Entry) else outcome
+        for name, outcome in loaded.items()
+    }
+
+
+def _load(
+    uri: str, version: str | None, preprocessing: Preprocessing, store: MemoryStore
+) -> Entry | Found | ChipRejected:
+    """A chip from the store, or decoded; not even read where its version tells what it is."""
+    try:
+        if version is not None and (found := store.find(version_key(uri, version))):
+            return found
+        data = read_chip(uri)
+        key = content_key(data) if version is None else version_key(uri, version)
+        if version is None and (found := store.find(key)):
+            return found
+        return Entry(key, sides_px(data), decode_chip(data, preprocessing))
+    except ChipRejected as rejection:
+        return rejection
 
 
 def read_chip(uri: str) -> bytes:

@@ -151,9 +151,9 @@ def _run(
         metrics=[keras.metrics.F1Score(average="micro", threshold=0.5, name="micro_f1")],
     )
     fitted = model.fit(
-        train.pixels,
+        train.pixels[:],
         train.truth,
-        validation_data=(validation.pixels, validation.truth),
+        validation_data=(validation.pixels[:], validation.truth),
         epochs=options.epochs,
         batch_size=options.batch_size,
         callbacks=[

@@ -14,9 +14,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.imaging import Pixels
 from schemas.artifact import BANDS, MediaType
 from train.cnn import CNN_MIN_SIDE_PX, build_cnn
 from train.layers import INPUT_NORMALISATION, fraction_layer, score_layer
+from train.pixel_rows import PixelSource, chunks
 from train.vgg16 import build_vgg16
 
 _RGB = ("red", "green", "blue")
@@ -67,7 +69,7 @@ def build_mean_colour(input_shape: tuple[int, int, int], labels: int) -> Any:
     return keras.Model(pixels, score_layer(labels)(pool(fractions)), name="mean_colour")
 
 
-def set_input_statistics(model: Any, pixels: npt.NDArray[np.uint8]) -> None:
+def set_input_statistics(model: Any, pixels: PixelSource) -> None:
     """Give the input normalisation, where there is one, the exact statistics of the training set.
 
     Its moving averages start at mean 0 and variance 1 and move by 1 % a step, while pixels lie
@@ -86,15 +88,20 @@ def set_input_statistics(model: Any, pixels: npt.NDArray[np.uint8]) -> None:
 
 
 def channel_statistics(
-    pixels: npt.NDArray[np.uint8],
+    pixels: PixelSource,
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Mean and variance `float64 [bands]` of `uint8 [n, S, S, bands]`, from exact counts."""
     values = np.arange(256)
-    channels = [pixels[..., band].ravel() for band in range(pixels.shape[-1])]
-    counts = np.stack([np.bincount(channel, minlength=256) for channel in channels])
+    counts = sum(map(_count_values, chunks(pixels)), np.zeros((pixels.shape[-1], 256), np.int64))
     mean = counts @ values / counts.sum(axis=1)
     variance = (counts * (values - mean[:, None]) ** 2).sum(axis=1) / counts.sum(axis=1)
     return mean, variance
+
+
+def _count_values(pixels: Pixels) -> npt.NDArray[np.int64]:
+    """`int64 [bands, 256]`: how often each band has each value."""
+    bands = range(pixels.shape[-1])
+    return np.stack([np.bincount(pixels[..., band].ravel(), minlength=256) for band in bands])
 
 
 _VGG16 = Network(

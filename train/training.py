@@ -34,6 +34,8 @@ from train.label_files import (
     select_rows,
 )
 from train.networks import NETWORKS, Network
+from train.pixel_cache import DEFAULT_CACHE_GB, PixelCache, choose_cache
+from train.pixel_store import open_store
 from train.pretrained import load_pretrained
 from train.radiometry import preprocessing_for
 from train.vgg_weights import load_into
@@ -59,6 +61,8 @@ class TrainOptions:
         split: a split csv; by default 80 to 20 by lot.
         label_set: a label-set file; by default the labels csv decides.
         precision: auto, float32 or bfloat16.
+        pixel_cache: folder for decoded chips, or none; by default in the user's cache folder.
+        pixel_cache_gb: what it may hold.
     """
 
     chips: str
@@ -75,6 +79,8 @@ class TrainOptions:
     label_set: str | None = None
     precision: str = "auto"
     seed: int = 0
+    pixel_cache: str | None = None
+    pixel_cache_gb: float = DEFAULT_CACHE_GB
 
 
 @dataclass(frozen=True)
@@ -146,6 +152,7 @@ def load_training_set(options: TrainOptions, network: Network) -> TrainingSet:
         UsageError: chips, labels or split cannot be used; see the functions of `train.dataset`
             and `train.label_files`.
     """
+    cache = choose_cache(options.pixel_cache, options.pixel_cache_gb)
     rows = read_labels(options.labels)
     split = None if options.split is None else read_split(options.split)
     label_set = (
@@ -166,7 +173,7 @@ def load_training_set(options: TrainOptions, network: Network) -> TrainingSet:
         media_type, options.image_size or network.image_size, bands, training_uris, options.seed
     )
     others = tuple(name for name in label_set.names if name not in learned.names)
-    return replace(_decode(chips, parts, learned, preprocessing), other_labels=others)
+    return replace(_decode(chips, parts, learned, preprocessing, cache), other_labels=others)
 
 
 def describe(data: TrainingSet) -> str:
@@ -193,9 +200,14 @@ def _decode(
     parts: Mapping[Part, tuple[str, ...]],
     label_set: LabelSet,
     preprocessing: Preprocessing,
+    cache: PixelCache | None,
 ) -> TrainingSet:
-    examples = {p: decode_chips(parts[p], chips, label_set, preprocessing) for p in PARTS}
     named = {name for names in parts.values() for name in names}
+    with open_store(cache, preprocessing, len(named)) as store:
+        examples = {
+            p: decode_chips(parts[p], chips, label_set, preprocessing, store) for p in PARTS
+        }
+        print(store.describe(), flush=True)
     set_aside = count_set_aside(chips, named, examples.values())
     messages = [r.message for found in examples.values() for r in found.rejected.values()]
     first = f"the first of {len(messages)} rejected: {messages[0]}" if messages else ""
