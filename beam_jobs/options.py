@@ -30,7 +30,7 @@ class ScoreOptions:
         run_date: the night that names the partition, YYYY-MM-DD; it selects nothing.
         run_id: name of the run.
         media_type: only chips of this media type; None for whatever is there.
-        batch_size: chips a call of the model.
+        batch_size: chips a call of the model; None leaves it to the worker.
         precision: what the model computes in.
         max_quarantine_ratio: share of the run's chips over which nothing is published.
         rescore: score chips that this model has done before, and replace a published run.
@@ -43,7 +43,7 @@ class ScoreOptions:
     run_date: str
     run_id: str
     media_type: MediaType | None
-    batch_size: int
+    batch_size: int | None
     precision: Precision
     max_quarantine_ratio: float
     rescore: bool
@@ -134,7 +134,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--run_date", default="today", metavar="DATE", help="today, yesterday or YYYY-MM-DD (UTC)")
     add("--run_id", default="", metavar="ID", help="name of the run; default: a fresh one")
     add("--media_type", choices=get_args(MediaType), help="only chips of this kind")
-    add("--batch_size", type=_at_least_1, default=256, metavar="N", help="default: %(default)s")
+    default_batch = "default: 256; a GPU is tried"
+    add("--batch_size", type=_at_least_1, metavar="N", help=default_batch)
     add("--precision", choices=PRECISIONS, default="auto", help="default: %(default)s")
     add("--max_quarantine_ratio", type=_ratio, default=0.2, metavar="R", help="default: 0.2")
     add("--rescore", action="store_true", help="score again what this model has done")

@@ -21,7 +21,7 @@ from beam_jobs import launch
 from beam_jobs.command import run_command
 from beam_jobs.options import ScoreOptions, our_flags, parse_score_options
 from pipelines import delta_tables, planning, publishing, storage
-from pipelines.classifier import open_artifact, resolve_precision
+from pipelines.classifier import check_precision, open_artifact
 from pipelines.errors import RunFailed, StorageError, UsageError
 from pipelines.planning import RunPlan
 from pipelines.publishing import RunSummary
@@ -72,7 +72,7 @@ def _check(options: ScoreOptions) -> ModelArtifact:
     except (ArtifactError, StorageError) as error:
         raise UsageError(f"--artifact: {error}") from error
     if launch.runs_locally(options.beam_args):
-        resolve_precision(options.precision, has_gpu=bool(glob("/dev/nvidia[0-9]*")))
+        check_precision(options.precision, has_gpu=bool(glob("/dev/nvidia[0-9]*")))
     return artifact
 
 

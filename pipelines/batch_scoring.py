@@ -8,7 +8,7 @@ from pipelines.labelling import LabelChips
 from pipelines.planning import RunPlan
 from pipelines.publishing import PublishRun
 from pipelines.reading import ReadChips, ReadManifest
-from pipelines.scoring import ScoreChips
+from pipelines.scoring import ScoreChips, SharedModel
 from pipelines.staging import StageUnits
 from schemas.artifact import ModelArtifact
 from schemas.precision import Precision
@@ -20,27 +20,28 @@ class ScoreArchive(beam.PTransform):
     Args:
         plan: the run, whose manifest is stored.
         artifact: the model's description, as it was when the run was planned.
-        batch_size: chips a call of the model.
+        batch_size: chips a call of the model; None leaves it to the workers.
         precision: what the model computes in, `auto` resolved on the workers.
     """
 
     def __init__(
-        self, plan: RunPlan, artifact: ModelArtifact, batch_size: int, precision: Precision
+        self, plan: RunPlan, artifact: ModelArtifact, batch_size: int | None, precision: Precision
     ) -> None:
         super().__init__()
         self._plan = plan
         self._artifact = artifact
-        self._batch_size = batch_size
-        self._precision = precision
+        self._model = SharedModel(
+            plan.artifact, plan.model_digest, precision, batch_size, plan.to_score
+        )
 
     def expand(self, pbegin: beam.pvalue.PBegin) -> beam.PCollection[None]:
         """Only addresses before the Reshuffle, only file names after the staging."""
-        plan, artifact = self._plan, self._artifact
+        plan, artifact, model = self._plan, self._artifact, self._model
         return (
             pbegin
             | ReadManifest(plan.manifest, range(len(plan.unit_rows)))
-            | ReadChips(artifact.preprocessing, self._batch_size)
-            | ScoreChips(plan.artifact, plan.model_digest, self._precision)
+            | ReadChips(artifact.preprocessing, model.batch_size)
+            | ScoreChips(model)
             | LabelChips(artifact)
             | StageUnits(plan.staging)
             | PublishRun(plan)

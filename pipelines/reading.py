@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
@@ -72,10 +72,10 @@ class ReadChips(beam.PTransform):
 
     Args:
         preprocessing: how bytes become pixels, from the artifact.
-        batch_size: chips a batch.
+        batch_size: asked on the worker for the number of chips a batch.
     """
 
-    def __init__(self, preprocessing: Preprocessing, batch_size: int) -> None:
+    def __init__(self, preprocessing: Preprocessing, batch_size: Callable[[], int]) -> None:
         super().__init__()
         self._fn = ReadChipsFn(preprocessing, batch_size)
 
@@ -87,9 +87,13 @@ class ReadChips(beam.PTransform):
 class ReadChipsFn(beam.DoFn):
     """Reads ahead over the units of a bundle."""
 
-    def __init__(self, preprocessing: Preprocessing, batch_size: int) -> None:
+    def __init__(self, preprocessing: Preprocessing, batch_size: Callable[[], int]) -> None:
         self._preprocessing = preprocessing
-        self._batch_size = batch_size
+        self._ask_batch_size = batch_size
+
+    def setup(self) -> None:
+        """Ask how many chips a call of the model takes here."""
+        self._batch_size = self._ask_batch_size()
 
     def start_bundle(self) -> None:
         """Begin anew, whatever a failed bundle had under way."""

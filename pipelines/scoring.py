@@ -2,34 +2,78 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from functools import cache
 
 import apache_beam as beam
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.shared import Shared
+from apache_beam.utils.windowed_value import WindowedValue
 
 from pipelines import progress
-from pipelines.classifier import Classifier, DeviceOutOfMemory, open_artifact
+from pipelines.classifier import Classifier, open_artifact
+from pipelines.devices import DeviceOutOfMemory
 from pipelines.elements import REJECTED, ChipBatch, ScoredBatch
 from pipelines.reading import reject_rows
 from schemas.precision import Precision
 from schemas.tables import QuarantineReason
 
 
-class ScoreChips(beam.PTransform):
-    """Chips to scores.
+class SharedModel:
+    """The model of a worker's process, loaded by the first DoFn that asks and shared by all.
 
     Args:
         artifact_uri: address of the model artifact, fetched and checked on the worker.
         model_digest: the digest that the run was planned with; another is refused.
         precision: what the model computes in, `auto` resolved on the worker.
+        batch_size: chips a call, None to leave it to the worker.
+        chips: chips of the whole run.
     """
 
-    def __init__(self, artifact_uri: str, model_digest: str, precision: Precision) -> None:
+    def __init__(
+        self,
+        artifact_uri: str,
+        model_digest: str,
+        precision: Precision,
+        batch_size: int | None,
+        chips: int,
+    ) -> None:
+        self._artifact_uri = artifact_uri
+        self._model_digest = model_digest
+        self._precision = precision
+        self._batch_size = batch_size
+        self._chips = chips
+        self._shared = Shared()
+
+    def classifier(self) -> Classifier:
+        """The model, loaded and tuned to the device where this process has not done so."""
+        found: Classifier = self._shared.acquire(self._load)
+        return found
+
+    def batch_size(self) -> int:
+        """Chips a call here: reader and scorer ask the same model, and so agree."""
+        return self._batch_size or self.classifier().batch_size
+
+    def _load(self) -> Classifier:
+        folder, artifact = open_artifact(self._artifact_uri, self._model_digest)
+        return Classifier(folder, artifact, self._precision, self._batch_size, self._chips)
+
+
+class ScoreChips(beam.PTransform):
+    """Chips to scores.
+
+    Args:
+        model: what scores them.
+    """
+
+    def __init__(self, model: SharedModel) -> None:
         super().__init__()
-        self._fn = ScoreChipsFn(artifact_uri, model_digest, precision)
+        self._fn = ScoreChipsFn(model.classifier)
 
     def expand(self, batches: beam.PCollection[ChipBatch]) -> beam.PCollection[ScoredBatch]:
         """One DoFn."""
@@ -37,48 +81,79 @@ class ScoreChips(beam.PTransform):
 
 
 class ScoreChipsFn(beam.DoFn):
-    """Holds the classifier, which all DoFns of a process share."""
+    """Holds the classifier, which all DoFns of a process share.
 
-    def __init__(self, artifact_uri: str, model_digest: str, precision: Precision) -> None:
-        self._artifact_uri = artifact_uri
-        self._model_digest = model_digest
-        self._precision = precision
-        self._shared = Shared()
+    Args:
+        classifier: asked for it on the worker.
+    """
+
+    def __init__(self, classifier: Callable[[], Classifier]) -> None:
+        self._ask_classifier = classifier
 
     def setup(self) -> None:
         """Load the model, or take the one that this process has loaded."""
-        self._classifier = self._shared.acquire(self._load)
+        self._classifier = self._ask_classifier()
+
+    def start_bundle(self) -> None:
+        """Begin anew, whatever a failed bundle had under way."""
+        self._ahead = ScoreAhead(self._classifier)
 
     def process(self, batch: ChipBatch) -> Iterator[ScoredBatch]:
-        """Score one batch."""
-        scored = score_batch(batch, self._classifier)
-        progress.count(scored.chips.num_rows, scored.rejected.num_rows)
-        yield scored
+        """Yield the batches whose scores are there, in order; a GPU keeps some under way."""
+        yield from map(_counted, self._ahead.score(batch))
 
-    def _load(self) -> Classifier:
-        folder, artifact = open_artifact(self._artifact_uri, self._model_digest)
-        return Classifier(folder, artifact, self._precision)
+    def finish_bundle(self) -> Iterator[WindowedValue]:
+        """Yield what is still under way, in the global window that all elements have."""
+        window = GlobalWindow()
+        for scored in map(_counted, self._ahead.drain()):
+            yield WindowedValue(scored, window.max_timestamp(), [window])
+
+
+class ScoreAhead:
+    """Scores batches in turn: one after the other on a CPU, where all cores work on each; on a
+    GPU some calls at a time, so that chips are copied there while others are computed."""
+
+    def __init__(self, classifier: Classifier) -> None:
+        self._classifier = classifier
+        self._under_way: deque[tuple[ChipBatch, Future[npt.NDArray[np.float32]]]] = deque()
+
+    def score(self, batch: ChipBatch) -> Iterator[ScoredBatch]:
+        """Begin a batch, and yield those whose turn it is."""
+        calls = self._classifier.calls_in_flight
+        if calls == 1:
+            yield score_batch(batch, self._classifier)
+            return
+        scoring = _pool(calls).submit(self._classifier.score, batch.pixels)
+        self._under_way.append((batch, scoring))
+        if len(self._under_way) > calls:
+            yield self._finish_first()
+
+    def drain(self) -> Iterator[ScoredBatch]:
+        """Yield the batches that are still under way."""
+        while self._under_way:
+            yield self._finish_first()
+
+    def _finish_first(self) -> ScoredBatch:
+        batch, scoring = self._under_way.popleft()
+        try:
+            scores = scoring.result()
+        except DeviceOutOfMemory:
+            wait([other for _, other in self._under_way])  # halves have the device for themselves
+            return score_batch(batch, self._classifier)
+        fits = np.ones(len(scores), np.bool_)
+        return _scored(batch, scores, fits, self._classifier.precision)
+
+
+@cache
+def _pool(calls: int) -> ThreadPoolExecutor:
+    """The threads of this process that wait for its GPU, however many DoFns it holds."""
+    return ThreadPoolExecutor(calls, "score")
 
 
 def score_batch(batch: ChipBatch, classifier: Classifier) -> ScoredBatch:
     """Score a batch; chips that have no finite scores are rejected, with the reason."""
     scores, fits = score_in_halves(batch.pixels, classifier)
-    finite = np.isfinite(scores).all(axis=1)
-    rejected = [
-        batch.rejected,
-        _reject(batch.chips, ~fits, QuarantineReason.OUT_OF_MEMORY),
-        _reject(batch.chips, fits & ~finite, QuarantineReason.NON_FINITE_SCORE),
-    ]
-    good = fits & finite
-    chips = batch.chips if good.all() else batch.chips.filter(good)
-    return ScoredBatch(
-        unit=batch.unit,
-        last=batch.last,
-        chips=chips,
-        scores=scores[good],
-        rejected=pa.concat_tables(rejected),
-        precision=classifier.precision,
-    )
+    return _scored(batch, scores, fits, classifier.precision)
 
 
 def score_in_halves(
@@ -98,6 +173,34 @@ def score_in_halves(
     middle = len(pixels) // 2
     halves = [score_in_halves(half, classifier) for half in (pixels[:middle], pixels[middle:])]
     return np.concatenate([h[0] for h in halves]), np.concatenate([h[1] for h in halves])
+
+
+def _scored(
+    batch: ChipBatch,
+    scores: npt.NDArray[np.float32],
+    fits: npt.NDArray[np.bool_],
+    precision: Precision,
+) -> ScoredBatch:
+    finite = np.isfinite(scores).all(axis=1)
+    rejected = [
+        batch.rejected,
+        _reject(batch.chips, ~fits, QuarantineReason.OUT_OF_MEMORY),
+        _reject(batch.chips, fits & ~finite, QuarantineReason.NON_FINITE_SCORE),
+    ]
+    good = fits & finite
+    return ScoredBatch(
+        unit=batch.unit,
+        last=batch.last,
+        chips=batch.chips if good.all() else batch.chips.filter(good),
+        scores=scores[good],
+        rejected=pa.concat_tables(rejected),
+        precision=precision,
+    )
+
+
+def _counted(batch: ScoredBatch) -> ScoredBatch:
+    progress.count(batch.chips.num_rows, batch.rejected.num_rows)
+    return batch
 
 
 def _reject(chips: pa.Table, which: npt.NDArray[np.bool_], reason: QuarantineReason) -> pa.Table:

@@ -1,4 +1,4 @@
-"""Precisions that models compute in, and which of them this processor has instructions for."""
+"""Precisions that models compute in, and which of them a processor or a GPU is fast in."""
 
 from __future__ import annotations
 
@@ -30,3 +30,15 @@ def native_bfloat16() -> bool:
     except OSError:
         return False
     return not _BFLOAT16_FLAGS.isdisjoint(flags)
+
+
+def gpu_precision(compute_capability: tuple[int, int] | None) -> Precision:
+    """The precision that a GPU multiplies fastest, weights and scores kept in float32.
+
+    bfloat16 from compute capability 8.0 on, float16 from 7.0 on (the first tensor cores), else
+    float32, as where the capability is not known. Source: NVIDIA, "CUDA C++ Programming Guide",
+    compute capabilities, and "Train With Mixed Precision".
+    """
+    if compute_capability is None or compute_capability < (7, 0):
+        return "float32"
+    return "bfloat16" if compute_capability >= (8, 0) else "float16"

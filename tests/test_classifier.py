@@ -1,10 +1,18 @@
 """The model on a worker."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
-from pipelines import storage
-from pipelines.classifier import Classifier, open_artifact, resolve_precision
+from pipelines import storage, tuning
+from pipelines.classifier import (
+    Classifier,
+    check_precision,
+    open_artifact,
+    resolve_precision,
+)
+from pipelines.devices import DeviceOutOfMemory, Gpu
 from pipelines.errors import UsageError
 from schemas.artifact import ArtifactError
 from tests.support import make_artifact
@@ -54,18 +62,41 @@ def test_a_model_without_convolutions_stays_at_float32(tmp_path):
     assert Classifier(tmp_path, artifact, "bfloat16").precision == "float32"
 
 
-@pytest.mark.parametrize(("native", "resolved"), [(True, "bfloat16"), (False, "float32")])
-def test_auto_means_bfloat16_where_the_processor_multiplies_it(monkeypatch, native, resolved):
+_AMPERE, _TURING, _PASCAL = (
+    Gpu("GPU:0", name, capability)
+    for name, capability in [("A100", (8, 0)), ("T4", (7, 5)), ("P4", (6, 1))]
+)
+
+
+@pytest.mark.parametrize(
+    ("gpu", "native", "resolved"),
+    [
+        (None, True, "bfloat16"),
+        (None, False, "float32"),
+        (_AMPERE, False, "bfloat16"),
+        (_TURING, True, "float16"),
+        (_PASCAL, True, "float32"),
+    ],
+)
+def test_auto_means_what_the_device_that_computes_is_fast_in(monkeypatch, gpu, native, resolved):
     monkeypatch.setattr("pipelines.classifier.native_bfloat16", lambda: native)
-    assert resolve_precision("auto", has_gpu=False) == resolved
-    assert resolve_precision("auto", has_gpu=True) == "bfloat16"
-    assert resolve_precision("float32", has_gpu=True) == "float32"
+    assert resolve_precision("auto", gpu) == resolved
+    assert resolve_precision("float32", gpu) == "float32"
 
 
 def test_float16_without_a_gpu_is_refused_with_what_to_use_instead():
     with pytest.raises(UsageError, match=r"float16 needs a GPU.*float32 or bfloat16"):
-        resolve_precision("float16", has_gpu=False)
-    assert resolve_precision("float16", has_gpu=True) == "float16"
+        resolve_precision("float16", None)
+    with pytest.raises(UsageError, match="float16 needs a GPU"):
+        check_precision("float16", has_gpu=False)
+    assert resolve_precision("float16", _AMPERE) == "float16"
+    check_precision("float16", has_gpu=True)
+
+
+def test_bfloat16_on_a_gpu_that_has_none_is_refused_with_what_to_use_instead():
+    with pytest.raises(UsageError, match=r"8\.0 or more, which T4 is not; use auto, float32 or fl"):
+        resolve_precision("bfloat16", _TURING)
+    assert resolve_precision("bfloat16", _AMPERE) == "bfloat16"
 
 
 def test_an_artifact_with_another_digest_than_planned_is_refused_with_both(tmp_path):
@@ -98,6 +129,149 @@ def test_an_artifact_fetched_while_it_was_being_uploaded_fails_that_time_only(tm
         open_artifact(gs_uri)
     storage.write_bytes(f"{gs_uri}/model.keras", (tmp_path / "model.keras").read_bytes())
     assert open_artifact(gs_uri)[1] == artifact
+
+
+# --- The way of a GPU, on the processor ---------------------------------------------------------
+
+
+class ProcessorAsGpu(Gpu):
+    """A GPU of which only the name is untrue."""
+
+    memory = 10**12
+
+    def memory_bytes(self):
+        return self.memory
+
+    def forget_peak(self):
+        pass
+
+    def peak_bytes(self):
+        return 10**6
+
+
+@pytest.fixture
+def as_gpu(monkeypatch):
+    gpu = ProcessorAsGpu("CPU:0", "no GPU", None)
+    monkeypatch.setattr("pipelines.classifier.find_gpu", lambda: gpu)
+    monkeypatch.setattr("pipelines.tuning._TRIAL_SECONDS", 0.05)
+    return gpu
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("small")
+    return folder, make_artifact(folder)
+
+
+def _rates(monkeypatch, rates):
+    """Have timing find these rates, by batch size; of XLA's function the second, where two."""
+    timed = []
+
+    def measure_rate(call, pixels, calls_at_a_time):
+        assert np.isfinite(call(pixels)).all()
+        timed.append(len(pixels))
+        found = rates[len(pixels)]
+        return found.pop(0) if isinstance(found, list) else found
+
+    monkeypatch.setattr("pipelines.tuning.measure_rate", measure_rate)
+    return timed
+
+
+def test_on_a_processor_nothing_is_tuned_and_calls_follow_each_other(small):
+    classifier = Classifier(*small, "float32", chips=10**9)
+    assert (classifier.batch_size, classifier.calls_in_flight, classifier.xla) == (256, 1, False)
+    assert Classifier(*small, "float32", batch_size=7).batch_size == 7
+
+
+def test_a_gpu_is_tuned_to_the_batch_size_that_gains_and_to_xla_where_it_wins(
+    small, as_gpu, monkeypatch
+):
+    timed = _rates(monkeypatch, {256: 100, 512: [120, 120, 150], 1024: 121})
+    classifier = Classifier(*small, "float32", chips=10**9)
+    assert (classifier.batch_size, classifier.calls_in_flight, classifier.xla) == (512, 3, True)
+    assert timed == [256, 512, 1024, 512, 512]
+
+
+def test_xla_is_left_out_where_it_does_not_win(small, as_gpu, monkeypatch):
+    _rates(monkeypatch, {256: [100, 100, 102], 512: 101})
+    classifier = Classifier(*small, "float32", chips=10**9)
+    assert (classifier.batch_size, classifier.xla) == (256, False)
+
+
+def test_a_batch_size_that_is_given_stays(small, as_gpu, monkeypatch):
+    timed = _rates(monkeypatch, {24: [100, 200]})
+    classifier = Classifier(*small, "float32", batch_size=24, chips=10**9)
+    assert (classifier.batch_size, classifier.xla) == (24, True)
+    assert timed == [24, 24]
+
+
+def test_in_a_small_run_nothing_is_tuned(small, as_gpu, monkeypatch):
+    timed = _rates(monkeypatch, {})
+    classifier = Classifier(*small, "float32", chips=tuning.TUNED_FROM_CHIPS - 1)
+    assert (classifier.batch_size, classifier.calls_in_flight, classifier.xla) == (256, 3, False)
+    assert timed == []
+
+
+@pytest.mark.parametrize("xla", [True, False])
+def test_whole_part_and_single_batches_have_the_same_scores_with_xla_and_without(
+    small, as_gpu, monkeypatch, xla
+):
+    expected = Classifier(*small, "float32").score(_PIXELS)
+    _rates(monkeypatch, {16: [100, 200 if xla else 1]})
+    classifier = Classifier(*small, "float32", batch_size=16, chips=10**9)
+    assert classifier.xla == xla
+    for count in (40, 16, 13, 8, 1):
+        # A mean over 4,096 pixels, which XLA adds up in another order.
+        np.testing.assert_allclose(classifier.score(_PIXELS[:count]), expected[:count], atol=2e-5)
+
+
+def test_a_model_that_xla_cannot_compile_is_scored_without(small, as_gpu, monkeypatch, caplog):
+    import tensorflow as tf
+
+    def fail(call, pixels, calls_at_a_time):
+        if len(timed) == 1:
+            raise tf.errors.InvalidArgumentError(None, None, "not compilable\nat length")
+        timed.append(1)
+        return 100.0
+
+    timed = []
+    monkeypatch.setattr("pipelines.tuning.measure_rate", fail)
+    classifier = Classifier(*small, "float32", batch_size=16, chips=10**9)
+    assert not classifier.xla
+    assert "XLA is left out: not compilable" in caplog.text
+    assert classifier.score(_PIXELS).shape == (40, 17)
+
+
+def test_threads_that_call_together_get_the_scores_of_their_own_chips(small, as_gpu):
+    classifier = Classifier(*small, "float32")
+    expected = classifier.score(_PIXELS)
+    with ThreadPoolExecutor(8) as pool:
+        parts = pool.map(lambda i: classifier.score(_PIXELS[i : i + 1 + i % 5]), range(40))
+    for i, scores in enumerate(parts):
+        np.testing.assert_allclose(scores, expected[i : i + 1 + i % 5], atol=1e-6)
+
+
+def test_a_batch_that_did_not_fit_is_refused_the_next_time_without_a_try(small, monkeypatch):
+    import tensorflow as tf
+
+    tried = []
+
+    def call(pixels):
+        tried.append(len(pixels))
+        if len(pixels) > 8:
+            raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+        return tf.zeros((len(pixels), 17))
+
+    monkeypatch.setattr("pipelines.classifier._compile", lambda *asked: call)
+    classifier = Classifier(*small, "float32")
+    for count in (40, 40, 20, 40, 10):
+        with pytest.raises(DeviceOutOfMemory, match=f"no memory for {count} chips"):
+            classifier.score(_PIXELS[:count])
+    assert classifier.score(_PIXELS[:5]).shape == (5, 17)
+    assert tried == [40, 20, 10, 5]
+
+
+# --- On a GPU -----------------------------------------------------------------------------------
 
 
 @pytest.mark.gpu

@@ -135,7 +135,7 @@ def test_a_bundle_yields_every_batch_of_its_units_by_its_end(tmp_path):
             pipeline
             | beam.Create([0, 1, 2], reshuffle=False)
             | beam.Map(lambda number: _unit(tmp_path, number)).with_output_types(Unit)
-            | reading.ReadChips(JPG, 4)
+            | reading.ReadChips(JPG, lambda: 4)
             | beam.Map(lambda batch: (batch.unit, batch.chips.num_rows))
             | beam.CombinePerKey(sum)
         )

@@ -20,6 +20,7 @@ from beam_jobs import score_chips
 from beam_jobs.command import exit_code
 from pipelines import delta_tables, imaging, planning, publishing, storage
 from pipelines.classifier import Classifier
+from pipelines.devices import Gpu
 from schemas.labels import LabelSet
 from tests.support import JPG, TIF, jpg_bytes, make_artifact, write_chips
 from train.sample_archive import write_sample_archive
@@ -81,6 +82,25 @@ def test_every_chip_is_scored_as_the_model_scores_its_own_pixels(score, artifact
         assert row["model_digest"] == opened[1].model_digest
     assert "published: 30 scored, 0 quarantined, 0 skipped" in out
     assert f"chip_scores {tmp_path / 'out' / 'chip_scores'}" in out
+
+
+def test_calls_that_overlap_as_on_a_gpu_give_the_rows_of_calls_in_turn(
+    score, tmp_path, monkeypatch
+):
+    paths = write_chips(tmp_path / "chips", 30)
+    paths[11].write_bytes(b"")
+    flags = ["--batch_size", "4", "--precision", "float32"]
+    monkeypatch.setattr(planning, "UNIT_CHIPS", 9)
+    assert score(tmp_path / "chips", *flags)[0] == 0
+
+    monkeypatch.setattr("pipelines.classifier.find_gpu", lambda: Gpu("CPU:0", "none", None))
+    assert score(tmp_path / "chips", *flags, output=tmp_path / "overlapping")[0] == 0
+    expected = _scores(rows(tmp_path / "out", "chip_scores"))
+    found = _scores(rows(tmp_path / "overlapping", "chip_scores"))
+    assert len(expected) == 29
+    assert found == expected
+    (quarantined,) = rows(tmp_path / "overlapping", "quarantine")
+    assert quarantined["chip_uri"] == str(paths[11])
 
 
 def _picture(mode: str, size: tuple[int, int], kind: str) -> bytes:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipelines.errors import RunFailed
-from schemas.precision import KERAS_POLICIES, Precision, native_bfloat16
+from schemas.precision import KERAS_POLICIES, Precision, gpu_precision, native_bfloat16
 from train.examples import Examples
 from train.networks import Network, set_input_statistics
 
@@ -116,15 +116,19 @@ def loss_of(network: Network) -> Any:
 def resolve_precision(asked: str, network: Network) -> Precision:
     """The precision to train in: `auto` is bfloat16 where it is native and the network gains."""
     if asked == "auto":
-        native = native_bfloat16() or _has_gpu()
-        return "bfloat16" if network.takes_bfloat16 and native else "float32"
+        return "bfloat16" if network.takes_bfloat16 and _multiplies_bfloat16() else "float32"
     return "bfloat16" if asked == "bfloat16" else "float32"
 
 
-def _has_gpu() -> bool:
+def _multiplies_bfloat16() -> bool:
+    """Whether that which trains here, the GPU where there is one, has instructions for it."""
     import tensorflow as tf
 
-    return bool(tf.config.list_physical_devices("GPU"))
+    gpus = tf.config.list_physical_devices("GPU")
+    if not gpus:
+        return native_bfloat16()
+    details = tf.config.experimental.get_device_details(gpus[0])
+    return gpu_precision(details.get("compute_capability")) == "bfloat16"
 
 
 @contextmanager
