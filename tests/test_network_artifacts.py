@@ -9,10 +9,12 @@ import pytest
 
 from beam_jobs import score_chips
 from beam_jobs.command import exit_code
-from pipelines import delta_tables
+from pipelines import delta_tables, imaging
 from schemas.artifact import read_artifact
 from tests.drawn_chips import draw_labelled_jpgs, write_labels
 from train.__main__ import main
+from train.evaluate import predict_scores
+from train.sample_archive import write_sample_archive
 
 SKY = ("clear", "partly_cloudy", "cloudy", "haze")
 
@@ -26,6 +28,7 @@ def train(folder: Path, network: str, *flags: str) -> int:
 def score(folder: Path, network: str) -> list[dict]:
     """The rows that the scoring job publishes."""
     flags = ["--chips", folder / "chips", "--artifact", folder / network, "--output", folder]
+    flags += ["--precision", "float32"]
     assert exit_code(score_chips.main, [str(flag) for flag in flags]) == 0
     table = delta_tables.open_table(str(folder), "chip_scores")
     return delta_tables.open_dataset(table).to_table().to_pylist()
@@ -70,3 +73,30 @@ def test_cnn_grey_is_trained_and_scored_on_colour_chips_of_128_pixels(tmp_path):
     preprocessing = read_artifact(tmp_path / "cnn_grey").preprocessing
     assert preprocessing.input_shape == (128, 128, 3)
     assert len(score(tmp_path, "cnn_grey")) == 4
+
+
+@pytest.mark.parametrize(("bands", "count"), [("all", 4), ("rgb", 3)])
+def test_a_model_of_tifs_scores_tifs_as_it_was_trained_to_read_them(tmp_path, bands, count):
+    import keras
+
+    archive = write_sample_archive(tmp_path, 6, media_type="tif")
+    assert train(tmp_path, "cnn", "--bands", bands, "--image_size", "26") == 0
+    preprocessing = read_artifact(tmp_path / "cnn").preprocessing
+    assert preprocessing.input_shape == (26, 26, count)
+    assert preprocessing.scaling is not None
+    assert len({low for low, _ in preprocessing.scaling}) == count  # each band has its own
+
+    data = [path.read_bytes() for path in archive.chip_paths]
+    pixels = np.stack([imaging.decode_chip(chip, preprocessing) for chip in data])
+    assert pixels.reshape(-1, count).std(axis=0).min() > 10  # no band is lost in its scaling
+    model = keras.models.load_model(tmp_path / "cnn/model.keras", compile=False)
+    rows = sorted(score(tmp_path, "cnn"), key=lambda row: row["chip_id"])
+    assert [row["chip_id"] for row in rows] == [path.stem for path in archive.chip_paths]
+    scores = [[v for name, v in row.items() if name.startswith("score_")] for row in rows]
+    np.testing.assert_allclose(scores, predict_scores(model, pixels), atol=1e-6)
+
+
+def test_all_bands_are_refused_before_any_work_where_the_network_takes_colours(tmp_path, capsys):
+    write_sample_archive(tmp_path, 1, media_type="tif")
+    assert train(tmp_path, "cnn_grey", "--bands", "all") == 2
+    assert "--bands all: cnn_grey takes red, green, blue of a tif" in capsys.readouterr().err

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipelines.errors import UsageError
 from schemas.artifact import BANDS, Preprocessing, model_digest
 from schemas.precision import native_bfloat16
 from tests.test_evaluate import LABELS
@@ -22,6 +23,7 @@ from train.networks import (
     INPUT_NORMALISATION,
     NETWORKS,
     channel_statistics,
+    choose_bands,
     set_input_statistics,
 )
 
@@ -79,6 +81,30 @@ def test_cnn_takes_pixels_of_0_to_255_and_tells_white_from_black():
     np.testing.assert_allclose(black, 0.5)  # biases start at 0
     assert (np.abs(white - 0.5) > 1e-4).all()
     assert (np.abs(white - 0.5) < 0.4).all()  # unscaled, 255 would drive scores to 0 and 1
+
+
+def test_a_fourth_band_widens_the_first_convolution_alone():
+    bands = {
+        name: NETWORKS[name].build((64, 64, 4), 17).count_params() for name in ("vgg16", "cnn")
+    }
+    assert bands == {"vgg16": 14_749_533 + 9 * 64 + 4, "cnn": 995_761 + 64 * 32}
+
+
+def test_networks_take_all_bands_of_a_tif_unless_rgb_is_asked_for():
+    rgb = ("red", "green", "blue")
+    for name in ("vgg16", "cnn", "mean_colour"):
+        assert choose_bands(NETWORKS[name], "jpg", None) == rgb
+        assert choose_bands(NETWORKS[name], "jpg", "all") == rgb
+        assert choose_bands(NETWORKS[name], "tif", "rgb") == rgb
+        for asked in (None, "all"):
+            assert set(choose_bands(NETWORKS[name], "tif", asked)) == {*rgb, "near_infrared"}
+    assert choose_bands(VGG16, "tif", None)[:3] == rgb  # as the ImageNet weights expect
+
+
+def test_cnn_grey_takes_colours_alone():
+    assert choose_bands(NETWORKS["cnn_grey"], "tif", None) == ("red", "green", "blue")
+    with pytest.raises(UsageError, match="cnn_grey takes red, green, blue of a tif"):
+        choose_bands(NETWORKS["cnn_grey"], "tif", "all")
 
 
 def test_cnn_batch_norm_normalises_the_128_values_after_the_first_dense_layer():

@@ -94,6 +94,40 @@ def test_folded_weights_see_behind_the_normalisation_what_unfolded_ones_see_in_b
     np.testing.assert_allclose(behind(standardised), plain(bgr), rtol=1e-3, atol=1e-3)
 
 
+def test_with_near_infrared_the_network_starts_from_what_it_makes_of_rgb_alone(weights):
+    import keras
+
+    keras.utils.set_random_seed(0)
+    rgb, wide = build_vgg16((32, 32, 3), 5), build_vgg16((32, 32, 4), 5)
+    for model in (rgb, wide):
+        load_into(model, weights)
+        mean, variance = np.array([90.0, 80, 70, 120]), np.array([900.0, 800, 700, 2000])
+        normalisation = model.get_layer(INPUT_NORMALISATION)
+        normalisation.moving_mean.assign(mean[: model.input_shape[-1]])
+        normalisation.moving_variance.assign(variance[: model.input_shape[-1]])
+    wide.get_layer("scores").set_weights(rgb.get_layer("scores").get_weights())
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 4)).astype(np.float32)
+    expected = rgb(pixels[..., :3], training=False).numpy()
+    assert expected.std() > 0.01
+    np.testing.assert_allclose(wide(pixels, training=False).numpy(), expected, atol=1e-6)
+    dark = pixels * np.array([1, 1, 1, 0], np.float32)
+    np.testing.assert_array_equal(wide(dark, training=False), wide(pixels, training=False))
+
+
+def test_the_weights_of_near_infrared_can_learn(weights):
+    import tensorflow as tf
+
+    model = build_vgg16((32, 32, 4), 5)
+    load_into(model, weights)
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 4)).astype(np.float32)
+    kernel = model.get_layer("block1_conv1").kernel
+    with tf.GradientTape() as tape:
+        scores = model(pixels, training=True)
+    gradient = tape.gradient(scores, kernel.value).numpy()
+    assert (kernel.numpy()[:, :, 3] == 0).all()
+    assert np.abs(gradient[:, :, 3]).max() > 0
+
+
 def test_folding_scales_red_by_the_standard_deviation_of_red():
     kernel = np.zeros((3, 3, 3, 1), np.float32)
     kernel[1, 1, 2, 0] = 1  # red comes last in BGR

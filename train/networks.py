@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.errors import UsageError
 from pipelines.imaging import Pixels
 from schemas.artifact import BANDS, MediaType
 from train.cnn import CNN_MIN_SIDE_PX, build_cnn
@@ -21,7 +22,11 @@ from train.layers import INPUT_NORMALISATION, fraction_layer, score_layer
 from train.pixel_rows import PixelSource, chunks
 from train.vgg16 import build_vgg16
 
+BandChoice = Literal["rgb", "all"]
+
 _RGB = ("red", "green", "blue")
+_COLOUR: Mapping[MediaType, tuple[str, ...]] = {"jpg": _RGB, "tif": _RGB}
+_COLOUR_FIRST: Mapping[MediaType, tuple[str, ...]] = {"jpg": _RGB, "tif": (*_RGB, "near_infrared")}
 
 
 @dataclass(frozen=True)
@@ -32,7 +37,7 @@ class Network:
         name: as on the command line and in the artifact.
         build: makes an untrained, uncompiled model from the input shape (side, side, bands) and
             the number of labels; it takes values of 0 to 255 and gives scores in [0, 1].
-        bands: the bands that it takes of a chip of each media type, in input order.
+        bands: all bands that it can take of a chip of each media type, in input order.
         min_image_size: the smallest side of the input in pixels.
         learning_rate: Adam's, by default.
         takes_imagenet: whether there are ImageNet weights for it (its default then).
@@ -53,6 +58,25 @@ class Network:
     max_batch_size: int = 128
     image_size: int = 64
     sky_only: bool = False
+
+
+def choose_bands(
+    network: Network, media_type: MediaType, asked: BandChoice | None
+) -> tuple[str, ...]:
+    """The bands that a network takes of a chip, in input order: rgb, or all that there are.
+
+    By default all that the network can take: near infrared tells plants from water and bare
+    ground, and a network that starts from weights for three bands loses nothing by a fourth.
+
+    Raises:
+        UsageError: all were asked for, and the network cannot take one of them.
+    """
+    if asked == "rgb":
+        return _RGB
+    bands = network.bands[media_type]
+    if asked == "all" and len(bands) < len(BANDS[media_type]):
+        raise UsageError(f"--bands all: {network.name} takes {', '.join(bands)} of a {media_type}")
+    return bands
 
 
 def build_mean_colour(input_shape: tuple[int, int, int], labels: int) -> Any:
@@ -107,7 +131,7 @@ def _count_values(pixels: Pixels) -> npt.NDArray[np.int64]:
 _VGG16 = Network(
     name="vgg16",
     build=build_vgg16,
-    bands={"jpg": _RGB, "tif": _RGB},
+    bands=_COLOUR_FIRST,
     min_image_size=32,  # five halvings
     learning_rate=1e-4,  # Keras' own 1e-3 can collapse it to a constant
     takes_imagenet=True,
@@ -116,7 +140,7 @@ _VGG16 = Network(
 _CNN = Network(
     name="cnn",
     build=build_cnn,
-    bands={"jpg": _RGB, "tif": _RGB},
+    bands=_COLOUR_FIRST,
     min_image_size=CNN_MIN_SIDE_PX,
     learning_rate=1e-3,
     takes_imagenet=False,
@@ -134,10 +158,9 @@ _MEAN_COLOUR = Network(
 )
 
 
-def _variant(name: str, sky_only: bool = False, image_size: int = 64, **built: Any) -> Network:
-    """The CNN, but for what is given to `build_cnn`."""
-    build = partial(build_cnn, name=name, **built)
-    return replace(_CNN, name=name, build=build, sky_only=sky_only, image_size=image_size)
+def _variant(name: str, built: Mapping[str, Any], **described: Any) -> Network:
+    """The CNN, but for what is given to `build_cnn` and what is described otherwise."""
+    return replace(_CNN, name=name, build=partial(build_cnn, name=name, **built), **described)
 
 
 NETWORKS: Mapping[str, Network] = {
@@ -145,9 +168,9 @@ NETWORKS: Mapping[str, Network] = {
     for network in (
         _VGG16,
         _CNN,
-        _variant("cnn_batch_norm", batch_norm=True),
-        _variant("cnn_sky", sky_only=True, activation="softmax"),
-        _variant("cnn_grey", image_size=128, grey=True),
+        _variant("cnn_batch_norm", {"batch_norm": True}),
+        _variant("cnn_sky", {"activation": "softmax"}, sky_only=True),
+        _variant("cnn_grey", {"grey": True}, image_size=128, bands=_COLOUR),
         _MEAN_COLOUR,
     )
 }

@@ -33,7 +33,7 @@ from train.label_files import (
     read_split,
     select_rows,
 )
-from train.networks import NETWORKS, Network
+from train.networks import NETWORKS, BandChoice, Network, choose_bands
 from train.pixel_cache import DEFAULT_CACHE_GB, PixelCache, choose_cache
 from train.pixel_store import open_store
 from train.pretrained import load_pretrained
@@ -56,6 +56,7 @@ class TrainOptions:
         network: a name in `NETWORKS`.
         media_type: jpg or tif.
         image_size: side of the model's input in pixels; by default the network's.
+        bands: rgb, or all that a chip has; by default all that the network can take.
         weights: imagenet, none or a file; by default imagenet where the network has any.
         epochs, batch_size, learning_rate, seed: see `train.fit.FitOptions`.
         split: a split csv; by default 80 to 20 by lot.
@@ -71,6 +72,7 @@ class TrainOptions:
     network: str = "vgg16"
     media_type: MediaType | None = None
     image_size: int | None = None
+    bands: BandChoice | None = None
     weights: str | None = None
     epochs: int = 50
     batch_size: int | None = None
@@ -162,13 +164,13 @@ def load_training_set(options: TrainOptions, network: Network) -> TrainingSet:
     learned = _sky_alone(label_set, network) if network.sky_only else label_set
     listed = list_chips(options.chips)
     media_type = choose_media_type(listed, options.media_type)
+    bands = choose_bands(network, media_type, options.bands)
     if options.media_type is None and len(listed) > 1:
         print("--chips holds jpgs and tifs: training on jpgs (--media_type tif for the others)")
     chips = match_chips(select_rows(rows, media_type), listed[media_type], label_set)
     chips = keep_sky(chips, label_set) if network.sky_only else chips
     parts = assign_parts(list(chips.uris), split, options.seed)
     training_uris = [chips.uris[name] for name in parts["train"]]
-    bands = network.bands[media_type]
     preprocessing = preprocessing_for(
         media_type, options.image_size or network.image_size, bands, training_uris, options.seed
     )

@@ -12,6 +12,7 @@ def build_vgg16(input_shape: tuple[int, int, int], labels: int) -> Any:
 
     The network of the study (Thisted 2020) on Simonyan and Zisserman's VGG16 (2014): 14,749,533
     parameters for 17 labels at 64x64x3, of which 6 (the moving statistics) are not trainable.
+    With a fourth band 580 more: 576 weights of the first convolution, 4 of the normalisation.
     """
     import keras
 

@@ -94,16 +94,18 @@ def load_into(model: Any, weights: ConvWeights) -> None:
 
     They expect BGR of about -128 to 128; behind the batch normalisation come RGB of unit
     variance, a sixtieth of that, and the biases would drown what the first layer sees. So the
-    order and the scale are folded into the first kernel, see `fold_input_scaling`.
+    order and the scale are folded into the first kernel, see `fold_input_scaling`, which gets
+    zeros for bands that the weights do not know, see `widen_input`.
 
     Args:
-        model: a network with the layers of `CONVOLUTIONS` behind `INPUT_NORMALISATION`.
+        model: a network with the layers of `CONVOLUTIONS` behind `INPUT_NORMALISATION`, whose
+            input begins with red, green, blue.
     """
-    model.get_layer(INPUT_NORMALISATION)  # a network without it must not get folded weights
+    bands = model.get_layer(INPUT_NORMALISATION).output.shape[-1]  # folding counts on that layer
     for name, (kernel, bias) in weights.items():
         first = name == next(iter(CONVOLUTIONS))
-        folded = fold_input_scaling(kernel) if first else kernel
-        model.get_layer(name).set_weights([folded, bias])
+        fitting = widen_input(fold_input_scaling(kernel), bands) if first else kernel
+        model.get_layer(name).set_weights([fitting, bias])
 
 
 def fold_input_scaling(kernel: Array) -> Array:
@@ -115,6 +117,23 @@ def fold_input_scaling(kernel: Array) -> Array:
     scale = IMAGENET_STD[None, None, :, None]
     folded: Array = (kernel[:, :, ::-1].astype(np.float64) * scale).astype(np.float32)
     return folded
+
+
+def widen_input(kernel: Array, bands: int) -> Array:
+    """A first kernel for RGB made into one for RGB and further bands, whose weights are 0.
+
+    At the start the network then answers as it would to red, green and blue alone, and learns
+    from there what the further bands are worth: a weight of 0 behind a normalised input has a
+    gradient like any other. So InstructPix2Pix widens its first convolution (Brooks, Holynski
+    and Efros 2023, https://arxiv.org/abs/2211.09800, section 3.2).
+
+    Args:
+        kernel: `float32 [3, 3, 3, out]`.
+        bands: at least 3.
+    """
+    height, width, known, out = kernel.shape
+    further = np.zeros((height, width, bands - known, out), np.float32)
+    return np.concatenate([kernel, further], axis=2)
 
 
 def convert_checkpoint(parameters: Mapping[str, Any]) -> ConvWeights:
