@@ -62,10 +62,11 @@ setup(
     description="Finds what forests lose: trains a classifier of satellite chips, scores an "
     "archive with Apache Beam into Delta tables, and answers questions in SQL",
     python_requires=">=3.11,<3.14",
-    packages=["schemas", "pipelines", "train", "beam_jobs"],
+    packages=["schemas", "pipelines", "train", "train.study", "beam_jobs"],
     package_data={
         "schemas": ["sql/*.sql", "sql/*/*.sql", "bigquery/*.json"],
         "train": ["label_combinations.csv"],
+        "train.study": ["*.css", "*.js"],
     },
     install_requires=SCORING,
     extras_require={"train": TRAIN, "gcp": GCP, "analysis": ANALYSIS, "test": TEST, "dev": DEV},

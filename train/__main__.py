@@ -88,6 +88,32 @@ def evaluate_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def study_parser() -> argparse.ArgumentParser:
+    """The flags of `python -m train study`."""
+    parser = _Parser(
+        prog="python -m train study",
+        description="Train every model of the study, compare them, write report and slides.",
+        allow_abbrev=False,
+    )
+    _add_chips_and_labels(parser)
+    add = parser.add_argument
+    add("--output", required=True, help="local folder; what is finished there is not done again")
+    add("--models", default="all", help="all (default), or names with commas between")
+    add("--published", help="csv of published figures by label, to stand beside these")
+    add("--split", help="csv image_name,split (default: 80 %% to train, 20 %% to validate, by lot)")
+    add("--media_type", choices=["jpg", "tif"], help="default: what --chips holds; jpg of both")
+    add("--image_size", type=_at_least_one, default=64, help="input side in pixels (default: 64)")
+    add("--weights", help="of vgg16: imagenet (default), none, or a file in Keras' notop layout")
+    add("--epochs", type=_at_least_one, default=50, help="the most epochs (default: 50)")
+    add("--label_set", help="JSON {labels: [...], sky: [...]} (default: as the labels csv shows)")
+    add(
+        "--precision", choices=["auto", "float32", "bfloat16"], default="auto", help="default: auto"
+    )
+    add("--seed", type=_seed, default=0, help="of the split, weights and order (default: 0)")
+    _add_pixel_cache(parser)
+    return parser
+
+
 def _train(arguments: Sequence[str]) -> None:
     options = train_parser().parse_args(arguments)
     from train.training import TrainOptions, train_model
@@ -102,7 +128,15 @@ def _evaluate(arguments: Sequence[str]) -> None:
     evaluate_artifact(EvaluateOptions(**vars(options)))
 
 
-COMMANDS: Mapping[str, Callable[[Sequence[str]], None]] = {"evaluate": _evaluate}
+def _study(arguments: Sequence[str]) -> None:
+    options = study_parser().parse_args(arguments)
+    from train.study.options import StudyOptions
+    from train.study.run import run_study
+
+    run_study(StudyOptions(**vars(options)))
+
+
+COMMANDS: Mapping[str, Callable[[Sequence[str]], None]] = {"evaluate": _evaluate, "study": _study}
 """Commands beside training, by their first word."""
 
 

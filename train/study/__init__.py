@@ -1,0 +1,1 @@
+"""The study: every model trained on the same chips, compared, and told as a report and slides."""

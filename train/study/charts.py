@@ -1,0 +1,86 @@
+"""The pictures of the comparison; each is drawn from the study's figures alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from train.pictures import draw_bars
+
+FOLDER = "comparison"
+"""The pictures' folder in the study's."""
+
+MEANS, COMMON, RARE, PUBLISHED = (
+    "mean_f1.png",
+    "vgg16_vs_cnn_common.png",
+    "vgg16_vs_cnn_rare.png",
+    "published.png",
+)
+"""Files of the pictures; one whose figures are missing is not drawn."""
+
+
+def draw_charts(folder: Path, study: Mapping[str, Any]) -> None:
+    """Draw every picture that there are figures for, into the study's folder; older ones go."""
+    folder = folder / FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in (MEANS, COMMON, RARE, PUBLISHED):
+        (folder / name).unlink(missing_ok=True)
+    comparison = study["comparison"]
+    if comparison["models"]:
+        _draw_means(folder / MEANS, comparison)
+    if compared := comparison["vgg16_vs_cnn"]:
+        for name, kind in ((COMMON, "common"), (RARE, "rare")):
+            _draw_versus(folder / name, compared, kind)
+    if study["published"]:
+        _draw_published(folder / PUBLISHED, study)
+
+
+def _draw_means(path: Path, comparison: Mapping[str, Any]) -> None:
+    rows, part = comparison["models"], comparison["part"]
+    series = {part: [row["f1"] for row in rows]}
+    if part != "validation":
+        series = {"validation": [row["validation_f1"] for row in rows]} | series
+    draw_bars(
+        path,
+        [row["title"] for row in rows],
+        series,
+        "Mean F1 of every model over its labels",
+        "mean F1 at each label's threshold, which was chosen on validation",
+        value_format="{:.3f}",
+    )
+
+
+def _draw_versus(path: Path, compared: Mapping[str, Any], kind: str) -> None:
+    rows = [row for row in compared["rows"] if row["is_rare"] == (kind == "rare")]
+    if not rows:
+        return
+    rows.sort(key=lambda row: -row["training_positives"])
+    draw_bars(
+        path,
+        [f"{row['label']} ({row['positives']:,})" for row in rows],
+        {
+            "VGG16": [row["first_f1"] for row in rows],
+            "baseline CNN": [row["second_f1"] for row in rows],
+        },
+        f"VGG16 and the baseline CNN: {kind} labels",
+        f"F1 on {compared['part']}; in brackets the chips there that carry the label",
+        value_format="{:.2f}",
+    )
+
+
+def _draw_published(path: Path, study: Mapping[str, Any]) -> None:
+    rows = study["published"]["means"]
+    if not rows:
+        return
+    draw_bars(
+        path,
+        [row["title"] for row in rows],
+        {
+            "published": [row["published"] for row in rows],
+            "here": [row["here"] for row in rows],
+        },
+        "Mean F1: published, and here",
+        "mean F1 over the labels",
+        value_format="{:.3f}",
+    )

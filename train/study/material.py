@@ -1,0 +1,120 @@
+"""What all models of a study learn from: one list of chips, one split, and a digest of both."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipelines.storage import absolute_uri, list_objects, write_bytes
+from schemas.artifact import MediaType
+from schemas.labels import LabelSet
+from train.dataset import assign_parts, choose_media_type, list_chips, match_chips
+from train.label_files import (
+    PARTS,
+    Part,
+    check_rows,
+    choose_label_set,
+    read_label_set,
+    read_labels,
+    read_split,
+    select_rows,
+)
+from train.study.options import StudyOptions
+from train.study.plan import StudyModel, take_share
+
+
+@dataclass(frozen=True)
+class Material:
+    """Labelled chips in their parts.
+
+    Attributes:
+        label_set: the labels.
+        media_type: jpg or tif, of all chips.
+        tags: labels of each chip, by image name.
+        parts: image names of each part.
+        digest: sha256 of names, labels, parts and of each chip's size and etag: as long as it
+            stays, a model trained before is still the model of these chips.
+    """
+
+    label_set: LabelSet
+    media_type: MediaType
+    tags: Mapping[str, frozenset[str]]
+    parts: Mapping[Part, tuple[str, ...]]
+    digest: str
+
+    def positives(self, part: Part) -> dict[str, int]:
+        """Chips of a part that carry each label."""
+        held = [self.tags[name] for name in self.parts[part]]
+        return {label: sum(label in tags for tags in held) for label in self.label_set.names}
+
+
+def gather_material(options: StudyOptions) -> Material:
+    """List, match and split the chips; nothing is decoded.
+
+    Raises:
+        UsageError: chips, labels or split cannot be used; see the functions of `train.dataset`
+            and `train.label_files`.
+        StorageError: a file that was given cannot be read.
+    """
+    rows = read_labels(options.labels)
+    label_set = read_label_set(options.label_set) if options.label_set else choose_label_set(rows)
+    check_rows(rows, label_set)
+    listed = list_chips(options.chips)
+    media_type = choose_media_type(listed, options.media_type)
+    chips = match_chips(select_rows(rows, media_type), listed[media_type], label_set)
+    split = None if options.split is None else read_split(options.split)
+    parts = assign_parts(list(chips.uris), split, options.seed)
+    versions = _versions(options.chips)
+    digest = _digest(
+        {
+            "labels": label_set.to_dict(),
+            "parts": {
+                part: [
+                    [name, sorted(chips.tags[name]), versions[chips.uris[name]]] for name in names
+                ]
+                for part, names in parts.items()
+            },
+        }
+    )
+    return Material(label_set, media_type, chips.tags, parts, digest)
+
+
+def write_split(folder: Path, material: Material, model: StudyModel, seed: int) -> Path:
+    """Write the split that a model is trained by, and give its path."""
+    parts = dict(material.parts)
+    name = "split.csv"
+    if model.training_share < 1:
+        parts["train"] = take_share(parts["train"], model.training_share, seed)
+        name = f"split_{model.name}.csv"
+    path = folder / name
+    write_bytes(str(path), _split_csv(parts).encode())
+    return path
+
+
+def _split_csv(parts: Mapping[Part, Sequence[str]]) -> str:
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(["image_name", "split"])
+    writer.writerows((name, part) for part in PARTS for name in parts[part])
+    return table.getvalue()
+
+
+def _versions(chips: str) -> dict[str, list[Any]]:
+    """Size and etag of each file, by address."""
+    return {
+        uri: [size, etag]
+        for table in list_objects(absolute_uri(chips))
+        for uri, size, etag in zip(
+            *(table[column].to_pylist() for column in ("uri", "size_bytes", "etag")), strict=True
+        )
+    }
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

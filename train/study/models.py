@@ -1,0 +1,145 @@
+"""Training the study's networks, each once: a finished one is kept as long as it still fits."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from pipelines.storage import write_bytes
+from schemas.artifact import (
+    MODEL_FILE,
+    ModelArtifact,
+    read_artifact,
+    read_description,
+)
+from schemas.keras_file import read_weights
+from train.networks import NETWORKS
+from train.study.material import Material, write_split
+from train.study.options import StudyOptions
+from train.study.plan import StudyModel
+from train.training import TrainOptions, train_model
+
+_PLACES = (
+    "chips",
+    "labels",
+    "artifact",
+    "split",
+    "label_set",
+    "pixel_cache",
+    "pixel_cache_gb",
+)
+"""Options that say where something lies; what lies there is in the material's digest."""
+
+
+def network_options(
+    model: StudyModel, options: StudyOptions, material: Material, folder: Path
+) -> TrainOptions:
+    """What the trainer is asked for, to make a network of the study.
+
+    Args:
+        folder: the study's; splits and artifacts lie in it.
+    """
+    if model.network is None:
+        raise ValueError(f"{model.name} is no network")
+    network = NETWORKS[model.network]
+    return TrainOptions(
+        chips=options.chips,
+        labels=options.labels,
+        artifact=str(artifact_folder(folder, model.name)),
+        network=model.network,
+        media_type=material.media_type,
+        image_size=options.image_size * model.side_factor,
+        weights=options.weights if network.takes_imagenet else None,
+        epochs=options.epochs,
+        split=str(write_split(folder, material, model, options.seed)),
+        label_set=options.label_set,
+        precision=options.precision if network.takes_bfloat16 else "auto",
+        seed=options.seed,
+        pixel_cache=options.pixel_cache,
+        pixel_cache_gb=options.pixel_cache_gb,
+    )
+
+
+def train_or_keep(
+    name: str, asked: TrainOptions, material: Material, folder: Path
+) -> tuple[ModelArtifact, bool]:
+    """The artifact that the options stand for, and whether it was there already.
+
+    It is kept if it reads well, every file with its digest, and was made from the same chips,
+    labels and parts with the same options; else it is trained.
+
+    Raises:
+        UsageError, StorageError, RunFailed: see `train.training.train_model`.
+    """
+    if kept := find_kept(name, asked, material, folder):
+        return kept, True
+    artifact = train_model(asked)
+    done = {"request": _request(asked, material), "model_digest": artifact.model_digest}
+    write_bytes(str(_record(folder, name)), (json.dumps(done, indent=2) + "\n").encode())
+    return artifact, False
+
+
+def find_kept(
+    name: str, asked: TrainOptions, material: Material, folder: Path
+) -> ModelArtifact | None:
+    """The finished artifact that the options stand for, or None where it must be trained."""
+    try:
+        done = json.loads(_record(folder, name).read_bytes())
+        artifact = read_artifact(artifact_folder(folder, name))
+    except (FileNotFoundError, ValueError):  # an ArtifactError is a ValueError, too
+        return None
+    expected = {"request": _request(asked, material), "model_digest": artifact.model_digest}
+    return artifact if done == expected else None
+
+
+def describe_network(model: StudyModel, folder: Path) -> dict[str, Any]:
+    """A finished network as plain data: what the report says of it."""
+    path = artifact_folder(folder, model.name)
+    artifact = read_description(path)
+    training = artifact.training
+    return {
+        "title": model.title,
+        "idea": model.idea,
+        "network": artifact.network,
+        "labels": list(artifact.label_set.names),
+        "figures": dict(artifact.figures),
+        "unproven_thresholds": list(artifact.unproven_thresholds),
+        "parameters": sum(array.size for _, array in read_weights(path / MODEL_FILE)),
+        "image_size": artifact.preprocessing.image_size,
+        "bands": list(artifact.preprocessing.bands),
+        "model_digest": artifact.model_digest,
+        "chips": training["chips"],
+        "set_aside": training["set_aside"],
+        "options": training["options"],
+        "weights": training["weights"]["source"],
+        "epochs": training["epochs"],
+        "best_epoch": training["best_epoch"],
+        "seconds": training["seconds"],
+        "versions": dict(artifact.versions),
+    }
+
+
+def copy_best(name: str, folder: Path) -> None:
+    """Put the best model's artifact at `best` in the study's folder, whole."""
+    best, temporary = folder / "best", folder / ".best.writing"
+    shutil.rmtree(temporary, ignore_errors=True)
+    shutil.copytree(artifact_folder(folder, name), temporary)
+    shutil.rmtree(best, ignore_errors=True)
+    temporary.rename(best)
+
+
+def artifact_folder(folder: Path, name: str) -> Path:
+    """Where a network's artifact lies in a study's folder."""
+    return folder / "models" / name
+
+
+def _record(folder: Path, name: str) -> Path:
+    return folder / "models" / f"{name}.json"
+
+
+def _request(asked: TrainOptions, material: Material) -> dict[str, Any]:
+    options = {name: value for name, value in asdict(asked).items() if name not in _PLACES}
+    return {"options": json.loads(json.dumps(options)), "chips": material.digest}

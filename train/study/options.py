@@ -1,0 +1,41 @@
+"""What `python -m train study` was asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from schemas.artifact import MediaType
+from train.pixel_cache import DEFAULT_CACHE_GB
+
+
+@dataclass(frozen=True)
+class StudyOptions:
+    """Flags of the study; None stands for a default that depends on the data.
+
+    Attributes:
+        chips: folder, prefix or glob of the chips.
+        labels: the labels csv.
+        output: local folder for everything that the study writes.
+        models: `all`, or names of `train.study.plan.MODELS` with commas between.
+        published: csv of published figures by label, to stand beside ours.
+        split: a split csv; by default 80 to 20 by lot.
+        pixel_cache, pixel_cache_gb: of decoded chips, for all networks together.
+        media_type, image_size, weights, epochs, label_set, precision, seed: of every network, see
+            `train.training.TrainOptions`.
+    """
+
+    chips: str
+    labels: str
+    output: str
+    models: str = "all"
+    published: str | None = None
+    split: str | None = None
+    media_type: MediaType | None = None
+    image_size: int = 64
+    weights: str | None = None
+    epochs: int = 50
+    label_set: str | None = None
+    precision: str = "auto"
+    seed: int = 0
+    pixel_cache: str | None = None
+    pixel_cache_gb: float = DEFAULT_CACHE_GB
