@@ -33,6 +33,7 @@ Bounds = tuple[float, float, float, float]
 _JPEG_MAGIC = b"\xff\xd8\xff"
 _JPEG_END = b"\xff\xd9"
 _JPEG_SCAN = re.compile(rb"\xff\xda")
+_JPEG_COMPONENTS = {"Gray": 1, "YCbCr": 3, "RGB": 3, "CMYK": 4, "YCCK": 4}
 _MOST_SCANS = 100
 """Scans that a JPEG may have; progressive ones have about ten. One of no data costs a dozen bytes,
 and the decoder goes over the whole picture for it."""
@@ -107,11 +108,22 @@ def sides_px(data: bytes) -> tuple[int, int]:
     if media_type_of(data) == "tif":
         layout = _read_layout(data)
         return layout.width_px, layout.height_px
-    try:
-        height, width, _, _ = simplejpeg.decode_jpeg_header(data)
-    except ValueError as error:
-        raise ChipRejected(_jpeg_reason(data, str(error)), str(error)) from error
+    height, width, _ = _read_jpeg_header(data)
     return width, height
+
+
+def mode_of(data: bytes) -> str:
+    """How the header says that a chip's pixels are stored, for people.
+
+    `4-component JPEG (CMYK)`, `4 x uint16` ...
+
+    Raises:
+        ChipRejected: truncated, decode_error, or what `media_type_of` raises.
+    """
+    if media_type_of(data) == "tif":
+        return _sample_kind(_read_layout(data))
+    colour_space = _read_jpeg_header(data)[2]
+    return f"{_JPEG_COMPONENTS[colour_space]}-component JPEG ({colour_space})"
 
 
 def read_tif(data: bytes, preprocessing: Preprocessing) -> Radiometry:
@@ -219,6 +231,15 @@ def _decode_jpg(data: bytes, preprocessing: Preprocessing) -> Pixels:
     return pixels[:, :, [BANDS["jpg"].index(band) for band in preprocessing.bands]]
 
 
+def _read_jpeg_header(data: bytes) -> tuple[int, int, str]:
+    """Height, width and colour space."""
+    try:
+        height, width, colour_space, _ = simplejpeg.decode_jpeg_header(data)
+    except ValueError as error:
+        raise ChipRejected(_jpeg_reason(data, str(error)), str(error)) from error
+    return height, width, colour_space
+
+
 def _jpeg_reason(data: bytes, message: str) -> Reason:
     if "Premature end of JPEG file" in message or _JPEG_END not in data[-64:]:
         return Reason.TRUNCATED
@@ -244,8 +265,7 @@ def _check_layout(layout: tiff.TiffLayout, size_bytes: int, preprocessing: Prepr
     _check_sides(layout.width_px, layout.height_px, preprocessing)
     bands = len(BANDS["tif"])
     if (layout.bands, layout.bits, layout.unsigned) != (bands, 16, True):
-        kind = f"{layout.bands} x {'' if layout.unsigned else 'not unsigned '}{layout.bits} bit"
-        raise ChipRejected(Reason.WRONG_BANDS, f"{kind}, not {bands} x uint16")
+        raise ChipRejected(Reason.WRONG_BANDS, f"{_sample_kind(layout)}, not {bands} x uint16")
     longest = max(preprocessing.accepted_sides_px[1], _LONGEST_TILE_PX)
     if layout.tile_px > longest:
         raise ChipRejected(Reason.TOO_LARGE, f"tiles of {layout.tile_px} px, at most {longest}")
@@ -255,6 +275,11 @@ def _check_layout(layout: tiff.TiffLayout, size_bytes: int, preprocessing: Prepr
     if layout.end > size_bytes:
         missing = f"{layout.end - size_bytes:,} bytes of pixel data are missing"
         raise ChipRejected(Reason.TRUNCATED, missing)
+
+
+def _sample_kind(layout: tiff.TiffLayout) -> str:
+    kind = f"uint{layout.bits}" if layout.unsigned else f"not unsigned {layout.bits} bit"
+    return f"{layout.bands} x {kind}"
 
 
 def _read_layout(data: bytes) -> tiff.TiffLayout:

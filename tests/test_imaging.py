@@ -25,7 +25,14 @@ from rasterio.warp import transform_bounds
 
 from pipelines import imaging
 from pipelines.errors import ChipRejected
-from pipelines.imaging import area_average, decode_chip, media_type_of, sides_px, tif_bounds
+from pipelines.imaging import (
+    area_average,
+    decode_chip,
+    media_type_of,
+    mode_of,
+    sides_px,
+    tif_bounds,
+)
 from schemas.artifact import Preprocessing
 from schemas.tables import QuarantineReason as Reason
 from tests.support import JPG, TIF, jpg_bytes
@@ -281,6 +288,27 @@ def test_damaged_compressed_data_are_a_decode_error_told_in_the_same_words_each_
         assert caught.value.reason is Reason.DECODE_ERROR
     assert len(messages) == 1
     assert "vsimem" not in messages.pop()
+
+
+@pytest.mark.parametrize(
+    ("data", "mode"),
+    [
+        (jpg_of_kind("markerless", draw_picture()), "4-component JPEG (CMYK)"),
+        (jpg_of_kind("ordinary", draw_picture()), "3-component JPEG (YCbCr)"),
+        (save_as("JPEG", "L"), "1-component JPEG (Gray)"),
+        (encode_tif(draw_bands()), "4 x uint16"),
+        (encode_tif(draw_bands(bands=3, dtype="uint8")), "3 x uint8"),
+        (encode_tif(draw_bands(bands=1).astype("float32")), "1 x not unsigned 32 bit"),
+    ],
+)
+def test_the_mode_is_how_the_header_says_that_pixels_are_stored(data: bytes, mode: str) -> None:
+    assert mode_of(data) == mode
+
+
+@pytest.mark.parametrize("data", [b"", b"II*\0", b"\xff\xd8\xff", b"words"])
+def test_what_has_no_header_has_no_mode(data: bytes) -> None:
+    with pytest.raises(ChipRejected):
+        mode_of(data)
 
 
 # --- What is no chip of the model ---------------------------------------------------------------

@@ -17,6 +17,8 @@ os.environ["KERAS_BACKEND"] = "tensorflow"  # whatever ~/.keras says: all else h
 from pipelines.errors import RunFailed, StorageError, UsageError
 from train.networks import NETWORKS
 
+_LONGEST_SIDE_PX = 512  # of average pictures: one a label is kept in memory
+
 
 class _Parser(argparse.ArgumentParser):
     """Answers wrong use with one line instead of all flags."""
@@ -114,6 +116,24 @@ def study_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def explore_parser() -> argparse.ArgumentParser:
+    """The flags of `python -m train explore`."""
+    parser = _Parser(
+        prog="python -m train explore",
+        description="Count labels and look at labelled chips: tables as csv, pictures as png.",
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("--labels", required=True, help="csv image_name,tags")
+    add("--chips", help="folder, prefix or glob of chips (default: explore the labels alone)")
+    add("--output", required=True, help="local folder for tables, pictures and summary.json")
+    add("--media_type", choices=["jpg", "tif"], help="default: what --chips holds; jpg of both")
+    add("--label_set", help="JSON {labels: [...], sky: [...]} (default: as the labels csv shows)")
+    add("--image_size", type=_side, default=128, help="side of average chips (default: 128)")
+    add("--seed", type=_seed, default=0, help="of the choice of sample chips (default: 0)")
+    return parser
+
+
 def _train(arguments: Sequence[str]) -> None:
     options = train_parser().parse_args(arguments)
     from train.training import TrainOptions, train_model
@@ -136,7 +156,18 @@ def _study(arguments: Sequence[str]) -> None:
     run_study(StudyOptions(**vars(options)))
 
 
-COMMANDS: Mapping[str, Callable[[Sequence[str]], None]] = {"evaluate": _evaluate, "study": _study}
+def _explore(arguments: Sequence[str]) -> None:
+    options = explore_parser().parse_args(arguments)
+    from train.explore import ExploreOptions, explore
+
+    explore(ExploreOptions(**vars(options)))
+
+
+COMMANDS: Mapping[str, Callable[[Sequence[str]], None]] = {
+    "evaluate": _evaluate,
+    "explore": _explore,
+    "study": _study,
+}
 """Commands beside training, by their first word."""
 
 
@@ -156,6 +187,14 @@ def _add_pixel_cache(parser: argparse.ArgumentParser) -> None:
 def _at_least_one(text: str) -> int:
     if (value := int(text)) < 1:
         raise argparse.ArgumentTypeError(f"must be at least 1, not {value}")
+    return value
+
+
+def _side(text: str) -> int:
+    if not 1 <= (value := int(text)) <= _LONGEST_SIDE_PX:
+        raise argparse.ArgumentTypeError(
+            f"must lie between 1 and {_LONGEST_SIDE_PX} pixels, not {value}"
+        )
     return value
 
 

@@ -196,6 +196,11 @@ def draw_image_grid(
             top -= row_height
 
 
+def as_rgb(pixels: npt.NDArray[Any], bands: Sequence[str]) -> npt.NDArray[Any]:
+    """The red, green and blue of `[..., bands]`, in this order."""
+    return pixels[..., [bands.index(band) for band in ("red", "green", "blue")]]
+
+
 @contextmanager
 def _figure(path: Path, size: tuple[float, float], layout: Any = "constrained") -> Iterator[Any]:
     """A figure in the house style, saved at the end; of no window system and no global state."""
@@ -254,6 +259,7 @@ def _add_cell_numbers(
                 va="center",
                 fontsize=8,
                 color="white" if dark else "black",
+                in_layout=False,  # it lies within its cell, and to measure them all takes seconds
             )
 
 

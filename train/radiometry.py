@@ -25,7 +25,9 @@ MAX_SAMPLED_CHIPS = 1000
 """Chips that percentiles are taken from at most: 4 million pixels a band at 64 px settle them
 to far less than a grey value, and all of a large archive as floats would not fit into memory."""
 
-_UNSCALED = (0.0, 65535.0)  # all that a uint16 holds: what scales nothing yet
+UNSCALED = (0.0, 65535.0)
+"""All that a uint16 holds: the scaling of a band while nothing better is known."""
+
 _THREADS = 8
 
 
@@ -41,7 +43,7 @@ def preprocessing_for(
     Raises:
         UsageError: tifs, of which none can be decoded.
     """
-    scaling = None if media_type == "jpg" else (_UNSCALED,) * len(bands)
+    scaling = None if media_type == "jpg" else (UNSCALED,) * len(bands)
     unscaled = Preprocessing(media_type, image_size, bands, scaling, READABLE_SIDES_PX)
     if media_type == "jpg":
         return unscaled

@@ -1,0 +1,57 @@
+"""Where a command's results go: a local folder of csv tables, JSON figures and png pictures."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pipelines.errors import UsageError
+from pipelines.storage import is_remote, write_bytes
+
+SUMMARY_FILE = "summary.json"
+
+
+def resolve_output(output: str) -> Path:
+    """The local folder that results are to be written to; it need not be there yet.
+
+    Raises:
+        UsageError: it is remote, a file, or lies where nothing can be written.
+    """
+    if is_remote(output):
+        raise UsageError(f"--output {output}: write to a local folder, then copy it there")
+    folder = Path(output).resolve()
+    present = next(path for path in (folder, *folder.parents) if path.exists())
+    if not present.is_dir() or not os.access(present, os.W_OK):
+        raise UsageError(f"--output {output}: nothing can be written in {present}")
+    return folder
+
+
+def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Write a csv: fractions with six digits, nothing where there is no value (None, NaN)."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows([_cell(value) for value in row] for row in rows)
+    write_bytes(str(path), text.getvalue().encode())
+
+
+def write_summary(folder: Path, summary: Mapping[str, Any]) -> None:
+    """Write `summary.json`: what a report needs to speak of a command's results."""
+    text = json.dumps(summary, indent=2, allow_nan=False) + "\n"
+    write_bytes(str(folder / SUMMARY_FILE), text.encode())
+
+
+def describe_picture(file: str, kind: str, caption: str) -> dict[str, str]:
+    """A picture's entry in a summary."""
+    return {"file": file, "kind": kind, "caption": caption}
+
+
+def _cell(value: Any) -> Any:
+    if value is None or value != value:  # NaN alone differs from itself
+        return ""
+    return f"{value:.6f}" if isinstance(value, float) else value
