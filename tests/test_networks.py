@@ -25,6 +25,7 @@ from train.networks import (
     channel_statistics,
     choose_bands,
     set_input_statistics,
+    with_pooling,
 )
 
 VGG16, CNN, MEAN_COLOUR = NETWORKS["vgg16"], NETWORKS["cnn"], NETWORKS["mean_colour"]
@@ -99,6 +100,36 @@ def test_networks_take_all_bands_of_a_tif_unless_rgb_is_asked_for():
         for asked in (None, "all"):
             assert set(choose_bands(NETWORKS[name], "tif", asked)) == {*rgb, "near_infrared"}
     assert choose_bands(VGG16, "tif", None)[:3] == rgb  # as the ImageNet weights expect
+
+
+@pytest.mark.parametrize(
+    ("name", "side", "flattened"),
+    [("vgg16", 64, True), ("vgg16", 65, False), ("cnn", 128, True), ("cnn", 129, False)],
+)
+def test_large_inputs_are_averaged_where_flattening_would_explode(name, side, flattened):
+    layers = [layer.name for layer in NETWORKS[name].build((side, side, 3), 17).layers]
+    assert ("flatten" in layers, "average" in layers) == (flattened, not flattened)
+
+
+@pytest.mark.parametrize(
+    ("name", "pooling", "side", "parameters"),
+    [
+        ("vgg16", None, 224, 14_723_421),
+        ("vgg16", "average", 64, 14_723_421),
+        ("vgg16", "flatten", 224, 15_141_213),
+        ("cnn", None, 224, 184_753),
+        ("cnn", "average", 64, 184_753),
+        ("cnn", "flatten", 224, 20_656_561),
+    ],
+)
+def test_averaged_networks_have_as_many_parameters_at_any_side(name, pooling, side, parameters):
+    network = with_pooling(NETWORKS[name], pooling)
+    assert network.build((side, side, 3), 17).count_params() == parameters
+
+
+def test_mean_colour_has_no_pooling_to_choose():
+    with pytest.raises(UsageError, match="--pooling average: mean_colour"):
+        with_pooling(MEAN_COLOUR, "average")
 
 
 def test_cnn_grey_takes_colours_alone():

@@ -57,6 +57,7 @@ def train_parser() -> argparse.ArgumentParser:
     add("--media_type", choices=["jpg", "tif"], help="default: what --chips holds; jpg of both")
     add("--image_size", type=_at_least_one, help="input side in pixels (default: 64; grey: 128)")
     add("--bands", choices=["rgb", "all"], help="of a chip (default: all the network can take)")
+    add("--pooling", choices=["flatten", "average"], help="of features (default: by --image_size)")
     add("--weights", help="imagenet (default for vgg16), none, or a file in Keras' notop layout")
     add("--epochs", type=_at_least_one, default=50, help="the most epochs (default: 50)")
     add("--batch_size", type=_at_least_one, help="chips a step (default: from 8, by their number)")

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from train.layers import fraction_layer, luminance_layer, score_layer
+from train.layers import Pooling, fraction_layer, luminance_layer, score_layer, vector_layer
 
 CNN_MIN_SIDE_PX = 26
 """The smallest input of which the last convolution leaves a pixel: (26 - 7 - 7) // 4 - 2 = 1."""
+
+FLATTEN_UP_TO_PX = 128
+"""The side of the study's grey variant: above it each channel's mean is taken, unless asked
+otherwise. At 224 a flattened one would have 20,656,561 parameters."""
 
 _MOMENTUM = 0.9
 """Of the moving statistics. Keras' 0.99 is still a third of its start after 100 steps, and every
@@ -18,6 +22,7 @@ def build_cnn(
     input_shape: tuple[int, int, int],
     labels: int,
     *,
+    pooling: Pooling | None = None,
     name: str = "cnn",
     grey: bool = False,
     batch_norm: bool = False,
@@ -31,6 +36,7 @@ def build_cnn(
     layer's 819,328 are 128 for each of 10x10x64 values and 128 more). ReLU throughout.
 
     Args:
+        pooling: by default flatten up to 128 pixels a side, and average above.
         grey: take red, green and blue, and see their luminance alone.
         batch_norm: normalise by batch after the first dense layer.
         activation: of the scores: sigmoid, or softmax for labels that exclude each other.
@@ -46,7 +52,7 @@ def build_cnn(
     flow = layers.MaxPooling2D(4, name="pool")(flow)
     flow = layers.Conv2D(64, 3, activation="relu", name="conv3")(flow)
     flow = layers.Dropout(0.5, name="dropout1")(flow)
-    flow = layers.Flatten(name="flatten")(flow)
+    flow = vector_layer(flow, pooling, FLATTEN_UP_TO_PX, input_shape[0])
     flow = layers.Dense(128, activation="relu", name="dense")(flow)
     if batch_norm:
         flow = layers.BatchNormalization(momentum=_MOMENTUM, name="batch_norm")(flow)

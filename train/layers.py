@@ -3,11 +3,14 @@ process, and the architecture is part of the model's digest."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 INPUT_NORMALISATION = "input_normalisation"
 """Name of the layer that learns the statistics of the input, in the networks that have one."""
 
+
+Pooling = Literal["flatten", "average"]
+"""How features `[rows, columns, channels]` become a vector: every value, or each channel's mean."""
 
 LUMINANCE = (0.299, 0.587, 0.114)
 """Shares of red, green and blue in luminance (Recommendation ITU-R BT.601-7, section 2.5.1)."""
@@ -21,6 +24,19 @@ def score_layer(labels: int, activation: str = "sigmoid") -> Any:
     import keras
 
     return keras.layers.Dense(labels, activation=activation, name="scores", dtype="float32")
+
+
+def vector_layer(features: Any, pooling: Pooling | None, flatten_up_to: int, side_px: int) -> Any:
+    """Features as a vector, by default flattened up to a side of the input in pixels.
+
+    A flattened vector, and the weights behind it, grow with the square of that side. The mean of
+    each channel (Lin, Chen and Yan 2013, "Network in network") does not.
+    """
+    import keras
+
+    if (pooling or ("flatten" if side_px <= flatten_up_to else "average")) == "flatten":
+        return keras.layers.Flatten(name="flatten")(features)
+    return keras.layers.GlobalAveragePooling2D(name="average")(features)
 
 
 def fraction_layer(dtype: str | None = None) -> Any:

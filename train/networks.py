@@ -18,7 +18,7 @@ from pipelines.errors import UsageError
 from pipelines.imaging import Pixels
 from schemas.artifact import BANDS, MediaType
 from train.cnn import CNN_MIN_SIDE_PX, build_cnn
-from train.layers import INPUT_NORMALISATION, fraction_layer, score_layer
+from train.layers import INPUT_NORMALISATION, Pooling, fraction_layer, score_layer
 from train.pixel_rows import PixelSource, chunks
 from train.vgg16 import build_vgg16
 
@@ -44,12 +44,13 @@ class Network:
         takes_bfloat16: whether it gains from being trained in bfloat16.
         max_batch_size: chips a step by default, where there are enough of them.
         image_size: side of the input in pixels by default.
+        takes_pooling: whether `build` takes `pooling`, see `with_pooling`.
         sky_only: whether its labels are those of the sky alone. A chip has exactly one of them,
             so the scores of a chip sum to 1, and the loss is categorical cross-entropy.
     """
 
     name: str
-    build: Callable[[tuple[int, int, int], int], Any]
+    build: Callable[..., Any]
     bands: Mapping[MediaType, tuple[str, ...]]
     min_image_size: int
     learning_rate: float
@@ -57,6 +58,7 @@ class Network:
     takes_bfloat16: bool
     max_batch_size: int = 128
     image_size: int = 64
+    takes_pooling: bool = True
     sky_only: bool = False
 
 
@@ -77,6 +79,19 @@ def choose_bands(
     if asked == "all" and len(bands) < len(BANDS[media_type]):
         raise UsageError(f"--bands all: {network.name} takes {', '.join(bands)} of a {media_type}")
     return bands
+
+
+def with_pooling(network: Network, asked: Pooling | None) -> Network:
+    """The network with its features made a vector as asked; None leaves it to the network.
+
+    Raises:
+        UsageError: the network leaves no choice.
+    """
+    if asked is None:
+        return network
+    if not network.takes_pooling:
+        raise UsageError(f"--pooling {asked}: {network.name} has none to choose")
+    return replace(network, build=partial(network.build, pooling=asked))
 
 
 def build_mean_colour(input_shape: tuple[int, int, int], labels: int) -> Any:
@@ -155,6 +170,7 @@ _MEAN_COLOUR = Network(
     learning_rate=1e-1,
     takes_imagenet=False,
     takes_bfloat16=False,
+    takes_pooling=False,
 )
 
 

@@ -33,7 +33,8 @@ from train.label_files import (
     read_split,
     select_rows,
 )
-from train.networks import NETWORKS, BandChoice, Network, choose_bands
+from train.layers import Pooling
+from train.networks import NETWORKS, BandChoice, Network, choose_bands, with_pooling
 from train.pixel_cache import DEFAULT_CACHE_GB, PixelCache, choose_cache
 from train.pixel_store import open_store
 from train.pretrained import load_pretrained
@@ -57,6 +58,7 @@ class TrainOptions:
         media_type: jpg or tif.
         image_size: side of the model's input in pixels; by default the network's.
         bands: rgb, or all that a chip has; by default all that the network can take.
+        pooling: flatten or average; by default the network's own rule.
         weights: imagenet, none or a file; by default imagenet where the network has any.
         epochs, batch_size, learning_rate, seed: see `train.fit.FitOptions`.
         split: a split csv; by default 80 to 20 by lot.
@@ -73,6 +75,7 @@ class TrainOptions:
     media_type: MediaType | None = None
     image_size: int | None = None
     bands: BandChoice | None = None
+    pooling: Pooling | None = None
     weights: str | None = None
     epochs: int = 50
     batch_size: int | None = None
@@ -129,7 +132,7 @@ def check_options(options: TrainOptions) -> Network:
     Raises:
         UsageError: they do.
     """
-    network = NETWORKS[options.network]
+    network = with_pooling(NETWORKS[options.network], options.pooling)
     if options.weights not in (None, "none") and not network.takes_imagenet:
         raise UsageError(f"--weights {options.weights}: {network.name} starts from none")
     if options.weights not in (None, "none", "imagenet") and not Path(options.weights).is_file():
