@@ -9,7 +9,7 @@ from pipelines.errors import UsageError
 from schemas.artifact import BANDS, Preprocessing
 from schemas.labels import PLANET_LABELS, LabelSet
 from tests.drawn_chips import draw_jpg, write_labels, write_tif
-from train.dataset import assign_parts, choose_media_type, keep_sky, list_chips, match_chips
+from train.dataset import choose_media_type, keep_sky, list_chips, match_chips
 from train.examples import count_set_aside, decode_chips, truth_of
 from train.label_files import (
     LabelRow,
@@ -17,6 +17,7 @@ from train.label_files import (
     choose_label_set,
     read_label_set,
     read_labels,
+    read_scenes,
     read_split,
     select_rows,
     split_extension,
@@ -184,34 +185,30 @@ def test_no_sky_label_is_missed_where_the_label_set_has_no_sky():
     assert chips.rows_without_sky_label == 0
 
 
+def test_the_order_of_the_labels_csv_is_kept_beside_that_of_the_names():
+    table = select_rows(rows(b="clear", gone="haze", a="clear"), "jpg")
+    chips = match_chips(table, local("x/a.jpg", "x/b.jpg"), PLANET_LABELS)
+    assert chips.listed == ("b", "a")
+    assert list(chips.uris) == ["a", "b"]
+
+
+def test_scenes_are_read_where_there_are_any(tmp_path):
+    path = csv(tmp_path, "image_name,tags,scene_id\na.jpg,clear,s1\na.tif,clear,s1\nb,haze,\n")
+    assert read_scenes(path) == read_scenes(path, required=False) == {"a": "s1"}
+    without = csv(tmp_path, "image_name,tags\na,clear\n")
+    assert read_scenes(without, required=False) == {}
+    with pytest.raises(UsageError, match="'scene_id'"):
+        read_scenes(without)
+    with pytest.raises(UsageError, match="two scenes: 'a'"):
+        read_scenes(csv(tmp_path, "image_name,scene_id\na,s1\na,s2\n"))
+
+
 def test_two_files_of_one_name_and_a_csv_about_other_chips_are_refused():
     table = select_rows(rows(a="clear"), "jpg")
     with pytest.raises(UsageError, match="two files have: 'a'"):
         match_chips(table, local("x/a.jpg", "y/a.jpeg"), PLANET_LABELS)
     with pytest.raises(UsageError, match="no chip has a row"):
         match_chips(table, local("x/b.jpg"), PLANET_LABELS)
-
-
-def test_the_default_split_is_80_to_20_and_depends_on_seed_and_names_alone():
-    names = [f"n{i}" for i in range(93)]
-    parts = assign_parts(names, None, seed=1)
-    assert {part: len(found) for part, found in parts.items()} == {
-        "train": 74,
-        "validation": 19,
-        "test": 0,
-    }
-    assert assign_parts(names[::-1], None, seed=1) == parts
-    assert assign_parts(names, None, seed=2) != parts
-
-
-def test_names_that_a_split_lacks_are_in_no_part_and_an_empty_part_is_refused():
-    split = {"a": "train", "b": "validation", "z": "test"}
-    parts = assign_parts(["a", "b", "c"], split, seed=0)  # type: ignore[arg-type]
-    assert parts == {"train": ("a",), "validation": ("b",), "test": ()}
-    with pytest.raises(UsageError, match="'validation'"):
-        assign_parts(["a", "c"], split, seed=0)  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match="'train'"):
-        assign_parts(["a"], None, seed=0)
 
 
 def test_decoding_keeps_the_order_and_names_what_would_not_decode(tmp_path):

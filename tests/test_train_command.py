@@ -139,6 +139,26 @@ def test_other_labels_and_a_split_with_a_test_part(tmp_path, capsys):
     assert "Test" in capsys.readouterr().out
 
 
+def test_a_test_part_is_kept_where_one_is_asked_for(tmp_path):
+    write_labels(tmp_path / "labels.csv", draw_labelled_jpgs(tmp_path / "chips", 10))
+    assert train(tmp_path, "--test_share", "0.2", "--validation_share", "0.3") == 0
+    artifact = read_artifact(tmp_path / "model")
+    assert artifact.training["chips"] == {"train": 5, "validation": 3, "test": 2}
+
+
+def test_a_second_training_finds_its_pixels_and_makes_the_same_model(tmp_path, capsys):
+    write_labels(tmp_path / "labels.csv", draw_labelled_jpgs(tmp_path / "chips", 10))
+    digests = []
+    for flags in ([], [], ["--pixel_cache", "none"]):
+        folder = [] if flags else ["--pixel_cache", str(tmp_path / "pixels")]
+        assert train(tmp_path, *folder, *flags) == 0
+        digests.append(read_artifact(tmp_path / "model").model_digest)
+    out = capsys.readouterr().out
+    assert "0 chips decoded, 10 found in the cache" in out
+    assert "10 chips decoded, kept in memory" in out
+    assert len(set(digests)) == 1
+
+
 def test_training_on_one_archive_of_both_kinds_takes_jpgs_and_says_so(tmp_path, capsys):
     tags = draw_labelled_jpgs(tmp_path / "chips", 6)
     draw_labelled_tifs(tmp_path / "chips", 6)
@@ -188,6 +208,11 @@ def test_training_that_diverges_fails_and_writes_nothing(tmp_path, capsys):
         (["--chips", "nowhere"], "nowhere"),
         (["--labels", "nowhere.csv"], "nowhere.csv"),
         (["--split", "nowhere.csv"], "nowhere.csv"),
+        (["--split", "study", "--test_share", "0.1"], "leave the shares out"),
+        (["--test_share", "0.9"], "--test_share 0.9"),
+        (["--groups", "nowhere.csv"], "nowhere.csv"),
+        (["--pixel_cache", "gs://bucket/pixels"], "--pixel_cache"),
+        (["--pixel_cache_gb", "0"], "positive"),
         (["--label_set", "nowhere.json"], "nowhere.json"),
         (["--artifact", "gs://bucket/model"], "local folder"),
         (["--chips", "ftp://host/chips"], "ftp"),

@@ -62,7 +62,10 @@ def train_parser() -> argparse.ArgumentParser:
     add("--epochs", type=_at_least_one, default=50, help="the most epochs (default: 50)")
     add("--batch_size", type=_at_least_one, help="chips a step (default: from 8, by their number)")
     add("--learning_rate", type=_positive, help="Adam's (default: 1e-4 for vgg16, 1e-3 for cnn)")
-    add("--split", help="csv image_name,split (default: 80 %% to train, 20 %% to validate, by lot)")
+    add("--split", help="csv image_name,split, or study for its shares (default: stratified)")
+    add("--validation_share", type=float, help="without --split (default: 0.2)")
+    add("--test_share", type=float, help="a part that nothing is chosen by (default: 0)")
+    add("--groups", help="csv image_name,scene_id (default: a column scene_id of --labels)")
     add("--label_set", help="JSON {labels: [...], sky: [...]} (default: as the labels csv shows)")
     add(
         "--precision", choices=["auto", "float32", "bfloat16"], default="auto", help="default: auto"
@@ -103,7 +106,7 @@ def study_parser() -> argparse.ArgumentParser:
     add("--output", required=True, help="local folder; what is finished there is not done again")
     add("--models", default="all", help="all (default), or names with commas between")
     add("--published", help="csv of published figures by label, to stand beside these")
-    add("--split", help="csv image_name,split (default: 80 %% to train, 20 %% to validate, by lot)")
+    add("--split", help="csv image_name,split (default: the published study's shares)")
     add("--media_type", choices=["jpg", "tif"], help="default: what --chips holds; jpg of both")
     add("--image_size", type=_at_least_one, default=64, help="input side in pixels (default: 64)")
     add("--weights", help="of vgg16: imagenet (default), none, or a file in Keras' notop layout")

@@ -1,16 +1,14 @@
-"""Which chips are learned from: list them, match them to rows, put each into a part.
+"""Which chips are learned from: list them, match them to rows.
 
 What is set aside on the way is counted, never dropped in silence.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any
-
-import numpy as np
 
 from pipelines.errors import StorageError, UsageError
 from pipelines.storage import absolute_uri, file_stem, is_remote, list_objects
@@ -18,15 +16,10 @@ from schemas.artifact import MediaType
 from schemas.labels import LabelSet
 from train.label_files import (
     EXTENSIONS,
-    PARTS,
     LabelRow,
-    Part,
     named_twice,
     refuse,
 )
-
-VALIDATION_SHARE = 0.2
-"""Share of the chips that the default split gives to validation."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +31,7 @@ class LabelledChips:
         versions: by name what its store vouches for the content of an object with, None where
             only the content itself tells.
         tags: labels by name.
+        listed: the names in the order of the labels csv.
         chips_without_row: chips that the labels csv does not name.
         rows_without_chip: rows of the labels csv whose chip is not there.
         rows_without_sky_label: rows of chips that are here; they are used all the same.
@@ -47,6 +41,7 @@ class LabelledChips:
     uris: Mapping[str, str]
     versions: Mapping[str, str | None]
     tags: Mapping[str, frozenset[str]]
+    listed: tuple[str, ...]
     chips_without_row: int
     rows_without_chip: int
     rows_without_sky_label: int
@@ -117,6 +112,7 @@ def match_chips(
         uris={name: chips[name] for name in names},
         versions={name: versions[chips[name]] for name in names},
         tags=tags,
+        listed=tuple(name for name in rows if name in tags),
         chips_without_row=len(chips) - len(names),
         rows_without_chip=len(rows) - len(names),
         rows_without_sky_label=sum(not held & sky for held in tags.values()) if sky else 0,
@@ -133,46 +129,15 @@ def keep_sky(chips: LabelledChips, label_set: LabelSet) -> LabelledChips:
     tags = {name: held & sky for name, held in chips.tags.items() if held & sky}
     if not tags:
         raise UsageError("no chip has a label of the sky, and the network has no others")
-    uris = {name: chips.uris[name] for name in tags}
-    left_out = len(chips.tags) - len(tags)
-    return replace(chips, uris=uris, tags=tags, chips_without_learned_label=left_out)
-
-
-def assign_parts(
-    names: Sequence[str], split: Mapping[str, Part] | None, seed: int
-) -> dict[Part, tuple[str, ...]]:
-    """Put image names into parts: as a split says, else 80 to 20 by lot.
-
-    The lot depends on the sorted names and the seed alone. Names that a split lacks are in no
-    part.
-
-    Raises:
-        UsageError: nothing to train on or nothing to validate with.
-    """
-    parts = split if split is not None else _draw_parts(sorted(names), seed)
-    assigned = {part: tuple(n for n in sorted(names) if parts.get(n) == part) for part in PARTS}
-    check_parts({part: len(found) for part, found in assigned.items()})
-    return assigned
-
-
-def check_parts(
-    sizes: Mapping[Part, int], advice: str = "give more labelled chips, or another --split"
-) -> None:
-    """Refuse to train without a training or a validation part.
-
-    Raises:
-        UsageError: one of them is empty; with the advice.
-    """
-    empty = [part for part in ("train", "validation") if not sizes[part]]
-    refuse(empty, "parts without a usable chip", advice)
+    return replace(
+        chips,
+        uris={name: chips.uris[name] for name in tags},
+        tags=tags,
+        listed=tuple(name for name in chips.listed if name in tags),
+        chips_without_learned_label=len(chips.tags) - len(tags),
+    )
 
 
 def _version(row: Mapping[str, Any]) -> str | None:
     etag = row["etag"] if is_remote(row["uri"]) else None
     return None if etag is None else f"{etag} {row['size_bytes']}"
-
-
-def _draw_parts(names: Sequence[str], seed: int) -> dict[str, Part]:
-    order = np.random.default_rng(seed).permutation(len(names))
-    validation = set(order[: max(1, round(len(names) * VALIDATION_SHARE))].tolist())
-    return {n: "validation" if i in validation else "train" for i, n in enumerate(names)}

@@ -27,6 +27,8 @@ PARTS: tuple[Part, ...] = ("train", "validation", "test")
 EXTENSIONS: dict[str, MediaType] = {".jpg": "jpg", ".jpeg": "jpg", ".tif": "tif", ".tiff": "tif"}
 """File extensions of chips, in lower case."""
 
+SCENE_COLUMN = "scene_id"
+
 _PART_NAMES: dict[str, Part] = {
     "train": "train",
     "val": "validation",
@@ -80,6 +82,26 @@ def read_split(uri: str) -> dict[str, Part]:
     refuse(unknown, f"{uri}: parts other than {', '.join(_PART_NAMES)}")
     pairs = {(split_extension(name)[0], _PART_NAMES[part.lower()]) for name, part in found}
     refuse(named_twice(name for name, _ in pairs), f"{uri}: names in two parts")
+    return dict(pairs)
+
+
+def read_scenes(uri: str, required: bool = True) -> dict[str, str]:
+    """Read the column scene_id of a csv: the scene that each image was cut from.
+
+    Names without one are left out. A jpg and a tif of one name are of one scene.
+
+    Args:
+        required: whether the column must be there.
+
+    Raises:
+        UsageError: a required column is missing, there are no rows, or a name has two scenes.
+        StorageError: it cannot be read.
+    """
+    if not required and SCENE_COLUMN not in _read_table(uri)[0][1]:
+        return {}
+    found = [(split_extension(name)[0], scene) for name, scene in _read_columns(uri, SCENE_COLUMN)]
+    pairs = {(name, scene) for name, scene in found if scene}
+    refuse(named_twice(name for name, _ in pairs), f"{uri}: names in two scenes")
     return dict(pairs)
 
 
@@ -185,19 +207,24 @@ def refuse(names: Sequence[str], what: str, advice: str = "") -> None:
 
 def _read_columns(uri: str, column: str) -> Iterator[tuple[str, str]]:
     """Pairs of image_name and another column, both without spaces around them."""
-    try:
-        text = read_bytes(uri).decode("utf-8-sig")
-        reader = csv.reader(io.StringIO(text, newline=""), skipinitialspace=True)
-        table = [[field.strip() for field in row] for row in reader]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UsageError(f"{uri} is no csv in UTF-8: {error}") from error
-    lines = [(number, row) for number, row in enumerate(table, 1) if any(row)]
+    lines = _read_table(uri)
     if len(lines) < 2:
         raise UsageError(f"{uri} has no rows below its header image_name,{column}")
     header = lines[0][1]
     missing = [name for name in ("image_name", column) if header.count(name) != 1]
     refuse(missing, f"{uri}: needs each once, and not so in {','.join(header)!r}, the columns")
     yield from _fields(uri, lines[1:], header, column)
+
+
+def _read_table(uri: str) -> list[tuple[int, list[str]]]:
+    """Line numbers and fields of the rows that are not empty."""
+    try:
+        text = read_bytes(uri).decode("utf-8-sig")
+        reader = csv.reader(io.StringIO(text, newline=""), skipinitialspace=True)
+        table = [[field.strip() for field in row] for row in reader]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UsageError(f"{uri} is no csv in UTF-8: {error}") from error
+    return [(number, row) for number, row in enumerate(table, 1) if any(row)]
 
 
 def _fields(

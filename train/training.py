@@ -13,8 +13,6 @@ from schemas.artifact import MediaType, ModelArtifact, Preprocessing
 from schemas.labels import LabelSet
 from train.dataset import (
     LabelledChips,
-    assign_parts,
-    check_parts,
     choose_media_type,
     keep_sky,
     list_chips,
@@ -30,7 +28,6 @@ from train.label_files import (
     choose_label_set,
     read_label_set,
     read_labels,
-    read_split,
     select_rows,
 )
 from train.layers import Pooling
@@ -39,6 +36,7 @@ from train.pixel_cache import DEFAULT_CACHE_GB, PixelCache, choose_cache
 from train.pixel_store import open_store
 from train.pretrained import load_pretrained
 from train.radiometry import preprocessing_for
+from train.splits import assign_parts, check_parts, read_split_rule
 from train.vgg_weights import load_into
 
 _SIDE_FACTOR = 4
@@ -61,7 +59,7 @@ class TrainOptions:
         pooling: flatten or average; by default the network's own rule.
         weights: imagenet, none or a file; by default imagenet where the network has any.
         epochs, batch_size, learning_rate, seed: see `train.fit.FitOptions`.
-        split: a split csv; by default 80 to 20 by lot.
+        split, validation_share, test_share, groups: see `train.splits.read_split_rule`.
         label_set: a label-set file; by default the labels csv decides.
         precision: auto, float32 or bfloat16.
         pixel_cache: folder for decoded chips, or none; by default in the user's cache folder.
@@ -81,6 +79,9 @@ class TrainOptions:
     batch_size: int | None = None
     learning_rate: float | None = None
     split: str | None = None
+    validation_share: float | None = None
+    test_share: float | None = None
+    groups: str | None = None
     label_set: str | None = None
     precision: str = "auto"
     seed: int = 0
@@ -159,7 +160,13 @@ def load_training_set(options: TrainOptions, network: Network) -> TrainingSet:
     """
     cache = choose_cache(options.pixel_cache, options.pixel_cache_gb)
     rows = read_labels(options.labels)
-    split = None if options.split is None else read_split(options.split)
+    rule = read_split_rule(
+        options.labels,
+        options.split,
+        options.validation_share,
+        options.test_share,
+        options.groups,
+    )
     label_set = (
         choose_label_set(rows) if options.label_set is None else read_label_set(options.label_set)
     )
@@ -172,7 +179,8 @@ def load_training_set(options: TrainOptions, network: Network) -> TrainingSet:
         print("--chips holds jpgs and tifs: training on jpgs (--media_type tif for the others)")
     chips = match_chips(select_rows(rows, media_type), listed[media_type], label_set)
     chips = keep_sky(chips, label_set) if network.sky_only else chips
-    parts = assign_parts(list(chips.uris), split, options.seed)
+    parts = assign_parts(chips, learned, rule, options.seed)
+    check_parts({part: len(names) for part, names in parts.items()})
     training_uris = [chips.uris[name] for name in parts["train"]]
     preprocessing = preprocessing_for(
         media_type, options.image_size or network.image_size, bands, training_uris, options.seed

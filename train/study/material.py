@@ -14,7 +14,7 @@ from typing import Any
 from pipelines.storage import absolute_uri, list_objects, write_bytes
 from schemas.artifact import MediaType
 from schemas.labels import LabelSet
-from train.dataset import assign_parts, choose_media_type, list_chips, match_chips
+from train.dataset import choose_media_type, list_chips, match_chips
 from train.label_files import (
     PARTS,
     Part,
@@ -22,9 +22,9 @@ from train.label_files import (
     choose_label_set,
     read_label_set,
     read_labels,
-    read_split,
     select_rows,
 )
+from train.splits import STUDY, assign_parts, check_parts, read_split_rule
 from train.study.options import StudyOptions
 from train.study.plan import StudyModel, take_share
 
@@ -65,11 +65,12 @@ def gather_material(options: StudyOptions) -> Material:
     rows = read_labels(options.labels)
     label_set = read_label_set(options.label_set) if options.label_set else choose_label_set(rows)
     check_rows(rows, label_set)
+    rule = read_split_rule(options.labels, options.split or STUDY)
     listed = list_chips(options.chips)
     media_type = choose_media_type(listed, options.media_type)
     chips = match_chips(select_rows(rows, media_type), listed[media_type], label_set)
-    split = None if options.split is None else read_split(options.split)
-    parts = assign_parts(list(chips.uris), split, options.seed)
+    parts = assign_parts(chips, label_set, rule, options.seed)
+    check_parts({part: len(names) for part, names in parts.items()})
     versions = _versions(options.chips)
     digest = _digest(
         {

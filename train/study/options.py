@@ -18,7 +18,7 @@ class StudyOptions:
         output: local folder for everything that the study writes.
         models: `all`, or names of `train.study.plan.MODELS` with commas between.
         published: csv of published figures by label, to stand beside ours.
-        split: a split csv; by default 80 to 20 by lot.
+        split: a split csv; by default the published study's shares, stratified.
         pixel_cache, pixel_cache_gb: of decoded chips, for all networks together.
         media_type, image_size, weights, epochs, label_set, precision, seed: of every network, see
             `train.training.TrainOptions`.
