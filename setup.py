@@ -23,6 +23,7 @@ TRAIN = [
     "matplotlib>=3.9",
     "pillow>=12.1",
     "scikit-learn>=1.5",
+    "scipy>=1.11",
 ]
 
 # The extra gcs-filesystem is today's form of tensorflow-io; it has no wheel for Python 3.13, and

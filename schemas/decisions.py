@@ -18,7 +18,7 @@ SKY_RULES: tuple[SkyRule, ...] = get_args(SkyRule)
 
 def choose_labels(
     scores: npt.NDArray[np.floating],
-    thresholds: Sequence[float],
+    thresholds: Sequence[float] | npt.NDArray[np.floating],
     label_set: LabelSet,
     sky_rule: SkyRule = "threshold",
 ) -> npt.NDArray[np.bool_]:
@@ -31,7 +31,7 @@ def choose_labels(
 
     Args:
         scores: `[n, labels]` in [0, 1].
-        thresholds: one for each label.
+        thresholds: one for each label, or `[n, labels]`, one for each chip and label.
     """
     chosen = scores.astype(np.float64) >= np.asarray(thresholds, np.float64)
     if sky_rule == "argmax" and label_set.sky:

@@ -38,7 +38,7 @@ def test_the_artifact_is_whole_and_opens_with_keras_alone(trained):
     import keras
 
     artifact = read_artifact(trained / "model")
-    assert set(artifact.files) == {"model.keras", "model.h5", "curves.png"}
+    assert set(artifact.files) == {"model.keras", "model.h5", "curves.png", "reliability.png"}
     assert artifact.preprocessing.accepted_sides_px == (64, 256)
     pixels = np.full((1, 64, 64, 3), (20, 30, 120), np.uint8)
     models = [
@@ -159,6 +159,27 @@ def test_a_second_training_finds_its_pixels_and_makes_the_same_model(tmp_path, c
     assert len(set(digests)) == 1
 
 
+def test_sky_labels_by_argmax_and_a_calibrated_model_go_into_the_artifact(tmp_path, capsys):
+    write_labels(tmp_path / "labels.csv", draw_labelled_jpgs(tmp_path / "chips", 12))
+    assert train(tmp_path, "--sky_rule", "argmax", "--calibrate", "--threshold_beta", "2") == 0
+    artifact = read_artifact(tmp_path / "model")
+    assert artifact.sky_rule == "argmax"
+    assert set(artifact.training["temperatures"]) == set(artifact.label_set.names)
+    assert "before_calibration" in artifact.figures["validation"]
+    flags = ["--chips", str(tmp_path / "chips"), "--labels", str(tmp_path / "labels.csv")]
+    assert main(["evaluate", "--artifact", str(tmp_path / "model"), *flags]) == 0
+    labels = json.loads((tmp_path / "model.evaluation.json").read_bytes())["labels"]
+    sky = [labels[name]["at_threshold"]["predicted"] for name in artifact.label_set.sky]
+    assert sum(sky) == 12
+
+
+def test_labels_without_a_sky_group_have_no_sky_rule(tmp_path, capsys):
+    draw_labelled_jpgs(tmp_path / "chips", 3)
+    (tmp_path / "labels.csv").write_text("image_name,tags\nc0,dock\nc1,dock\nc2,sea\n")
+    assert train(tmp_path, "--sky_rule", "argmax") == 2
+    assert "--sky_rule argmax: the labels have no sky group" in capsys.readouterr().err
+
+
 def test_training_on_one_archive_of_both_kinds_takes_jpgs_and_says_so(tmp_path, capsys):
     tags = draw_labelled_jpgs(tmp_path / "chips", 6)
     draw_labelled_tifs(tmp_path / "chips", 6)
@@ -205,6 +226,10 @@ def test_training_that_diverges_fails_and_writes_nothing(tmp_path, capsys):
         (["--network", "vgg16", "--image_size", "16"], "at least 32"),
         (["--network", "vgg16", "--weights", "nowhere.h5"], "no such file"),
         (["--media_type", "tif"], "no tif"),
+        (["--threshold_method", "guess"], "guess"),
+        (["--threshold_beta", "0"], "positive"),
+        (["--sky_rule", "loudest"], "loudest"),
+        (["--network", "cnn_sky", "--calibrate"], "softmax"),
         (["--chips", "nowhere"], "nowhere"),
         (["--labels", "nowhere.csv"], "nowhere.csv"),
         (["--split", "nowhere.csv"], "nowhere.csv"),

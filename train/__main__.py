@@ -15,7 +15,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow greets at lengt
 os.environ["KERAS_BACKEND"] = "tensorflow"  # whatever ~/.keras says: all else here counts on it
 
 from pipelines.errors import RunFailed, StorageError, UsageError
+from schemas.decisions import SKY_RULES
 from train.networks import NETWORKS
+from train.thresholds import THRESHOLD_METHODS
 
 _LONGEST_SIDE_PX = 512  # of average pictures: one a label is kept in memory
 
@@ -74,6 +76,7 @@ def train_parser() -> argparse.ArgumentParser:
         "--seed", type=_seed, default=0, help="of the split, the weights and the order (default: 0)"
     )
     _add_pixel_cache(parser)
+    _add_judging(parser)
     return parser
 
 
@@ -173,6 +176,30 @@ COMMANDS: Mapping[str, Callable[[Sequence[str]], None]] = {
     "study": _study,
 }
 """Commands beside training, by their first word."""
+
+
+def _add_judging(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add(
+        "--threshold_method",
+        choices=THRESHOLD_METHODS,
+        default="shrunk",
+        help="best (of each label by itself), cross_fit (the median over folds) or shrunk (towards "
+        "one of all labels; default)",
+    )
+    add(
+        "--threshold_beta",
+        type=_positive,
+        default=1.0,
+        help="thresholds are best by F-beta (default: 1)",
+    )
+    add(
+        "--sky_rule",
+        choices=SKY_RULES,
+        default="threshold",
+        help="sky labels by their thresholds (default), or by argmax the one of the highest score",
+    )
+    add("--calibrate", action="store_true", help="give each label a temperature, by validation")
 
 
 def _add_chips_and_labels(parser: argparse.ArgumentParser) -> None:

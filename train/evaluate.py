@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.metrics import average_precision_score, f1_score, precision_recall_fscore_support
+from sklearn.metrics import average_precision_score
 
+from schemas.decisions import SkyRule, choose_labels
 from schemas.labels import LabelSet
+from train.calibration import measure_calibration
 from train.examples import Truth
+from train.intervals import bootstrap, f_beta
 from train.pixel_rows import PixelSource
+from train.thresholds import best_threshold
 
 Scores = npt.NDArray[np.float32]
+Chosen = npt.NDArray[np.bool_]
 
 SCORING_BATCH = 256
 HALF = 0.5
@@ -40,110 +45,110 @@ def predict_scores(model: Any, pixels: PixelSource) -> Scores:
 
 
 def measure(
-    scores: Scores, truth: Truth, label_set: LabelSet, thresholds: Sequence[float]
+    scores: Scores,
+    truth: Truth,
+    label_set: LabelSet,
+    thresholds: Sequence[float],
+    sky_rule: SkyRule = "threshold",
 ) -> dict[str, Any]:
     """Figures as plain data for JSON; a figure that is not defined is None.
 
-    By label: positives, threshold, average precision, and precision, recall and F1 at the
-    threshold and at 0.5. Precision is undefined where nothing was predicted; recall, F1 and
-    average precision where there is no positive. Over all: the number of chips, mAP and
-    macro-F1 (means over the labels that have positives), micro-F1 (all decisions pooled).
+    `chips`; `mean_average_precision`, the mean over the labels that have positives;
+    `mean_best_f1`, the mean of each label's `best` F1 over the same; under `at_threshold` (the
+    labels as the artifact chooses them) and `at_half` (score >= 0.5 for every label) `macro_f1`
+    (the mean over the labels that have positives), `micro_f1` (all decisions pooled) and
+    `sample_f1` (the mean over the chips that have a label or were given one), and the same of F2.
+
+    Under `labels`, for each: `positives`, `threshold`, `average_precision`; `best`, the
+    `threshold` with the highest F1 on these very chips and that `f1`, which is the most that any
+    threshold could give; under `at_threshold` and `at_half` `predicted`, `precision`, `recall`,
+    `f1` and `f2`. Precision is undefined where nothing was predicted; recall, F1, F2 and average
+    precision where there is no positive.
+
+    `intervals` has what `train.intervals.bootstrap` gives, `calibration` what
+    `train.calibration.measure_calibration` gives.
 
     Args:
         scores: `[n, labels]` in [0, 1].
         truth: `[n, labels]`, 1 where the label holds.
         thresholds: one for each label; it holds where score >= threshold.
+        sky_rule: how sky labels are chosen; see `schemas.decisions.choose_labels`.
     """
     exact = scores.astype(np.float64)
-    stored = exact >= np.asarray(thresholds)
-    half = exact >= HALF
-    by_label = {
+    decisions = {
+        "at_threshold": choose_labels(scores, thresholds, label_set, sky_rule),
+        "at_half": exact >= HALF,
+    }
+    by_label: dict[str, dict[str, Any]] = {
         name: {
             "positives": int(truth[:, i].sum()),
             "threshold": float(thresholds[i]),
             "average_precision": _average_precision(truth[:, i], exact[:, i]),
-            "at_threshold": _decisions(truth[:, i], stored[:, i]),
-            "at_half": _decisions(truth[:, i], half[:, i]),
+            "best": _best(truth[:, i], exact[:, i]),
+            **{w: _decisions(truth[:, i], chosen[:, i]) for w, chosen in decisions.items()},
         }
         for i, name in enumerate(label_set.names)
     }
     return {
         "chips": len(truth),
         "mean_average_precision": _mean(row["average_precision"] for row in by_label.values()),
-        "at_threshold": _overall(truth, stored, by_label, "at_threshold"),
-        "at_half": _overall(truth, half, by_label, "at_half"),
+        "mean_best_f1": _mean(row["best"]["f1"] for row in by_label.values()),
+        **{where: measure_overall(truth, chosen) for where, chosen in decisions.items()},
         "labels": by_label,
+        "intervals": bootstrap(exact, truth, decisions, label_set.names),
+        "calibration": measure_calibration(exact, truth),
     }
 
 
-def format_figures(figures: Mapping[str, Any]) -> str:
-    """Figures as a table for people: a line a label, then the figures over all."""
-    width = max(len(name) for name in figures["labels"])
-    head = f"{'':{width}}  {'':>9}  {'at its threshold':^29}  {'at 0.5':^20}  {'':>6}"
-    names = f"{'label':{width}}  {'positives':>9}  {'threshold':>9} {_HEAD}  {_HEAD}  {'AP':>6}"
-    lines = [
-        f"{name:{width}}  {row['positives']:>9}  {row['threshold']:>9.4f} "
-        f"{_three(row['at_threshold'])}  {_three(row['at_half'])}  "
-        f"{_figure(row['average_precision'])}"
-        for name, row in figures["labels"].items()
-    ]
-    return "\n".join([head, names, *lines, format_summary(figures)])
+def measure_overall(truth: Truth, chosen: Chosen) -> dict[str, float | None]:
+    """Macro, micro and sample F1 and F2 of labels chosen, `bool [n, labels]`; see `measure`."""
+    by_label, by_chip = _count(truth, chosen, axis=0), _count(truth, chosen, axis=1)
+    seen = truth.any(axis=0)
+    figures: dict[str, float | None] = {}
+    for beta in (1, 2):
+        of_labels, of_chips = f_beta(*by_label, beta=beta), f_beta(*by_chip, beta=beta)
+        figures[f"macro_f{beta}"] = _mean(of_labels[seen])
+        figures[f"micro_f{beta}"] = _number(f_beta(*_count(truth, chosen), beta=beta))
+        figures[f"sample_f{beta}"] = _mean(of_chips[np.isfinite(of_chips)])
+    return figures
 
 
-def format_summary(figures: Mapping[str, Any]) -> str:
-    """The figures over all in a line."""
-    stored, half = figures["at_threshold"], figures["at_half"]
-    return (
-        f"{figures['chips']} chips: mAP {_figure(figures['mean_average_precision'], 0)}; "
-        f"macro F1 {_figure(stored['macro_f1'], 0)}, micro F1 {_figure(stored['micro_f1'], 0)} "
-        f"at the thresholds; {_figure(half['macro_f1'], 0)}, {_figure(half['micro_f1'], 0)} at 0.5"
-    )
-
-
-_HEAD = f"{'P':>6} {'R':>6} {'F1':>6}"
-
-
-def _decisions(truth: Truth, chosen: npt.NDArray[np.bool_]) -> dict[str, float | None]:
-    precision, recall, f1, _ = precision_recall_fscore_support(
-        truth, chosen, average="binary", zero_division=np.nan
-    )
-    has_positives = bool(truth.any())
+def _best(truth: Truth, scores: npt.NDArray[np.float64]) -> dict[str, float | None]:
+    if not truth.any():
+        return {"threshold": None, "f1": None}
+    threshold = best_threshold(scores, truth)
     return {
-        "precision": _number(precision),
-        "recall": _number(recall),
-        "f1": _number(f1) if has_positives else None,
+        "threshold": threshold,
+        "f1": _number(f_beta(*_count(truth, scores >= threshold), beta=1)),
     }
+
+
+def _decisions(truth: Truth, chosen: Chosen) -> dict[str, float | int | None]:
+    hits, predicted, positives = counts = _count(truth, chosen)
+    return {
+        "predicted": int(predicted),
+        "precision": _number(hits / predicted) if predicted else None,
+        "recall": _number(hits / positives) if positives else None,
+        "f1": _number(f_beta(*counts, beta=1)) if positives else None,
+        "f2": _number(f_beta(*counts, beta=2)) if positives else None,
+    }
+
+
+def _count(truth: Truth, chosen: Chosen, axis: int | None = None) -> tuple[Any, Any, Any]:
+    """Labels chosen rightly, labels chosen, labels that hold; in all, by label or by chip."""
+    held = truth == 1
+    hits, predicted, positives = (p.sum(axis=axis) for p in (held & chosen, chosen, held))
+    return hits, predicted, positives
 
 
 def _average_precision(truth: Truth, scores: npt.NDArray[np.float64]) -> float | None:
     return float(average_precision_score(truth, scores)) if truth.any() else None
 
 
-def _overall(
-    truth: Truth,
-    chosen: npt.NDArray[np.bool_],
-    by_label: Mapping[str, Mapping[str, Any]],
-    where: str,
-) -> dict[str, float | None]:
-    micro = f1_score(truth.ravel(), chosen.ravel(), zero_division=np.nan)
-    return {
-        "macro_f1": _mean(row[where]["f1"] for row in by_label.values()),
-        "micro_f1": _number(micro),
-    }
-
-
-def _mean(values: Iterator[Any]) -> float | None:
+def _mean(values: Iterable[Any]) -> float | None:
     known = [value for value in values if value is not None]
     return float(np.mean(known)) if known else None
 
 
 def _number(value: float) -> float | None:
     return None if math.isnan(value) else float(value)
-
-
-def _figure(value: float | None, width: int = 6) -> str:
-    return f"{'-' if value is None else f'{value:.3f}':>{width}}"
-
-
-def _three(row: Mapping[str, float | None]) -> str:
-    return " ".join(_figure(row[key]) for key in ("precision", "recall", "f1"))

@@ -65,6 +65,7 @@ def evaluate_artifact(options: EvaluateOptions) -> dict[str, Any]:
     report = {
         "model_digest": artifact.model_digest,
         "thresholds_digest": artifact.thresholds_digest,
+        "sky_rule": artifact.sky_rule,
         "set_aside": set_aside,
         **_measure(folder, artifact, examples),
     }
@@ -115,10 +116,13 @@ def _measure(folder: Path, artifact: ModelArtifact, examples: Examples) -> dict[
         raise UsageError("none of the chips can be decoded as the artifact needs them")
     import keras
 
-    from train.evaluate import format_figures, measure, predict_scores
+    from train.evaluate import measure, predict_scores
+    from train.figure_table import format_figures
 
     model = keras.models.load_model(folder / MODEL_FILE, compile=False, safe_mode=True)
     scores = predict_scores(model, examples.pixels)
-    figures = measure(scores, examples.truth, artifact.label_set, artifact.thresholds)
+    figures = measure(
+        scores, examples.truth, artifact.label_set, artifact.thresholds, artifact.sky_rule
+    )
     print(format_figures(figures), flush=True)
     return figures

@@ -27,11 +27,13 @@ from schemas.artifact import (
     write_artifact,
 )
 from schemas.labels import LabelSet
+from train.calibration import draw_reliability
 from train.fit import Fit
 from train.pictures import Panel, draw_lines
 
 LEGACY_MODEL_FILE = "model.h5"
 CURVES_FILE = "curves.png"
+RELIABILITY_FILE = "reliability.png"
 
 _PACKAGES = ("tensorflow", "keras", "numpy", "h5py", "scikit-learn", "simplejpeg", "rasterio")
 
@@ -61,13 +63,13 @@ def write_model(
     label_set: LabelSet,
     description: Mapping[str, Any],
 ) -> ModelArtifact:
-    """Write `model.keras`, `model.h5`, `curves.png` and `artifact.json`; replace what was there.
+    """Write `model.keras`, `model.h5`, pictures and `artifact.json`; replace what was there.
 
     They are written to a folder beside it, read back and checked, and only then moved to their
     place: a reader finds the old artifact or the new one.
 
     Args:
-        description: the remaining fields of `ModelArtifact`: network, thresholds,
+        description: the remaining fields of `ModelArtifact`: network, thresholds, sky_rule,
             unproven_thresholds, figures, training.
 
     Raises:
@@ -77,6 +79,7 @@ def write_model(
     with _folder_beside(folder) as temporary:
         save_model(temporary, fit.model)
         draw_curves(temporary / CURVES_FILE, fit)
+        draw_reliability(temporary / RELIABILITY_FILE, description["figures"])
         artifact = ModelArtifact(
             label_set=label_set,
             preprocessing=preprocessing,

@@ -10,6 +10,7 @@ from typing import Any
 
 from pipelines.errors import UsageError
 from schemas.artifact import MediaType, ModelArtifact, Preprocessing
+from schemas.decisions import SkyRule
 from schemas.labels import LabelSet
 from train.dataset import (
     LabelledChips,
@@ -37,6 +38,7 @@ from train.pixel_store import open_store
 from train.pretrained import load_pretrained
 from train.radiometry import preprocessing_for
 from train.splits import assign_parts, check_parts, read_split_rule
+from train.thresholds import ThresholdMethod, ThresholdOptions
 from train.vgg_weights import load_into
 
 _SIDE_FACTOR = 4
@@ -64,6 +66,9 @@ class TrainOptions:
         precision: auto, float32 or bfloat16.
         pixel_cache: folder for decoded chips, or none; by default in the user's cache folder.
         pixel_cache_gb: what it may hold.
+        threshold_method, threshold_beta: see `train.thresholds.ThresholdOptions`.
+        sky_rule: how sky labels are chosen; see `schemas.decisions.choose_labels`.
+        calibrate: whether each label gets a temperature; see `train.calibration`.
     """
 
     chips: str
@@ -87,6 +92,10 @@ class TrainOptions:
     seed: int = 0
     pixel_cache: str | None = None
     pixel_cache_gb: float = DEFAULT_CACHE_GB
+    threshold_method: ThresholdMethod = "shrunk"
+    threshold_beta: float = 1.0
+    sky_rule: SkyRule = "threshold"
+    calibrate: bool = False
 
 
 @dataclass(frozen=True)
@@ -121,7 +130,8 @@ def train_model(options: TrainOptions) -> ModelArtifact:
     data = load_training_set(options, network)
     print(describe(data), flush=True)
     fit, settings = _fit(options, network, data)
-    description = _judge(fit, data, options.network) | {"training": settings}
+    description, temperatures = _judge(options, fit, data)
+    description["training"] = settings | {"temperatures": temperatures}
     written = write_model(folder, fit, data.preprocessing, data.label_set, description)
     print(f"Artifact: {folder}", flush=True)
     return written
@@ -140,6 +150,10 @@ def check_options(options: TrainOptions) -> Network:
         raise UsageError(
             f"--weights {options.weights}: there is no such file; it takes imagenet, none or a "
             "file in Keras' notop layout"
+        )
+    if options.calibrate and network.sky_only:
+        raise UsageError(
+            f"--calibrate: {network.name} ends in a softmax, and temperatures by label need sigmoid"
         )
     if options.precision == "bfloat16" and not network.takes_bfloat16:
         raise UsageError(f"--precision bfloat16: {network.name} is always trained in float32")
@@ -171,6 +185,8 @@ def load_training_set(options: TrainOptions, network: Network) -> TrainingSet:
         choose_label_set(rows) if options.label_set is None else read_label_set(options.label_set)
     )
     check_rows(rows, label_set)
+    if options.sky_rule == "argmax" and not label_set.sky:
+        raise UsageError("--sky_rule argmax: the labels have no sky group; --label_set names one")
     learned = _sky_alone(label_set, network) if network.sky_only else label_set
     listed = list_chips(options.chips)
     media_type = choose_media_type(listed, options.media_type)
@@ -267,30 +283,15 @@ def _fit(options: TrainOptions, network: Network, data: TrainingSet) -> tuple[Fi
     return fit, settings
 
 
-def _judge(fit: Fit, data: TrainingSet, network: str) -> dict[str, Any]:
-    """Thresholds from validation, and figures on validation and test."""
-    from train.evaluate import format_figures, measure, predict_scores
-    from train.thresholds import best_thresholds
+def _judge(
+    options: TrainOptions, fit: Fit, data: TrainingSet
+) -> tuple[dict[str, Any], dict[str, float]]:
+    from train.judging import JudgingOptions, judge
 
-    names = data.label_set.names
-    scored = {p: predict_scores(fit.model, e.pixels) for p, e in data.parts.items() if e.names}
-    validation = data.parts["validation"]
-    thresholds, unproven = best_thresholds(scored["validation"], validation.truth, names)
-    figures = {
-        part: measure(scores, data.parts[part].truth, data.label_set, thresholds)
-        for part, scores in scored.items()
-        if part != "train"
-    }
-    for part, figure in figures.items():
-        print(f"\n{part.capitalize()}\n{format_figures(figure)}", flush=True)
-    if unproven:
-        print(f"Threshold 0.5 for want of positives in validation: {', '.join(unproven)}")
-    return {
-        "network": network,
-        "thresholds": thresholds,
-        "unproven_thresholds": unproven,
-        "figures": figures,
-    }
+    thresholds = ThresholdOptions(options.threshold_method, options.threshold_beta, options.seed)
+    judging = JudgingOptions(thresholds, options.sky_rule, options.calibrate)
+    description, temperatures = judge(fit.model, data.parts, data.label_set, judging)
+    return {"network": options.network, **description}, temperatures
 
 
 def _positives(data: TrainingSet) -> dict[str, dict[str, int]]:
