@@ -13,6 +13,7 @@ from benchmarks.artifacts import artifact_for
 from benchmarks.chips import ChipPool, media_types_in
 from benchmarks.figures import Figures
 from benchmarks.measure import Slope
+from pipelines.tuning import BATCH_SIZE
 from schemas.artifact import MediaType
 
 NETWORKS = ("vgg16", "mean_colour")
@@ -37,6 +38,7 @@ class Bench:
         work: folder for all that is made.
         figures: what was measured so far.
         best_model: batch size and precision at which the bare VGG16 is fastest here.
+        gpu: name of the GPU, "" without one or as long as nothing was measured.
         warm: whether the command has run once.
     """
 
@@ -53,6 +55,7 @@ class Bench:
     work: Path
     figures: Figures = field(default_factory=Figures)
     best_model: tuple[int, str] | None = None
+    gpu: str = ""
     warm: bool = False
 
     @classmethod
@@ -96,16 +99,18 @@ class Bench:
         self.figures.add(f"{name}.cpu_ms_per_chip", slope.cpu_ms_per_chip, "ms")
         self.figures.add(f"{name}.peak_bytes", slope.peak_bytes, "bytes")
         self.figures.add(f"{name}.others_share", slope.others_share, "share")
+        if slope.gpu_waiting_share is not None:
+            self.figures.add(f"{name}.gpu_waiting_share", slope.gpu_waiting_share, "share")
         if slope.others_share > _DISTURBED_SHARES[name.split(".")[0]]:
             note = f"something else took {slope.others_share:.0%} of the processors: measure again"
             self.figures.notes[f"{name}.disturbed"] = note
 
     @staticmethod
-    def sizes_for(chips_per_s: float, seconds: float) -> tuple[int, int]:
-        """Two archive sizes with so many seconds of work between them, in whole batches."""
-        batch = ours.job_batch_size()
-        between = batch * max(2, math.ceil(chips_per_s * seconds / batch))
-        few = batch * max(1, round(between / batch / 5))
+    def sizes_for(chips_per_s: float, seconds: float, least: int = BATCH_SIZE) -> tuple[int, int]:
+        """Two archive sizes of at least so many chips, with so many seconds of work between them,
+        in whole batches."""
+        between = BATCH_SIZE * max(2, math.ceil(chips_per_s * seconds / BATCH_SIZE))
+        few = BATCH_SIZE * math.ceil(max(least, between / 5) / BATCH_SIZE)
         return few, few + between
 
     def warm_up(self) -> None:

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,7 @@ from benchmarks import tif_decoding
 from benchmarks.measure import environment_of_runs
 from pipelines import imaging
 from schemas.artifact import Preprocessing, read_description
+from schemas.precision import Precision
 
 ROOT = Path(__file__).parent.parent
 _MODEL_CHIPS = 1024
@@ -50,22 +51,28 @@ def measure(part: str, artifact: Path, chips: Path, **options: object) -> dict[s
 
 
 def model_rate(
-    artifact: Path, chips: Path, batch_size: int, precision: str, seconds: float
+    artifact: Path, chips: Path, batch_size: int | None, precision: str, seconds: float
 ) -> dict[str, Any]:
-    """Chips/s of the bare model on decoded chips in memory, through the job's own classifier.
+    """Chips/s of the bare model on decoded chips in memory, through the job's own classifier, as
+    many calls at a time as the job makes; without a batch size, with the one that a large job
+    takes here.
 
-    A batch may take longer than `seconds`: at least two are timed.
+    A batch may take longer than `seconds`: at least two a thread are timed.
     """
     from pipelines.classifier import Classifier
+    from pipelines.devices import find_gpu
+    from pipelines.tuning import TUNED_FROM_CHIPS
 
-    description = read_description(artifact)
-    classifier = Classifier(artifact, description, precision)  # type: ignore[arg-type]
-    pixels = decode_folder(chips, description.preprocessing, max(_MODEL_CHIPS, batch_size))
-    batches = [pixels[i : i + batch_size] for i in range(0, len(pixels), batch_size)]
-    whole = [batch for batch in batches if len(batch) == batch_size]
+    description, asked = read_description(artifact), cast(Precision, precision)
+    classifier = Classifier(artifact, description, asked, batch_size, chips=TUNED_FROM_CHIPS)
+    size, gpu = classifier.batch_size, find_gpu()
+    pixels = decode_folder(chips, description.preprocessing, max(_MODEL_CHIPS, size))
+    whole = [pixels[i : i + size] for i in range(0, len(pixels) - size + 1, size)]
     classifier.score(whole[0])
-    rate = _rate(lambda number: classifier.score(whole[number % len(whole)]), batch_size, seconds)
-    return {**rate, "precision": classifier.precision, "gpu": _gpu_name()}
+    calls = classifier.calls_in_flight
+    rate = _rate(lambda number: classifier.score(whole[number % len(whole)]), size, seconds, calls)
+    found = {name: getattr(classifier, name) for name in ("precision", "batch_size", "xla")}
+    return {**rate, **found, "gpu": gpu.name if gpu else ""}
 
 
 def decode_rate(artifact: Path, chips: Path, seconds: float) -> dict[str, Any]:
@@ -84,28 +91,33 @@ def decode_rate(artifact: Path, chips: Path, seconds: float) -> dict[str, Any]:
     return {"chips_per_s": done / elapsed, "cpu_ms_per_chip": 1000 * cpu / done}
 
 
-def precision_difference(artifact: Path, chips: Path, batch_size: int) -> dict[str, Any]:
-    """How bfloat16 differs from float32 in the labels and scores of every chip of a folder."""
-    from pipelines.classifier import Classifier
+def precision_difference(artifact: Path, chips: Path) -> dict[str, Any]:
+    """How bfloat16 (float16 on a GPU that has only that) differs from float32 in the labels and
+    scores of every chip of a folder."""
+    from pipelines.classifier import Classifier, resolve_precision
+    from pipelines.devices import find_gpu
     from schemas.decisions import choose_labels
 
     description = read_description(artifact)
     pixels = decode_folder(chips, description.preprocessing, len(list(chips.iterdir())))
-    scores, labels = {}, {}
-    for precision in ("float32", "bfloat16"):
+    fast = resolve_precision("auto", find_gpu())
+    precisions: tuple[Precision, ...] = ("float32", "float16" if fast == "float16" else "bfloat16")
+    scores, labels = [], []
+    for precision in precisions:
         classifier = Classifier(artifact, description, precision)
-        parts = [
-            classifier.score(pixels[i : i + batch_size]) for i in range(0, len(pixels), batch_size)
-        ]
-        scores[precision] = np.concatenate(parts)
-        labels[precision] = choose_labels(
-            scores[precision], description.thresholds, description.label_set, description.sky_rule
+        size = classifier.batch_size
+        parts = [classifier.score(pixels[i : i + size]) for i in range(0, len(pixels), size)]
+        scores.append(np.concatenate(parts))
+        labels.append(
+            choose_labels(
+                scores[-1], description.thresholds, description.label_set, description.sky_rule
+            )
         )
-    differing = labels["float32"] != labels["bfloat16"]
+    differing = labels[0] != labels[1]
     return {
         "labels_differing_share": float(differing.mean()),
         "chips_differing": int(differing.any(axis=1).sum()),
-        "largest_score_difference": float(np.abs(scores["float32"] - scores["bfloat16"]).max()),
+        "largest_score_difference": float(np.abs(scores[0] - scores[1]).max()),
         "chips": len(pixels),
     }
 
@@ -144,24 +156,22 @@ def _decode_until(ends_at: float, paths: Sequence[str], preprocessing: Preproces
     return done
 
 
-def _rate(score: Callable[[int], object], batch_size: int, seconds: float) -> dict[str, float]:
+def _rate(
+    score: Callable[[int], object], batch_size: int, seconds: float, threads: int
+) -> dict[str, float]:
     start, cpu_start = time.perf_counter(), time.process_time()
-    batches = 0
-    while batches < 2 or time.perf_counter() - start < seconds:
-        score(batches)
-        batches += 1
+
+    def loop(_: int) -> int:
+        batches = 0
+        while batches < 2 or time.perf_counter() - start < seconds:
+            score(batches)
+            batches += 1
+        return batches
+
+    with ThreadPoolExecutor(threads) as pool:
+        chips = batch_size * sum(pool.map(loop, range(threads)))
     elapsed, cpu = time.perf_counter() - start, time.process_time() - cpu_start
-    chips = batches * batch_size
     return {"chips_per_s": chips / elapsed, "cpu_ms_per_chip": 1000 * cpu / chips}
-
-
-def _gpu_name() -> str:
-    import tensorflow as tf
-
-    devices = tf.config.list_physical_devices("GPU")
-    if not devices:
-        return ""
-    return str(tf.config.experimental.get_device_details(devices[0]).get("device_name", "GPU"))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -169,7 +179,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("part", choices=("model", "decode", "precision", "tif_decode"))
     parser.add_argument("artifact", type=Path)
     parser.add_argument("chips", type=Path)
-    parser.add_argument("--batch_size", type=int, default=256)
+    parser.add_argument("--batch_size", type=int, help="default: as the job does it here")
     parser.add_argument("--precision", default="auto")
     parser.add_argument("--seconds", type=float, default=5.0)
     return parser
@@ -185,7 +195,7 @@ def main() -> None:
     elif asked.part == "decode":
         found = decode_rate(asked.artifact, asked.chips, asked.seconds)
     elif asked.part == "precision":
-        found = precision_difference(asked.artifact, asked.chips, asked.batch_size)
+        found = precision_difference(asked.artifact, asked.chips)
     else:
         found = tif_decode_cost(asked.artifact, asked.chips, asked.seconds)
     print(json.dumps(found))

@@ -10,8 +10,10 @@ import subprocess
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+from benchmarks import gpu
 
 _SAMPLE_SECONDS = 0.1
 _PR_SET_CHILD_SUBREAPER = 36
@@ -35,6 +37,7 @@ class Run:
             share count once (PSS).
         output: standard output.
         others_share: share of the machine's processors that others than it took meanwhile.
+        gpu_busy_seconds: time in which its GPUs worked, None where there is none.
     """
 
     seconds: float
@@ -42,6 +45,7 @@ class Run:
     peak_bytes: int
     output: str
     others_share: float = 0.0
+    gpu_busy_seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,7 @@ class Slope:
         cpu_ms_per_chip: CPU time more for chips more.
         peak_bytes: the larger of the two peaks.
         others_share: the larger of the two shares.
+        gpu_waiting_share: share of the seconds more in which no kernel ran, None without a GPU.
     """
 
     chips_per_s: float
@@ -61,6 +66,7 @@ class Slope:
     cpu_ms_per_chip: float
     peak_bytes: int
     others_share: float
+    gpu_waiting_share: float | None = None
 
 
 def slope_between(small: tuple[int, Run], large: tuple[int, Run]) -> Slope:
@@ -83,7 +89,15 @@ def slope_between(small: tuple[int, Run], large: tuple[int, Run]) -> Slope:
         cpu_ms_per_chip=1000 * (second.cpu_seconds - first.cpu_seconds) / (many - few),
         peak_bytes=max(first.peak_bytes, second.peak_bytes),
         others_share=max(first.others_share, second.others_share),
+        gpu_waiting_share=_waiting_share(first, second),
     )
+
+
+def _waiting_share(first: Run, second: Run) -> float | None:
+    if first.gpu_busy_seconds is None or second.gpu_busy_seconds is None:
+        return None
+    busy = second.gpu_busy_seconds - first.gpu_busy_seconds
+    return min(1.0, max(0.0, 1 - busy / (second.seconds - first.seconds)))
 
 
 def environment_of_runs(**more: str) -> dict[str, str]:
@@ -101,6 +115,12 @@ def run_measured(command: Sequence[str], folder: Path, log: Path) -> Run:
     Raises:
         CommandFailed: another exit code than 0.
     """
+    with gpu.watching() as watch:
+        run = _run_to_its_end(command, folder, log)
+    return replace(run, gpu_busy_seconds=watch.busy_seconds)
+
+
+def _run_to_its_end(command: Sequence[str], folder: Path, log: Path) -> Run:
     _adopt_orphans(True)
     before = set(_descendants(os.getpid()))
     log.parent.mkdir(parents=True, exist_ok=True)

@@ -4,20 +4,12 @@ from __future__ import annotations
 
 import shutil
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 
-from beam_jobs.options import parse_score_options
 from benchmarks.chips import ChipPool
 from benchmarks.measure import CommandFailed, Run, Slope, run_measured, slope_between
 
 ROOT = Path(__file__).parent.parent
-
-
-def job_batch_size() -> int:
-    """Chips a call of the model, as the job does it unless told otherwise."""
-    anything = ["--chips", "chips", "--artifact", "model", "--output", "tables"]
-    return parse_score_options(anything, datetime.now(UTC)).batch_size
 
 
 def score_folder(chips: Path, artifact: Path, work: Path) -> Run:

@@ -8,17 +8,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks import gpu, limits, ours
+from benchmarks import limits, ours
 from benchmarks.artifacts import artifact_for
 from benchmarks.bench import SOME_CHIPS, Bench
 from benchmarks.environments import ENVIRONMENTS, PeerMissing
 from benchmarks.measure import CommandFailed
 from benchmarks.systems import LIKELY_CHIPS_PER_S, Peer
 from benchmarks.targets import shared_limit
+from pipelines.tuning import BATCH_SIZE, TUNED_FROM_CHIPS
 from schemas.artifact import MediaType
 
 _BATCH_SIZES = (64, 128, 512)
-_PRECISIONS = ("float32", "bfloat16")
+_GPU_BATCH_SIZES = (256, 512, 1024, 2048, 4096)
 _LIMIT_SECONDS = 5.0
 _PROBE_SECONDS = 3.0
 
@@ -38,8 +39,10 @@ def measure_limits_and_ours(bench: Bench) -> None:
     bench.warm_up()
     for network, kind in bench.cases():
         before = _limits_of(bench, network, kind)
-        _measure_ours(bench, network, kind, before)
+        scored = _measure_ours(bench, network, kind, before)
         _keep(bench, [before, _limits_of(bench, network, kind)])
+        if scored and bench.gpu:
+            _add_share_of_model(bench, network, kind)
 
 
 def _keep(bench: Bench, found: list[Rates]) -> None:
@@ -49,17 +52,18 @@ def _keep(bench: Bench, found: list[Rates]) -> None:
 
 def _limits_of(bench: Bench, network: str, kind: MediaType) -> Rates:
     """Bare read + decode, the bare model as the job calls it and at its best, and what the two
-    would reach if they shared the cores."""
+    would reach together: on shared cores, or the slower of the two where a GPU has the model."""
     folder = bench.pools[kind].folder(SOME_CHIPS)
     artifact = artifact_for(network, kind, bench.work)
     decode = limits.measure("decode", artifact, folder, seconds=_LIMIT_SECONDS)
-    job = _model(bench, network, kind, ours.job_batch_size(), "auto", _LIMIT_SECONDS)
+    job = _model(bench, network, kind, None, "auto", _LIMIT_SECONDS)
+    bench.gpu = job["gpu"]
     best = _at_best(bench, network, kind, job)
     name = f"limits.{network}.{kind}"
-    batch = f"batch size {ours.job_batch_size()}, {job['precision']}"
-    bench.figures.notes[f"{name}.as_the_job"] = batch
+    bench.figures.notes[f"{name}.as_the_job"] = _how(job["batch_size"], job["precision"], job)
     bench.figures.notes["gpu"] = job["gpu"] or "no GPU here"
-    shared = shared_limit(best["chips_per_s"], decode["chips_per_s"])
+    limit = min if bench.gpu else shared_limit
+    shared = limit(best["chips_per_s"], decode["chips_per_s"])
     rates = {**_rates(f"{name}.as_the_job", job), **_rates(f"{name}.best", best)}
     rates[f"{name}.shared_chips_per_s"] = (shared, "chips/s")
     if network == "mean_colour":  # next to which the host path is measured
@@ -75,21 +79,29 @@ def _at_best(bench: Bench, network: str, kind: MediaType, job: Mapping[str, Any]
     if bench.best_model is None:
         bench.best_model = _probe(bench, network, kind, job)
     batch_size, precision = bench.best_model
-    note = f"batch size {batch_size}, {precision}"
-    bench.figures.notes[f"limits.{network}.{kind}.best"] = note
-    if bench.best_model == (ours.job_batch_size(), job["precision"]):
-        return dict(job)
-    return _model(bench, network, kind, batch_size, precision, _LIMIT_SECONDS)
+    same = bench.best_model == (job["batch_size"], job["precision"])
+    best = job if same else _model(bench, network, kind, batch_size, precision, _LIMIT_SECONDS)
+    bench.figures.notes[f"limits.{network}.{kind}.best"] = _how(batch_size, precision, best)
+    return dict(best)
+
+
+def _how(batch_size: int, precision: str, found: Mapping[str, Any]) -> str:
+    return f"batch size {batch_size}, {precision}{', XLA' if found['xla'] else ''}"
 
 
 def _probe(bench: Bench, network: str, kind: MediaType, auto: Mapping[str, Any]) -> tuple[int, str]:
     """The fastest batch size in the precision that the job chooses, or in another precision."""
-    batch_size, precision = ours.job_batch_size(), str(auto["precision"])
-    rates = {(batch_size, precision): auto["chips_per_s"]}
-    others = [(size, precision) for size in _BATCH_SIZES]
-    others += [(batch_size, other) for other in _PRECISIONS if other != precision]
-    for size, other in others:
-        found = _model(bench, network, kind, size, other, _PROBE_SECONDS)
+    job = (int(auto["batch_size"]), str(auto["precision"]))
+    rates = {job: auto["chips_per_s"]}
+    precisions = {"float32", job[1]} if bench.gpu else {"float32", "bfloat16"}
+    others = {(size, job[1]) for size in (_GPU_BATCH_SIZES if bench.gpu else _BATCH_SIZES)}
+    others |= {(job[0], other) for other in precisions}
+    for size, other in sorted(others - {job}):
+        try:
+            found = _model(bench, network, kind, size, other, _PROBE_SECONDS)
+        except RuntimeError as error:  # a GPU may have no memory for that many
+            bench.fail(f"limits.{network}.{kind}.{other}.batch_{size}", error)
+            continue
         rates[size, other] = found["chips_per_s"]
         name = f"limits.{network}.{kind}.{other}.batch_{size}"
         bench.figures.add(f"{name}.chips_per_s", found["chips_per_s"], "chips/s")
@@ -97,16 +109,18 @@ def _probe(bench: Bench, network: str, kind: MediaType, auto: Mapping[str, Any])
 
 
 def _model(
-    bench: Bench, network: str, kind: MediaType, batch_size: int, precision: str, seconds: float
+    bench: Bench,
+    network: str,
+    kind: MediaType,
+    batch_size: int | None,
+    precision: str,
+    seconds: float,
 ) -> dict[str, Any]:
-    return limits.measure(
-        "model",
-        artifact_for(network, kind, bench.work),
-        bench.pools[kind].folder(SOME_CHIPS),
-        batch_size=batch_size,
-        precision=precision,
-        seconds=seconds,
-    )
+    artifact, folder = artifact_for(network, kind, bench.work), bench.pools[kind].folder(SOME_CHIPS)
+    options: dict[str, object] = {"precision": precision, "seconds": seconds}
+    if batch_size is not None:
+        options["batch_size"] = batch_size
+    return limits.measure("model", artifact, folder, **options)
 
 
 def _tif_decoding(bench: Bench, artifact: Path) -> Rates:
@@ -127,31 +141,30 @@ def _rates(name: str, found: Mapping[str, Any]) -> Rates:
     }
 
 
-def _measure_ours(bench: Bench, network: str, kind: MediaType, before: Rates) -> None:
-    """The command at two archive sizes."""
+def _measure_ours(bench: Bench, network: str, kind: MediaType, before: Rates) -> bool:
+    """The command at two archive sizes, on a GPU both of them large enough to be tuned to it;
+    whether that succeeded."""
     limit, _ = before[f"limits.{network}.{kind}.shared_chips_per_s"]
-    sizes = bench.sizes or bench.sizes_for(limit, bench.seconds)
+    least = TUNED_FROM_CHIPS if bench.gpu else BATCH_SIZE
+    sizes = bench.sizes or bench.sizes_for(limit, bench.seconds, least)
     artifact = artifact_for(network, kind, bench.work)
     name = f"ours.{network}.{kind}"
     print(f"   {name}, {sizes[0]} and {sizes[1]} chips", file=sys.stderr, flush=True)
     bench.figures.notes[f"{name}.sizes"] = f"{sizes[0]} and {sizes[1]} chips"
     try:
-        with gpu.watching() as samples:
-            slope = ours.score_at_sizes(bench.pools[kind], artifact, sizes, bench.work)
+        slope = ours.score_at_sizes(bench.pools[kind], artifact, sizes, bench.work)
     except (CommandFailed, ValueError) as error:
         bench.fail(name, error)
-        return
+        return False
     bench.add_slope(name, slope)
-    bare, _ = before[f"limits.{network}.{kind}.best.chips_per_s"]
-    _add_gpu(bench, name, samples, slope.chips_per_s / bare)
+    return True
 
 
-def _add_gpu(bench: Bench, name: str, samples: list[float], share: float) -> None:
-    """Where there is a GPU: how much of the bare model's rate we reach, how much it waits."""
-    waiting = gpu.waiting_share(samples)
-    if waiting is not None:
-        bench.figures.add(f"{name}.share_of_bare_model", share, "share")
-        bench.figures.add(f"{name}.gpu_waiting_share", waiting, "share")
+def _add_share_of_model(bench: Bench, network: str, kind: MediaType) -> None:
+    """Of this round: how much of the rate we reach that the bare model has as we call it."""
+    name, bare = f"ours.{network}.{kind}", f"limits.{network}.{kind}.as_the_job"
+    ours_now, bare_now = (bench.figures.values[f"{n}.chips_per_s"][-1] for n in (name, bare))
+    bench.figures.add(f"{name}.share_of_bare_model", ours_now / bare_now, "share")
 
 
 def measure_peers(bench: Bench) -> None:
@@ -185,6 +198,7 @@ def _measure_peer(bench: Bench, peer: Peer) -> None:
 
 def _float32_rate(bench: Bench) -> float:
     """What the bare VGG16 reaches in float32, in which the peers compute."""
-    probed = f"limits.vgg16.jpg.float32.batch_{ours.job_batch_size()}.chips_per_s"
-    name = probed if bench.figures.has(probed) else "limits.vgg16.jpg.as_the_job.chips_per_s"
-    return bench.figures.median(name)
+    sizes = (*_BATCH_SIZES, *_GPU_BATCH_SIZES)
+    probed = [f"limits.vgg16.jpg.float32.batch_{size}.chips_per_s" for size in sizes]
+    best = bench.figures.best(probed)
+    return bench.figures.median(best or "limits.vgg16.jpg.as_the_job.chips_per_s")

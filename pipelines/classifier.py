@@ -36,8 +36,8 @@ class Classifier:
     Attributes:
         labels: how many scores a chip has.
         precision: what it computes in: float32, bfloat16 or float16. A model without
-            convolutions stays at float32: it has nothing to gain, and a mean over thousands of
-            pixels means little in the 8 bits of a bfloat16.
+            convolutions stays at float32, and is not tuned: it has nothing to gain, and a mean
+            over thousands of pixels means little in the 8 bits of a bfloat16.
         batch_size: chips a call that it is best at.
         calls_in_flight: calls of `score` at a time that it gains by; 1 on a CPU.
         xla: whether XLA compiled it.
@@ -64,7 +64,8 @@ class Classifier:
         model = keras.models.load_model(folder / MODEL_FILE, compile=False, safe_mode=True)
         if model.output_shape != (None, self.labels):
             raise ArtifactError(f"outputs {model.output_shape} for {self.labels} labels")
-        self.precision = resolved if _has_convolutions(model) else "float32"
+        gains = _has_convolutions(model)
+        self.precision = resolved if gains else "float32"
         _compute_in(model, self.precision)
         shape = artifact.preprocessing.input_shape
         self.batch_size, self.calls_in_flight, self.xla = batch_size or BATCH_SIZE, 1, False
@@ -72,7 +73,7 @@ class Classifier:
         if gpu is None:
             self._call = _on_cpu(_compile(model, shape, None))
         else:
-            tune = chips >= TUNED_FROM_CHIPS
+            tune = gains and chips >= TUNED_FROM_CHIPS
             ready = on_gpu(gpu, partial(_compile, model, shape), shape, batch_size, tune)
             self._call, self.batch_size, self.xla = ready.call, ready.batch_size, ready.xla
             self.calls_in_flight = CALLS_IN_FLIGHT

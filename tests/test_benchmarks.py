@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from benchmarks.bench import Bench
 from benchmarks.chips import ChipPool
 from benchmarks.environments import EVERY, REQUIREMENTS, read_requirements
 from benchmarks.figures import Figures
-from benchmarks.gpu import waiting_share
+from benchmarks.gpu import busy_seconds
 from benchmarks.measure import CommandFailed, Run, run_measured, slope_between
 from benchmarks.picture import bars_for, draw
 from benchmarks.report import as_json, as_text, write_json
@@ -108,9 +109,63 @@ def test_sizes_are_whole_batches_with_the_seconds_asked_for_between_them() -> No
     assert 10_000 <= many - few < 10_000 + 256
 
 
-def test_a_gpu_waits_where_no_kernel_runs_between_the_first_and_the_last() -> None:
-    assert waiting_share([0, 0, 1.0, 0.5, 0, 0.5, 0, 0]) == pytest.approx(0.5)
-    assert waiting_share([0, 0]) is None
+def test_on_a_gpu_both_sizes_are_so_large_that_the_job_tunes_itself() -> None:
+    assert Bench.sizes_for(1000, 10, least=100_000) == (100_096, 100_096 + 10_240)
+    few, many = Bench.sizes_for(100_000, 10, least=100_000)
+    assert few == pytest.approx((many - few) / 5, rel=0.01)
+
+
+def test_what_a_gpu_waits_is_told_from_start_up_by_two_sizes() -> None:
+    """Of 10 s more, kernels run in 9 s more; the start, with 5 s of tuning, counts for nothing."""
+    small = replace(run_of(30.0), gpu_busy_seconds=7.0)
+    large = replace(run_of(40.0), gpu_busy_seconds=16.0)
+    assert slope_between((1000, small), (5000, large)).gpu_waiting_share == pytest.approx(0.1)
+    assert slope_between((1000, run_of(30.0)), (5000, large)).gpu_waiting_share is None
+
+
+def test_a_gpu_is_busy_for_the_share_of_time_that_each_sample_speaks_for() -> None:
+    samples = """\
+0, 2026/11/22 16:39:01.000, 90
+0, 2026/11/22 16:39:01.200, 100
+0, 2026/11/22 16:39:01.400, 50
+0, 2026/11/22 16:39:01.600, 0
+"""
+    assert busy_seconds(samples) == pytest.approx(0.3)
+
+
+def test_samples_of_several_gpus_are_told_apart() -> None:
+    samples = "\n".join(
+        f"{index}, 2026/11/22 16:39:0{second}.000, {percent}"
+        for second in range(5)
+        for index, percent in ((0, 100), (1, 25))
+    )
+    assert busy_seconds(samples) == pytest.approx(5.0)
+
+
+@pytest.mark.parametrize("samples", ["", "No devices were found", "0, 2026/11/22 16:39, [N/A]\n"])
+def test_a_gpu_of_which_nothing_can_be_read_gives_no_figure(samples) -> None:
+    assert busy_seconds(samples) is None
+
+
+def test_a_run_is_watched_by_the_drivers_tool_which_is_not_counted_itself(
+    tmp_path: Path, monkeypatch
+) -> None:
+    tool = tmp_path / "bin" / "nvidia-smi"
+    tool.parent.mkdir()
+    line = "print('0,', datetime.now().strftime('%Y/%m/%d %H:%M:%S.%f') + ', 50', flush=True)"
+    tool.write_text(
+        f"#!{sys.executable}\nimport sys, time\nfrom datetime import datetime\n"
+        f"print(*sys.argv[1:], file=open({str(tmp_path / 'asked')!r}, 'w'))\n"
+        f"while True:\n    {line}\n    sum(range(400_000))\n    time.sleep(0.02)\n"
+    )
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tool.parent), prepend=":")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    command = [sys.executable, "-c", "import time; time.sleep(1.5)"]
+    run = run_measured(command, tmp_path, tmp_path / "run.log")
+    assert run.gpu_busy_seconds == pytest.approx(run.seconds / 2, rel=0.4)
+    assert run.cpu_seconds < 0.2  # the tool's would be half a second
+    assert "--id=1 " in (tmp_path / "asked").read_text()
 
 
 # --- Targets and report -------------------------------------------------------------------------
