@@ -10,17 +10,19 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import rounds
 from benchmarks.bench import Bench
 from benchmarks.chips import ChipPool
 from benchmarks.environments import EVERY, REQUIREMENTS, read_requirements
 from benchmarks.figures import Figures
 from benchmarks.gpu import busy_seconds
-from benchmarks.measure import CommandFailed, Run, run_measured, slope_between
+from benchmarks.measure import CommandFailed, Run, Slope, run_measured, slope_between
 from benchmarks.picture import bars_for, draw
 from benchmarks.report import as_json, as_text, write_json
-from benchmarks.scoring import PARTS
+from benchmarks.scoring import PARTS, _parser
 from benchmarks.systems import LIKELY_CHIPS_PER_S, SCRIPTS
 from benchmarks.targets import PEERS, TARGETS, judge, shared_limit
+from pipelines.tuning import TUNED_FROM_CHIPS
 from tests.support import write_chips
 
 AVX2 = {"amx_bf16": False, "avx512_bf16": False, "avx2": True}
@@ -166,6 +168,50 @@ def test_a_run_is_watched_by_the_drivers_tool_which_is_not_counted_itself(
     assert run.gpu_busy_seconds == pytest.approx(run.seconds / 2, rel=0.4)
     assert run.cpu_seconds < 0.2  # the tool's would be half a second
     assert "--id=1 " in (tmp_path / "asked").read_text()
+
+
+def test_on_a_gpu_the_report_has_its_rate_its_share_of_the_bare_model_and_what_it_waits(
+    tmp_path: Path, monkeypatch
+) -> None:
+    """A model of 8,000 chips/s at 1,024 a call and 9,000 at 2,048, where 4,096 do not fit."""
+
+    def measure(part, artifact, chips, **options):
+        if part == "decode":
+            return {"chips_per_s": 20_000.0, "cpu_ms_per_chip": 0.2}
+        size = options.get("batch_size", 1024)
+        asked.append((size, options["precision"]))
+        if size == 4096:
+            raise RuntimeError("DeviceOutOfMemory: no memory for 4096 chips at once")
+        rate = 9000.0 if size == 2048 else 8000.0 if size == 1024 else 5000.0
+        how = {"precision": "float16", "batch_size": size, "xla": size == 1024, "gpu": "T4"}
+        return {"chips_per_s": rate, "cpu_ms_per_chip": 0.1, **how}
+
+    def score_at_sizes(pool, artifact, sizes, work):
+        scored.append(sizes)
+        return Slope(7600.0, 20.0, 0.3, 10**9, 0.0, gpu_waiting_share=0.04)
+
+    asked: list[tuple[int, str]] = []
+    scored: list[tuple[int, int]] = []
+    monkeypatch.setattr("benchmarks.limits.measure", measure)
+    monkeypatch.setattr("benchmarks.ours.score_at_sizes", score_at_sizes)
+    monkeypatch.setattr("benchmarks.rounds.artifact_for", lambda *of: tmp_path)
+    write_chips(tmp_path / "chips", 1)
+    flags = ["--chips", str(tmp_path / "chips"), "--work", str(tmp_path / "work")]
+    bench = Bench.prepare(_parser().parse_args(flags))
+    bench.networks, bench.warm = ["vgg16"], True
+    rounds.measure_limits_and_ours(bench)
+
+    found = bench.figures
+    assert found.median("ours.vgg16.jpg.chips_per_s") == 7600
+    assert found.median("ours.vgg16.jpg.share_of_bare_model") == pytest.approx(0.95)
+    assert found.median("ours.vgg16.jpg.gpu_waiting_share") == 0.04
+    assert found.median("limits.vgg16.jpg.shared_chips_per_s") == 9000
+    assert found.notes["gpu"] == "T4"
+    assert found.notes["limits.vgg16.jpg.as_the_job"] == "batch size 1024, float16, XLA"
+    assert found.notes["limits.vgg16.jpg.best"] == "batch size 2048, float16"
+    assert scored[0][0] >= TUNED_FROM_CHIPS
+    assert (4096, "float16") in asked
+    assert {precision for _, precision in asked} == {"auto", "float16", "float32"}
 
 
 # --- Targets and report -------------------------------------------------------------------------
