@@ -12,9 +12,7 @@ import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from functools import cache, lru_cache
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -28,11 +26,10 @@ from schemas.tables import QuarantineReason as Reason
 
 Pixels = npt.NDArray[np.uint8]
 Radiometry = npt.NDArray[np.float32]
-Bounds = tuple[float, float, float, float]
 
 _JPEG_MAGIC = b"\xff\xd8\xff"
 _JPEG_END = b"\xff\xd9"
-_JPEG_SCAN = re.compile(rb"\xff\xda")
+_JPEG_SCAN = b"\xff\xda"
 _JPEG_COMPONENTS = {"Gray": 1, "YCbCr": 3, "RGB": 3, "CMYK": 4, "YCCK": 4}
 _MOST_SCANS = 100
 """Scans that a JPEG may have; progressive ones have about ten. One of no data costs a dozen bytes,
@@ -47,8 +44,7 @@ _OTHER_PICTURES = {
     "HEIF": re.compile(rb".{4}ftyp(?:heic|heix|mif1|avif)", re.DOTALL),
 }
 _LONGEST_TILE_PX = 1024  # tiles may be larger than a small picture; COGs often have 512
-_WGS84 = "EPSG:4326"
-_MOST_SUMMED = 1 << 16  # uint16 values whose sum fits into uint32
+_MOST_SUMMED = 1 << 24  # up to here float32 holds every whole number
 _MEMORY_FOLDER = re.compile(r"/vsimem/[^/]+/")  # GDAL's name for the bytes: new each time
 
 
@@ -65,7 +61,18 @@ def decode_chip(data: bytes, preprocessing: Preprocessing) -> Pixels:
     check_media_type(data, preprocessing)
     if preprocessing.media_type == "jpg":
         return _decode_jpg(data, preprocessing)
-    return scale_bands(read_tif(data, preprocessing), preprocessing)
+    return decode_tif(data, preprocessing)[0]
+
+
+def decode_tif(data: bytes, preprocessing: Preprocessing) -> tuple[Pixels, tiff.TiffLayout]:
+    """A GeoTIFF chip as `decode_chip` gives it, and what its header says.
+
+    Raises:
+        ChipRejected: the bytes are no such chip; with the reason.
+    """
+    check_media_type(data, preprocessing)
+    layout = read_layout(data)
+    return scale_bands(_read_bands(data, layout, preprocessing), preprocessing), layout
 
 
 def media_type_of(data: bytes) -> MediaType:
@@ -106,7 +113,7 @@ def sides_px(data: bytes) -> tuple[int, int]:
         ChipRejected: truncated, decode_error, or what `media_type_of` raises.
     """
     if media_type_of(data) == "tif":
-        layout = _read_layout(data)
+        layout = read_layout(data)
         return layout.width_px, layout.height_px
     height, width, _ = _read_jpeg_header(data)
     return width, height
@@ -121,7 +128,7 @@ def mode_of(data: bytes) -> str:
         ChipRejected: truncated, decode_error, or what `media_type_of` raises.
     """
     if media_type_of(data) == "tif":
-        return _sample_kind(_read_layout(data))
+        return _sample_kind(read_layout(data))
     colour_space = _read_jpeg_header(data)[2]
     return f"{_JPEG_COMPONENTS[colour_space]}-component JPEG ({colour_space})"
 
@@ -138,79 +145,47 @@ def read_tif(data: bytes, preprocessing: Preprocessing) -> Radiometry:
     Raises:
         ChipRejected: wrong_bands, wrong_size, too_large, truncated or decode_error.
     """
-    layout = _read_layout(data)
-    _check_layout(layout, len(data), preprocessing)
-    means = area_average(_read_pixels(data, layout), preprocessing.image_size)
-    if preprocessing.bands == BANDS["tif"]:
-        return means
-    return means[:, :, [BANDS["tif"].index(band) for band in preprocessing.bands]]
+    return _read_bands(data, read_layout(data), preprocessing)
 
 
 def scale_bands(values: Radiometry, preprocessing: Preprocessing) -> Pixels:
     """Radiometric values `[..., bands]` as uint8, linear between each band's low and high."""
     if preprocessing.scaling is None:
         raise ValueError("radiometric values need a scaling")
-    low, high = np.array(preprocessing.scaling).T
-    return _as_uint8((values - low.astype(np.float32)) * (255 / (high - low)).astype(np.float32))
+    low, factor = _line(preprocessing.scaling)
+    scaled = values - low
+    scaled *= factor
+    return _as_uint8(scaled)
+
+
+@lru_cache(maxsize=16)
+def _line(scaling: tuple[tuple[float, float], ...]) -> tuple[Radiometry, Radiometry]:
+    """For each band, `float32`: what is taken off, and what the rest is multiplied by."""
+    low, high = np.array(scaling).T
+    return low.astype(np.float32), (255 / (high - low)).astype(np.float32)
 
 
 def area_average(pixels: npt.NDArray[np.uint8 | np.uint16], size: int) -> Radiometry:
     """Resize `[H, W, C]` to `float32 [size, size, C]`, each pixel the mean of what it covers."""
     height, width, bands = pixels.shape
-    covered = height * width / size**2
-    if height % size == 0 and width % size == 0 and covered <= _MOST_SUMMED:
-        row_sums = _sum_second(pixels.reshape(size, height // size, width * bands))
-        sums = _sum_second(row_sums.reshape(size * size, width // size, bands))
-        means: Radiometry = sums.astype(np.float32) * np.float32(1 / covered)
+    down, across = height // size, width // size
+    whole = height == down * size and width == across * size
+    if whole and down * across * np.iinfo(pixels.dtype).max <= _MOST_SUMMED:
+        rows = pixels.reshape(size, down, width * bands).astype(np.float32).sum(1)
+        means: Radiometry = rows.reshape(size * size, across * bands) @ _ones(across, bands)
+        means *= np.float32(1 / (down * across))
         return means.reshape(size, size, bands)
-    rows = _area_weights(height, size) @ pixels.reshape(height, -1).astype(np.float32)
-    resized: Radiometry = _area_weights(width, size) @ rows.reshape(size, width, bands)
+    thin = _area_weights(height, size) @ pixels.reshape(height, -1).astype(np.float32)
+    resized: Radiometry = _area_weights(width, size) @ thin.reshape(size, width, bands)
     return resized
 
 
-def tif_bounds(data: bytes) -> Bounds | None:
-    """West, south, east, north of a GeoTIFF in WGS 84 degrees; None where it does not say.
-
-    West is greater than east where it crosses the 180th meridian.
-    """
-    try:
-        layout = tiff.read_layout(data)
-        if not layout.has_crs:
-            return None
-        if layout.extent is not None:
-            crs = _read_crs(_TifOfCrs(layout.crs_tags, data))
-            return None if crs is None else _to_wgs84(crs, layout.extent)
-        with _open_tif(data) as source:
-            if source.crs is None or source.transform.is_identity:
-                return None
-            return _to_wgs84(source.crs, tuple(source.bounds))
-    except (tiff.TiffError, ChipRejected):
-        return None
-
-
-@dataclass(frozen=True)
-class _TifOfCrs:
-    """A tif that stands for all tifs with the same coordinate system."""
-
-    crs_tags: tuple[tuple[float, ...], ...]
-    data: bytes = field(compare=False)
-
-
-@lru_cache(maxsize=16)
-def _read_crs(tif: _TifOfCrs) -> Any:
-    """The coordinate system, or None. GDAL takes longer to open a chip than all else together,
-    and an archive has few systems."""
-    with _open_tif(tif.data) as source:
-        return source.crs
-
-
-def _to_wgs84(crs: Any, bounds: Bounds) -> Bounds | None:
-    from rasterio.warp import transform_bounds
-
-    with _gdal_errors():
-        west, south, east, north = transform_bounds(crs, _WGS84, *bounds)
-    found = (west, south, east, north)
-    return found if np.isfinite(found).all() else None
+def _read_bands(data: bytes, layout: tiff.TiffLayout, preprocessing: Preprocessing) -> Radiometry:
+    _check_layout(layout, len(data), preprocessing)
+    means = area_average(_read_pixels(data, layout), preprocessing.image_size)
+    if preprocessing.bands == BANDS["tif"]:
+        return means
+    return means[:, :, [BANDS["tif"].index(band) for band in preprocessing.bands]]
 
 
 def _decode_jpg(data: bytes, preprocessing: Preprocessing) -> Pixels:
@@ -256,7 +231,7 @@ def _check_sides(width: int, height: int, preprocessing: Preprocessing) -> None:
 
 
 def _check_scans(data: bytes) -> None:
-    if next(islice(_JPEG_SCAN.finditer(data), _MOST_SCANS, None), None):
+    if data.count(_JPEG_SCAN) > _MOST_SCANS:
         raise ChipRejected(Reason.DECODE_ERROR, f"a JPEG of more than {_MOST_SCANS} scans")
 
 
@@ -282,7 +257,12 @@ def _sample_kind(layout: tiff.TiffLayout) -> str:
     return f"{layout.bands} x {kind}"
 
 
-def _read_layout(data: bytes) -> tiff.TiffLayout:
+def read_layout(data: bytes) -> tiff.TiffLayout:
+    """What the header of a TIFF says.
+
+    Raises:
+        ChipRejected: truncated or decode_error.
+    """
     try:
         return tiff.read_layout(data)
     except tiff.TiffError as error:
@@ -296,24 +276,15 @@ def _read_pixels(data: bytes, layout: tiff.TiffLayout) -> npt.NDArray[np.uint16]
     if layout.raw_start is not None:
         samples = np.dtype(">u2" if layout.big_endian else "<u2")
         return np.frombuffer(data, samples, math.prod(shape), layout.raw_start).reshape(shape)
-    with _open_tif(data) as source:
+    with open_tif(data) as source:
         if (source.height, source.width, source.dtypes) != (*shape[:2], ("uint16",) * shape[2]):
             raise ChipRejected(Reason.DECODE_ERROR, "the TIFF's header can be read in two ways")
         stack: npt.NDArray[np.uint16] = source.read()
     return np.moveaxis(stack, 0, -1)
 
 
-def _sum_second(values: npt.NDArray[Any]) -> npt.NDArray[np.uint32]:
-    """Sum `[n, k, m]` over k, exactly: k additions of whole rows, where numpy's own reduction
-    over short axes takes five times as long."""
-    total = values[:, 0].astype(np.uint32)
-    for i in range(1, values.shape[1]):
-        total += values[:, i]
-    return total
-
-
 @contextmanager
-def _open_tif(data: bytes) -> Iterator[Any]:
+def open_tif(data: bytes) -> Iterator[Any]:
     """Open bytes as GeoTIFF and as nothing else: GDAL, left to choose, opens a VRT in a tif's
     clothes, which may name any file or address. What it cannot do with them is a decode_error.
     Rasterio is imported here and not above, since it takes 0.2 s that no jpg needs."""
@@ -321,7 +292,7 @@ def _open_tif(data: bytes) -> Iterator[Any]:
 
     _accept_missing_crs()
     with (
-        _gdal_errors(),
+        gdal_errors(),
         MemoryFile(data, filename="chip.tif") as memory,
         memory.open(driver="GTiff") as source,
     ):
@@ -329,7 +300,7 @@ def _open_tif(data: bytes) -> Iterator[Any]:
 
 
 @contextmanager
-def _gdal_errors() -> Iterator[None]:
+def gdal_errors() -> Iterator[None]:
     """Whatever GDAL complains of is the chip's fault: it is given nothing else."""
     from rasterio._err import CPLE_BaseError
     from rasterio.errors import RasterioError
@@ -349,6 +320,12 @@ def _accept_missing_crs() -> None:
     warnings.simplefilter("ignore", NotGeoreferencedWarning)
 
 
+@cache
+def _ones(across: int, bands: int) -> Radiometry:
+    """`float32 [across * bands, bands]`: adds up pixels side by side, band by band."""
+    return np.tile(np.eye(bands, dtype=np.float32), (across, 1))
+
+
 @lru_cache(maxsize=256)
 def _area_weights(length: int, size: int) -> Radiometry:
     """`float32 [size, length]`: each output pixel's shares of the input pixels it covers."""
@@ -361,4 +338,7 @@ def _area_weights(length: int, size: int) -> Radiometry:
 
 
 def _as_uint8(values: Radiometry) -> Pixels:
-    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+    """Rounded and clipped; `values` is used up."""
+    np.rint(values, out=values)
+    np.clip(values, 0, 255, out=values)
+    return values.astype(np.uint8)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
@@ -26,6 +26,8 @@ from apache_beam.utils.windowed_value import WindowedValue
 from pipelines import imaging, storage
 from pipelines.elements import REJECTED, ChipBatch, Unit
 from pipelines.errors import ChipRejected, ObjectTooLarge, StorageError
+from pipelines.georeference import Place, bounds_of, read_place
+from pipelines.tiff import TiffLayout
 from schemas.artifact import Preprocessing
 from schemas.tables import BOUNDS, CHIP_COLUMNS
 from schemas.tables import QuarantineReason as Reason
@@ -34,7 +36,7 @@ BATCHES_AHEAD = 2
 """Batches read ahead of the model: one ready, one in the making."""
 
 _REMOTE_THREADS = 16  # enough to hide an object store's latency at thousands of objects a second
-_ROWS_A_TASK = 16  # small enough to spread a batch over all threads, large against a task's cost
+_ROWS_A_TASK = 32  # small enough to spread a batch over all threads, large against a task's cost
 _CHIP_NAMES = [column.name for column in CHIP_COLUMNS]
 
 
@@ -147,10 +149,10 @@ def _pool(threads: int) -> ThreadPoolExecutor:
 
 
 def threads_for(uri: str) -> int:
-    """Threads that read chips like this one: a core each, more where a store's latency is to
-    be hidden."""
+    """Threads that read chips like this one: one more than cores, for the moments in which one
+    waits for the interpreter; many more where a store's latency is to be hidden."""
     cores = os.cpu_count() or 1
-    return max(_REMOTE_THREADS, cores) if storage.is_remote(uri) else cores
+    return max(_REMOTE_THREADS, cores) if storage.is_remote(uri) else cores + 1
 
 
 def read_unit(address: UnitAddress) -> Unit:
@@ -181,13 +183,13 @@ class _Rejection(NamedTuple):
 
 @dataclass(frozen=True)
 class _Reading:
-    """A batch on its way: threads fill `pixels` and `bounds` and return what they rejected."""
+    """A batch on its way: threads fill `pixels` and `places` and return what they rejected."""
 
     unit: int
     last: bool
     chips: pa.Table
     pixels: npt.NDArray[np.uint8]
-    bounds: npt.NDArray[np.float64]
+    places: list[Place | None]
     tasks: list[Future[list[_Rejection]]]
 
 
@@ -200,7 +202,7 @@ def _begin(
 ) -> _Reading:
     rows = chips.num_rows
     pixels = np.empty((rows, *preprocessing.input_shape), np.uint8)
-    bounds = np.full((rows, len(BOUNDS)), np.nan)
+    places: list[Place | None] = [None] * rows
     uris = chips["chip_uri"].to_pylist()
 
     def read_rows(start: int) -> list[_Rejection]:
@@ -208,34 +210,42 @@ def _begin(
         for row in range(start, min(start + _ROWS_A_TASK, rows)):
             try:
                 data = read_chip(uris[row], preprocessing)
-                pixels[row] = _decode(data, preprocessing)
-                bounds[row] = _bounds(data, preprocessing)
+                pixels[row], places[row] = _decode(data, preprocessing)
             except ChipRejected as rejected:
                 rejections.append(_Rejection(row, rejected.reason.value, rejected.message))
         return rejections
 
     tasks = [pool.submit(read_rows, start) for start in range(0, rows, _ROWS_A_TASK)]
-    return _Reading(unit, last, chips, pixels, bounds, tasks)
+    return _Reading(unit, last, chips, pixels, places, tasks)
 
 
-def _decode(data: bytes, preprocessing: Preprocessing) -> npt.NDArray[np.uint8]:
+def _decode(
+    data: bytes, preprocessing: Preprocessing
+) -> tuple[npt.NDArray[np.uint8], Place | None]:
     """Decode, and let no decoder's surprise at hostile bytes cost more than the one chip."""
     try:
-        return imaging.decode_chip(data, preprocessing)
+        if preprocessing.media_type == "jpg":
+            return imaging.decode_chip(data, preprocessing), None
+        pixels, layout = imaging.decode_tif(data, preprocessing)
+        return pixels, _place(data, layout)
     except ChipRejected:
         raise
     except Exception as error:
         raise ChipRejected(Reason.DECODE_ERROR, f"{type(error).__name__}: {error}") from error
 
 
-def _bounds(data: bytes, preprocessing: Preprocessing) -> imaging.Bounds | float:
-    found = imaging.tif_bounds(data) if preprocessing.media_type == "tif" else None
-    return np.nan if found is None else found
+def _place(data: bytes, layout: TiffLayout) -> Place | None:
+    """Pixels without a place that can be read are pixels all the same."""
+    try:
+        return read_place(data, layout)
+    except ChipRejected:
+        return None
 
 
 def _finish(reading: _Reading) -> ChipBatch:
+    wait(reading.tasks)  # once for all: to be woken for each task would stop the decoders as often
     rejections = [rejection for task in reading.tasks for rejection in task.result()]
-    chips = _with_bounds(reading.chips, reading.bounds).select(_CHIP_NAMES)
+    chips = _with_bounds(reading.chips, reading.places).select(_CHIP_NAMES)
     pixels, rejected = reading.pixels, REJECTED.empty_table()
     if rejections:
         rows = [rejection.row for rejection in rejections]
@@ -253,10 +263,11 @@ def reject_rows(chips: pa.Table, reasons: list[str], messages: list[str]) -> pa.
     return pa.table([*columns, pa.array(reasons), pa.array(messages)], schema=REJECTED)
 
 
-def _with_bounds(chips: pa.Table, bounds: npt.NDArray[np.float64]) -> pa.Table:
+def _with_bounds(chips: pa.Table, places: list[Place | None]) -> pa.Table:
     """Fill the bounding box from the tif where the manifest gave none."""
-    if np.isnan(bounds).all():
+    if not any(places):
         return chips
+    bounds = bounds_of(places)
     for column, name in enumerate(BOUNDS):
         found = pa.array(bounds[:, column], from_pandas=True)  # NaN becomes null
         given = chips[name].combine_chunks()

@@ -7,9 +7,10 @@ data are there, for some microseconds and without a decoder. (TIFF revision 6.0,
 from __future__ import annotations
 
 import math
+import operator
 import struct
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate
 from typing import Any
 
 MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -30,6 +31,7 @@ _Tags = dict[int, tuple[Any, ...]]
 _MOST_TAGS = 4096  # libtiff refuses more
 _MOST_VALUES = 1 << 17  # as many strips as a chip can have; hostile counts would fill the memory
 _TYPES = {1: "B", 3: "H", 4: "I", 16: "Q"}  # BYTE, SHORT, LONG, LONG8: all that sizes come in
+_SIZES = {letter: struct.calcsize("=" + letter) for letter in "BHIQd"}
 _DOUBLE, _ASCII = {12: "d"}, {2: "B"}
 _OTHER_TYPES = {
     _PIXEL_SCALE: _DOUBLE,
@@ -37,6 +39,7 @@ _OTHER_TYPES = {
     _GEO_DOUBLES: _DOUBLE,
     _GEO_TEXT: _ASCII,
 }
+_CUT = "the file ends before its TIFF tags do"
 _RASTER_TYPE, _PIXEL_IS_AREA = 1025, 1  # GeoTIFF 1.1 (OGC 19-008), GTRasterTypeGeoKey
 
 
@@ -102,7 +105,10 @@ def read_layout(data: bytes) -> TiffLayout:
     if _WIDTH not in tags or _HEIGHT not in tags or not offsets or len(offsets) != len(counts):
         raise TiffError("the TIFF directory names no picture", truncated=False)
     blocks = _count_blocks(tags)
-    given = [(o, c) for o, c in zip(offsets[:blocks], counts, strict=False) if o and c]
+    offsets, counts = offsets[:blocks], counts[:blocks]
+    if not (all(offsets) and all(counts)):
+        given = [pair for pair in zip(offsets, counts, strict=True) if all(pair)]
+        offsets, counts = tuple(o for o, _ in given), tuple(c for _, c in given)
     return TiffLayout(
         width_px=tags[_WIDTH][0],
         height_px=tags[_HEIGHT][0],
@@ -111,9 +117,9 @@ def read_layout(data: bytes) -> TiffLayout:
         unsigned=tags.get(_SAMPLE_FORMAT, (1,))[0] == 1,
         tile_px=max(tags.get(_TILE_WIDTH, (0,))[0], tags.get(_TILE_HEIGHT, (0,))[0]),
         blocks=blocks,
-        missing_blocks=blocks - len(given),
-        end=max((offset + count for offset, count in given), default=0),
-        raw_start=_raw_start(tags, given),
+        missing_blocks=blocks - len(offsets),
+        end=max(map(operator.add, offsets, counts), default=0),
+        raw_start=_raw_start(tags, offsets, counts),
         big_endian=data[:2] == b"MM",
         crs_tags=_crs_tags(tags),
         extent=_extent(tags),
@@ -140,18 +146,18 @@ def _extent(tags: _Tags) -> tuple[float, float, float, float] | None:
     return (west, south, east, north)
 
 
-def _raw_start(tags: _Tags, given: list[tuple[int, int]]) -> int | None:
+def _raw_start(tags: _Tags, offsets: tuple[int, ...], counts: tuple[int, ...]) -> int | None:
     """See `TiffLayout.raw_start`: strips, one after the other, of nothing but whole samples."""
     plain = all(tags.get(tag, (1,))[0] == 1 for tag in (_COMPRESSION, _FILL_ORDER, _PLANAR))
     alike = all(len(set(tags.get(tag, (1,)))) == 1 for tag in (_BITS, _SAMPLE_FORMAT))
-    if not (plain and alike and given) or _TILE_OFFSETS in tags:
+    if not (plain and alike and offsets) or _TILE_OFFSETS in tags:
         return None
     bits = (
         tags[_WIDTH][0] * tags[_HEIGHT][0] * tags.get(_SAMPLES, (1,))[0] * tags.get(_BITS, (1,))[0]
     )
-    follow = all(a + n == b for (a, n), (b, _) in pairwise(given))
-    whole = sum(count for _, count in given) * 8 == bits
-    return given[0][0] if follow and whole else None
+    *starts, end = accumulate(counts, initial=offsets[0])
+    follow = starts == list(offsets)
+    return offsets[0] if follow and (end - offsets[0]) * 8 == bits else None
 
 
 def _count_blocks(tags: _Tags) -> int:
@@ -171,32 +177,28 @@ def _read_directory(data: bytes) -> _Tags:
     order = "<" if data[:2] == b"II" else ">"
     big = data[2:4] in (b"+\0", b"\0+")
     pointer, counter, step = ("Q", "Q", 20) if big else ("I", "H", 12)
-    (start,) = _unpack(order + pointer, data, 8 if big else 4)
-    (entries,) = _unpack(order + counter, data, start)
+    (start,) = _read_values(data, order, pointer, 1, 8 if big else 4)
+    (entries,) = _read_values(data, order, counter, 1, start)
     if entries > _MOST_TAGS:
         raise TiffError(f"the TIFF directory claims {entries} tags", truncated=False)
+    first, width = start + _SIZES[counter], _SIZES[pointer]
+    table = data[first : first + entries * step]
+    if len(table) < entries * step:
+        raise TiffError(_CUT, truncated=True)
     tags: _Tags = {}
-    first = start + struct.calcsize("=" + counter)
-    for place in range(first, first + entries * step, step):
-        tag, kind, count = _unpack(f"{order}HH{pointer}", data, place)
-        letter = _OTHER_TYPES.get(tag, _TYPES).get(kind)
-        if tag in _WANTED and tag not in tags and letter and count:
-            tags[tag] = _read_values(data, place, order + pointer, letter, count)
+    found = struct.iter_unpack(f"{order}HH{pointer}{pointer}", table)
+    for number, (tag, kind, count, value) in enumerate(found):
+        letter = _OTHER_TYPES.get(tag, _TYPES).get(kind) if tag in _WANTED else None
+        if letter and count and tag not in tags:
+            in_place = count * _SIZES[letter] <= width
+            at = first + number * step + 4 + width if in_place else value
+            tags[tag] = _read_values(data, order, letter, count, at)
     return tags
 
 
-def _read_values(data: bytes, place: int, pointer: str, letter: str, count: int) -> tuple[Any, ...]:
-    """The values of the entry at `place`: in it where they fit, else where it points to."""
+def _read_values(data: bytes, order: str, letter: str, count: int, at: int) -> tuple[Any, ...]:
     if count > _MOST_VALUES:
         raise TiffError(f"a TIFF tag claims {count} values", truncated=False)
-    width = struct.calcsize("=" + pointer[1])
-    at = place + 4 + width
-    if count * struct.calcsize("=" + letter) > width:
-        (at,) = _unpack(pointer, data, at)
-    return _unpack(f"{pointer[0]}{count}{letter}", data, at)
-
-
-def _unpack(layout: str, data: bytes, at: int) -> tuple[Any, ...]:
-    if at + struct.calcsize(layout) > len(data):
-        raise TiffError("the file ends before its TIFF tags do", truncated=True)
-    return struct.unpack_from(layout, data, at)
+    if at + count * _SIZES[letter] > len(data):
+        raise TiffError(_CUT, truncated=True)
+    return struct.unpack_from(f"{order}{count}{letter}", data, at)

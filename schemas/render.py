@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 
 import pyarrow as pa
@@ -55,6 +56,7 @@ def arrow_schema(table: Table) -> pa.Schema:
     return _schema(table, table.columns, "description")
 
 
+@cache
 def file_schema(table: Table) -> pa.Schema:
     """The Arrow schema of the table's Parquet files: without the partition columns."""
     return _schema(table, table.file_columns, "description")

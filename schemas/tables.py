@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from typing import Literal, Self
 
 from schemas.labels import LabelSet, score_column
@@ -192,6 +193,7 @@ RUNS = Table(
 )
 
 
+@cache
 def chip_scores(label_set: LabelSet) -> Table:
     """The table of scored chips for a label set: one score column for each label."""
     return Table(

@@ -16,12 +16,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-import rasterio
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from rasterio import Affine
-from rasterio.warp import transform_bounds
 
 from pipelines import imaging
 from pipelines.errors import ChipRejected
@@ -31,7 +28,6 @@ from pipelines.imaging import (
     media_type_of,
     mode_of,
     sides_px,
-    tif_bounds,
 )
 from schemas.artifact import Preprocessing
 from schemas.tables import QuarantineReason as Reason
@@ -443,7 +439,6 @@ def test_damaged_bytes_give_a_picture_or_a_reason_and_the_same_each_time(kind: s
                 outcomes.append(rejected.message.encode())
                 reasons.add(rejected.reason)
         assert outcomes[0] == outcomes[1]
-        tif_bounds(mutant)
     assert Reason.DECODE_ERROR in reasons
 
 
@@ -493,58 +488,6 @@ def test_area_average_is_the_weighted_mean_and_keeps_mean_and_range(
     np.testing.assert_allclose(average.mean((0, 1)), pixels.mean((0, 1)), rtol=1e-4, atol=1e-2)
     assert int(pixels.min()) - 1 <= average.min()
     assert average.max() <= int(pixels.max()) + 1
-
-
-# --- Where a tif lies ---------------------------------------------------------------------------
-
-
-def test_the_bounds_of_real_geotiffs_are_those_of_their_corners(shared_data: Path) -> None:
-    paths = sorted(shared_data.glob("geotiff/*.tif"))
-    assert paths
-    for path in paths:
-        with rasterio.open(path) as source:
-            expected = transform_bounds(source.crs, "EPSG:4326", *source.bounds)
-        assert tif_bounds(path.read_bytes()) == pytest.approx(expected, abs=1e-9), path.name
-
-
-def test_the_bounds_of_a_made_tif_are_where_it_was_put() -> None:
-    placed = Affine(0.001, 0, -60, 0, -0.002, -3)
-    tif = encode_tif(draw_bands(), crs="EPSG:4326", transform=placed)
-    assert tif_bounds(tif) == pytest.approx((-60, -3 - 80 * 0.002, -60 + 100 * 0.001, -3))
-    west, south, east, north = tif_bounds(encode_tif(draw_bands(), **GEO)) or (0, 0, 0, 0)
-    assert west == pytest.approx(-63, abs=1e-3)  # the central meridian of zone 20
-    assert (east - west) * 111_000 == pytest.approx(300, rel=0.03)
-    assert (north - south) * 111_000 == pytest.approx(240, rel=0.03)
-    assert -10 < south < north < -8
-
-
-def test_a_chip_across_the_180th_meridian_has_its_west_east_of_its_east() -> None:
-    zone_60 = {"crs": "EPSG:32660", "transform": Affine(30, 0, 832_000, 0, -30, 10_000)}
-    west, _, east, _ = tif_bounds(encode_tif(draw_bands(), **zone_60)) or (0, 0, 0, 0)
-    assert 179 < west < 180
-    assert -180 < east < -179
-
-
-@pytest.mark.parametrize(
-    "tif",
-    [
-        encode_tif(draw_bands()),
-        encode_tif(draw_bands(), transform=GEO["transform"]),
-        encode_tif(draw_bands(), crs=GEO["crs"]),
-        encode_tif(draw_bands(), **GEO)[:200],
-        encode_tif(draw_bands(), crs=GEO["crs"], transform=Affine(3, 0, 1e30, 0, -3, 1e30)),
-        b"II*\0",
-        b"",
-    ],
-    ids=["plain", "no CRS", "no place", "cut", "out of this world", "head", "empty"],
-)
-def test_a_tif_that_does_not_say_where_it_lies_has_no_bounds(tif: bytes) -> None:
-    assert tif_bounds(tif) is None
-
-
-def test_real_planet_tifs_have_no_bounds(shared_data: Path) -> None:
-    path = next(iter(sorted(shared_data.glob("planet/tif/*.tif"))))
-    assert tif_bounds(path.read_bytes()) is None
 
 
 def test_the_brightest_picture_averages_to_its_own_value_however_much_is_summed() -> None:

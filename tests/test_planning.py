@@ -1,7 +1,7 @@
 """From an archive to a manifest."""
 
 import os
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -65,7 +65,9 @@ def test_a_folder_gives_its_pictures_with_address_stem_size_and_version(tmp_path
     assert row["chip_uri"] == str(path)
     assert row["size_bytes"] == path.stat().st_size
     assert row["etag"] == storage.head_object(str(path))["etag"]
-    assert row["modified_at"] == datetime.fromtimestamp(os.stat(path).st_mtime, UTC)
+    assert row["modified_at"] == datetime.fromtimestamp(0, UTC) + timedelta(
+        microseconds=os.stat(path).st_mtime_ns // 1000
+    )
     assert set(list_chips(str(tmp_path), "tif")["chip_id"].to_pylist()) == {"elevation"}
 
 

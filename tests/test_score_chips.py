@@ -14,7 +14,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import rasterio
 from PIL import Image
+from rasterio.warp import transform_bounds
 
 from beam_jobs import score_chips
 from beam_jobs.command import exit_code
@@ -311,10 +313,11 @@ def test_tifs_are_scored_by_a_model_of_tifs_with_their_place_on_earth(score, tmp
     assert score(tmp_path / "archive", artifact=tmp_path / "tif_model")[0] == 0
     found = {r["chip_id"]: r for r in rows(tmp_path / "out", "chip_scores")}
     for path in archive.chip_paths:
-        west, south, east, north = imaging.tif_bounds(path.read_bytes())
+        with rasterio.open(path) as source:
+            expected = transform_bounds(source.crs, "EPSG:4326", *source.bounds)
         row = found[path.stem]
         box = (row["lon_min"], row["lat_min"], row["lon_max"], row["lat_max"])
-        assert box == (west, south, east, north)
+        assert box == pytest.approx(expected, abs=1e-6)
         assert row["media_type"] == "tif"
 
 
