@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -43,6 +44,19 @@ def finished(tmp_path_factory) -> Path:
     return folder
 
 
+def copy(finished: Path, folder: Path) -> Path:
+    """The finished study once more, to be changed: what is in it fits the chips beside it."""
+    for name in ("chips", "study"):
+        shutil.copytree(finished / name, folder / name)
+    for name in ("labels.csv", "split.csv"):
+        shutil.copy2(finished / name, folder / name)
+    return folder
+
+
+def read_study(folder: Path) -> dict:
+    return json.loads((folder / "study/study.json").read_bytes())
+
+
 class Page(HTMLParser):
     """Addresses, styles and texts of a page."""
 
@@ -73,7 +87,7 @@ def read_page(path: Path) -> Page:
 def test_the_study_leaves_models_figures_report_and_slides(finished):
     names = {path.name for path in (finished / "study").iterdir()}
     assert {"study.json", "report.html", "report.md", "slides.html", "models", "best"} <= names
-    written = json.loads((finished / "study/study.json").read_bytes())
+    written = read_study(finished)
     assert list(written["models"]) == ["mean_colour", "cnn"]
     for name, model in written["models"].items():
         artifact = read_artifact(finished / "study/models" / name)
@@ -82,7 +96,7 @@ def test_the_study_leaves_models_figures_report_and_slides(finished):
 
 
 def test_the_best_model_is_there_as_keras_and_as_h5(finished):
-    best = json.loads((finished / "study/study.json").read_bytes())["comparison"]["best"]
+    best = read_study(finished)["comparison"]["best"]
     artifact = read_artifact(finished / "study/best")
     assert {"model.keras", "model.h5"} <= set(artifact.files)
     assert artifact.model_digest == read_artifact(finished / "study/models" / best).model_digest
@@ -97,7 +111,7 @@ def test_a_page_asks_no_server_and_needs_no_other_file(finished, name):
 
 
 def test_the_numbers_in_the_report_are_those_of_the_json(finished):
-    written = json.loads((finished / "study/study.json").read_bytes())
+    written = read_study(finished)
     cells = read_page(finished / "study/report.html").cells
     text = (finished / "study/report.md").read_text()
     for model in written["models"].values():
@@ -111,7 +125,7 @@ def test_the_numbers_in_the_report_are_those_of_the_json(finished):
 
 def test_every_picture_that_the_markdown_links_to_is_there(finished):
     links = re.findall(r"\]\(([^)]+\.png)\)", (finished / "study/report.md").read_text())
-    assert links
+    assert {link.split("/")[0] for link in links} == {"exploration", "models", "comparison"}
     assert all((finished / "study" / link).is_file() for link in links)
 
 
@@ -128,29 +142,42 @@ def test_a_finished_model_is_not_trained_again(finished, capsys):
     before = states(finished)
     assert study(finished, "--split", str(finished / "split.csv")) == 0
     assert states(finished) == before
-    assert capsys.readouterr().out.count("kept") == 2
+    assert capsys.readouterr().out.count("kept: ") == 3  # the exploration, too
 
 
-def test_a_model_whose_files_or_options_or_chips_are_not_the_same_is_trained_again(tmp_path):
-    draw(tmp_path, 12)
-    flags = ["--models", "mean_colour"]
-    assert study(tmp_path, *flags) == 0
-    first = states(tmp_path)["mean_colour"]
+def test_a_model_whose_files_or_options_or_chips_are_not_the_same_is_trained_again(
+    finished, tmp_path
+):
+    copy(finished, tmp_path)
+    flags = ["--models", "mean_colour", "--split", str(tmp_path / "split.csv")]
+    first = states(tmp_path)
     (tmp_path / "study/models/mean_colour/model.keras").write_bytes(b"damaged")
     assert study(tmp_path, *flags) == 0
-    mended = states(tmp_path)["mean_colour"]
-    assert mended[0] == first[0]
-    assert mended[1] != first[1]
+    mended = states(tmp_path)
+    assert mended["mean_colour"][0] == first["mean_colour"][0]
+    assert mended["mean_colour"][1] != first["mean_colour"][1]
+    assert mended["cnn"] == first["cnn"]
     assert study(tmp_path, *flags, "--seed", "1") == 0
-    other = states(tmp_path)["mean_colour"]
-    assert other[0] != first[0]
+    other = states(tmp_path)
+    assert other["mean_colour"][0] != mended["mean_colour"][0]
     (tmp_path / "chips/c0.jpg").write_bytes((tmp_path / "chips/c1.jpg").read_bytes() + b"\0")
     assert study(tmp_path, *flags, "--seed", "1") == 0
-    assert states(tmp_path)["mean_colour"][1] != other[1]
+    assert states(tmp_path)["mean_colour"][1] != other["mean_colour"][1]
 
 
-def test_a_stopped_study_goes_on_with_the_models_that_are_missing(tmp_path, monkeypatch):
-    draw(tmp_path, 12)
+def test_a_model_that_no_longer_fits_is_not_in_the_report(finished, tmp_path):
+    copy(finished, tmp_path)
+    flags = ["--models", "mean_colour", "--split", str(tmp_path / "split.csv")]
+    assert study(tmp_path, *flags) == 0
+    assert list(read_study(tmp_path)["models"]) == ["mean_colour", "cnn"]
+    (tmp_path / "study/models/cnn/model.keras").unlink()
+    assert study(tmp_path, *flags) == 0
+    assert list(read_study(tmp_path)["models"]) == ["mean_colour"]
+
+
+def test_a_stopped_study_goes_on_with_the_models_that_are_missing(finished, tmp_path, monkeypatch):
+    copy(finished, tmp_path)
+    shutil.rmtree(tmp_path / "study/models")
     train_model = study_models.train_model
 
     def stop_at_cnn(options):
@@ -158,33 +185,34 @@ def test_a_stopped_study_goes_on_with_the_models_that_are_missing(tmp_path, monk
             raise KeyboardInterrupt
         return train_model(options)
 
+    split = ["--split", str(tmp_path / "split.csv")]
     monkeypatch.setattr(study_models, "train_model", stop_at_cnn)
     with pytest.raises(KeyboardInterrupt):
-        study(tmp_path)
+        study(tmp_path, *split)
     before = states(tmp_path)
     assert set(before) == {"mean_colour"}
     monkeypatch.undo()
-    assert study(tmp_path) == 0
+    assert study(tmp_path, *split) == 0
     after = states(tmp_path)
     assert set(after) == {"mean_colour", "cnn"}
     assert after["mean_colour"] == before["mean_colour"]
 
 
-def test_a_model_that_fails_costs_the_study_that_model_alone(tmp_path, monkeypatch, capsys):
-    draw(tmp_path, 12)
-    train_model = study_models.train_model
+def test_a_model_that_fails_costs_the_study_that_model_alone(
+    finished, tmp_path, monkeypatch, capsys
+):
+    copy(finished, tmp_path)
+    shutil.rmtree(tmp_path / "study/models/mean_colour")
 
-    def fail_mean_colour(options):
-        if options.network == "mean_colour":
-            raise RunFailed("the loss is not a number <b>")
-        return train_model(options)
+    def fail(options):
+        raise RunFailed("the loss is not a number <b>")
 
-    monkeypatch.setattr(study_models, "train_model", fail_mean_colour)
-    assert study(tmp_path) == 1
+    monkeypatch.setattr(study_models, "train_model", fail)
+    assert study(tmp_path, "--split", str(tmp_path / "split.csv")) == 1
     assert "mean_colour: the loss is not a number" in capsys.readouterr().err
     report = (tmp_path / "study/report.html").read_text()
     assert "failed: the loss is not a number &lt;b&gt;" in report
-    assert list(json.loads((tmp_path / "study/study.json").read_bytes())["models"]) == ["cnn"]
+    assert list(read_study(tmp_path)["models"]) == ["cnn"]
 
 
 def test_hostile_label_names_stand_in_the_report_as_text(tmp_path):

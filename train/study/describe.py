@@ -18,6 +18,7 @@ from train.study.comparison import (
     compare_vgg16,
     judged_part,
 )
+from train.study.exploration import read_summary
 from train.study.material import Material
 from train.study.models import describe_network, find_kept, network_options
 from train.study.options import StudyOptions
@@ -52,7 +53,7 @@ def describe_study(
             "set_aside": next((m["set_aside"] for m in models.values() if m["network"]), {}),
             "digest": material.digest,
         },
-        "exploration": [],
+        "exploration": read_summary(folder),
         "filters": [],
         "models": models,
         "failures": dict(failures),

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipelines.storage import absolute_uri, list_objects, write_bytes
+from pipelines.storage import absolute_uri, file_stem, list_objects, write_bytes
 from schemas.artifact import MediaType
 from schemas.labels import LabelSet
 from train.dataset import choose_media_type, list_chips, match_chips
@@ -40,6 +40,7 @@ class Material:
         parts: image names of each part.
         digest: sha256 of names, labels, parts and of each chip's size and etag: as long as it
             stays, a model trained before is still the model of these chips.
+        archive_digest: the same of all label rows and all files, used or not.
     """
 
     label_set: LabelSet
@@ -47,6 +48,7 @@ class Material:
     tags: Mapping[str, frozenset[str]]
     parts: Mapping[Part, tuple[str, ...]]
     digest: str
+    archive_digest: str
 
     def positives(self, part: Part) -> dict[str, int]:
         """Chips of a part that carry each label."""
@@ -72,18 +74,20 @@ def gather_material(options: StudyOptions) -> Material:
     parts = assign_parts(chips, label_set, rule, options.seed)
     check_parts({part: len(names) for part, names in parts.items()})
     versions = _versions(options.chips)
-    digest = _digest(
-        {
-            "labels": label_set.to_dict(),
-            "parts": {
-                part: [
-                    [name, sorted(chips.tags[name]), versions[chips.uris[name]]] for name in names
-                ]
-                for part, names in parts.items()
-            },
-        }
+    used = {
+        part: [[name, sorted(chips.tags[name]), versions[chips.uris[name]]] for name in names]
+        for part, names in parts.items()
+    }
+    files = sorted([file_stem(uri), *version] for uri, version in versions.items())
+    listed_rows = [[row.name, row.media_type, sorted(row.tags)] for row in rows]
+    return Material(
+        label_set=label_set,
+        media_type=media_type,
+        tags=chips.tags,
+        parts=parts,
+        digest=_digest([label_set.to_dict(), used]),
+        archive_digest=_digest([label_set.to_dict(), listed_rows, files]),
     )
-    return Material(label_set, media_type, chips.tags, parts, digest)
 
 
 def write_split(folder: Path, material: Material, model: StudyModel, seed: int) -> Path:

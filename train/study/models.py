@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from pipelines.storage import write_bytes
 from schemas.artifact import (
     MODEL_FILE,
+    ArtifactError,
     ModelArtifact,
     read_artifact,
     read_description,
@@ -20,6 +19,7 @@ from train.networks import NETWORKS
 from train.study.material import Material, write_split
 from train.study.options import StudyOptions
 from train.study.plan import StudyModel
+from train.study.records import read_outcome, write_outcome
 from train.training import TrainOptions, train_model
 
 _PLACES = (
@@ -77,8 +77,8 @@ def train_or_keep(
     if kept := find_kept(name, asked, material, folder):
         return kept, True
     artifact = train_model(asked)
-    done = {"request": _request(asked, material), "model_digest": artifact.model_digest}
-    write_bytes(str(_record(folder, name)), (json.dumps(done, indent=2) + "\n").encode())
+    outcome = {"model_digest": artifact.model_digest}
+    write_outcome(_record(folder, name), _request(asked, material), outcome)
     return artifact, False
 
 
@@ -86,13 +86,14 @@ def find_kept(
     name: str, asked: TrainOptions, material: Material, folder: Path
 ) -> ModelArtifact | None:
     """The finished artifact that the options stand for, or None where it must be trained."""
-    try:
-        done = json.loads(_record(folder, name).read_bytes())
-        artifact = read_artifact(artifact_folder(folder, name))
-    except (FileNotFoundError, ValueError):  # an ArtifactError is a ValueError, too
+    outcome = read_outcome(_record(folder, name), _request(asked, material))
+    if outcome is None:
         return None
-    expected = {"request": _request(asked, material), "model_digest": artifact.model_digest}
-    return artifact if done == expected else None
+    try:
+        artifact = read_artifact(artifact_folder(folder, name))
+    except ArtifactError:
+        return None
+    return artifact if outcome == {"model_digest": artifact.model_digest} else None
 
 
 def describe_network(model: StudyModel, folder: Path) -> dict[str, Any]:
@@ -142,4 +143,4 @@ def _record(folder: Path, name: str) -> Path:
 
 def _request(asked: TrainOptions, material: Material) -> dict[str, Any]:
     options = {name: value for name, value in asdict(asked).items() if name not in _PLACES}
-    return {"options": json.loads(json.dumps(options)), "chips": material.digest}
+    return {"options": options, "chips": material.digest}

@@ -23,6 +23,7 @@ from train.study.document import (
     Table,
 )
 from train.study.findings import describe_findings, describe_variants
+from train.study.report_exploration import tell_exploration
 from train.study.report_models import tell_models
 from train.study.tables import means_table, published_tables, threshold_tables, versus_table
 
@@ -42,7 +43,7 @@ def build_report(study: Study, folder: Path) -> Document:
     blocks = [
         *_findings(study),
         *_data(study),
-        *_exploration(study, folder),
+        *tell_exploration(study, folder),
         *tell_models(study, folder),
         *_thresholds(study),
         *_comparison(study, folder),
@@ -100,20 +101,6 @@ def _set_aside(set_aside: Mapping[str, Any]) -> list[Block]:
     rejected = set_aside.get("rejected", {})
     said += [f"chips that could not be used ({name}): {n:,}" for name, n in rejected.items()]
     return [Paragraph("Set aside or noticed:"), Bullets(said)] if said else []
-
-
-def _exploration(study: Study, folder: Path) -> list[Block]:
-    pictures = [Picture(folder / p["file"], p["caption"]) for p in study["exploration"]]
-    if not pictures:
-        return []
-    return [
-        Heading("What the chips look like"),
-        Paragraph(
-            "Before any model: which labels there are, which occur together, and what a "
-            "chip of each label looks like on average."
-        ),
-        *pictures,
-    ]
 
 
 def _thresholds(study: Study) -> list[Block]:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipelines.errors import RunFailed, UsageError
-from pipelines.storage import is_remote, write_bytes
+from pipelines.errors import RunFailed
+from pipelines.storage import write_bytes
+from train.results import resolve_output
 from train.study.charts import draw_charts
 from train.study.describe import describe_study
+from train.study.exploration import explore_or_keep
 from train.study.markdown import render_markdown
 from train.study.material import Material, gather_material
 from train.study.models import copy_best, network_options, train_or_keep
@@ -51,27 +52,13 @@ def run_study(options: StudyOptions) -> dict[str, Any]:
     for model in networks:
         check_options(network_options(model, options, material, folder))
     print(_describe_material(material), flush=True)
+    _explore(options, material, folder)
     failures = _train_networks(networks, options, material, folder)
     study = describe_study(options, material, folder, failures, published)
     write_study(folder, study)
     if failures:
         raise RunFailed("; ".join(f"{name}: {text}" for name, text in failures.items()))
     return study
-
-
-def resolve_output(output: str) -> Path:
-    """The local folder of a study.
-
-    Raises:
-        UsageError: it is remote, a file, or lies where nothing can be written.
-    """
-    if is_remote(output):
-        raise UsageError(f"--output {output}: write to a local folder, then copy it there")
-    folder = Path(output).resolve()
-    present = next(path for path in (folder, *folder.parents) if path.exists())
-    if not present.is_dir() or not os.access(present, os.W_OK):
-        raise UsageError(f"--output {output}: nothing can be written in {present}")
-    return folder
 
 
 def write_study(folder: Path, study: Mapping[str, Any]) -> None:
@@ -89,6 +76,12 @@ def write_study(folder: Path, study: Mapping[str, Any]) -> None:
     if best := study["comparison"]["best"]:
         copy_best(best, folder)
     print(f"\nReport: {folder / REPORT_PAGE}\nSlides: {folder / SLIDES_PAGE}", flush=True)
+
+
+def _explore(options: StudyOptions, material: Material, folder: Path) -> None:
+    print("\nExploration", flush=True)
+    if explore_or_keep(options, material, folder):
+        print("kept: explored before", flush=True)
 
 
 def _train_networks(

@@ -39,18 +39,13 @@ def build_slides(study: Study, folder: Path) -> list[Slide]:
         Slide(TITLE, [Paragraph(_subtitle(study))], is_title=True),
         Slide("What was found", [Bullets(describe_findings(study))]),
         Slide("The chips", [_chips(study), *_explored(study, folder, "labels")]),
-        Slide(
-            "Chips and their labels",
-            [p for kind in ("samples", "averages") for p in _explored(study, folder, kind)],
-        ),
-        Slide("Which labels occur together", _explored(study, folder, "together")),
+        Slide("Chips and their labels", _explored(study, folder, "samples")),
+        Slide("The average chip of each label", _explored(study, folder, "averages")),
         Slide("The models", [_models(study)]),
         Slide("How they learned", _curves(study, folder)),
         Slide("All models side by side", _chart(folder, charts.MEANS)),
-        Slide(
-            "VGG16 against the baseline CNN",
-            [*_chart(folder, charts.COMMON), *_chart(folder, charts.RARE)],
-        ),
+        Slide("VGG16 against the baseline CNN: common labels", _chart(folder, charts.COMMON)),
+        Slide("VGG16 against the baseline CNN: rare labels", _chart(folder, charts.RARE)),
         Slide("Beside the published study", _published(study, folder)),
         Slide("What the filters look for", _filters(study, folder)),
         Slide("Limits", [Bullets(study["limits"])]),
@@ -66,7 +61,7 @@ def render_slides(slides: Sequence[Slide]) -> str:
 
 def _render(slide: Slide, number: int, count: int) -> str:
     blocks = "".join(
-        f'<div class="{_density(block)}">{render_block(block)}</div>' for block in slide.blocks
+        f'<div class="{_style(block)}">{render_block(block)}</div>' for block in slide.blocks
     )
     kind = "slide title" if slide.is_title else "slide"
     return (
@@ -76,13 +71,15 @@ def _render(slide: Slide, number: int, count: int) -> str:
     )
 
 
-def _density(block: Block) -> str:
-    """How small the text must be so that all of it stands on the slide."""
+def _style(block: Block) -> str:
+    """A picture, or how small the text must be so that all of it stands on the slide."""
     match block:
         case Bullets(items):
             size = sum(len(item) + _LETTERS_A_GAP for item in items) / _LETTERS_A_SLIDE
         case Table(_, rows):
             size = len(rows) / _ROWS_A_SLIDE
+        case Picture():
+            return "picture"
         case _:
             return "normal"
     return "normal" if size <= 1 else "dense" if size <= _DENSE else "densest"
@@ -113,7 +110,8 @@ def _chips(study: Study) -> Bullets:
 
 
 def _explored(study: Study, folder: Path, kind: str) -> list[Block]:
-    found = [picture for picture in study["exploration"] if picture["kind"] == kind]
+    pictures = study["exploration"].get("pictures", [])
+    found = [picture for picture in pictures if picture["kind"] == kind]
     return [Picture(folder / p["file"], p["caption"]) for p in found[:1]]
 
 
