@@ -46,6 +46,7 @@ def read_architecture(model_file: Path) -> dict[str, Any]:
     if not isinstance(architecture, dict):
         raise ArtifactError(f"{model_file.name} holds no model")
     architecture.pop("compile_config", None)
+    _number_shared_objects(architecture, {})
     return architecture
 
 
@@ -108,6 +109,21 @@ def _objects(node: Any) -> Iterator[Mapping[str, Any]]:
     elif isinstance(node, list):
         for value in node:
             yield from _objects(value)
+
+
+def _number_shared_objects(node: Any, numbers: dict[Any, int]) -> None:
+    """Name what several layers share in the order in which it comes.
+
+    Keras names it by its address in memory, which differs from process to process.
+    """
+    if isinstance(node, dict):
+        if "shared_object_id" in node:
+            shared = node["shared_object_id"]
+            node["shared_object_id"] = numbers.setdefault(shared, len(numbers))
+        node = list(node.values())
+    if isinstance(node, list):
+        for value in node:
+            _number_shared_objects(value, numbers)
 
 
 def _datasets(stored: h5py.File) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from train.networks import (
     set_input_statistics,
     with_pooling,
 )
+from train.sampling import Imbalance
 
 VGG16, CNN, MEAN_COLOUR = NETWORKS["vgg16"], NETWORKS["cnn"], NETWORKS["mean_colour"]
 
@@ -174,9 +175,9 @@ def test_cnn_grey_learns_nothing_about_luminance_and_keeps_it_in_a_saved_model(t
 
 
 def test_softmax_scores_are_fitted_with_categorical_cross_entropy():
-    losses = {name: type(loss_of(network)).__name__ for name, network in NETWORKS.items()}
-    assert losses.pop("cnn_sky") == "CategoricalCrossentropy"
-    assert set(losses.values()) == {"BinaryCrossentropy"}
+    losses = {name: loss_of(network, Imbalance()) for name, network in NETWORKS.items()}
+    assert losses.pop("cnn_sky") == "categorical"
+    assert set(losses.values()) == {"bce"}
 
 
 @pytest.mark.parametrize("name", ["vgg16", "cnn"])

@@ -16,6 +16,7 @@ os.environ["KERAS_BACKEND"] = "tensorflow"  # whatever ~/.keras says: all else h
 
 from pipelines.errors import RunFailed, StorageError, UsageError
 from schemas.decisions import SKY_RULES
+from train.fit_flags import add_fit_flags, gather_groups
 from train.networks import NETWORKS
 from train.thresholds import THRESHOLD_METHODS
 
@@ -77,6 +78,7 @@ def train_parser() -> argparse.ArgumentParser:
     )
     _add_pixel_cache(parser)
     _add_judging(parser)
+    add_fit_flags(parser)
     return parser
 
 
@@ -145,7 +147,7 @@ def _train(arguments: Sequence[str]) -> None:
     options = train_parser().parse_args(arguments)
     from train.training import TrainOptions, train_model
 
-    train_model(TrainOptions(**vars(options)))
+    train_model(TrainOptions(**gather_groups(vars(options))))
 
 
 def _evaluate(arguments: Sequence[str]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,22 +26,30 @@ HALF = 0.5
 
 
 def predict_scores(model: Any, pixels: PixelSource) -> Scores:
-    """Scores `float32 [n, labels]` of `uint8 [n, S, S, bands]`.
+    """Scores `float32 [n, labels]` of `uint8 [n, S, S, bands]`."""
+    return compile_scorer(model)(pixels)
+
+
+def compile_scorer(model: Any) -> Callable[[PixelSource], Scores]:
+    """`predict_scores` of a model that is used again and again, with the weights it has then.
 
     Through one compiled function: `model.predict`, called again and again, leaks memory
     (tensorflow#46661).
     """
     import tensorflow as tf
 
-    signature = [tf.TensorSpec((None, *pixels.shape[1:]), tf.uint8)]
+    signature = [tf.TensorSpec(model.input_shape, tf.uint8)]
 
     @tf.function(input_signature=signature)  # type: ignore[untyped-decorator]
     def score(batch: Any) -> Any:
         return model(tf.cast(batch, tf.float32), training=False)
 
-    starts = range(0, len(pixels), SCORING_BATCH)
-    batches = [score(pixels[start : start + SCORING_BATCH]).numpy() for start in starts]
-    return np.concatenate(batches).astype(np.float32, copy=False)
+    def score_all(pixels: PixelSource) -> Scores:
+        starts = range(0, len(pixels), SCORING_BATCH)
+        batches = [score(pixels[start : start + SCORING_BATCH]).numpy() for start in starts]
+        return np.concatenate(batches).astype(np.float32, copy=False)
+
+    return score_all
 
 
 def measure(

@@ -29,11 +29,13 @@ from schemas.artifact import (
 from schemas.labels import LabelSet
 from train.calibration import draw_reliability
 from train.fit import Fit
+from train.history import MEASURES, history_csv
 from train.pictures import Panel, draw_lines
 
 LEGACY_MODEL_FILE = "model.h5"
 CURVES_FILE = "curves.png"
 RELIABILITY_FILE = "reliability.png"
+HISTORY_FILE = "history.csv"
 
 _PACKAGES = ("tensorflow", "keras", "numpy", "h5py", "scikit-learn", "simplejpeg", "rasterio")
 
@@ -63,7 +65,7 @@ def write_model(
     label_set: LabelSet,
     description: Mapping[str, Any],
 ) -> ModelArtifact:
-    """Write `model.keras`, `model.h5`, pictures and `artifact.json`; replace what was there.
+    """Write `model.keras`, `model.h5`, `history.csv`, pictures and `artifact.json`; replace what was there.
 
     They are written to a folder beside it, read back and checked, and only then moved to their
     place: a reader finds the old artifact or the new one.
@@ -80,6 +82,7 @@ def write_model(
         save_model(temporary, fit.model)
         draw_curves(temporary / CURVES_FILE, fit)
         draw_reliability(temporary / RELIABILITY_FILE, description["figures"])
+        (temporary / HISTORY_FILE).write_text(history_csv(fit.history))
         artifact = ModelArtifact(
             label_set=label_set,
             preprocessing=preprocessing,
@@ -106,9 +109,9 @@ def save_model(folder: Path, model: Any) -> None:
 
 
 def draw_curves(path: Path, fit: Fit) -> None:
-    """Draw loss and micro-F1 of both parts over the epochs, the chosen epoch marked."""
+    """Draw the measures of both parts over the epochs, the chosen epoch marked."""
     epochs = range(1, len(fit.history["loss"]) + 1)
-    measures = {"loss": "loss", "micro_f1": "micro F1 at 0.5"}
+    measures = {name: name if name == "loss" else f"{name} at 0.5" for name in MEASURES}
     panels = [
         Panel(
             title=title,

@@ -1,22 +1,26 @@
-"""Fitting a network: precision, batch size, early stopping, and the float32 model at the end."""
+"""Fitting a network: precision, batch size, all that the loop is given, and the float32 model at
+the end."""
 
 from __future__ import annotations
 
-import math
-import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from pipelines.errors import RunFailed
-from schemas.precision import KERAS_POLICIES, Precision, gpu_precision, native_bfloat16
-from train.examples import Examples
-from train.networks import Network, set_input_statistics
+import numpy as np
+import numpy.typing as npt
 
-PATIENCE = 5
-"""Epochs without a better validation loss after which training ends."""
+from schemas.precision import KERAS_POLICIES, Precision, gpu_precision, native_bfloat16
+from train.augmentation import Augmentation
+from train.checkpoints import Checkpoints
+from train.epochs import Plan, run_epochs
+from train.examples import Examples
+from train.losses import Loss, make_loss, positive_weights
+from train.networks import Network, set_input_statistics
+from train.progress import Monitor
+from train.sampling import Imbalance, repeat_factors, upsample_factors
+from train.schedule import Schedule, make_optimizer
 
 _MIN_BATCH, _STEPS_PER_EPOCH = 8, 8
 
@@ -28,9 +32,13 @@ class FitOptions:
     Attributes:
         epochs: the most epochs; early stopping may end sooner.
         batch_size: chips a step.
-        learning_rate: Adam's.
+        learning_rate: Adam's, at its highest.
         precision: what the training computes in; weights are float32 either way.
-        seed: of the weights drawn and the order of the chips.
+        seed: of the weights drawn, the order of the chips and their augmentation.
+        patience: epochs without a better one after which training ends.
+        monitor: what decides which epoch is better, of validation: its loss or its mAP.
+        augmentation, imbalance, schedule: see there.
+        deterministic: let TensorFlow add in a fixed order, which is slower.
     """
 
     epochs: int
@@ -38,6 +46,12 @@ class FitOptions:
     learning_rate: float
     precision: Precision
     seed: int
+    patience: int = 5
+    monitor: Monitor = "val_loss"
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    imbalance: Imbalance = field(default_factory=Imbalance)
+    schedule: Schedule = field(default_factory=Schedule)
+    deterministic: bool = False
 
 
 @dataclass(frozen=True)
@@ -63,35 +77,48 @@ def fit_network(
     validation: Examples,
     options: FitOptions,
     load_weights: Callable[[Any], None] | None = None,
+    checkpoints: Checkpoints | None = None,
+    names: Sequence[str] = (),
 ) -> Fit:
     """Fit a network to the training part, stopping early by the validation part.
 
-    Adam on the network's loss, the best epoch's weights restored. On one machine the same
-    seed gives the same model up to the last bits of float32 sums, whose order depends on
-    threads; another processor, another number of threads or a GPU differs by more.
+    Adam, the best epoch's weights kept. On one machine the same seed gives the same model up to
+    the last bits of sums, whose order depends on threads; docs/training.md has the figures.
 
     Args:
         load_weights: called with the untrained model, to give it pretrained weights.
+        checkpoints: where to go on from, and where to keep what is needed to.
+        names: the labels, where `options.imbalance` names some.
 
     Raises:
-        RunFailed: the loss is not a number in any epoch.
+        RunFailed: the loss is not a number before any epoch was usable.
+        UsageError: the checkpoint is another training's.
     """
     import keras
 
     keras.utils.set_random_seed(options.seed)
+    if options.deterministic:
+        _make_deterministic()
     shapes = (train.pixels.shape[1:], train.truth.shape[1])
     with precision_policy(options.precision):
         model = network.build(*shapes)
     if load_weights is not None:
         load_weights(model)
     set_input_statistics(model, train.pixels)
-    started = time.monotonic()
-    history = _run(model, train, validation, options, loss_of(network))
+    plan = _plan(train, options, names)
+    optimizer = make_optimizer(
+        model, options.learning_rate, plan.steps_per_epoch, options.epochs, options.schedule
+    )
+    weights = positive_weights(train.truth, options.imbalance.label_weights)
+    loss = make_loss(loss_of(network, options.imbalance), weights)
+    progress = run_epochs(model, optimizer, loss, (train, validation), plan, checkpoints)
+    model.set_weights(progress.best_weights)
+    keras.utils.set_random_seed(options.seed)  # a saved dropout keeps its seed's state
     return Fit(
         model=_as_float32(model, network, shapes),
-        history=history,
-        best_epoch=_best_epoch(history["val_loss"]),
-        seconds=time.monotonic() - started,
+        history=progress.history,
+        best_epoch=progress.best_epoch,
+        seconds=sum(progress.history["seconds"]),
     )
 
 
@@ -105,12 +132,9 @@ def default_batch_size(chips: int, network: Network) -> int:
     return max(_MIN_BATCH, min(network.max_batch_size, power))
 
 
-def loss_of(network: Network) -> Any:
-    """Binary cross-entropy, a label at a time; categorical where a chip has exactly one label."""
-    import keras
-
-    losses = keras.losses
-    return losses.CategoricalCrossentropy() if network.sky_only else losses.BinaryCrossentropy()
+def loss_of(network: Network, imbalance: Imbalance) -> Loss:
+    """The loss asked for; where a chip has exactly one label there is but one."""
+    return "categorical" if network.sky_only else imbalance.loss
 
 
 def resolve_precision(asked: str, network: Network) -> Precision:
@@ -144,37 +168,32 @@ def precision_policy(precision: Precision) -> Iterator[None]:
         keras.config.set_dtype_policy(before)
 
 
-def _run(
-    model: Any, train: Examples, validation: Examples, options: FitOptions, loss: Any
-) -> dict[str, list[float]]:
-    import keras
-
-    model.compile(
-        optimizer=keras.optimizers.Adam(options.learning_rate),
-        loss=loss,
-        metrics=[keras.metrics.F1Score(average="micro", threshold=0.5, name="micro_f1")],
-    )
-    fitted = model.fit(
-        train.pixels[:],
-        train.truth,
-        validation_data=(validation.pixels[:], validation.truth),
+def _plan(train: Examples, options: FitOptions, names: Sequence[str]) -> Plan:
+    return Plan(
         epochs=options.epochs,
         batch_size=options.batch_size,
-        callbacks=[
-            keras.callbacks.EarlyStopping(
-                "val_loss", patience=PATIENCE, restore_best_weights=True, verbose=1
-            )
-        ],
-        verbose=1 if sys.stdout.isatty() else 2,  # a bar, or a line an epoch in a file
+        patience=options.patience,
+        monitor=options.monitor,
+        augmentation=options.augmentation,
+        factors=_factors(train, options.imbalance, names),
+        seed=options.seed,
     )
-    return {name: [float(v) for v in values] for name, values in fitted.history.items()}
 
 
-def _best_epoch(losses: list[float]) -> int:
-    finite = [loss for loss in losses if math.isfinite(loss)]
-    if not finite:
-        raise RunFailed("the validation loss is not a number: give a lower --learning_rate")
-    return losses.index(min(finite)) + 1
+def _factors(
+    train: Examples, imbalance: Imbalance, names: Sequence[str]
+) -> npt.NDArray[np.float64]:
+    """How often an epoch shows each chip."""
+    repeated = repeat_factors(train.truth, imbalance.repeat_rare)
+    if not imbalance.upsample:
+        return repeated
+    return np.maximum(repeated, upsample_factors(train.truth, names, imbalance.upsample))
+
+
+def _make_deterministic() -> None:
+    import tensorflow as tf
+
+    tf.config.experimental.enable_op_determinism()
 
 
 def _as_float32(model: Any, network: Network, shapes: tuple[Any, int]) -> Any:

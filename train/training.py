@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,8 @@ from pipelines.errors import UsageError
 from schemas.artifact import MediaType, ModelArtifact, Preprocessing
 from schemas.decisions import SkyRule
 from schemas.labels import LabelSet
+from train.augmentation import Augmentation
+from train.checkpoints import Checkpoints, forget_checkpoints
 from train.dataset import (
     LabelledChips,
     choose_media_type,
@@ -22,6 +24,7 @@ from train.dataset import (
 from train.examples import Examples, count_set_aside, decode_chips, describe_set_aside
 from train.export import resolve_target, write_model
 from train.fit import Fit, FitOptions, default_batch_size, fit_network, resolve_precision
+from train.identity import training_identity
 from train.label_files import (
     PARTS,
     Part,
@@ -29,6 +32,7 @@ from train.label_files import (
     choose_label_set,
     read_label_set,
     read_labels,
+    refuse,
     select_rows,
 )
 from train.layers import Pooling
@@ -36,7 +40,10 @@ from train.networks import NETWORKS, BandChoice, Network, choose_bands, with_poo
 from train.pixel_cache import DEFAULT_CACHE_GB, PixelCache, choose_cache
 from train.pixel_store import open_store
 from train.pretrained import load_pretrained
+from train.progress import Monitor
 from train.radiometry import preprocessing_for
+from train.sampling import Imbalance
+from train.schedule import Schedule
 from train.splits import assign_parts, check_parts, read_split_rule
 from train.thresholds import ThresholdMethod, ThresholdOptions
 from train.vgg_weights import load_into
@@ -60,7 +67,8 @@ class TrainOptions:
         bands: rgb, or all that a chip has; by default all that the network can take.
         pooling: flatten or average; by default the network's own rule.
         weights: imagenet, none or a file; by default imagenet where the network has any.
-        epochs, batch_size, learning_rate, seed: see `train.fit.FitOptions`.
+        epochs, batch_size, learning_rate, seed, patience, monitor, deterministic, augmentation,
+            imbalance, schedule: see `train.fit.FitOptions`.
         split, validation_share, test_share, groups: see `train.splits.read_split_rule`.
         label_set: a label-set file; by default the labels csv decides.
         precision: auto, float32 or bfloat16.
@@ -96,6 +104,12 @@ class TrainOptions:
     threshold_beta: float = 1.0
     sky_rule: SkyRule = "threshold"
     calibrate: bool = False
+    patience: int = 5
+    monitor: Monitor = "val_loss"
+    deterministic: bool = False
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    imbalance: Imbalance = field(default_factory=Imbalance)
+    schedule: Schedule = field(default_factory=Schedule)
 
 
 @dataclass(frozen=True)
@@ -129,10 +143,12 @@ def train_model(options: TrainOptions) -> ModelArtifact:
     folder = resolve_target(options.artifact)
     data = load_training_set(options, network)
     print(describe(data), flush=True)
-    fit, settings = _fit(options, network, data)
+    kept = folder.with_name(f"{folder.name}.training")
+    fit, settings = _fit(options, network, data, kept)
     description, temperatures = _judge(options, fit, data)
     description["training"] = settings | {"temperatures": temperatures}
     written = write_model(folder, fit, data.preprocessing, data.label_set, description)
+    forget_checkpoints(kept)
     print(f"Artifact: {folder}", flush=True)
     return written
 
@@ -162,6 +178,7 @@ def check_options(options: TrainOptions) -> Network:
             f"--image_size {options.image_size}: {network.name} takes at least "
             f"{network.min_image_size} pixels"
         )
+    _check_fitting(options, network)
     return network
 
 
@@ -188,6 +205,8 @@ def load_training_set(options: TrainOptions, network: Network) -> TrainingSet:
     if options.sky_rule == "argmax" and not label_set.sky:
         raise UsageError("--sky_rule argmax: the labels have no sky group; --label_set names one")
     learned = _sky_alone(label_set, network) if network.sky_only else label_set
+    unknown = [name for name in options.imbalance.upsample if name not in learned.names]
+    refuse(unknown, "--upsample: labels that are not learned", ", ".join(learned.names))
     listed = list_chips(options.chips)
     media_type = choose_media_type(listed, options.media_type)
     bands = choose_bands(network, media_type, options.bands)
@@ -213,6 +232,18 @@ def describe(data: TrainingSet) -> str:
         f"Chips: {sizes} ({data.preprocessing.media_type}); {len(data.label_set.names)} labels{sky}"
     )
     return "\n".join([head, *describe_set_aside(data.set_aside, data.parts.values())])
+
+
+def _check_fitting(options: TrainOptions, network: Network) -> None:
+    if network.sky_only and options.imbalance.loss != "bce":
+        raise UsageError(f"--loss {options.imbalance.loss}: {network.name} has a loss of its own")
+    if options.schedule.layer_decay != 1 and not network.takes_imagenet:
+        raise UsageError(f"--layer_decay: {network.name} has no blocks; it is for vgg16")
+    if options.schedule.warmup_epochs >= options.epochs:
+        raise UsageError(
+            f"--warmup_epochs {options.schedule.warmup_epochs:g}: must be fewer than the "
+            f"{options.epochs} of --epochs"
+        )
 
 
 def _sky_alone(label_set: LabelSet, network: Network) -> LabelSet:
@@ -247,8 +278,10 @@ def _decode(
     return TrainingSet(label_set, accepted, examples, set_aside)
 
 
-def _fit(options: TrainOptions, network: Network, data: TrainingSet) -> tuple[Fit, dict[str, Any]]:
-    """Fit the network; also what the artifact keeps about it."""
+def _fit(
+    options: TrainOptions, network: Network, data: TrainingSet, kept: Path
+) -> tuple[Fit, dict[str, Any]]:
+    """Fit the network, with checkpoints in a folder; also what the artifact keeps about it."""
     train, validation = data.parts["train"], data.parts["validation"]
     weights = options.weights or ("imagenet" if network.takes_imagenet else "none")
     pretrained = load_pretrained(weights)
@@ -258,6 +291,12 @@ def _fit(options: TrainOptions, network: Network, data: TrainingSet) -> tuple[Fi
         learning_rate=options.learning_rate or network.learning_rate,
         precision=resolve_precision(options.precision, network),
         seed=options.seed,
+        patience=options.patience,
+        monitor=options.monitor,
+        deterministic=options.deterministic,
+        augmentation=options.augmentation,
+        imbalance=options.imbalance,
+        schedule=options.schedule,
     )
     started = pretrained.source if pretrained else "random weights"
     print(
@@ -267,10 +306,14 @@ def _fit(options: TrainOptions, network: Network, data: TrainingSet) -> tuple[Fi
         flush=True,
     )
     load = partial(load_into, weights=pretrained.weights) if pretrained else None
-    fit = fit_network(network, train, validation, fit_options, load)
+    digest = pretrained.digest if pretrained else None
+    identity = training_identity(network.name, fit_options, digest, data.parts)
+    checkpoints = Checkpoints(kept, identity)
+    names = data.label_set.names
+    fit = fit_network(network, train, validation, fit_options, load, checkpoints, names)
     settings = {
         "options": asdict(options) | asdict(fit_options),
-        "weights": {"source": started, "sha256": pretrained.digest if pretrained else None},
+        "weights": {"source": started, "sha256": digest},
         "chips": {part: len(examples.names) for part, examples in data.parts.items()},
         "set_aside": dict(data.set_aside),
         "positives": _positives(data),

@@ -1,0 +1,226 @@
+"""Augmentation: other views of a chip that have the same labels, made on the fly as TensorFlow
+operations on whole `uint8` batches, so that they run where the network runs and never wait.
+
+Every draw is a function of one seed, so a training that was stopped draws the same on going on.
+
+What is drawn, and why it keeps the labels true:
+
+- Flips and quarter turns (all eight symmetries of the square, exactly): a satellite looks straight
+  down, so no direction is special.
+- Small rotations, zoom, shift (a crop, then) and shear, in one bilinear resampling; what lies
+  outside is filled by reflection, which adds no new kind of ground. They stay small enough that
+  what a label rests on stays in the picture.
+- Colour: only gains, one for the chip and one for each band, never an offset. Haze and thin cloud
+  are light added to the ground's (path radiance: Chavez 1988), so an offset, or less contrast
+  about the mean, makes haze of a clear chip; sun and exposure multiply, and a gain keeps black
+  black. Gains of 10 to 20 % do not make a cloud of ground, which is several times darker; the
+  bands' own gains are smaller, since a blue cast is the other sign of haze.
+
+MixUp and CutMix, by contrast, mix two chips and their labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+Level = Literal["none", "flips", "standard", "strong"]
+LEVELS: tuple[Level, ...] = get_args(Level)
+Mix = Literal["none", "mixup", "cutmix"]
+MIXES: tuple[Mix, ...] = get_args(Mix)
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How chips are varied.
+
+    Attributes:
+        level: none, flips (and quarter turns), standard or strong.
+        strength: multiplies the ranges of standard and strong, 0 to 2.
+        rare_strength: multiplies them once more for chips that hold a rare label, at least 1:
+            such chips are seen less often, or again and again when they are repeated.
+        mix: mixup (Zhang et al. 2018), cutmix (Yun et al. 2019) or none.
+        mix_alpha: both parameters of the beta distribution of the share of the first chip.
+    """
+
+    level: Level = "none"
+    strength: float = 1.0
+    rare_strength: float = 1.5
+    mix: Mix = "none"
+    mix_alpha: float = 0.4
+
+
+@dataclass(frozen=True)
+class Ranges:
+    """The most that is drawn at strength 1, to either side.
+
+    Attributes:
+        degrees: rotation.
+        zoom: factor, less 1.
+        shift: share of the side.
+        shear: pixels a pixel.
+        gain: of all bands, less 1.
+        band_gain: of each band, less 1.
+    """
+
+    degrees: float = 0.0
+    zoom: float = 0.0
+    shift: float = 0.0
+    shear: float = 0.0
+    gain: float = 0.0
+    band_gain: float = 0.0
+
+
+RANGES: Mapping[Level, Ranges] = {
+    "none": Ranges(),
+    "flips": Ranges(),
+    "standard": Ranges(10, 0.10, 0.06, 0.06, 0.10, 0.02),
+    "strong": Ranges(20, 0.25, 0.12, 0.12, 0.20, 0.04),
+}
+
+
+def augment(pixels: Any, strength: Any, seed: Any, options: Augmentation) -> Any:
+    """Chips as they may also have looked: `float32 [n, S, S, bands]`, 0 to 255.
+
+    Args:
+        pixels: `uint8 [n, S, S, bands]`.
+        strength: `float32 [n]`, each chip's factor of the ranges.
+        seed: `int32 [2]`.
+    """
+    import tensorflow as tf
+
+    values = tf.cast(pixels, tf.float32)
+    if options.level == "none":
+        return values
+    ranges = RANGES[options.level]
+    count, side = tf.shape(values)[0], values.shape[1]
+    matrices = draw_symmetries(count, _fold(seed, 0))
+    if options.level != "flips":
+        strength = strength * options.strength
+        matrices = tf.linalg.matmul(matrices, draw_affine(strength, _fold(seed, 1), ranges))
+    moved = resample(values, to_transforms(matrices, side))
+    if options.level == "flips":
+        return moved
+    gains = draw_gains(strength, values.shape[-1], _fold(seed, 2), ranges)
+    return tf.clip_by_value(moved * gains, 0.0, 255.0)
+
+
+def draw_symmetries(count: Any, seed: Any) -> Any:
+    """Symmetries of the square, each as likely as another: `float32 [n, 3, 3]`, exact."""
+    import tensorflow as tf
+
+    bits = tf.random.stateless_uniform([3, count], seed, 0, 2, tf.int32)
+    across, down, turned = tf.unstack(tf.cast(bits, tf.float32))
+    x, y, straight = 1 - 2 * across, 1 - 2 * down, 1 - turned
+    return _stack([[x * straight, x * turned, 0], [y * turned, y * straight, 0], [0, 0, 1]], count)
+
+
+def draw_affine(strength: Any, seed: Any, ranges: Ranges) -> Any:
+    """Rotation, zoom, shear and shift about the centre: `float32 [n, 3, 3]`, shift in sides."""
+    import tensorflow as tf
+
+    count = tf.shape(strength)[0]
+    draws = tf.random.stateless_uniform([6, count], seed, -1, 1) * strength
+    angle = draws[0] * (ranges.degrees * 3.141592653589793 / 180)
+    zoom = tf.exp(draws[1] * tf.math.log(1 + ranges.zoom))
+    shear = draws[2:4] * ranges.shear
+    shift = draws[4:6] * ranges.shift
+    cos, sin = tf.cos(angle) * zoom, tf.sin(angle) * zoom
+    turned = _stack([[cos, -sin, shift[0]], [sin, cos, shift[1]], [0, 0, 1]], count)
+    return tf.linalg.matmul(turned, _stack([[1, shear[0], 0], [shear[1], 1, 0], [0, 0, 1]], count))
+
+
+def draw_gains(strength: Any, bands: int, seed: Any, ranges: Ranges) -> Any:
+    """Each chip's gain times each band's: `float32 [n, 1, 1, bands]`."""
+    import tensorflow as tf
+
+    count = tf.shape(strength)[0]
+    draws = tf.random.stateless_uniform([count, 1 + bands], seed, -1, 1) * strength[:, None]
+    whole = tf.exp(draws[:, :1] * tf.math.log(1 + ranges.gain))
+    each = tf.exp(draws[:, 1:] * tf.math.log(1 + ranges.band_gain))
+    return (whole * each)[:, None, None, :]
+
+
+def to_transforms(matrices: Any, side: int) -> Any:
+    """Matrices about the centre as rows `float32 [n, 8]` that map output to input pixels."""
+    import tensorflow as tf
+
+    centre = (side - 1) / 2
+    linear = matrices[:, :2, :2]
+    offset = centre + matrices[:, :2, 2] * side - tf.reduce_sum(linear, axis=2) * centre
+    rows = tf.reshape(tf.concat([linear, offset[:, :, None]], axis=2), [-1, 6])
+    return tf.pad(rows, [[0, 0], [0, 2]])
+
+
+def resample(values: Any, transforms: Any) -> Any:
+    """Chips seen through their transforms, bilinearly, reflected beyond their edges."""
+    import tensorflow as tf
+
+    return tf.raw_ops.ImageProjectiveTransformV3(
+        images=values,
+        transforms=transforms,
+        output_shape=tuple(values.shape[1:3]),
+        fill_value=0.0,
+        interpolation="BILINEAR",
+        fill_mode="REFLECT",
+    )
+
+
+def mix_chips(values: Any, truth: Any, seed: Any, options: Augmentation) -> tuple[Any, Any]:
+    """Chips and labels mixed with those of the next chip of the batch, in random shares.
+
+    MixUp (Zhang et al. 2018) blends whole chips; CutMix (Yun et al. 2019) puts a rectangle of
+    the other chip into each, and labels count by their share of the area.
+
+    Args:
+        values: `float32 [n, S, S, bands]`.
+        truth: `float32 [n, labels]`.
+        seed: `int32 [2]`.
+    """
+    import tensorflow as tf
+
+    if options.mix == "none":
+        return values, truth
+    share = _draw_beta(tf.shape(values)[0], _fold(seed, 3), options.mix_alpha)
+    if options.mix == "mixup":
+        mask = share[:, None, None, None]
+    else:
+        mask = _draw_rectangles(share, values.shape[1], _fold(seed, 4))
+        share = tf.reduce_mean(mask, axis=[1, 2, 3])
+    mixed = mask * values + (1 - mask) * tf.roll(values, 1, axis=0)
+    labels = share[:, None] * truth + (1 - share[:, None]) * tf.roll(truth, 1, axis=0)
+    return mixed, labels
+
+
+def _draw_beta(count: Any, seed: Any, alpha: float) -> Any:
+    import tensorflow as tf
+
+    first, second = tf.unstack(tf.random.stateless_gamma([2, count], seed, alpha))
+    return tf.math.divide_no_nan(first, first + second)
+
+
+def _draw_rectangles(share: Any, side: int, seed: Any) -> Any:
+    """`float32 [n, S, S, 1]`: 0 within a rectangle of about 1 - share of the area, else 1."""
+    import tensorflow as tf
+
+    centre = tf.random.stateless_uniform([2, tf.shape(share)[0]], seed, 0.0, float(side))
+    half = tf.sqrt(1 - share) * side / 2
+    at = tf.range(side, dtype=tf.float32)[None, :] + 0.5
+    down, across = (tf.abs(at - c[:, None]) < half[:, None] for c in tf.unstack(centre))
+    inside = down[:, :, None] & across[:, None, :]
+    return tf.cast(~inside, tf.float32)[..., None]
+
+
+def _fold(seed: Any, purpose: int) -> Any:
+    import tensorflow as tf
+
+    return tf.random.experimental.stateless_fold_in(seed, purpose)
+
+
+def _stack(rows: list[list[Any]], count: Any) -> Any:
+    """Rows of numbers and `float32 [n]` as matrices `float32 [n, rows, columns]`."""
+    import tensorflow as tf
+
+    full = [[tf.broadcast_to(tf.cast(v, tf.float32), [count]) for v in row] for row in rows]
+    return tf.transpose(tf.stack(full), [2, 0, 1])

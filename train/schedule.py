@@ -1,0 +1,102 @@
+"""The optimiser: Adam, its rate over the steps and over the layers, the average of its weights."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+Decay = Literal["constant", "cosine"]
+DECAYS: tuple[Decay, ...] = get_args(Decay)
+
+_WARMUP_START = 0.1  # share of the rate that the warm-up starts at: at 0 the first step is lost
+_COSINE_END = 0.01  # share of the rate that the decay ends at
+_BLOCK = re.compile(r"block(\d+)_conv\d+")
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How the weights move.
+
+    Attributes:
+        decay: constant, or cosine: down to a hundredth over all epochs (Loshchilov and Hutter
+            2017, without restarts).
+        warmup_epochs: epochs in which the rate rises linearly first (Goyal et al. 2017).
+        layer_decay: factor of the rate from each VGG block to the one below it, and from the
+            layers above the blocks to the highest (discriminative rates: Howard and Ruder 2018);
+            1 for one rate.
+        weight_decay: Adam's, decoupled (Loshchilov and Hutter 2019); 0 for none.
+        ema: momentum of the moving average of the weights (Polyak and Juditsky 1992), which is
+            then what is validated and kept; 0 for none.
+    """
+
+    decay: Decay = "constant"
+    warmup_epochs: float = 0.0
+    layer_decay: float = 1.0
+    weight_decay: float = 0.0
+    ema: float = 0.0
+
+
+def make_optimizer(
+    model: Any, rate: float, steps_per_epoch: int, epochs: int, options: Schedule
+) -> Any:
+    """Adam as the options say, built for the model's weights."""
+    factors = rate_factors([v.path for v in model.trainable_variables], options.layer_decay)
+    optimizer = _layerwise_adam(factors)(
+        learning_rate=rate_schedule(rate, steps_per_epoch, epochs, options),
+        weight_decay=options.weight_decay or None,
+        use_ema=options.ema > 0,
+        ema_momentum=options.ema or 0.99,
+    )
+    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    optimizer.build(model.trainable_variables)
+    return optimizer
+
+
+def rate_schedule(rate: float, steps_per_epoch: int, epochs: int, options: Schedule) -> Any:
+    """The rate as a function of the step."""
+    import keras
+
+    warmup = round(options.warmup_epochs * steps_per_epoch)
+    if options.decay == "constant" and not warmup:
+        return rate
+    after = max(1, epochs * steps_per_epoch - warmup)
+    end = _COSINE_END if options.decay == "cosine" else 1.0
+    if not warmup:
+        return keras.optimizers.schedules.CosineDecay(rate, after, alpha=end)
+    return keras.optimizers.schedules.CosineDecay(
+        rate * _WARMUP_START, after, alpha=end, warmup_target=rate, warmup_steps=warmup
+    )
+
+
+def rate_factors(paths: Sequence[str], layer_decay: float) -> list[float]:
+    """Each weight's share of the rate, by the paths of the weights from input to scores.
+
+    Layers above VGG's blocks have 1, the highest block `layer_decay`, each block below another
+    factor of it, and what stands before the blocks as much as the lowest.
+
+    >>> rate_factors(["input/gamma", "block4_conv1/bias", "block5_conv1/bias", "scores/bias"], 0.5)
+    [0.25, 0.25, 0.5, 1.0]
+    """
+    blocks = [int(found[1]) if (found := _BLOCK.search(path)) else None for path in paths]
+    numbers = [block for block in blocks if block is not None]
+    if not numbers:
+        return [1.0 for _ in paths]
+    lowest, above = min(numbers), max(numbers) + 1
+    first = blocks.index(lowest)
+    known = [lowest if i < first else block or above for i, block in enumerate(blocks)]
+    return [layer_decay ** (above - block) for block in known]
+
+
+def _layerwise_adam(factors: Sequence[float]) -> Any:
+    import keras
+
+    class LayerwiseAdam(keras.optimizers.Adam):  # type: ignore[misc]
+        """Adam whose rate differs by weight: scaled gradients would leave its steps as they are."""
+
+        def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+            factor = factors[self._get_variable_index(variable)]
+            super().update_step(gradient, variable, learning_rate * factor)
+
+    return LayerwiseAdam
