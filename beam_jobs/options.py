@@ -134,7 +134,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--run_date", default="today", metavar="DATE", help="today, yesterday or YYYY-MM-DD (UTC)")
     add("--run_id", default="", metavar="ID", help="name of the run; default: a fresh one")
     add("--media_type", choices=get_args(MediaType), help="only chips of this kind")
-    default_batch = "default: 256; a GPU is tried"
+    default_batch = "default: 256; large runs on a GPU find it by trying"
     add("--batch_size", type=_at_least_1, metavar="N", help=default_batch)
     add("--precision", choices=PRECISIONS, default="auto", help="default: %(default)s")
     add("--max_quarantine_ratio", type=_ratio, default=0.2, metavar="R", help="default: 0.2")
