@@ -65,7 +65,7 @@ def write_model(
     label_set: LabelSet,
     description: Mapping[str, Any],
 ) -> ModelArtifact:
-    """Write `model.keras`, `model.h5`, `history.csv`, pictures and `artifact.json`; replace what was there.
+    """Write the model, its history and pictures, and `artifact.json`; replace what was there.
 
     They are written to a folder beside it, read back and checked, and only then moved to their
     place: a reader finds the old artifact or the new one.
