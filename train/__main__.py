@@ -19,6 +19,7 @@ from schemas.decisions import SKY_RULES
 from train.fit_flags import add_fit_flags, gather_groups
 from train.networks import NETWORKS
 from train.thresholds import THRESHOLD_METHODS
+from train.views import VIEWS
 
 _LONGEST_SIDE_PX = 512  # of average pictures: one a label is kept in memory
 
@@ -61,6 +62,13 @@ def train_parser() -> argparse.ArgumentParser:
     add("--image_size", type=_at_least_one, help="input side in pixels (default: 64; grey: 128)")
     add("--bands", choices=["rgb", "all"], help="of a chip (default: all the network can take)")
     add("--pooling", choices=["flatten", "average"], help="of features (default: by --image_size)")
+    add(
+        "--test_time_views",
+        type=int,
+        choices=VIEWS,
+        default=1,
+        help="score the mean over a chip's mirror images and quarter turns (default: 1, none)",
+    )
     add("--weights", help="imagenet (default for vgg16), none, or a file in Keras' notop layout")
     add("--epochs", type=_at_least_one, default=50, help="the most epochs (default: 50)")
     add("--batch_size", type=_at_least_one, help="chips a step (default: from 8, by their number)")

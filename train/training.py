@@ -47,6 +47,7 @@ from train.schedule import Schedule
 from train.splits import assign_parts, check_parts, read_split_rule
 from train.thresholds import ThresholdMethod, ThresholdOptions
 from train.vgg_weights import load_into
+from train.views import with_views
 
 _SIDE_FACTOR = 4
 """A chip to be scored may be this many times the longest training side: wide enough for chips
@@ -66,6 +67,7 @@ class TrainOptions:
         image_size: side of the model's input in pixels; by default the network's.
         bands: rgb, or all that a chip has; by default all that the network can take.
         pooling: flatten or average; by default the network's own rule.
+        test_time_views: how many views of a chip the scores are the mean over, see `train.views`.
         weights: imagenet, none or a file; by default imagenet where the network has any.
         epochs, batch_size, learning_rate, seed, patience, monitor, deterministic, augmentation,
             imbalance, schedule: see `train.fit.FitOptions`.
@@ -87,6 +89,7 @@ class TrainOptions:
     image_size: int | None = None
     bands: BandChoice | None = None
     pooling: Pooling | None = None
+    test_time_views: int = 1
     weights: str | None = None
     epochs: int = 50
     batch_size: int | None = None
@@ -145,6 +148,7 @@ def train_model(options: TrainOptions) -> ModelArtifact:
     print(describe(data), flush=True)
     kept = folder.with_name(f"{folder.name}.training")
     fit, settings = _fit(options, network, data, kept)
+    fit = replace(fit, model=with_views(fit.model, options.test_time_views))
     description, temperatures = _judge(options, fit, data)
     description["training"] = settings | {"temperatures": temperatures}
     written = write_model(folder, fit, data.preprocessing, data.label_set, description)
@@ -308,6 +312,7 @@ def _fit(
     load = partial(load_into, weights=pretrained.weights) if pretrained else None
     digest = pretrained.digest if pretrained else None
     identity = training_identity(network.name, fit_options, digest, data.parts)
+    identity["pooling"] = options.pooling
     checkpoints = Checkpoints(kept, identity)
     names = data.label_set.names
     fit = fit_network(network, train, validation, fit_options, load, checkpoints, names)
