@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import logging
 import os
 import platform
@@ -30,12 +31,16 @@ from schemas.labels import LabelSet
 from train.calibration import draw_reliability
 from train.fit import Fit
 from train.history import MEASURES, history_csv
+from train.mlm_item import describe_model
+from train.model_card import render_model_card
 from train.pictures import Panel, draw_lines
 
 LEGACY_MODEL_FILE = "model.h5"
 CURVES_FILE = "curves.png"
 RELIABILITY_FILE = "reliability.png"
 HISTORY_FILE = "history.csv"
+CARD_FILE = "model_card.md"
+ITEM_FILE = "mlm_item.json"
 
 _PACKAGES = ("tensorflow", "keras", "numpy", "h5py", "scikit-learn", "simplejpeg", "rasterio")
 
@@ -65,7 +70,7 @@ def write_model(
     label_set: LabelSet,
     description: Mapping[str, Any],
 ) -> ModelArtifact:
-    """Write the model, its history and pictures, and `artifact.json`; replace what was there.
+    """Write the model, its history, pictures and descriptions; replace what was there.
 
     They are written to a folder beside it, read back and checked, and only then moved to their
     place: a reader finds the old artifact or the new one.
@@ -90,10 +95,19 @@ def write_model(
             versions=package_versions(),
             **description,
         )
-        write_artifact(temporary, artifact)
+        write_descriptions(temporary, artifact)
         written = read_artifact(temporary)
         _move(temporary, folder)
     return written
+
+
+def write_descriptions(folder: Path, artifact: ModelArtifact) -> None:
+    """Write what describes a model beside its files: for people, for catalogues, for scoring."""
+    (folder / CARD_FILE).write_text(render_model_card(artifact), encoding="utf-8")
+    item = describe_model(folder, write_artifact(folder, artifact))
+    text = json.dumps(item, indent=2, allow_nan=False)
+    (folder / ITEM_FILE).write_text(text + "\n", encoding="utf-8")
+    write_artifact(folder, artifact)
 
 
 def save_model(folder: Path, model: Any) -> None:

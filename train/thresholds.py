@@ -18,7 +18,7 @@ THRESHOLD_METHODS: tuple[ThresholdMethod, ...] = get_args(ThresholdMethod)
 FOLDS = 5
 """Parts that validation is cut into where a threshold is judged on chips that did not choose it."""
 
-OWN_POSITIVES = 10
+OWN_POSITIVES = 20
 """Positives of a label at which its own threshold and the one of all labels weigh the same."""
 
 POOLED_POSITIVES = 100
