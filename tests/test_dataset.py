@@ -9,6 +9,7 @@ from pipelines.errors import UsageError
 from schemas.artifact import BANDS, Preprocessing
 from schemas.labels import PLANET_LABELS, LabelSet
 from tests.drawn_chips import draw_jpg, write_labels, write_tif
+from train import radiometry
 from train.dataset import choose_media_type, keep_sky, list_chips, match_chips
 from train.examples import count_set_aside, decode_chips, truth_of
 from train.label_files import (
@@ -266,6 +267,19 @@ def test_tif_bands_are_scaled_between_the_percentiles_of_the_training_chips(tmp_
     expected = [np.percentile(values[band], (2, 98)).tolist() for band in (2, 1, 0)]
     np.testing.assert_allclose(found.scaling, expected, rtol=1e-5)
     assert found.bands == ("red", "green", "blue")
+
+
+def test_of_large_chips_a_sample_of_pixels_gives_nearly_the_same_scaling(tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    for name in "abc":
+        write_tif(tmp_path / f"{name}.tif", rng.integers(0, 10_000, (4, 64, 64), np.uint16))
+    uris = [str(tmp_path / f"{name}.tif") for name in "abc"]
+    whole = preprocessing_for("tif", 64, BANDS["tif"], uris, seed=0).scaling
+    monkeypatch.setattr(radiometry, "MAX_SAMPLED_PIXELS", 1000)
+    sampled = preprocessing_for("tif", 64, BANDS["tif"], uris, seed=0).scaling
+    assert sampled != whole
+    np.testing.assert_allclose(sampled, whole, atol=100)
+    assert preprocessing_for("tif", 64, BANDS["tif"], uris, seed=0).scaling == sampled
 
 
 def test_a_band_without_contrast_still_gets_a_scaling(tmp_path):

@@ -22,8 +22,10 @@ PERCENTILES = (2, 98)
 """Percentiles of the training pixels that become 0 and 255."""
 
 MAX_SAMPLED_CHIPS = 1000
-"""Chips that percentiles are taken from at most: 4 million pixels a band at 64 px settle them
-to far less than a grey value, and all of a large archive as floats would not fit into memory."""
+MAX_SAMPLED_PIXELS = 64 * 64
+"""Chips, and pixels of each, that percentiles are taken from at most: 4 million pixels a band
+settle them to far less than a grey value, and are 65 MB of floats, however large the archive
+and the chips are."""
 
 UNSCALED = (0.0, 65535.0)
 """All that a uint16 holds: the scaling of a band while nothing better is known."""
@@ -55,22 +57,23 @@ def percentile_scaling(
 ) -> tuple[tuple[float, float], ...]:
     """(low, high) for each band from the chips' area-averaged pixels, a sample if they are many.
 
+    The sample depends on the addresses and the seed alone.
+
     A band that is the same everywhere gets a high of 1 above its low.
 
     Raises:
         UsageError: none of the chips can be decoded; with the first reason.
     """
-    pixels = [
-        values.reshape(-1, values.shape[-1]) for values in _read_sample(uris, preprocessing, seed)
-    ]
-    lows, highs = np.percentile(np.concatenate(pixels), PERCENTILES, axis=0).tolist()
+    pixels = np.concatenate(_read_sample(uris, preprocessing, seed))
+    lows, highs = np.percentile(pixels, PERCENTILES, axis=0, overwrite_input=True).tolist()
     return tuple((low, max(high, low + 1)) for low, high in zip(lows, highs, strict=True))
 
 
 def _read_sample(uris: Sequence[str], preprocessing: Preprocessing, seed: int) -> list[Radiometry]:
+    """`float32 [pixels, bands]` of each chip of the sample."""
     order = np.random.default_rng(seed).permutation(len(uris))[:MAX_SAMPLED_CHIPS]
     with ThreadPoolExecutor(_THREADS) as pool:
-        outcomes = list(pool.map(lambda i: _read(uris[i], preprocessing), order))
+        outcomes = list(pool.map(lambda i: _read(uris[i], preprocessing, (seed, i)), order))
     values = [outcome for outcome in outcomes if not isinstance(outcome, ChipRejected)]
     if not values:
         first = next(outcome for outcome in outcomes if isinstance(outcome, ChipRejected))
@@ -78,10 +81,14 @@ def _read_sample(uris: Sequence[str], preprocessing: Preprocessing, seed: int) -
     return values
 
 
-def _read(uri: str, preprocessing: Preprocessing) -> Radiometry | ChipRejected:
+def _read(
+    uri: str, preprocessing: Preprocessing, seed: tuple[int, int]
+) -> Radiometry | ChipRejected:
     try:
         data = read_chip(uri)
         check_media_type(data, preprocessing)
-        return read_tif(data, preprocessing)
+        pixels = read_tif(data, preprocessing).reshape(-1, len(preprocessing.bands))
     except ChipRejected as rejection:
         return rejection
+    chosen = np.random.default_rng(seed).permutation(len(pixels))[:MAX_SAMPLED_PIXELS]
+    return pixels[chosen]
