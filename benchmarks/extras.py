@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks import limits, object_store, ours, training
+from benchmarks import limits, object_store, ours, training, training_memory
 from benchmarks.artifacts import artifact_for
 from benchmarks.bench import SOME_CHIPS, Bench
-from benchmarks.measure import run_measured
+from benchmarks.measure import CommandFailed, run_measured
 from schemas.artifact import MODEL_FILE, MediaType, read_description
 
 _PRECISION_CHIPS = 1000
@@ -104,3 +104,11 @@ def measure_training(bench: Bench) -> None:
             return
         for name, rate in found.items():
             bench.figures.add(f"training.{name}", rate, "chips/s")
+    try:
+        held = training_memory.measure(bench.pools["jpg"], bench.work / "training_memory")
+    except CommandFailed as error:
+        bench.fail("training.memory", error)
+        return
+    for name, value in held.items():
+        unit = "bytes" if name.endswith("bytes") else "s"
+        bench.figures.add(f"training.memory.{name}", value, unit)

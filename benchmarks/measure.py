@@ -38,6 +38,8 @@ class Run:
         output: standard output.
         others_share: share of the machine's processors that others than it took meanwhile.
         gpu_busy_seconds: time in which its GPUs worked, None where there is none.
+        peak_anonymous_bytes: largest sampled memory of all its processes that no file on a disk
+            stands behind, swapped or not: what it holds, without what it maps.
     """
 
     seconds: float
@@ -46,6 +48,7 @@ class Run:
     output: str
     others_share: float = 0.0
     gpu_busy_seconds: float | None = None
+    peak_anonymous_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -150,6 +153,7 @@ def _run_to_its_end(command: Sequence[str], folder: Path, log: Path) -> Run:
         peak_bytes=max(peak_bytes, watcher.peak_bytes),
         output=text,
         others_share=max(0.0, busy - cpu_seconds) / seconds / (os.cpu_count() or 1),
+        peak_anonymous_bytes=watcher.peak_anonymous_bytes,
     )
 
 
@@ -173,7 +177,7 @@ class _Watcher:
         self._cpu_by_process: dict[int, float] = {}
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
-        self.peak_bytes = 0
+        self.peak_bytes = self.peak_anonymous_bytes = 0
 
     @property
     def cpu_seconds(self) -> float:
@@ -195,12 +199,14 @@ class _Watcher:
     def _sample(self) -> None:
         processes = [p for p in _descendants(os.getpid()) if p not in self._before]
         alone = len(processes) == 1
-        held = 0
+        held = anonymous = 0
         for process in processes:
             with contextlib.suppress(OSError, IndexError, ValueError):
+                anonymous += _anonymous_bytes(process)
                 held += _resident_bytes(process) if alone else _proportional_bytes(process)
                 self._cpu_by_process[process] = _cpu_seconds(process)
         self.peak_bytes = max(self.peak_bytes, held)
+        self.peak_anonymous_bytes = max(self.peak_anonymous_bytes, anonymous)
 
 
 def _adopt_orphans(adopt: bool) -> None:
@@ -257,6 +263,12 @@ def _cpu_seconds(process: int) -> float:
 
 def _resident_bytes(process: int) -> int:
     return int(Path(f"/proc/{process}/statm").read_text().split()[1]) * _PAGE_BYTES
+
+
+def _anonymous_bytes(process: int) -> int:
+    fields = ("RssAnon:", "RssShmem:", "VmSwap:")
+    lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith(fields))
 
 
 def _proportional_bytes(process: int) -> int:

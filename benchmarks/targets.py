@@ -228,6 +228,13 @@ TARGETS = (
         _ratio("training.trainer_chips_per_s", "training.constant_chips_per_s"),
         _always(0.85),
     ),
+    Target(
+        "training_memory_gb",
+        "memory held to train on 40,479 chips, pixels not yet cached",
+        "<=",
+        lambda figures: _in_gb(_value("training.memory.decoding.peak_anonymous_bytes")(figures)),
+        _always(4.0),
+    ),
 )
 
 

@@ -1,5 +1,5 @@
-"""Whether the trainer's input keeps up with its model: chips/s of the trainer against chips/s on
-one and the same batch, which costs no input at all.
+"""Whether the trainer's input keeps up with its model: chips/s of the trainer, from the pixel
+cache, against chips/s on one and the same batch, which costs no input at all.
 
     python -m benchmarks.training ARTIFACT CHIPS
 """
@@ -9,23 +9,29 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.limits import decode_folder
 from benchmarks.measure import environment_of_runs
+from pipelines.storage import file_stem
 from schemas.artifact import read_description
-from train.examples import Examples
+from train.dataset import list_chips, match_chips
+from train.examples import Examples, decode_chips
 from train.fit import FitOptions, fit_network, precision_policy, resolve_precision
+from train.label_files import LabelRow
 from train.networks import NETWORKS
+from train.pixel_cache import PixelCache
+from train.pixel_store import open_store
 
 ROOT = Path(__file__).parent.parent
 _BATCH_SIZE = 32
 _CHIPS = 6 * _BATCH_SIZE
 _MORE_EPOCHS = 2
+_CACHE_BYTES = 1 << 30
 
 
 def measure(artifact: Path, chips: Path) -> dict[str, float]:
@@ -83,23 +89,32 @@ def _first(examples: Examples, count: int) -> Examples:
     return Examples(examples.names[:count], examples.pixels[:count], examples.truth[:count])
 
 
-def _examples(artifact: Path, chips: Path) -> Examples:
+def _examples(artifact: Path, chips: Path, cache: PixelCache) -> Examples:
+    """The chips again and again, as the trainer has them, with labels drawn from a seed."""
     description = read_description(artifact)
-    pixels = decode_folder(chips, description.preprocessing, _CHIPS)
-    rng = np.random.default_rng(0)
-    truth = rng.integers(0, 2, (_CHIPS, len(description.label_set.names)), dtype=np.uint8)
-    return Examples(tuple(f"chip_{i}" for i in range(_CHIPS)), pixels, truth)
+    listed = list_chips(str(chips))["jpg"]
+    rows = {file_stem(uri): LabelRow(file_stem(uri), "jpg", frozenset()) for uri in listed}
+    matched = match_chips(rows, listed, description.label_set)
+    with open_store(cache, description.preprocessing, len(rows)) as store:
+        found = decode_chips(
+            list(rows), matched, description.label_set, description.preprocessing, store
+        )
+    chosen = np.arange(_CHIPS) % len(found.names)
+    truth = np.random.default_rng(0).integers(0, 2, (_CHIPS, found.truth.shape[1]), dtype=np.uint8)
+    return Examples(tuple(f"chip_{i}" for i in chosen), found.pixels.take(chosen), truth)
 
 
 def main() -> None:
     """Measure both and print them as one line of JSON."""
-    examples = _examples(Path(sys.argv[1]), Path(sys.argv[2]))
     precision = resolve_precision("auto", NETWORKS["vgg16"])
     options = FitOptions(1, _BATCH_SIZE, 1e-4, precision, seed=0)
-    found: dict[str, Any] = {
-        "constant_chips_per_s": constant_batch_rate(examples, options),
-        "trainer_chips_per_s": trainer_rate(examples, options),
-    }
+    with tempfile.TemporaryDirectory() as folder:
+        cache = PixelCache(Path(folder), _CACHE_BYTES)
+        examples = _examples(Path(sys.argv[1]), Path(sys.argv[2]), cache)
+        found: dict[str, Any] = {
+            "constant_chips_per_s": constant_batch_rate(examples, options),
+            "trainer_chips_per_s": trainer_rate(examples, options),
+        }
     print(json.dumps(found))
 
 

@@ -53,6 +53,7 @@ NAMES = {
     "rate_large_of_small",
     "labels_differing_share",
     "training_of_constant_batch",
+    "training_memory_gb",
 }
 
 
@@ -336,6 +337,21 @@ def test_a_run_is_measured_with_the_processes_that_it_starts(tmp_path: Path) -> 
     assert run.seconds > 0.6
     assert 0 < run.cpu_seconds < run.seconds + 1
     assert run.peak_bytes > 80_000_000
+
+
+def test_what_a_run_maps_from_a_file_is_not_counted_as_held(tmp_path: Path) -> None:
+    (tmp_path / "mapped").write_bytes(bytes(200_000_000))
+    program = (
+        "import mmap, time\n"
+        "held = bytearray(60_000_000)\n"
+        "file = open('mapped', 'rb')\n"
+        "mapped = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)\n"
+        "total = sum(mapped[i] for i in range(0, len(mapped), 4096))\n"
+        "time.sleep(0.6)\n"
+    )
+    run = run_measured([sys.executable, "-c", program], tmp_path, tmp_path / "run.log")
+    assert 60_000_000 < run.peak_anonymous_bytes < 150_000_000
+    assert run.peak_bytes > 250_000_000
 
 
 def test_a_failed_run_says_its_last_lines(tmp_path: Path) -> None:
