@@ -38,7 +38,7 @@ def compare_models(models: Mapping[str, Model]) -> list[dict[str, Any]]:
             "labels": len(model["labels"]),
             "parameters": model.get("parameters"),
             "seconds": model.get("seconds"),
-            "validation_f1": overall(model, "validation", "macro_f1"),
+            "validation_f1": figures_of(model, "validation").get("mean_best_f1"),
             "f1": overall(model, part, "macro_f1"),
             "f1_at_half": overall(model, part, "macro_f1", "at_half"),
             "micro_f1": overall(model, part, "micro_f1"),
@@ -50,7 +50,8 @@ def compare_models(models: Mapping[str, Model]) -> list[dict[str, Any]]:
 
 
 def compare_thresholds(models: Mapping[str, Model]) -> list[dict[str, Any]]:
-    """A row for each label: threshold and F1 of every network that gives it a score."""
+    """A row for each label, of every network that gives it a score: the threshold with the best
+    F1 on validation and that F1, the threshold that is kept, and F1 at it on the judged part."""
     part = judged_part(models)
     networks = {name: model for name, model in models.items() if model["network"]}
     labels = dict.fromkeys(label for model in networks.values() for label in model["labels"])
@@ -59,8 +60,9 @@ def compare_thresholds(models: Mapping[str, Model]) -> list[dict[str, Any]]:
             "label": label,
             "networks": {
                 name: {
+                    "best_threshold": best_of(model, label).get("threshold"),
+                    "validation_f1": best_of(model, label).get("f1"),
                     "threshold": label_row(model, "validation", label).get("threshold"),
-                    "validation_f1": label_f1(model, "validation", label),
                     "f1": label_f1(model, part, label),
                 }
                 for name, model in networks.items()
@@ -118,7 +120,7 @@ def choose_best(models: Mapping[str, Model]) -> str | None:
     """
     networks = {n: m for n, m in models.items() if m["network"]}
     most = max((len(model["labels"]) for model in networks.values()), default=0)
-    scores = {n: overall(m, "validation", "macro_f1") for n, m in networks.items()}
+    scores = {n: figures_of(m, "validation").get("mean_best_f1") for n, m in networks.items()}
     known = {
         name: score
         for name, score in scores.items()
@@ -148,6 +150,12 @@ def label_row(model: Model, part: str, label: str) -> Mapping[str, Any]:
     """A model's figures for a label on a part; empty where there are none."""
     row: Mapping[str, Any] = figures_of(model, part).get("labels", {}).get(label, {})
     return row
+
+
+def best_of(model: Model, label: str) -> Mapping[str, Any]:
+    """The best threshold of a label on validation and its F1; empty where there is none."""
+    found: Mapping[str, Any] = label_row(model, "validation", label).get("best", {})
+    return found
 
 
 def label_f1(model: Model, part: str, label: str) -> float | None:

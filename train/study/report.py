@@ -110,9 +110,10 @@ def _thresholds(study: Study) -> list[Block]:
         Heading("Thresholds"),
         Paragraph(
             "A network gives each label a score from 0 to 1; the label is reported where the score "
-            "reaches its threshold. The threshold of each label is the one with the best F1 on the "
-            "validation chips. That F1 flatters, since the threshold was chosen by the same chips; "
-            f"the F1 on {study['comparison']['part']} beside it does not."
+            "reaches its threshold. For each label there is one with the best F1 on the validation "
+            "chips. That F1 flatters, since the same chips chose the threshold, and of few chips "
+            "it is mostly luck: so the threshold that is kept is drawn towards one for all labels "
+            "the fewer chips a label has."
         ),
         *threshold_tables(study["comparison"], _network_titles(study)),
     ]

@@ -45,9 +45,12 @@ def threshold_tables(comparison: Mapping[str, Any], titles: Mapping[str, str]) -
         titles: of the networks by name, in the order of their columns.
     """
     part, rows = comparison["part"], comparison["thresholds"]
-    kinds = {"threshold": "The threshold of each label", "validation_f1": "Best F1 on validation"}
-    if part != "validation":
-        kinds["f1"] = f"F1 on {part} at those thresholds"
+    kinds = {
+        "best_threshold": "The threshold with the best F1 on validation",
+        "validation_f1": "Best F1 on validation, at that threshold",
+        "threshold": "The threshold that is kept",
+        "f1": f"F1 on {part}, at the threshold that is kept",
+    }
     return [_by_network(rows, titles, key, caption) for key, caption in kinds.items()]
 
 
@@ -118,7 +121,7 @@ def _by_network(
         [row["label"], *(row["networks"].get(name, {}).get(key) for name in titles)] for row in rows
     ]
     strong = frozenset[int]()
-    if key != "threshold":
+    if key in ("validation_f1", "f1"):
         columns = zip(*(row[1:] for row in cells), strict=True)
         means = [mean_of(column) for column in columns]
         strong = frozenset({len(cells)})
