@@ -14,6 +14,7 @@ from pipelines.errors import RunFailed
 from schemas.artifact import read_artifact
 from tests.drawn_chips import draw_labelled_jpgs, write_labels
 from train.__main__ import main
+from train.checkpoints import Checkpoints
 from train.study import models as study_models
 from train.study.document import format_cell
 
@@ -115,9 +116,11 @@ def test_the_numbers_in_the_report_are_those_of_the_json(finished):
     cells = read_page(finished / "study/report.html").cells
     text = (finished / "study/report.md").read_text()
     for model in written["models"].values():
-        assert f"{model['parameters']:,}" in cells
+        assert f"{model['parameters']:,} parameters" in text
         means = model["figures"]["test"]["at_threshold"]["macro_f1"]
         rows = model["figures"]["test"]["labels"].values()
+        low, high = model["figures"]["test"]["intervals"]["at_threshold"]["macro_f1"]
+        assert f"{low:.2f} to {high:.2f}" in cells
         for value in [means, *(row["threshold"] for row in rows)]:
             assert format_cell(value) in cells
             assert format_cell(value) in text
@@ -196,6 +199,46 @@ def test_a_stopped_study_goes_on_with_the_models_that_are_missing(finished, tmp_
     after = states(tmp_path)
     assert set(after) == {"mean_colour", "cnn"}
     assert after["mean_colour"] == before["mean_colour"]
+
+
+def stop_after_the_first_epoch(monkeypatch) -> None:
+    save = Checkpoints.save
+
+    def save_and_stop(checkpoints, *arguments):
+        save(checkpoints, *arguments)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Checkpoints, "save", save_and_stop)
+
+
+def test_a_model_that_was_stopped_goes_on_from_its_last_epoch_if_nothing_else_is_asked(
+    finished, tmp_path, monkeypatch, capsys
+):
+    copy(finished, tmp_path)
+    flags = ["--split", str(tmp_path / "split.csv"), "--models", "mean_colour", "--epochs", "2"]
+    stop_after_the_first_epoch(monkeypatch)
+    with pytest.raises(KeyboardInterrupt):
+        study(tmp_path, *flags)
+    monkeypatch.undo()
+    assert study(tmp_path, *flags) == 0
+    assert "Going on after epoch 1" in capsys.readouterr().out
+    stop_after_the_first_epoch(monkeypatch)
+    with pytest.raises(KeyboardInterrupt):
+        study(tmp_path, *flags, "--seed", "1")
+    monkeypatch.undo()
+    assert study(tmp_path, *flags, "--seed", "2") == 0
+    assert "Going on" not in capsys.readouterr().out
+
+
+def test_the_upsampled_model_repeats_the_rarest_label_and_says_so(finished, tmp_path):
+    copy(finished, tmp_path)
+    flags = ["--split", str(tmp_path / "split.csv"), "--models", "cnn_upsampled"]
+    assert study(tmp_path, *flags) == 0
+    options = read_study(tmp_path)["models"]["cnn_upsampled"]["options"]
+    (label,) = options["imbalance"]["upsample"]
+    positives = read_study(tmp_path)["data"]["positives"]["train"]
+    assert positives[label] == min(count for count in positives.values() if count)
+    assert f"Chips of {label} are repeated." in (tmp_path / "study/report.html").read_text()
 
 
 def test_a_model_that_fails_costs_the_study_that_model_alone(

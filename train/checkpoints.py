@@ -101,6 +101,11 @@ class Checkpoints:
         return f"remove {self.folder} to start anew"
 
 
+def checkpoint_folder(artifact: Path) -> Path:
+    """Where the checkpoints of a training lie: beside the artifact that is to come of it."""
+    return artifact.with_name(f"{artifact.name}.training")
+
+
 def forget_checkpoints(folder: Path) -> None:
     """Remove a folder of checkpoints, where there is one: what they were for is written."""
     shutil.rmtree(folder, ignore_errors=True)

@@ -13,7 +13,7 @@ from schemas.artifact import MediaType, ModelArtifact, Preprocessing
 from schemas.decisions import SkyRule
 from schemas.labels import LabelSet
 from train.augmentation import Augmentation
-from train.checkpoints import Checkpoints, forget_checkpoints
+from train.checkpoints import Checkpoints, checkpoint_folder, forget_checkpoints
 from train.dataset import (
     LabelledChips,
     choose_media_type,
@@ -146,7 +146,7 @@ def train_model(options: TrainOptions) -> ModelArtifact:
     folder = resolve_target(options.artifact)
     data = load_training_set(options, network)
     print(describe(data), flush=True)
-    kept = folder.with_name(f"{folder.name}.training")
+    kept = checkpoint_folder(folder)
     fit, settings = _fit(options, network, data, kept)
     fit = replace(fit, model=with_views(fit.model, options.test_time_views))
     description, temperatures = _judge(options, fit, data)

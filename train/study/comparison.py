@@ -38,10 +38,14 @@ def compare_models(models: Mapping[str, Model]) -> list[dict[str, Any]]:
             "labels": len(model["labels"]),
             "parameters": model.get("parameters"),
             "seconds": model.get("seconds"),
-            "validation_f1": figures_of(model, "validation").get("mean_best_f1"),
+            "validation_best_f1": figures_of(model, "validation").get("mean_best_f1"),
+            "best_f1": figures_of(model, part).get("mean_best_f1"),
             "f1": overall(model, part, "macro_f1"),
+            "f1_interval": interval(model, part, "macro_f1"),
             "f1_at_half": overall(model, part, "macro_f1", "at_half"),
-            "micro_f1": overall(model, part, "micro_f1"),
+            "frequent_micro_f1": frequent_micro_f1(model, part),
+            "frequent_micro_f1_at_half": frequent_micro_f1(model, part, "at_half"),
+            "sample_f2": overall(model, part, "sample_f2"),
             "mean_average_precision": figures_of(model, part).get("mean_average_precision"),
             "chips": figures_of(model, part).get("chips"),
         }
@@ -50,8 +54,7 @@ def compare_models(models: Mapping[str, Model]) -> list[dict[str, Any]]:
 
 
 def compare_thresholds(models: Mapping[str, Model]) -> list[dict[str, Any]]:
-    """A row for each label, of every network that gives it a score: the threshold with the best
-    F1 on validation and that F1, the threshold that is kept, and F1 at it on the judged part."""
+    """A row for each label: threshold and F1 of every network that gives it a score."""
     part = judged_part(models)
     networks = {name: model for name, model in models.items() if model["network"]}
     labels = dict.fromkeys(label for model in networks.values() for label in model["labels"])
@@ -59,12 +62,7 @@ def compare_thresholds(models: Mapping[str, Model]) -> list[dict[str, Any]]:
         {
             "label": label,
             "networks": {
-                name: {
-                    "best_threshold": best_of(model, label).get("threshold"),
-                    "validation_f1": best_of(model, label).get("f1"),
-                    "threshold": label_row(model, "validation", label).get("threshold"),
-                    "f1": label_f1(model, part, label),
-                }
+                name: _threshold_row(model, part, label)
                 for name, model in networks.items()
                 if label in model["labels"]
             },
@@ -146,16 +144,26 @@ def overall(model: Model, part: str, measure: str, where: str = "at_threshold") 
     return value
 
 
+def interval(model: Model, part: str, measure: str) -> list[float] | None:
+    """Lower and upper end of the 95 % interval of a figure over all labels, at the thresholds."""
+    intervals = figures_of(model, part).get("intervals", {})
+    found: list[float] | None = intervals.get("at_threshold", {}).get(measure)
+    return found
+
+
+def frequent_micro_f1(model: Model, part: str, where: str = "at_threshold") -> float | None:
+    """F1 of all decisions on the labels that at least `FEWEST_POSITIVES` chips of a part carry."""
+    rows = figures_of(model, part).get("labels", {}).values()
+    frequent = [row for row in rows if row["positives"] >= FEWEST_POSITIVES]
+    hits = sum(round(row[where]["recall"] * row["positives"]) for row in frequent)
+    decided = sum(row[where]["predicted"] + row["positives"] for row in frequent)
+    return 2 * hits / decided if decided else None
+
+
 def label_row(model: Model, part: str, label: str) -> Mapping[str, Any]:
     """A model's figures for a label on a part; empty where there are none."""
     row: Mapping[str, Any] = figures_of(model, part).get("labels", {}).get(label, {})
     return row
-
-
-def best_of(model: Model, label: str) -> Mapping[str, Any]:
-    """The best threshold of a label on validation and its F1; empty where there is none."""
-    found: Mapping[str, Any] = label_row(model, "validation", label).get("best", {})
-    return found
 
 
 def label_f1(model: Model, part: str, label: str) -> float | None:
@@ -164,10 +172,27 @@ def label_f1(model: Model, part: str, label: str) -> float | None:
     return value
 
 
+def label_interval(model: Model, part: str, label: str) -> list[float] | None:
+    """Lower and upper end of the 95 % interval of a label's F1 at its threshold."""
+    labels = figures_of(model, part).get("intervals", {}).get("labels", {})
+    found: list[float] | None = labels.get(label, {}).get("at_threshold", {}).get("f1")
+    return found
+
+
 def mean_of(values: Sequence[float | None]) -> float | None:
     """The mean of the values that are defined."""
     known = [value for value in values if value is not None]
     return sum(known) / len(known) if known else None
+
+
+def _threshold_row(model: Model, part: str, label: str) -> dict[str, float | None]:
+    best = label_row(model, "validation", label).get("best", {})
+    return {
+        "best_threshold": best.get("threshold"),
+        "best_f1": best.get("f1"),
+        "threshold": label_row(model, "validation", label).get("threshold"),
+        "f1": label_f1(model, part, label),
+    }
 
 
 def _means(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

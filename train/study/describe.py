@@ -18,12 +18,13 @@ from train.study.comparison import (
     compare_vgg16,
     judged_part,
 )
-from train.study.exploration import read_summary
+from train.study.exploration import FOLDER as EXPLORATION
 from train.study.material import Material
 from train.study.models import describe_network, find_kept, network_options
 from train.study.options import StudyOptions
 from train.study.plan import MODELS
 from train.study.published import set_beside
+from train.study.records import read_summary
 
 FEW_CHIPS = 1000
 """Judged chips below which a mean F1 can move by some hundredths by chance alone."""
@@ -53,7 +54,7 @@ def describe_study(
             "set_aside": next((m["set_aside"] for m in models.values() if m["network"]), {}),
             "digest": material.digest,
         },
-        "exploration": read_summary(folder),
+        "exploration": read_summary(folder, EXPLORATION),
         "filters": [],
         "models": models,
         "failures": dict(failures),

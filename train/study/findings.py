@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from train.study.comparison import FEWEST_POSITIVES, label_f1, label_row, overall
+from train.study.comparison import FEWEST_POSITIVES, interval, label_f1, label_row, overall
 from train.study.plan import CNN
 
 WELL_FOUND, HARDLY_FOUND = 0.8, 0.5
@@ -37,8 +37,13 @@ def describe_best(model: Mapping[str, Any], part: str) -> str:
         return f"{model['title']} is the best network by validation."
     return (
         f"{model['title']} is the best network by validation. On {chips:,} {_ON[part]}, its mean "
-        f"F1 over the labels that occur there is {f1:.3f}."
+        f"F1 over the labels that occur there is {f1:.3f}{_within(model, part)}."
     )
+
+
+def _within(model: Mapping[str, Any], part: str) -> str:
+    ends = interval(model, part, "macro_f1")
+    return f" (with other chips like these, {ends[0]:.2f} to {ends[1]:.2f})" if ends else ""
 
 
 def describe_labels(model: Mapping[str, Any], part: str) -> list[str]:

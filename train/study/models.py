@@ -15,10 +15,12 @@ from schemas.artifact import (
     read_description,
 )
 from schemas.keras_file import read_weights
+from train.checkpoints import checkpoint_folder, forget_checkpoints
 from train.networks import NETWORKS
+from train.sampling import Imbalance
 from train.study.material import Material, write_split
 from train.study.options import StudyOptions
-from train.study.plan import StudyModel
+from train.study.plan import StudyModel, label_to_upsample
 from train.study.records import read_outcome, write_outcome
 from train.training import TrainOptions, train_model
 
@@ -58,6 +60,7 @@ def network_options(
         label_set=options.label_set,
         precision=options.precision if network.takes_bfloat16 else "auto",
         seed=options.seed,
+        imbalance=Imbalance(upsample=_upsampled(model, material)),
         pixel_cache=options.pixel_cache,
         pixel_cache_gb=options.pixel_cache_gb,
     )
@@ -76,6 +79,7 @@ def train_or_keep(
     """
     if kept := find_kept(name, asked, material, folder):
         return kept, True
+    _forget_other_training(name, _request(asked, material), folder)
     artifact = train_model(asked)
     outcome = {"model_digest": artifact.model_digest}
     write_outcome(_record(folder, name), _request(asked, material), outcome)
@@ -137,8 +141,25 @@ def artifact_folder(folder: Path, name: str) -> Path:
     return folder / "models" / name
 
 
+def _upsampled(model: StudyModel, material: Material) -> tuple[str, ...]:
+    label = label_to_upsample(material.positives("train")) if model.is_upsampled else None
+    return () if label is None else (label,)
+
+
 def _record(folder: Path, name: str) -> Path:
     return folder / "models" / f"{name}.json"
+
+
+def _forget_other_training(name: str, request: dict[str, Any], folder: Path) -> None:
+    """Remove the checkpoints of a training that was stopped, if it was asked for otherwise.
+
+    The trainer would refuse them, for they may be all that a person has; here they are the
+    study's own.
+    """
+    started = folder / "models" / f"{name}.started.json"
+    if read_outcome(started, request) is None:
+        forget_checkpoints(checkpoint_folder(artifact_folder(folder, name)))
+        write_outcome(started, request, {})
 
 
 def _request(asked: TrainOptions, material: Material) -> dict[str, Any]:

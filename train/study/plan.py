@@ -71,6 +71,13 @@ MODELS: Mapping[str, StudyModel] = {
             network="cnn_sky",
         ),
         StudyModel(
+            name="cnn_upsampled",
+            title="CNN, upsampled",
+            idea="The baseline with the chips of a rare label repeated.",
+            network="cnn",
+            is_upsampled=True,
+        ),
+        StudyModel(
             name="cnn_grey",
             title="CNN, grey",
             idea="The baseline on grey pictures of twice the side: finer shapes, no colour.",

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.storage import write_bytes
+from train.results import SUMMARY_FILE
 
 
 def read_outcome(path: Path, request: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -26,6 +27,20 @@ def write_outcome(path: Path, request: Mapping[str, Any], outcome: Mapping[str, 
     """Record that a part is finished."""
     text = json.dumps({"request": request, "outcome": outcome}, indent=1)
     write_bytes(str(path), f"{text}\n".encode())
+
+
+def read_summary(folder: Path, part: str) -> dict[str, Any]:
+    """What a command said of its results in a part of the study's folder.
+
+    Its pictures are named as they lie in the study's folder. Nothing where one is missing.
+    """
+    try:
+        summary = json.loads((folder / part / SUMMARY_FILE).read_bytes())
+    except (FileNotFoundError, ValueError):
+        return {}
+    pictures = [p | {"file": f"{part}/{p['file']}"} for p in summary["pictures"]]
+    complete = all((folder / picture["file"]).is_file() for picture in pictures)
+    return summary | {"pictures": pictures} if complete else {}
 
 
 def as_json(value: Any) -> Any:

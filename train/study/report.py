@@ -33,8 +33,8 @@ TITLE = "What the chips show: a study of forest labels"
 
 
 _MEANS_CAPTION = (
-    "Mean F1 of every model, on validation and on the part that is reported. A model that knows "
-    "fewer labels has its mean over those."
+    "Mean F1 of every model. A model that knows fewer labels has its mean over those. Where "
+    "whiskers overlap widely, other chips might turn the order round."
 )
 
 
@@ -110,10 +110,10 @@ def _thresholds(study: Study) -> list[Block]:
         Heading("Thresholds"),
         Paragraph(
             "A network gives each label a score from 0 to 1; the label is reported where the score "
-            "reaches its threshold. For each label there is one with the best F1 on the validation "
-            "chips. That F1 flatters, since the same chips chose the threshold, and of few chips "
-            "it is mostly luck: so the threshold that is kept is drawn towards one for all labels "
-            "the fewer chips a label has."
+            "reaches its threshold. The best threshold of a label is the one with the highest F1 "
+            "on the validation chips. Its F1 flatters, since the same chips chose it, and with few "
+            "positives it is luck. The threshold in use is therefore the best one drawn towards "
+            "one common to all labels, the further the fewer chips carry the label."
         ),
         *threshold_tables(study["comparison"], _network_titles(study)),
     ]

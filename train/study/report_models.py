@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +38,12 @@ def _describe_training(model: Mapping[str, Any]) -> str:
         f"parameters, from {model['weights']}. Trained on {model['chips']['train']:,} chips in "
         f"{model['epochs']} epochs of at most {options['epochs']}, {options['batch_size']} chips a "
         f"step, rate {options['learning_rate']:g}, in {model['seconds']:,.0f} s; the weights are "
-        f"those of epoch {model['best_epoch']}."
+        f"those of epoch {model['best_epoch']}.{_repeated(options['imbalance']['upsample'])}"
     )
+
+
+def _repeated(labels: Sequence[str]) -> str:
+    return f" Chips of {', '.join(labels)} are repeated." if labels else ""
 
 
 def _curves(path: Path, model: Mapping[str, Any]) -> list[Block]:

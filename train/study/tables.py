@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from train.study.comparison import label_row, mean_of
+from train.study.comparison import FEWEST_POSITIVES, label_interval, label_row, mean_of
 from train.study.document import Cell, Table
+from train.study.plan import FOREST
 
 Rows = list[list[Cell]]
 
@@ -18,22 +19,26 @@ def means_table(comparison: Mapping[str, Any]) -> Table:
         [
             row["title"],
             row["labels"],
-            row["parameters"],
-            row["validation_f1"],
+            row["validation_best_f1"],
+            row["best_f1"],
             row["f1"],
+            spell_interval(row["f1_interval"]),
             row["f1_at_half"],
-            row["micro_f1"],
+            row["frequent_micro_f1"],
+            row["frequent_micro_f1_at_half"],
+            row["sample_f2"],
             row["mean_average_precision"],
         ]
         for row in models
     ]
-    head = ["model", "labels", "parameters", "best F1, validation", f"F1, {part}"]
+    head = ["model", "labels", "best F1, validation", f"best F1, {part}", "F1", "F1, 95 %"]
     return Table(
-        [*head, "F1 at 0.5", "micro F1", "mAP"],
+        [*head, "F1 at 0.5", "micro F1", "micro F1 at 0.5", "F2", "mAP"],
         rows,
-        f"Means over the labels; the last three on {part}. Micro F1 pools all decisions, so that "
-        "frequent labels weigh more; mAP needs no threshold. The best network by validation "
-        "stands out.",
+        f"From the fourth column on {part}. F1 is the mean over labels at the thresholds in use, "
+        "best F1 what any thresholds could give there. Micro F1 pools the decisions on labels "
+        f"with at least {FEWEST_POSITIVES} chips there; F2 is the mean over chips, and weighs "
+        "recall twice; mAP needs no threshold. The best network by validation stands out.",
         strong=frozenset(i for i, row in enumerate(models) if row["name"] == comparison["best"]),
     )
 
@@ -46,10 +51,10 @@ def threshold_tables(comparison: Mapping[str, Any], titles: Mapping[str, str]) -
     """
     part, rows = comparison["part"], comparison["thresholds"]
     kinds = {
-        "best_threshold": "The threshold with the best F1 on validation",
-        "validation_f1": "Best F1 on validation, at that threshold",
-        "threshold": "The threshold that is kept",
-        "f1": f"F1 on {part}, at the threshold that is kept",
+        "best_threshold": "The best threshold of each label on validation",
+        "best_f1": "F1 on validation at the best threshold",
+        "threshold": "The threshold in use",
+        "f1": f"F1 on {part} at the threshold in use",
     }
     return [_by_network(rows, titles, key, caption) for key, caption in kinds.items()]
 
@@ -75,18 +80,21 @@ def versus_table(compared: Mapping[str, Any]) -> Table:
 
 def published_tables(published: Mapping[str, Any]) -> list[Table]:
     """Means as published and here, and the same label by label where they were given."""
-    means: Rows = [[r["title"], r["published"], r["here"]] for r in published["means"]]
-    tables = [Table(["model", "published", "here"], means, "Mean F1 over the labels")]
+    means: Rows = [
+        [row["title"], row["published"], row["best_here"], row["here"]]
+        for row in published["means"]
+    ]
+    head = ["model", "published", "here, best", "here, in use"]
+    tables = [Table(head, means, "Mean F1 over the labels")]
+    titles = {row["name"]: row["title"] for row in published["means"]}
     if rows := published["labels"]:
-        titles = {row["name"]: row["title"] for row in published["means"]}
-        head = ["label"]
-        for title in titles.values():
-            head += [f"{title}, published", f"{title}, here"]
-        cells: Rows = [
-            [row["label"], *(row[where].get(n) for n in titles for where in ("published", "here"))]
-            for row in rows
-        ]
-        tables.append(Table(head, cells, f"F1 of each label; published: {published['source']}"))
+        source = published["source"]
+        caption = f"F1 of each label: published ({source}), and here at the threshold in use"
+        tables.append(_beside(rows, titles, ("published", "here"), caption))
+        networks = {name: title for name, title in titles.items() if name != FOREST}
+        keys = ("published_threshold", "best_threshold")
+        caption = f"Best threshold of each label: published ({source}), and here on validation"
+        tables.append(_beside(rows, networks, keys, caption))
     return tables
 
 
@@ -104,14 +112,38 @@ def label_table(model: Mapping[str, Any], part: str) -> Table:
                 chosen.get("precision"),
                 chosen.get("recall"),
                 chosen.get("f1"),
+                spell_interval(label_interval(model, part, label)),
+                row.get("best", {}).get("f1"),
                 row.get("average_precision"),
             ]
         )
-    means = [mean_of([row[i] for row in rows]) for i in range(3, 7)]  # type: ignore[misc]
-    rows.append(["mean", None, None, *means])
-    head = ["label", f"{part} chips", "threshold", "precision", "recall", "F1", "AP"]
-    caption = f"{model['title']} on {part}; AP is average precision"
-    return Table(head, rows, caption, strong=frozenset({len(rows) - 1}))
+    means = {i: mean_of([row[i] for row in rows]) for i in (3, 4, 5, 7, 8)}  # type: ignore[misc]
+    rows.append(["mean", *(means.get(i) for i in range(1, 9))])
+    head = ["label", f"{part} chips", "threshold", "precision", "recall", "F1", "F1, 95 %"]
+    caption = (
+        f"{model['title']} on {part}. Best F1 is what any threshold could give on these chips; AP "
+        "is average precision."
+    )
+    return Table([*head, "best F1", "AP"], rows, caption, strong=frozenset({len(rows) - 1}))
+
+
+def spell_interval(ends: Sequence[float] | None) -> str | None:
+    """The two ends of an interval."""
+    return None if ends is None else f"{ends[0]:.2f} to {ends[1]:.2f}"
+
+
+def _beside(
+    rows: Sequence[Mapping[str, Any]],
+    titles: Mapping[str, str],
+    keys: tuple[str, str],
+    caption: str,
+) -> Table:
+    """Two values of each model for each label, the published one first."""
+    head = ["label"]
+    for title in titles.values():
+        head += [f"{title}, published", f"{title}, here"]
+    cells: Rows = [[r["label"], *(r[key].get(n) for n in titles for key in keys)] for r in rows]
+    return Table(head, cells, caption)
 
 
 def _by_network(
@@ -121,7 +153,7 @@ def _by_network(
         [row["label"], *(row["networks"].get(name, {}).get(key) for name in titles)] for row in rows
     ]
     strong = frozenset[int]()
-    if key in ("validation_f1", "f1"):
+    if key in ("best_f1", "f1"):
         columns = zip(*(row[1:] for row in cells), strict=True)
         means = [mean_of(column) for column in columns]
         strong = frozenset({len(cells)})
