@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines import globs, storage
+from pipelines import globs, object_store, storage
 from pipelines.errors import ObjectTooLarge, StorageError, UsageError
 from pipelines.storage import LISTING, join_uri, list_objects, read_bytes, write_bytes
 
@@ -299,7 +299,7 @@ def test_a_store_that_does_not_answer_is_an_error_in_one_line(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", "127.0.0.1:1")
-    monkeypatch.setitem(storage._RETRIES, "max_retries", 0)
+    monkeypatch.setitem(object_store.RETRIES, "max_retries", 0)
     storage.forget_stores()
     with pytest.raises(StorageError, match=r"cannot look up 'gs://b/a': .*error sending request$"):
         storage.head_object("gs://b/a")

@@ -1,0 +1,148 @@
+"""Files on disk: read, listed and written through the operating system.
+
+obstore's local store costs eight times as much a file, and its listing fails on names that are not
+UTF-8 (docs/decisions/obstore.md). What goes wrong with one file is an `OSError` or a `ValueError`
+here; `storage` makes one line of it.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import stat
+import uuid
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+
+from pipelines.objects import LISTING, LISTING_ROWS, check_size
+from pipelines.storage_errors import ACCESS_ERRORS, MISSING_ERRORS, storage_error
+
+
+def read(path: str, most_bytes: int | None) -> bytes:
+    """A file whole, in four system calls: a file object makes nine."""
+    handle, size_bytes = _open_regular(path)
+    try:
+        check_size(path, size_bytes, most_bytes)
+        data = os.read(handle, size_bytes)
+        while len(data) < size_bytes and (more := os.read(handle, size_bytes - len(data))):
+            data += more
+        return data
+    finally:
+        os.close(handle)
+
+
+def open_file(path: str) -> BinaryIO:
+    """A file to read parts of."""
+    return os.fdopen(_open_regular(path)[0], "rb")
+
+
+def look_up(path: str) -> dict[str, Any] | None:
+    """A row of `LISTING` for one file; None where there is none, or a folder."""
+    try:
+        found = os.stat(path)
+    except MISSING_ERRORS:
+        return None
+    return _as_listing([path], [found]).to_pylist()[0] if stat.S_ISREG(found.st_mode) else None
+
+
+def delete_folder(path: str) -> None:
+    """Delete a folder with all that it holds; one that is not there is no error."""
+    if os.path.isdir(path):
+        shutil.rmtree(path)
+
+
+def _open_regular(path: str) -> tuple[int, int]:
+    """Open a file, and tell its size; not a pipe or a device, which would keep the reader waiting
+    for ever."""
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    found = os.fstat(handle)
+    if not stat.S_ISREG(found.st_mode):
+        os.close(handle)
+        raise OSError(errno.EINVAL, "not a regular file")
+    return handle, found.st_size
+
+
+def write(path: Path, data: bytes) -> None:
+    """Write under another name, then rename: readers see the old file or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".writing-{uuid.uuid4().hex}")
+    try:
+        temporary.write_bytes(data)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def list_files(path: str, depth: float) -> Iterator[pa.Table]:
+    """A path's files, or those of a folder and `depth` levels of folders in it.
+
+    Raises:
+        StorageError: there is no such path, or a folder cannot be listed.
+    """
+    files = _walk(path, depth)
+    try:
+        while chunk := list(islice(files, LISTING_ROWS)):
+            paths, found = zip(*chunk, strict=True)
+            yield _as_listing(paths, found)
+    except ACCESS_ERRORS as error:
+        where = getattr(error, "filename", None) or path
+        raise storage_error("list", where, error) from error
+    yield LISTING.empty_table()
+
+
+def _walk(path: str, depth: float) -> Iterator[tuple[str, os.stat_result]]:
+    """Every file below a path; links to folders are not followed, since they may go round."""
+    if not os.path.isdir(path):
+        yield path, os.stat(path)
+        return
+    folders = [(path, depth)]
+    while folders:
+        folder, levels = folders.pop()
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    if levels:
+                        folders.append((entry.path, levels - 1))
+                elif found := _stat_file(entry):
+                    yield entry.path, found
+
+
+def _stat_file(entry: os.DirEntry[str]) -> os.stat_result | None:
+    """None for what is no file, or no longer there. A link that leads nowhere is listed: its
+    chip is missing, and the reading says so."""
+    try:
+        found = entry.stat()
+    except OSError as error:
+        if entry.is_symlink():
+            return entry.stat(follow_symlinks=False)
+        if isinstance(error, FileNotFoundError):
+            return None
+        raise
+    return found if stat.S_ISREG(found.st_mode) or entry.is_symlink() else None
+
+
+def _as_listing(paths: Sequence[str], found: Sequence[os.stat_result]) -> pa.Table:
+    """Files as a table of `LISTING`, column by column: an archive has millions of files."""
+    modified_ns = [file.st_mtime_ns for file in found]
+    sizes = [file.st_size for file in found]
+    modified_at = LISTING.field("modified_at").type
+    columns = [
+        pa.array(map(_as_text, paths), pa.string()),
+        pa.array([f"{ns:x}-{size:x}" for ns, size in zip(modified_ns, sizes, strict=True)]),
+        pa.array(sizes, pa.int64()),
+        pa.array(modified_ns, pa.timestamp("ns", "UTC")).cast(modified_at, safe=False),
+    ]
+    return pa.table(columns, schema=LISTING)
+
+
+def _as_text(path: str) -> str:
+    """A file name that is not UTF-8 cannot stand in a table: its odd bytes are written out."""
+    if path.isascii():
+        return path
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
