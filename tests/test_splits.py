@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 from pipelines.errors import UsageError
 from schemas.labels import LabelSet
 from train.dataset import LabelledChips
-from train.label_files import read_labels
+from train.label_files import PARTS, read_labels, read_split, split_extension
 from train.splits import (
     STUDY_FOREST,
     STUDY_NETWORKS,
     assign_parts,
     check_parts,
     read_split_rule,
+    split_csv,
     study_rule,
 )
 from train.stratify import stratify, whole_sizes
@@ -227,6 +228,19 @@ def test_flags_that_contradict_each_other_are_refused(labels, tmp_path, monkeypa
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UsageError, match=said):
         read_split_rule(labels, **flags)
+
+
+@given(
+    parts=st.dictionaries(
+        st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=1),
+        st.sampled_from(PARTS),
+        min_size=1,
+    )
+)
+def test_parts_written_as_csv_are_read_again(tmp_path_factory, parts):
+    known = {split_extension(name)[0]: part for name, part in parts.items()}
+    listed = {part: [n for n, found in known.items() if found == part] for part in PARTS}
+    assert read_split(csv(tmp_path_factory.mktemp("split"), split_csv(listed))) == known
 
 
 def test_a_part_without_a_chip_is_refused():

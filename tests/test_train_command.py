@@ -39,7 +39,7 @@ def test_the_artifact_is_whole_and_opens_with_keras_alone(trained):
 
     artifact = read_artifact(trained / "model")
     files = {"model.keras", "model.h5", "curves.png", "history.csv", "reliability.png"}
-    assert set(artifact.files) == files | {"model_card.md", "mlm_item.json"}
+    assert set(artifact.files) == files | {"model_card.md", "mlm_item.json", "split.csv"}
     assert artifact.preprocessing.accepted_sides_px == (64, 256)
     pixels = np.full((1, 64, 64, 3), (20, 30, 120), np.uint8)
     models = [
@@ -145,6 +145,12 @@ def test_a_test_part_is_kept_where_one_is_asked_for(tmp_path):
     assert train(tmp_path, "--test_share", "0.2", "--validation_share", "0.3") == 0
     artifact = read_artifact(tmp_path / "model")
     assert artifact.training["chips"] == {"train": 5, "validation": 3, "test": 2}
+    flags = ["--chips", str(tmp_path / "chips"), "--labels", str(tmp_path / "labels.csv")]
+    flags += ["--split", str(tmp_path / "model/split.csv"), "--part", "test"]
+    assert main(["evaluate", "--artifact", str(tmp_path / "model"), *flags]) == 0
+    figures = json.loads((tmp_path / "model.evaluation.json").read_text())
+    assert figures["chips"] == 2
+    assert figures["at_threshold"] == artifact.figures["test"]["at_threshold"]
 
 
 def test_a_second_training_finds_its_pixels_and_makes_the_same_model(tmp_path, capsys):

@@ -39,6 +39,7 @@ LEGACY_MODEL_FILE = "model.h5"
 CURVES_FILE = "curves.png"
 RELIABILITY_FILE = "reliability.png"
 HISTORY_FILE = "history.csv"
+SPLIT_FILE = "split.csv"
 CARD_FILE = "model_card.md"
 ITEM_FILE = "mlm_item.json"
 
@@ -69,8 +70,9 @@ def write_model(
     preprocessing: Preprocessing,
     label_set: LabelSet,
     description: Mapping[str, Any],
+    split: str,
 ) -> ModelArtifact:
-    """Write the model, its history, pictures and descriptions; replace what was there.
+    """Write the model, its history, split, pictures and descriptions; replace what was there.
 
     They are written to a folder beside it, read back and checked, and only then moved to their
     place: a reader finds the old artifact or the new one.
@@ -78,6 +80,7 @@ def write_model(
     Args:
         description: the remaining fields of `ModelArtifact`: network, thresholds, sky_rule,
             unproven_thresholds, figures, training.
+        split: which chip was in which part, as csv.
 
     Raises:
         ArtifactError: what was written does not fit together.
@@ -88,6 +91,7 @@ def write_model(
         draw_curves(temporary / CURVES_FILE, fit)
         draw_reliability(temporary / RELIABILITY_FILE, description["figures"])
         (temporary / HISTORY_FILE).write_text(history_csv(fit.history))
+        (temporary / SPLIT_FILE).write_text(split, encoding="utf-8")
         artifact = ModelArtifact(
             label_set=label_set,
             preprocessing=preprocessing,

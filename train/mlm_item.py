@@ -33,6 +33,7 @@ _KINDS: Mapping[str, Mapping[str, Any]] = {
     "curves.png": _PICTURE,
     "reliability.png": _PICTURE,
     "history.csv": {"type": "text/csv", "roles": ["metadata"]},
+    "split.csv": {"type": "text/csv", "roles": ["metadata"]},
 }
 
 

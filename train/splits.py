@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -108,6 +110,15 @@ def assign_parts(
         parts = {name: rule.parts[name] for name in names if name in rule.parts}
         _check_scenes(parts, rule.scenes)
     return {part: tuple(name for name in names if parts.get(name) == part) for part in PARTS}
+
+
+def split_csv(parts: Mapping[Part, Sequence[str]]) -> str:
+    """Parts as the csv image_name,split that `--split` takes."""
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(["image_name", "split"])
+    writer.writerows((name, part) for part, names in parts.items() for name in names)
+    return table.getvalue()
 
 
 def check_parts(

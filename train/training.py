@@ -44,7 +44,7 @@ from train.progress import Monitor
 from train.radiometry import preprocessing_for
 from train.sampling import Imbalance
 from train.schedule import Schedule
-from train.splits import assign_parts, check_parts, read_split_rule
+from train.splits import assign_parts, check_parts, read_split_rule, split_csv
 from train.thresholds import ThresholdMethod, ThresholdOptions
 from train.vgg_weights import load_into
 from train.views import with_views
@@ -151,7 +151,8 @@ def train_model(options: TrainOptions) -> ModelArtifact:
     fit = replace(fit, model=with_views(fit.model, options.test_time_views))
     description, temperatures = _judge(options, fit, data)
     description["training"] = settings | {"temperatures": temperatures}
-    written = write_model(folder, fit, data.preprocessing, data.label_set, description)
+    split = split_csv({part: examples.names for part, examples in data.parts.items()})
+    written = write_model(folder, fit, data.preprocessing, data.label_set, description, split)
     forget_checkpoints(kept)
     print(f"Artifact: {folder}", flush=True)
     return written

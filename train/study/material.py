@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,6 @@ from schemas.artifact import MediaType
 from schemas.labels import LabelSet
 from train.dataset import choose_media_type, list_chips, match_chips
 from train.label_files import (
-    PARTS,
     Part,
     check_rows,
     choose_label_set,
@@ -24,7 +21,7 @@ from train.label_files import (
     read_labels,
     select_rows,
 )
-from train.splits import STUDY, assign_parts, check_parts, read_split_rule
+from train.splits import STUDY, assign_parts, check_parts, read_split_rule, split_csv
 from train.study.options import StudyOptions
 from train.study.plan import StudyModel, take_share
 
@@ -98,16 +95,8 @@ def write_split(folder: Path, material: Material, model: StudyModel, seed: int) 
         parts["train"] = take_share(parts["train"], model.training_share, seed)
         name = f"split_{model.name}.csv"
     path = folder / name
-    write_bytes(str(path), _split_csv(parts).encode())
+    write_bytes(str(path), split_csv(parts).encode())
     return path
-
-
-def _split_csv(parts: Mapping[Part, Sequence[str]]) -> str:
-    table = io.StringIO()
-    writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(["image_name", "split"])
-    writer.writerows((name, part) for part in PARTS for name in parts[part])
-    return table.getvalue()
 
 
 def _versions(chips: str) -> dict[str, list[Any]]:
