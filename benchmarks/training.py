@@ -1,5 +1,6 @@
 """Whether the trainer's input keeps up with its model: chips/s of the trainer, from the pixel
-cache, against chips/s on one and the same batch, which costs no input at all.
+cache and with the strongest augmentation, against chips/s on one and the same batch, which costs
+no input at all.
 
     python -m benchmarks.training ARTIFACT CHIPS
 """
@@ -19,6 +20,7 @@ import numpy as np
 from benchmarks.measure import environment_of_runs
 from pipelines.storage import file_stem
 from schemas.artifact import read_description
+from train.augmentation import Augmentation
 from train.dataset import list_chips, match_chips
 from train.examples import Examples, decode_chips
 from train.fit import FitOptions, fit_network, precision_policy, resolve_precision
@@ -107,7 +109,8 @@ def _examples(artifact: Path, chips: Path, cache: PixelCache) -> Examples:
 def main() -> None:
     """Measure both and print them as one line of JSON."""
     precision = resolve_precision("auto", NETWORKS["vgg16"])
-    options = FitOptions(1, _BATCH_SIZE, 1e-4, precision, seed=0)
+    strong = Augmentation(level="strong")
+    options = FitOptions(1, _BATCH_SIZE, 1e-4, precision, seed=0, augmentation=strong)
     with tempfile.TemporaryDirectory() as folder:
         cache = PixelCache(Path(folder), _CACHE_BYTES)
         examples = _examples(Path(sys.argv[1]), Path(sys.argv[2]), cache)

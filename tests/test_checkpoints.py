@@ -72,6 +72,16 @@ def test_another_training_is_refused_with_what_differs_and_what_to_do(tmp_path):
     assert "\n" not in said
 
 
+def test_what_is_known_before_the_chips_are_read_is_compared_before(tmp_path):
+    Checkpoints(tmp_path / "kept", {"seed": 0, "chips": "12"}).save(progress(0.5), WEIGHTS)
+    Checkpoints(tmp_path / "kept", {"seed": 0}).check()
+    Checkpoints(tmp_path / "nowhere", {"seed": 1}).check()
+    with pytest.raises(UsageError, match="seed 0, now 1"):
+        Checkpoints(tmp_path / "kept", {"seed": 1}).check()
+    with pytest.raises(UsageError, match="chips 12, now None"):
+        Checkpoints(tmp_path / "kept", {"seed": 0}).load()
+
+
 @pytest.mark.parametrize("name", ["state.json", "last-00001.npz", "best-00001.npz"])
 def test_a_damaged_checkpoint_is_refused_with_what_to_do(tmp_path, name):
     kept = Checkpoints(tmp_path / "kept", {})
@@ -125,7 +135,7 @@ def killed(tmp_path_factory) -> Path:
 
 
 def test_killed_training_refuses_other_options_in_one_line(killed, capsys):
-    assert main(command(killed, "model", "--ema", "0.9")) == 2
+    assert main([*command(killed, "model", "--ema", "0.9"), "--chips", "nowhere"]) == 2
     err = capsys.readouterr().err
     assert "stopped after epoch 2" in err
     assert "ema 0.5, now 0.9" in err

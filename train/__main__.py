@@ -16,7 +16,7 @@ os.environ["KERAS_BACKEND"] = "tensorflow"  # whatever ~/.keras says: all else h
 
 from pipelines.errors import RunFailed, StorageError, UsageError
 from schemas.decisions import SKY_RULES
-from train.fit_flags import add_fit_flags, gather_groups
+from train.fit_flags import add_fit_flags, gather_groups, parse_with_recipe
 from train.networks import NETWORKS
 from train.thresholds import THRESHOLD_METHODS
 from train.views import VIEWS
@@ -152,7 +152,7 @@ def explore_parser() -> argparse.ArgumentParser:
 
 
 def _train(arguments: Sequence[str]) -> None:
-    options = train_parser().parse_args(arguments)
+    options = parse_with_recipe(train_parser(), arguments)
     from train.training import TrainOptions, train_model
 
     train_model(TrainOptions(**gather_groups(vars(options))))

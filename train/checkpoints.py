@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,13 +46,22 @@ class Checkpoints:
         found = self._read_state()
         if found is None:
             return None
-        self._check_identity(found)
+        self._check_identity(found, [*found["identity"], *self.identity])
         try:
             best = _read_arrays(self.folder / _best_file(found["best_epoch"]))
             state = _read_arrays(self.folder / _last_file(found["epochs"]))
             return Progress(found["history"], found["best_epoch"], best), state
         except (OSError, ValueError, KeyError, BadZipFile) as error:
             raise UsageError(f"{self.folder} is damaged ({error}); {self._advice()}") from error
+
+    def check(self) -> None:
+        """Refuse another training's checkpoint by as much of the identity as is known yet.
+
+        Raises:
+            UsageError: what is known differs, or the checkpoint is damaged; with what to do.
+        """
+        if found := self._read_state():
+            self._check_identity(found, list(self.identity))
 
     def save(self, progress: Progress, variables: Arrays) -> None:
         """Write a checkpoint, then forget the one before it.
@@ -88,9 +97,9 @@ class Checkpoints:
             raise UsageError(f"{path} is damaged ({error}); {self._advice()}") from error
         return found
 
-    def _check_identity(self, found: Mapping[str, Any]) -> None:
+    def _check_identity(self, found: Mapping[str, Any], names: Iterable[str]) -> None:
         asked = json.loads(json.dumps(self.identity))  # tuples become lists there
-        if differing := _differences(found["identity"], asked):
+        if differing := _differences(found["identity"], asked, names):
             raise UsageError(
                 f"{self.folder} holds a training stopped after epoch {found['epochs']} that was "
                 f"started otherwise ({', '.join(differing)}): give what it was started with to go "
@@ -111,12 +120,13 @@ def forget_checkpoints(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+def _differences(
+    before: Mapping[str, Any], now: Mapping[str, Any], names: Iterable[str]
+) -> list[str]:
     """What differs, by name, with both values."""
-    names = [*before, *(name for name in now if name not in before)]
     return [
         f"{name} {_brief(before.get(name))}, now {_brief(now.get(name))}"
-        for name in names
+        for name in dict.fromkeys(names)
         if before.get(name) != now.get(name)
     ]
 

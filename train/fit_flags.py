@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
 from train.augmentation import LEVELS, MIXES, Augmentation
 from train.losses import LOSSES, WEIGHTINGS
 from train.progress import MONITORS
+from train.recipes import RECIPES
 from train.sampling import Imbalance
 from train.schedule import DECAYS, Schedule
 
@@ -24,6 +25,7 @@ GROUPS: Mapping[str, type] = {
 def add_fit_flags(parser: argparse.ArgumentParser) -> None:
     """The flags of early stopping, and of all groups."""
     add = parser.add_argument
+    add("--recipe", choices=list(RECIPES), help="flags that belong together; given ones win")
     add("--patience", type=_within(1, None, int), default=5, help="epochs without a better one")
     add("--monitor", choices=MONITORS, default="val_loss", help="decides the best epoch")
     add("--deterministic", action="store_true", help="the same seed, the same bits; slower")
@@ -32,9 +34,21 @@ def add_fit_flags(parser: argparse.ArgumentParser) -> None:
     _add_schedule(parser.add_argument_group("schedule").add_argument)
 
 
+def parse_with_recipe(
+    parser: argparse.ArgumentParser, arguments: Sequence[str]
+) -> argparse.Namespace:
+    """Parse flags; those that are not given are as `--recipe` says, where there is one."""
+    options = parser.parse_args(arguments)
+    if options.recipe is not None:
+        parser.set_defaults(**RECIPES[options.recipe])
+        options = parser.parse_args(arguments)
+    return options
+
+
 def gather_groups(values: Mapping[str, Any]) -> dict[str, Any]:
     """Flags as fields of `TrainOptions`: those of a group become one field that holds them."""
-    rest, groups = dict(values), {}
+    rest: dict[str, Any] = {**values, "upsample": tuple(values["upsample"])}
+    groups = {}
     for name, kind in GROUPS.items():
         groups[name] = kind(**{field.name: rest.pop(field.name) for field in fields(kind)})
     return rest | groups

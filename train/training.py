@@ -24,7 +24,7 @@ from train.dataset import (
 from train.examples import Examples, count_set_aside, decode_chips, describe_set_aside
 from train.export import resolve_target, write_model
 from train.fit import Fit, FitOptions, default_batch_size, fit_network, resolve_precision
-from train.identity import training_identity
+from train.identity import options_identity, training_identity
 from train.label_files import (
     PARTS,
     Part,
@@ -74,6 +74,7 @@ class TrainOptions:
         split, validation_share, test_share, groups: see `train.splits.read_split_rule`.
         label_set: a label-set file; by default the labels csv decides.
         precision: auto, float32 or bfloat16.
+        recipe: where the values of flags came from that were not given; kept for the record.
         pixel_cache: folder for decoded chips, or none; by default in the user's cache folder.
         pixel_cache_gb: what it may hold.
         threshold_method, threshold_beta: see `train.thresholds.ThresholdOptions`.
@@ -107,6 +108,7 @@ class TrainOptions:
     threshold_beta: float = 1.0
     sky_rule: SkyRule = "threshold"
     calibrate: bool = False
+    recipe: str | None = None
     patience: int = 5
     monitor: Monitor = "val_loss"
     deterministic: bool = False
@@ -144,9 +146,10 @@ def train_model(options: TrainOptions) -> ModelArtifact:
     """
     network = check_options(options)
     folder = resolve_target(options.artifact)
+    kept = checkpoint_folder(folder)
+    Checkpoints(kept, options_identity(options)).check()
     data = load_training_set(options, network)
     print(describe(data), flush=True)
-    kept = checkpoint_folder(folder)
     fit, settings = _fit(options, network, data, kept)
     fit = replace(fit, model=with_views(fit.model, options.test_time_views))
     description, temperatures = _judge(options, fit, data)
@@ -240,6 +243,8 @@ def describe(data: TrainingSet) -> str:
 
 
 def _check_fitting(options: TrainOptions, network: Network) -> None:
+    if options.recipe == "best" and not network.takes_imagenet:
+        raise UsageError(f"--recipe best: it fine-tunes vgg16; {network.name} has nothing to tune")
     if network.sky_only and options.imbalance.loss != "bce":
         raise UsageError(f"--loss {options.imbalance.loss}: {network.name} has a loss of its own")
     if options.schedule.layer_decay != 1 and not network.takes_imagenet:
@@ -312,8 +317,8 @@ def _fit(
     )
     load = partial(load_into, weights=pretrained.weights) if pretrained else None
     digest = pretrained.digest if pretrained else None
-    identity = training_identity(network.name, fit_options, digest, data.parts)
-    identity["pooling"] = options.pooling
+    architecture = {"network": network.name, "pooling": options.pooling}
+    identity = training_identity(architecture, fit_options, digest, data.parts)
     checkpoints = Checkpoints(kept, identity)
     names = data.label_set.names
     fit = fit_network(network, train, validation, fit_options, load, checkpoints, names)
