@@ -77,6 +77,7 @@ def draw_bars(
     value_format: str = "{:,.0f}",
     colours: Mapping[str, str] | None = None,
     intervals: Mapping[str, Sequence[tuple[float, float] | None]] | None = None,
+    x_range: tuple[float, float] | None = None,
 ) -> None:
     """Draw lying bars, a row for each name and in it a bar for each series, numbers at their ends.
 
@@ -85,6 +86,7 @@ def draw_bars(
             where there is no value, shown as a dash.
         colours: by series; by default `COLOURS` in their order.
         intervals: (low, high) for values of a series, drawn as whiskers.
+        x_range: ends of the scale; by default as the values are.
     """
     bars = len(names) * len(series)
     size = (9, 1.4 + 0.2 * bars + 0.12 * len(names))
@@ -102,6 +104,8 @@ def draw_bars(
         axes.set_ylim(len(names) - 0.5, -0.5)
         axes.set(title=title, xlabel=x_name)
         axes.margins(x=0.1)
+        if x_range is not None:
+            axes.set_xlim(*x_range)
         axes.grid(axis="x")
         axes.xaxis.set_major_formatter("{x:,g}")
         if len(series) > 1:

@@ -19,6 +19,8 @@ MEANS, COMMON, RARE, PUBLISHED = (
 )
 """Files of the pictures; one whose figures are missing is not drawn."""
 
+_F1_RANGE = (0, 1.1)  # with room for the number at the end of a bar
+
 
 def draw_charts(folder: Path, study: Mapping[str, Any]) -> None:
     """Draw every picture that there are figures for, into the study's folder; older ones go."""
@@ -49,6 +51,7 @@ def _draw_means(path: Path, comparison: Mapping[str, Any]) -> None:
         "Mean F1 of every model over its labels",
         "mean F1; the whiskers hold 95 % of what other chips would give",
         value_format="{:.3f}",
+        x_range=_F1_RANGE,
         intervals={used: [row["f1_interval"] for row in rows]},
     )
 
@@ -68,6 +71,7 @@ def _draw_versus(path: Path, compared: Mapping[str, Any], kind: str) -> None:
         f"VGG16 and the baseline CNN: {kind} labels",
         f"F1 on {compared['part']}; in brackets the chips there that carry the label",
         value_format="{:.2f}",
+        x_range=_F1_RANGE,
     )
 
 
@@ -86,4 +90,5 @@ def _draw_published(path: Path, study: Mapping[str, Any]) -> None:
         "Mean F1: published, and here",
         "mean F1 over the labels",
         value_format="{:.3f}",
+        x_range=_F1_RANGE,
     )

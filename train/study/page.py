@@ -18,6 +18,8 @@ from train.study.document import (
     format_cell,
 )
 
+_SHORT = 24
+
 
 def render_html(document: Document) -> str:
     """The document as a page, with its contents listed and its pictures inside."""
@@ -62,7 +64,7 @@ def _contents(blocks: Sequence[Block]) -> str:
 
 
 def _table(table: Table) -> str:
-    classes = ["number" if table.is_numeric(i) else "" for i in range(len(table.head))]
+    classes = [_column_class(table, column) for column in range(len(table.head))]
     head = _cells("th", table.head, classes)
     rows = [
         f"<tr{_class('strong' if number in table.strong else '')}>"
@@ -74,6 +76,14 @@ def _table(table: Table) -> str:
         f'<div class="table"><table>{caption}<thead><tr>{head}</tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table></div>"
     )
+
+
+def _column_class(table: Table, column: int) -> str:
+    """Numbers and short texts, such as names and intervals, are not broken into lines."""
+    if table.is_numeric(column):
+        return "number"
+    longest = max((len(format_cell(row[column])) for row in table.rows), default=0)
+    return "short" if longest <= _SHORT else ""
 
 
 def _cells(tag: str, texts: Sequence[str], classes: Sequence[str]) -> str:

@@ -24,7 +24,7 @@ def tell_models(study: Mapping[str, Any], folder: Path) -> list[Block]:
         blocks.append(label_table(model, study["comparison"]["part"]))
         if model["unproven_thresholds"]:
             labels = ", ".join(model["unproven_thresholds"])
-            said = f"Threshold 0.5 for want of positives in validation: {labels}."
+            said = f"No positive in validation to prove a threshold by: {labels}."
             blocks.append(Paragraph(said, is_note=True))
     return blocks
 

@@ -26,11 +26,12 @@ _DENSE = 1.5
 
 @dataclass(frozen=True)
 class Slide:
-    """A slide: a title and up to three blocks side by side."""
+    """A slide: a title and up to three blocks, side by side or stacked."""
 
     title: str
     blocks: Sequence[Block]
     is_title: bool = False
+    is_stacked: bool = False
 
 
 def build_slides(study: Study, folder: Path) -> list[Slide]:
@@ -46,7 +47,7 @@ def build_slides(study: Study, folder: Path) -> list[Slide]:
         Slide("All models side by side", _chart(folder, charts.MEANS)),
         Slide("VGG16 against the baseline CNN: common labels", _chart(folder, charts.COMMON)),
         Slide("VGG16 against the baseline CNN: rare labels", _chart(folder, charts.RARE)),
-        Slide("Beside the published study", _published(study, folder)),
+        Slide("Beside the published study", _published(study, folder), is_stacked=True),
         Slide("What the filters look for", _filters(study, folder)),
         Slide("Limits", [Bullets(study["limits"])]),
     ]
@@ -64,9 +65,10 @@ def _render(slide: Slide, number: int, count: int) -> str:
         f'<div class="{_style(block)}">{render_block(block)}</div>' for block in slide.blocks
     )
     kind = "slide title" if slide.is_title else "slide"
+    direction = "columns rows" if slide.is_stacked else "columns"
     return (
         f'<section class="{kind}"><h2>{escape(slide.title)}</h2>'
-        f'<div class="columns">{blocks}</div>'
+        f'<div class="{direction}">{blocks}</div>'
         f"<footer><span>{escape(TITLE)}</span><span>{number} / {count}</span></footer></section>"
     )
 
