@@ -135,9 +135,9 @@ def test_every_picture_that_the_markdown_links_to_is_there(finished):
 def states(folder: Path) -> dict[str, tuple[str, int]]:
     """Digest and time of each model."""
     return {
-        path.name: (read_artifact(path).model_digest, (path / "model.keras").stat().st_mtime_ns)
-        for path in (folder / "study/models").iterdir()
-        if path.is_dir()
+        name: (read_artifact(path).model_digest, (path / "model.keras").stat().st_mtime_ns)
+        for name in ("mean_colour", "cnn")
+        if (path := folder / "study/models" / name).is_dir()
     }
 
 
@@ -148,97 +148,28 @@ def test_a_finished_model_is_not_trained_again(finished, capsys):
     assert capsys.readouterr().out.count("kept: ") == 3  # the exploration, too
 
 
-def test_a_model_whose_files_or_options_or_chips_are_not_the_same_is_trained_again(
-    finished, tmp_path
-):
+def test_a_stopped_study_goes_on_where_it_was(finished, tmp_path, monkeypatch, capsys):
     copy(finished, tmp_path)
-    flags = ["--models", "mean_colour", "--split", str(tmp_path / "split.csv")]
-    first = states(tmp_path)
-    (tmp_path / "study/models/mean_colour/model.keras").write_bytes(b"damaged")
-    assert study(tmp_path, *flags) == 0
-    mended = states(tmp_path)
-    assert mended["mean_colour"][0] == first["mean_colour"][0]
-    assert mended["mean_colour"][1] != first["mean_colour"][1]
-    assert mended["cnn"] == first["cnn"]
-    assert study(tmp_path, *flags, "--seed", "1") == 0
-    other = states(tmp_path)
-    assert other["mean_colour"][0] != mended["mean_colour"][0]
-    (tmp_path / "chips/c0.jpg").write_bytes((tmp_path / "chips/c1.jpg").read_bytes() + b"\0")
-    assert study(tmp_path, *flags, "--seed", "1") == 0
-    assert states(tmp_path)["mean_colour"][1] != other["mean_colour"][1]
-
-
-def test_a_model_that_no_longer_fits_is_not_in_the_report(finished, tmp_path):
-    copy(finished, tmp_path)
-    flags = ["--models", "mean_colour", "--split", str(tmp_path / "split.csv")]
-    assert study(tmp_path, *flags) == 0
-    assert list(read_study(tmp_path)["models"]) == ["mean_colour", "cnn"]
-    (tmp_path / "study/models/cnn/model.keras").unlink()
-    assert study(tmp_path, *flags) == 0
-    assert list(read_study(tmp_path)["models"]) == ["mean_colour"]
-
-
-def test_a_stopped_study_goes_on_with_the_models_that_are_missing(finished, tmp_path, monkeypatch):
-    copy(finished, tmp_path)
-    shutil.rmtree(tmp_path / "study/models")
-    train_model = study_models.train_model
-
-    def stop_at_cnn(options):
-        if options.network == "cnn":
-            raise KeyboardInterrupt
-        return train_model(options)
-
-    split = ["--split", str(tmp_path / "split.csv")]
-    monkeypatch.setattr(study_models, "train_model", stop_at_cnn)
-    with pytest.raises(KeyboardInterrupt):
-        study(tmp_path, *split)
-    before = states(tmp_path)
-    assert set(before) == {"mean_colour"}
-    monkeypatch.undo()
-    assert study(tmp_path, *split) == 0
-    after = states(tmp_path)
-    assert set(after) == {"mean_colour", "cnn"}
-    assert after["mean_colour"] == before["mean_colour"]
-
-
-def stop_after_the_first_epoch(monkeypatch) -> None:
+    flags = ["--split", str(tmp_path / "split.csv"), "--epochs", "2"]
     save = Checkpoints.save
 
     def save_and_stop(checkpoints, *arguments):
         save(checkpoints, *arguments)
-        raise KeyboardInterrupt
+        if checkpoints.folder.name == "cnn.training":
+            raise KeyboardInterrupt
 
     monkeypatch.setattr(Checkpoints, "save", save_and_stop)
-
-
-def test_a_model_that_was_stopped_goes_on_from_its_last_epoch_if_nothing_else_is_asked(
-    finished, tmp_path, monkeypatch, capsys
-):
-    copy(finished, tmp_path)
-    flags = ["--split", str(tmp_path / "split.csv"), "--models", "mean_colour", "--epochs", "2"]
-    stop_after_the_first_epoch(monkeypatch)
     with pytest.raises(KeyboardInterrupt):
         study(tmp_path, *flags)
     monkeypatch.undo()
+    before = states(tmp_path)["mean_colour"]
+    capsys.readouterr()
     assert study(tmp_path, *flags) == 0
-    assert "Going on after epoch 1" in capsys.readouterr().out
-    stop_after_the_first_epoch(monkeypatch)
-    with pytest.raises(KeyboardInterrupt):
-        study(tmp_path, *flags, "--seed", "1")
-    monkeypatch.undo()
-    assert study(tmp_path, *flags, "--seed", "2") == 0
-    assert "Going on" not in capsys.readouterr().out
-
-
-def test_the_upsampled_model_repeats_the_rarest_label_and_says_so(finished, tmp_path):
-    copy(finished, tmp_path)
-    flags = ["--split", str(tmp_path / "split.csv"), "--models", "cnn_upsampled"]
-    assert study(tmp_path, *flags) == 0
-    options = read_study(tmp_path)["models"]["cnn_upsampled"]["options"]
-    (label,) = options["imbalance"]["upsample"]
-    positives = read_study(tmp_path)["data"]["positives"]["train"]
-    assert positives[label] == min(count for count in positives.values() if count)
-    assert f"Chips of {label} are repeated." in (tmp_path / "study/report.html").read_text()
+    out = capsys.readouterr().out
+    assert out.count("kept: ") == 2  # the exploration and mean_colour
+    assert "Going on after epoch 1" in out
+    assert states(tmp_path)["mean_colour"] == before
+    assert read_study(tmp_path)["models"]["cnn"]["epochs"] == 2
 
 
 def test_a_model_that_fails_costs_the_study_that_model_alone(
