@@ -9,6 +9,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import NoReturn
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow greets at length
@@ -151,6 +152,51 @@ def explore_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def filters_parser() -> argparse.ArgumentParser:
+    """The flags of `python -m train filters`."""
+    parser = _Parser(
+        prog="python -m train filters",
+        description="Draw what excites the filters of a network's convolutions.",
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("--output", required=True, help="local folder for the pictures and summary.json")
+    add("--artifact", help="a model artifact's local folder; or else --network")
+    add("--network", choices=[n.name for n in NETWORKS.values() if n.takes_imagenet])
+    add("--weights", help="of --network: imagenet (default), or a file in Keras' notop layout")
+    add("--layers", nargs="+", default=(), help="default: the last before each pooling, the last")
+    add("--filters", type=_at_least_one, default=16, help="pictures a layer (default: 16)")
+    add("--image_size", type=_side, default=128, help="side of a picture (default: 128)")
+    add("--steps", type=_at_least_one, default=20, help="of the ascent, twice (default: 20)")
+    add("--seed", type=_seed, default=0, help="of filters and random pictures (default: 0)")
+    return parser
+
+
+def forest_parser() -> argparse.ArgumentParser:
+    """The flags of `python -m train forest`."""
+    parser = _Parser(
+        prog="python -m train forest",
+        description="Train a random forest on the mean colours of chips, and test it.",
+        allow_abbrev=False,
+    )
+    _add_chips_and_labels(parser)
+    add = parser.add_argument
+    add("--output", required=True, help="local folder for tables, pictures and summary.json")
+    add("--split", help="csv image_name,split (default: the study's 15 to 5, stratified)")
+    add("--test_chips", help="other labelled chips to test on; with --test_labels")
+    add("--test_labels", help="csv image_name,tags of --test_chips")
+    add("--media_type", choices=["jpg", "tif"], help="default: what --chips holds; jpg of both")
+    add("--label_set", help="JSON {labels: [...], sky: [...]} (default: as the labels csv shows)")
+    add("--folds", type=_folds, default=5, help="of the grid search (default: 5)")
+    add("--seed", type=_seed, default=0, help="of split, folds and trees (default: 0)")
+    several = partial(add, nargs="+", type=_at_least_one)
+    depths, trees = tuple(range(1, 13)), (100, 200, 300, 400)
+    several("--max_depths", default=depths, help="greatest depths to try (default: 1 to 12)")
+    several("--trees", default=trees, help="numbers to try (default: 100 200 300 400)")
+    _add_pixel_cache(parser)
+    return parser
+
+
 def _train(arguments: Sequence[str]) -> None:
     options = parse_with_recipe(train_parser(), arguments)
     from train.training import TrainOptions, train_model
@@ -180,9 +226,25 @@ def _explore(arguments: Sequence[str]) -> None:
     explore(ExploreOptions(**vars(options)))
 
 
+def _filters(arguments: Sequence[str]) -> None:
+    options = filters_parser().parse_args(arguments)
+    from train.filters import FilterOptions, draw_filters
+
+    draw_filters(FilterOptions(**vars(options)))
+
+
+def _forest(arguments: Sequence[str]) -> None:
+    options = forest_parser().parse_args(arguments)
+    from train.forest_training import ForestOptions, train_forest
+
+    train_forest(ForestOptions(**vars(options)))
+
+
 COMMANDS: Mapping[str, Callable[[Sequence[str]], None]] = {
     "evaluate": _evaluate,
     "explore": _explore,
+    "filters": _filters,
+    "forest": _forest,
     "study": _study,
 }
 """Commands beside training, by their first word."""
@@ -228,6 +290,12 @@ def _add_pixel_cache(parser: argparse.ArgumentParser) -> None:
 def _at_least_one(text: str) -> int:
     if (value := int(text)) < 1:
         raise argparse.ArgumentTypeError(f"must be at least 1, not {value}")
+    return value
+
+
+def _folds(text: str) -> int:
+    if (value := int(text)) < 2:
+        raise argparse.ArgumentTypeError(f"must be at least 2, not {value}")
     return value
 
 

@@ -185,7 +185,7 @@ def draw_image_grid(
     starts = range(0, len(images), columns)
     rows = [range(start, min(start + columns, len(images))) for start in starts]
     heights = [side_px + 2 * _GAP_PX + _LINE_PX * max(len(lines[i]) for i in row) for row in rows]
-    width = max(min(columns, len(images)) * (side_px + _GAP_PX) + _GAP_PX, 10 * len(title))
+    width = max(min(columns, len(images)) * (side_px + _GAP_PX) + _GAP_PX, 9 * len(title))
     height = _TITLE_PX + sum(heights)
     with _figure(path, (width / DPI, height / DPI), layout=None) as figure:
         figure.text(_GAP_PX / width, 1 - 20 / height, title, fontsize=12)

@@ -119,6 +119,16 @@ def fold_input_scaling(kernel: Array) -> Array:
     return folded
 
 
+def set_imagenet_statistics(model: Any) -> None:
+    """Let a vgg16 network with pretrained convolutions see pixels as it saw ImageNet's.
+
+    A network that is trained takes the statistics of its own chips instead.
+    """
+    layer = model.get_layer(INPUT_NORMALISATION)
+    layer.moving_mean.assign(_CAFFE_MEAN)
+    layer.moving_variance.assign(IMAGENET_STD**2)
+
+
 def widen_input(kernel: Array, bands: int) -> Array:
     """A first kernel for RGB made into one for RGB and further bands, whose weights are 0.
 
