@@ -28,12 +28,14 @@ class ScoreOptions:
         artifact: absolute address of the model artifact.
         output: absolute address below which the tables lie.
         run_date: the night that names the partition, YYYY-MM-DD; it selects nothing.
+        run_date_given: whether the command line named it.
         run_id: name of the run.
         media_type: only chips of this media type; None for whatever is there.
         batch_size: chips a call of the model; None leaves it to the worker.
         precision: what the model computes in.
         max_quarantine_ratio: share of the run's chips over which nothing is published.
         rescore: score chips that this model has done before, and replace a published run.
+        keep_staging_days: days after which what a dead run has staged is deleted.
         beam_args: the flags that are Beam's own.
     """
 
@@ -41,12 +43,14 @@ class ScoreOptions:
     artifact: str
     output: str
     run_date: str
+    run_date_given: bool
     run_id: str
     media_type: MediaType | None
     batch_size: int | None
     precision: Precision
     max_quarantine_ratio: float
     rescore: bool
+    keep_staging_days: int
     beam_args: tuple[str, ...]
 
     def recorded(self) -> dict[str, Any]:
@@ -62,6 +66,11 @@ class ScoreOptions:
         }
 
 
+ROW_OPTIONS = ("chips", "media_type", "precision", "rescore")
+"""The recorded options that decide which rows a run publishes: a run that is gone on with must
+have them as it was begun."""
+
+
 def parse_score_options(argv: Sequence[str], now: datetime) -> ScoreOptions:
     """Read the command line; flags that are not ours are left to Beam in `beam_args`.
 
@@ -73,13 +82,15 @@ def parse_score_options(argv: Sequence[str], now: datetime) -> ScoreOptions:
         chips=storage.absolute_uri(given.chips),
         artifact=storage.absolute_uri(given.artifact),
         output=storage.absolute_uri(given.output),
-        run_date=parse_run_date(given.run_date, now),
-        run_id=_checked_run_id(given.run_id) if given.run_id else new_run_id(now),
+        run_date=parse_run_date(given.run_date or "today", now),
+        run_date_given=given.run_date is not None,
+        run_id=checked_run_id(given.run_id) if given.run_id else new_run_id(now),
         media_type=given.media_type,
         batch_size=given.batch_size,
         precision=given.precision,
         max_quarantine_ratio=given.max_quarantine_ratio,
         rescore=given.rescore,
+        keep_staging_days=given.keep_staging_days,
         beam_args=tuple(beam_args),
     )
 
@@ -112,7 +123,12 @@ def new_run_id(now: datetime) -> str:
     return f"{now.astimezone(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
 
 
-def _checked_run_id(run_id: str) -> str:
+def checked_run_id(run_id: str) -> str:
+    """A run's name that can stand in an address.
+
+    Raises:
+        UsageError: it cannot.
+    """
     if not _RUN_ID.fullmatch(run_id):
         raise UsageError(
             f"--run_id {run_id!r}: use letters, digits, '.', '_' and '-', at most 100 of them"
@@ -131,14 +147,16 @@ def _parser() -> argparse.ArgumentParser:
     add("--chips", help="folder, prefix, glob, or manifest", **address)
     add("--artifact", help="model artifact that the trainer wrote", **address)
     add("--output", help="where the tables lie", **address)
-    add("--run_date", default="today", metavar="DATE", help="today, yesterday or YYYY-MM-DD (UTC)")
-    add("--run_id", default="", metavar="ID", help="name of the run; default: a fresh one")
+    add("--run_date", metavar="DATE", help="today (default), yesterday or YYYY-MM-DD (UTC)")
+    add("--run_id", default="", metavar="ID", help="a run to begin or go on; default: a fresh one")
     add("--media_type", choices=get_args(MediaType), help="only chips of this kind")
     default_batch = "default: 256; large runs on a GPU find it by trying"
     add("--batch_size", type=_at_least_1, metavar="N", help=default_batch)
     add("--precision", choices=PRECISIONS, default="auto", help="default: %(default)s")
     add("--max_quarantine_ratio", type=_ratio, default=0.2, metavar="R", help="default: 0.2")
     add("--rescore", action="store_true", help="score again what this model has done")
+    days = "what a dead run staged is deleted after N days; default: %(default)s"
+    add("--keep_staging_days", type=_at_least_1, default=7, metavar="N", help=days)
     return parser
 
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import os
 import time
+import uuid
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from glob import glob
 from importlib.metadata import PackageNotFoundError, version
 
@@ -20,11 +21,12 @@ import pyarrow as pa
 from beam_jobs import launch
 from beam_jobs.command import run_command
 from beam_jobs.options import ScoreOptions, our_flags, parse_score_options
-from pipelines import delta_tables, planning, publishing, storage
+from beam_jobs.resuming import resume_plan
+from beam_jobs.summary import summary_text
+from pipelines import delta_tables, planning, publishing, staging
 from pipelines.classifier import check_precision, open_artifact
 from pipelines.errors import RunFailed, StorageError, UsageError
 from pipelines.planning import RunPlan
-from pipelines.publishing import RunSummary
 from schemas.artifact import ArtifactError, ModelArtifact
 from schemas.tables import QUARANTINE, RUNS, chip_scores
 
@@ -50,17 +52,18 @@ def main(argv: Sequence[str]) -> int:
     """
     options = parse_score_options(argv, datetime.now(UTC))
     artifact = _check(options)
-    attempt = _next_attempt(options)
-    if attempt > 1 and not options.rescore and _is_published(options):
+    attempt, begun = _find_attempt(options)
+    if not options.rescore and _is_published(options):
         publishing.finish_record(options.output, options.run_id)
         print(f"run {options.run_id} is published already; --rescore replaces it")
         return 0
-    plan = _plan(options, artifact, attempt)
+    plan = resume_plan(begun or _plan(options, artifact, attempt), options, artifact)
+    _drop_old_staging(plan, options)
     _score(plan, options, artifact)
     if plan.to_score and launch.only_submits(options.beam_args):
         print(f"run {plan.run_id}: the job is submitted, and publishes the run at its end")
         return 0
-    print(_summary_text(plan, publishing.read_summary(plan)))
+    print(summary_text(plan, publishing.read_summary(plan)))
     return 0
 
 
@@ -76,10 +79,11 @@ def _check(options: ScoreOptions) -> ModelArtifact:
     return artifact
 
 
-def _next_attempt(options: ScoreOptions) -> int:
-    """Number of this attempt at the run; the first look at the output, too."""
+def _find_attempt(options: ScoreOptions) -> tuple[int, RunPlan | None]:
+    """Number of this attempt at the run, and its plan where it was begun before; the first look at
+    the output, too."""
     try:
-        return publishing.next_attempt(options.output, options.run_id)
+        return publishing.find_attempt(options.output, options.run_id)
     except StorageError as error:
         raise UsageError(f"--output: {error}") from error
 
@@ -90,8 +94,10 @@ def _is_published(options: ScoreOptions) -> bool:
 
 
 def _plan(options: ScoreOptions, artifact: ModelArtifact, attempt: int) -> RunPlan:
-    """List, leave out what is done, store what is left."""
+    """List, leave out what is done, store what is left; gives the plan that holds, which is
+    another's where the same run is being planned elsewhere."""
     started_at = time.time()
+    scores_version = planning.scores_version(options.output)
     chips = planning.list_chips(options.chips, options.media_type)
     manifest, listed = planning.select_chips(chips, _chips_to_skip(options, artifact))
     plan = RunPlan(
@@ -110,10 +116,10 @@ def _plan(options: ScoreOptions, artifact: ModelArtifact, attempt: int) -> RunPl
         versions=_versions(),
         started_at=started_at,
         planned_at=time.time(),
+        scores_version=scores_version,
+        token=f"-{uuid.uuid4().hex[:8]}",
     )
-    _prepare_output(plan, manifest, artifact)
-    print(f"run {plan.run_id}: {listed} chips listed, {plan.to_score} to score", flush=True)
-    return plan
+    return _store(plan, manifest, artifact)
 
 
 def _chips_to_skip(options: ScoreOptions, artifact: ModelArtifact) -> pa.Table:
@@ -122,34 +128,50 @@ def _chips_to_skip(options: ScoreOptions, artifact: ModelArtifact) -> pa.Table:
     return planning.chips_done(options.output, artifact.model_digest)
 
 
-def _prepare_output(plan: RunPlan, manifest: pa.Table, artifact: ModelArtifact) -> None:
-    """Create what is missing below the output, drop what a dead run left, store the plan."""
+def _store(plan: RunPlan, manifest: pa.Table, artifact: ModelArtifact) -> RunPlan:
+    """Create what is missing below the output, store the plan."""
     try:
         for table in (chip_scores(artifact.label_set), QUARANTINE, RUNS):
             delta_tables.ensure_table(plan.output, table)
-        storage.delete_folder(plan.staging)
-        planning.store_plan(plan, manifest)
+        return planning.store_plan(plan, manifest)
     except StorageError as error:
         raise UsageError(f"--output: {error}") from error
 
 
+def _drop_old_staging(plan: RunPlan, options: ScoreOptions) -> None:
+    older_than = datetime.now(UTC) - timedelta(days=options.keep_staging_days)
+    staging.drop_old(plan.output, older_than, keep=plan.staging)
+
+
 def _score(plan: RunPlan, options: ScoreOptions, artifact: ModelArtifact) -> None:
-    if not plan.to_score:
+    staged = staging.staged_numbers(plan.staging)
+    units = [number for number in range(len(plan.unit_rows)) if number not in set(staged)]
+    staged_before = f", {len(staged)} of {len(plan.unit_rows)} units staged before"
+    print(
+        f"run {plan.run_id}: {plan.listed} chips listed, {plan.to_score} to score"
+        f"{staged_before if staged else ''}",
+        flush=True,
+    )
+    if not units:
         publishing.publish_run(plan, [])
         return
     from pipelines.batch_scoring import ScoreArchive
     from pipelines.progress import chips_done
 
-    graph = ScoreArchive(plan, artifact, options.batch_size, options.precision)
-    before = chips_done()
+    graph = ScoreArchive(plan, units, artifact, options.batch_size, options.precision)
+    before, resumed = chips_done(), sum(plan.unit_rows[number] for number in staged)
 
     def done() -> int:
         """Counted in this process; where the engine has others, by what they have staged."""
-        return chips_done() - before or publishing.staged_chips(plan)
+        here = chips_done() - before
+        return resumed + here if here else publishing.staged_chips(plan)
 
     try:
         launch.run_graph(graph, options.beam_args, plan.to_score, done)
     except Exception as error:
+        if publishing.is_visible(plan):  # by another start of the run, which took the staged files
+            publishing.publish_run(plan, [])
+            return
         # The engines wrap what a worker raises; a refusal to publish is told by its verdict.
         if reason := publishing.read_verdict(plan):
             raise RunFailed(reason) from error
@@ -166,31 +188,6 @@ def _versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
-
-
-def _summary_text(plan: RunPlan, summary: RunSummary) -> str:
-    counts = f"{summary.scored} scored, {summary.quarantined} quarantined, {plan.skipped} skipped"
-    rate = plan.to_score / summary.score_seconds
-    lines = [
-        f"run {plan.run_id} of {plan.run_date} published: {counts}",
-        f"  rate        {rate:,.1f} chips/s over {summary.score_seconds:,.1f} s, "
-        f"start of the model included{_in_precision(summary)}",
-        f"  quarantined {_listed(summary.reasons)}",
-        f"  labels      {_listed(summary.labels)}",
-    ]
-    tables = [f"  {name:<11} {storage.join_uri(plan.output, name)}" for name in _TABLES]
-    return "\n".join([*lines, *tables])
-
-
-_TABLES = ("chip_scores", "quarantine", "runs")
-
-
-def _in_precision(summary: RunSummary) -> str:
-    return f", {summary.precision}" if summary.precision else ""
-
-
-def _listed(counts: dict[str, int]) -> str:
-    return ", ".join(f"{name} {count}" for name, count in counts.items()) or "none"
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import apache_beam as beam
 
 from pipelines.labelling import LabelChips
@@ -19,16 +21,23 @@ class ScoreArchive(beam.PTransform):
 
     Args:
         plan: the run, whose manifest is stored.
+        units: numbers of the units to score; the others are staged already.
         artifact: the model's description, as it was when the run was planned.
         batch_size: chips a call of the model; None leaves it to the workers.
         precision: what the model computes in, `auto` resolved on the workers.
     """
 
     def __init__(
-        self, plan: RunPlan, artifact: ModelArtifact, batch_size: int | None, precision: Precision
+        self,
+        plan: RunPlan,
+        units: Sequence[int],
+        artifact: ModelArtifact,
+        batch_size: int | None,
+        precision: Precision,
     ) -> None:
         super().__init__()
         self._plan = plan
+        self._units = units
         self._artifact = artifact
         self._model = SharedModel(
             plan.artifact, plan.model_digest, precision, batch_size, plan.to_score
@@ -39,7 +48,7 @@ class ScoreArchive(beam.PTransform):
         plan, artifact, model = self._plan, self._artifact, self._model
         return (
             pbegin
-            | ReadManifest(plan.manifest, range(len(plan.unit_rows)))
+            | ReadManifest(plan.manifest, self._units)
             | ReadChips(artifact.preprocessing, model.batch_size)
             | ScoreChips(model)
             | LabelChips(artifact)

@@ -178,6 +178,13 @@ def attempts_of(table: DeltaTable, run_id: str) -> int:
     return int(table.transaction_version(_run(run_id)) or 0)
 
 
+def runs_since(table: DeltaTable, version: int) -> set[str]:
+    """The runs that were committed to this table after one of its versions."""
+    newer = table.version() - version
+    entries = table.history(newer) if newer > 0 else []
+    return {entry["run_id"] for entry in entries if "run_id" in entry}
+
+
 def committed_at(table: DeltaTable, run_id: str) -> datetime | None:
     """When a run's rows were committed to this table; None where it has no rows there."""
     actions = pa.table(table.get_add_actions()).select(["partition", "modification_time"])

@@ -79,6 +79,17 @@ def write(path: Path, data: bytes) -> None:
         raise
 
 
+def create(path: Path, data: bytes) -> None:
+    """Write under another name, then link: unlike a rename, that refuses a name that is taken."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".writing-{uuid.uuid4().hex}")
+    try:
+        temporary.write_bytes(data)
+        os.link(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
 def list_files(path: str, depth: float) -> Iterator[pa.Table]:
     """A path's files, or those of a folder and `depth` levels of folders in it.
 

@@ -55,6 +55,12 @@ def write(uri: str, data: bytes) -> None:
     store.put(key, data)
 
 
+def create(uri: str, data: bytes) -> None:
+    """Put an object whole where there is none, by a conditional put."""
+    store, key = _open(uri)
+    store.put(key, data, mode="create")
+
+
 def copy(source: str, target: str) -> None:
     """Copy an object within its bucket, over whatever was at the target."""
     store, key = _open(source)

@@ -38,7 +38,6 @@ CHIP_VERSIONS = pa.schema([("chip_uri", pa.string()), ("etag", pa.string())])
 """What tells one version of a chip from another."""
 
 STAGING_FOLDER = "_staging"
-_MANIFEST_FILE = "manifest.parquet"
 _PLAN_FILE = "plan.json"
 _HEAD_THREADS = 16
 _UTC = "SET TimeZone = 'UTC'"
@@ -61,6 +60,9 @@ class RunPlan:
         options: the options of the run, for its record.
         versions: package to version in the launcher.
         started_at, planned_at: seconds since 1970 (UTC).
+        scores_version: version of the table `chip_scores` that was looked into for chips done
+            before, -1 where there was none.
+        token: tells this plan's manifest from that of another planner of the same run.
     """
 
     run_id: str
@@ -78,6 +80,8 @@ class RunPlan:
     versions: Mapping[str, str]
     started_at: float
     planned_at: float
+    scores_version: int = -1
+    token: str = ""
 
     @property
     def to_score(self) -> int:
@@ -87,12 +91,17 @@ class RunPlan:
     @property
     def staging(self) -> str:
         """Address below which the run's files wait for publication."""
-        return staging_of(self.output, self.run_id)
+        return staging_of(self.output, self.run_id, self.attempt)
+
+    @property
+    def rescore(self) -> bool:
+        """Whether the run scores again, on purpose, what was scored before."""
+        return bool(self.options.get("rescore"))
 
     @property
     def manifest(self) -> str:
         """Address of the run's manifest."""
-        return storage.join_uri(self.staging, _MANIFEST_FILE)
+        return storage.join_uri(self.staging, f"manifest{self.token}.parquet")
 
     def to_json(self) -> str:
         """One line of JSON; `from_json` is its inverse."""
@@ -105,9 +114,9 @@ class RunPlan:
         return cls(**{**data, "unit_rows": tuple(data["unit_rows"])})
 
 
-def staging_of(output: str, run_id: str) -> str:
-    """Address below which a run's files wait for publication."""
-    return storage.join_uri(output, STAGING_FOLDER, run_id)
+def staging_of(output: str, run_id: str, attempt: int) -> str:
+    """Address below which the files of an attempt at a run wait for publication."""
+    return storage.join_uri(output, STAGING_FOLDER, f"{run_id}.{attempt}")
 
 
 def list_chips(chips: str, media_type: MediaType | None) -> pa.Table:
@@ -154,19 +163,27 @@ def select_chips(chips: pa.Table, done: pa.Table) -> tuple[pa.Table, int]:
     return left.to_arrow_table().cast(file_schema(CHIP_MANIFEST)), listed
 
 
-def chips_done(output: str, model_digest: str) -> pa.Table:
+def scores_version(output: str) -> int:
+    """Version of the table `chip_scores`, -1 where there is none. Ask before `chips_done`: what
+    is published in between is then looked for twice, not never."""
+    scores = delta_tables.open_table(output, "chip_scores")
+    return -1 if scores is None else scores.version()
+
+
+def chips_done(output: str, model_digest: str, run_ids: Collection[str] | None = None) -> pa.Table:
     """chip_uri and etag of chips that this model has scored, or given up for a lasting reason,
-    in published runs."""
+    in published runs, or in some of them."""
     scored = delta_tables.open_table(output, "chip_scores")
     quarantine = delta_tables.open_table(output, "quarantine")
     parts = [CHIP_VERSIONS.empty_table()]
     of_model = ds.field("model_digest") == model_digest
     if scored is not None:
-        parts.append(_pairs(scored, of_model))
+        parts.append(_pairs(scored, of_model, run_ids))
     if quarantine is not None:
         lasting = [reason.value for reason in QuarantineReason if reason.lasting]
-        run_ids = [partition["run_id"] for partition in quarantine.partitions()]
-        published = delta_tables.published_run_ids(scored, run_ids)
+        found = {partition["run_id"] for partition in quarantine.partitions()}
+        asked = found if run_ids is None else found.intersection(run_ids)
+        published = delta_tables.published_run_ids(scored, asked)
         given_up = of_model & ds.field("reason").isin(lasting)
         parts.append(_pairs(quarantine, given_up, published))
     return pa.concat_tables(parts)
@@ -179,18 +196,24 @@ def _pairs(
     return rows.to_table(columns=CHIP_VERSIONS.names, filter=condition).cast(CHIP_VERSIONS)
 
 
-def store_plan(plan: RunPlan, manifest: pa.Table) -> None:
-    """Write manifest and plan where the run stages its files; row group i is unit i."""
+def store_plan(plan: RunPlan, manifest: pa.Table) -> RunPlan:
+    """Write manifest and plan where the run stages its files; row group i is unit i.
+
+    Returns:
+        The plan that holds: where the same run was planned twice at once, that of the faster.
+    """
     buffer = io.BytesIO()
     pq.write_table(manifest, buffer, row_group_size=UNIT_CHIPS, compression="zstd")
     storage.write_bytes(plan.manifest, buffer.getvalue())
     plan_uri = storage.join_uri(plan.staging, _PLAN_FILE)
-    storage.write_bytes(plan_uri, plan.to_json().encode())
+    if storage.create_bytes(plan_uri, plan.to_json().encode()):
+        return plan
+    return RunPlan.from_json(storage.read_bytes(plan_uri))
 
 
-def read_plan(output: str, run_id: str) -> RunPlan | None:
-    """The plan that a run stored where it stages its files; None where nothing is staged."""
-    uri = storage.join_uri(staging_of(output, run_id), _PLAN_FILE)
+def read_plan(output: str, run_id: str, attempt: int) -> RunPlan | None:
+    """The plan that an attempt stored where it stages its files; None where it has none."""
+    uri = storage.join_uri(staging_of(output, run_id, attempt), _PLAN_FILE)
     if storage.head_object(uri) is None:
         return None
     return RunPlan.from_json(storage.read_bytes(uri))

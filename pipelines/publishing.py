@@ -3,16 +3,19 @@
 One Delta commit to `chip_scores` makes a run visible. Quarantine is committed before it (its rows
 show only once their run is published) and the row in `runs` after it. Each commit carries the
 run's id as a Delta transaction, so publishing a second time (a retried bundle, a publisher that
-died half-way) finishes what is missing and doubles nothing.
+died half-way) finishes what is missing and doubles nothing. Of several who publish the same attempt
+at the same moment each finds the same staged records, so it does not matter who commits what.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import uuid
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -26,7 +29,15 @@ from pipelines import delta_tables, planning, storage
 from pipelines.delta_tables import DataFile, PublishConflict, commit_files
 from pipelines.errors import RunFailed, StorageError
 from pipelines.planning import RunPlan
-from pipelines.staging import UNITS_FOLDER, StagedFile, StagedUnit, parquet_bytes
+from pipelines.rivals import refuse_rivals
+from pipelines.staging import (
+    UNITS_FOLDER,
+    StagedFile,
+    StagedUnit,
+    parquet_bytes,
+    read_units,
+    staged_numbers,
+)
 from schemas.render import file_schema
 from schemas.tables import RUNS
 
@@ -90,38 +101,61 @@ class PublishRun(beam.PTransform):
         return plan | "Publish" >> beam.Map(_publish, beam.pvalue.AsIter(staged))
 
 
-def publish_run(plan: RunPlan, units: Iterable[StagedUnit]) -> RunCounts:
-    """Check a run and make it visible; safe to call again.
+def publish_run(plan: RunPlan, units: Iterable[StagedUnit]) -> None:
+    """Check a run and make it visible; safe to call again, and by several at once.
 
     A run that may not be published leaves the reason in its staging folder, where the launcher
-    finds it, whatever engine ran the graph.
+    finds it, whatever engine ran the graph. That ends the attempt: it is not resumed.
+
+    Args:
+        units: what was staged just now; what an earlier start of the run staged is found.
 
     Raises:
-        RunFailed: chips are missing or counted twice, or too many were quarantined.
+        RunFailed: chips are missing or counted twice, too many were quarantined, or another run
+            has published the same chips.
         StorageError: files cannot be copied or a commit cannot be written.
     """
-    try:
-        staged = _once_each(plan, units)
+    scores_table = _open(plan, "chip_scores")
+    visible = _is_done(plan, scores_table)
+    if visible and _is_done(plan, _open(plan, "runs")):
+        _drop_staging(plan)  # of a late start; another publisher of the attempt dropped his
+        return
+    with _verdict(plan):
+        staged = _all_staged(plan, units)
         counts = count_run(plan, staged)
         check_quarantine(plan, counts)
-    except RunFailed as error:
-        verdict = json.dumps({"status": "failed", "reason": str(error)})
-        storage.write_bytes(storage.join_uri(plan.staging, VERDICT_FILE), verdict.encode())
-        raise
+        if not visible:
+            refuse_rivals(plan, scores_table)
     scores = [(unit.number, unit.scores) for unit in staged if unit.scores]
     quarantine = [(unit.number, unit.quarantine) for unit in staged if unit.quarantine]
     _publish_files(plan, "quarantine", quarantine)
     _publish_files(plan, "chip_scores", scores)
     _publish_record(plan, counts)
     _drop_staging(plan)
-    return counts
 
 
-def next_attempt(output: str, run_id: str) -> int:
-    """1, or one more than the last attempt at this run that any table knows of: a publisher that
-    died half-way has committed to some tables, and what it did is replaced, not taken over."""
-    tables = [delta_tables.open_table(output, name) for name in TABLES]
-    return 1 + max(delta_tables.attempts_of(table, run_id) if table else 0 for table in tables)
+def find_attempt(output: str, run_id: str) -> tuple[int, RunPlan | None]:
+    """Number of the attempt at a run that is due, and its plan where it was begun before.
+
+    That is the first after the published one that was not refused. It has a number of its own
+    unless it was begun: what a refused one has committed to `quarantine` is replaced, not taken
+    over.
+    """
+    tables = {name: delta_tables.open_table(output, name) for name in TABLES}
+    known = {n: delta_tables.attempts_of(t, run_id) if t else 0 for n, t in tables.items()}
+    attempt = known["chip_scores"] + 1
+    while True:
+        plan = planning.read_plan(output, run_id, attempt)
+        if plan is not None and not read_verdict(plan):
+            return attempt, plan
+        if plan is None and attempt > max(known.values()):
+            return attempt, None
+        attempt += 1
+
+
+def is_visible(plan: RunPlan) -> bool:
+    """Whether this attempt at the run is published, by whomever."""
+    return _is_done(plan, _open(plan, "chip_scores"))
 
 
 def finish_record(output: str, run_id: str) -> None:
@@ -130,11 +164,11 @@ def finish_record(output: str, run_id: str) -> None:
     Raises:
         StorageError: a table cannot be read or written.
     """
-    plan = planning.read_plan(output, run_id)
-    if plan is None or not _is_done(plan, _open(plan, "chip_scores")):
-        return  # nothing is left of it; or what is staged belongs to a replacement that died
-    if not _is_done(plan, _open(plan, "runs")):
-        publish_run(plan, _read_units(plan))
+    scores = delta_tables.open_table(output, "chip_scores")
+    attempt = delta_tables.attempts_of(scores, run_id) if scores else 0
+    plan = planning.read_plan(output, run_id, attempt)
+    if plan is not None and is_visible(plan):
+        publish_run(plan, [])
 
 
 def count_run(plan: RunPlan, units: list[StagedUnit]) -> RunCounts:
@@ -190,8 +224,8 @@ def check_quarantine(plan: RunPlan, counts: RunCounts) -> None:
 def staged_chips(plan: RunPlan) -> int:
     """Chips of the units that are staged whole by now, seen from outside."""
     try:
-        return sum(plan.unit_rows[int(storage.file_stem(uri))] for uri in _records(plan))
-    except StorageError:  # nothing is staged yet
+        return sum(plan.unit_rows[number] for number in staged_numbers(plan.staging))
+    except StorageError:  # this number is for people only
         return 0
 
 
@@ -232,28 +266,30 @@ def _publish(plan: str, staged: Iterable[str]) -> None:
 def _drop_staging(plan: RunPlan) -> None:
     """The run is published by now: what cannot be deleted is litter, not a failure."""
     try:
-        storage.delete_folder(plan.staging)
+        for attempt in range(1, plan.attempt + 1):
+            storage.delete_folder(planning.staging_of(plan.output, plan.run_id, attempt))
     except StorageError as error:
         _log.warning("run %s is published; its staging folder stays: %s", plan.run_id, error)
 
 
-def _records(plan: RunPlan) -> list[str]:
-    """Addresses of the records of the units that are staged whole."""
-    listing = storage.list_objects(storage.join_uri(plan.staging, UNITS_FOLDER))
-    names = [uri for table in listing for uri in table["uri"].to_pylist()]
-    return [name for name in names if name.endswith(".json")]
+@contextmanager
+def _verdict(plan: RunPlan) -> Iterator[None]:
+    """Write down why the run is refused."""
+    try:
+        yield
+    except RunFailed as error:
+        verdict = json.dumps({"status": "failed", "reason": str(error)})
+        storage.write_bytes(storage.join_uri(plan.staging, VERDICT_FILE), verdict.encode())
+        raise
 
 
-def _read_units(plan: RunPlan) -> list[StagedUnit]:
-    if not plan.unit_rows:
-        return []
-    with ThreadPoolExecutor(_COPY_THREADS) as pool:
-        return [StagedUnit.from_json(text) for text in pool.map(storage.read_bytes, _records(plan))]
-
-
-def _once_each(plan: RunPlan, units: Iterable[StagedUnit]) -> list[StagedUnit]:
-    """A retried bundle may give a unit's record twice; both name the same files."""
+def _all_staged(plan: RunPlan, units: Iterable[StagedUnit]) -> list[StagedUnit]:
+    """A record of each unit, in order: a retried bundle may give one twice, and both are the same;
+    what an earlier start of the run has staged is looked up."""
     by_number = {unit.number: unit for unit in units}
+    if missing := set(range(len(plan.unit_rows))) - by_number.keys():
+        earlier = missing.intersection(staged_numbers(plan.staging))
+        by_number |= {unit.number: unit for unit in read_units(plan.staging, earlier)}
     return [by_number[number] for number in sorted(by_number)]
 
 
@@ -270,13 +306,16 @@ def _commit(plan: RunPlan, name: str, files: list[DataFile]) -> None:
     """Commit files as the run's rows, after whoever is committing at the same moment.
 
     Raises:
-        RunFailed: others were faster again and again.
+        RunFailed: others were faster again and again, or have published the same chips.
     """
     partition = {"run_date": plan.run_date, "run_id": plan.run_id}
     for _ in range(_COMMIT_TRIES):
         table = _open(plan, name)
         if _is_done(plan, table):
             return
+        if name == "chip_scores":
+            with _verdict(plan):
+                refuse_rivals(plan, table)
         transactions = delta_tables.next_transactions(table, plan.run_id, plan.attempt)
         replace = plan.attempt > 1
         try:
@@ -312,7 +351,8 @@ def _copy(plan: RunPlan, table: str, number: int, staged: StagedFile) -> DataFil
 def _publish_record(plan: RunPlan, counts: RunCounts) -> None:
     if _is_done(plan, _open(plan, "runs")):
         return
-    path = f"{_partition_path(plan)}/run-{plan.attempt}.parquet"
+    # Two who publish the same attempt write two files, one of which is committed.
+    path = f"{_partition_path(plan)}/run-{plan.attempt}-{uuid.uuid4().hex[:8]}.parquet"
     data = parquet_bytes(_record(plan, counts))
     storage.write_bytes(storage.join_uri(plan.output, "runs", path), data)
     _commit(plan, "runs", [DataFile(path, len(data), 1)])

@@ -1,17 +1,23 @@
 """Rows to files: a unit is staged whole, once its last batch is there.
 
 A staged unit is a scores file, a quarantine file, and a record of both, put last: whoever finds
-the record finds the files. The names come from the unit's number, so a unit that is scored twice
-(a retried bundle, a resumed run) leaves one set of files.
+the record finds the files. A record is never written over. So a unit that is scored twice (a
+retried bundle, a run that was started twice) counts as it was staged first, and every publisher of
+the run publishes the same rows.
 """
 
 from __future__ import annotations
 
 import io
 import json
+import logging
+import uuid
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
 
 import apache_beam as beam
 import pyarrow as pa
@@ -19,9 +25,14 @@ import pyarrow.parquet as pq
 
 from pipelines import storage
 from pipelines.elements import LabelledBatch
+from pipelines.errors import StorageError
+from pipelines.planning import STAGING_FOLDER
 
 UNITS_FOLDER = "units"
+_RECORD = ".json"
+_READ_THREADS = 16
 _COMPRESSION_LEVEL = 3
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -125,7 +136,7 @@ class StageUnitsFn(beam.DoFn):
 
 
 def stage_unit(batches: list[LabelledBatch], staging: str) -> StagedUnit:
-    """Write one unit's files and then its record.
+    """Write one unit's files and then its record; gives the record that counts.
 
     Raises:
         StorageError: staging cannot be written.
@@ -134,15 +145,71 @@ def stage_unit(batches: list[LabelledBatch], staging: str) -> StagedUnit:
     rows = pa.concat_tables(batch.rows for batch in batches)
     quarantine = pa.concat_tables(batch.quarantine for batch in batches)
     stem = storage.join_uri(staging, UNITS_FOLDER, f"{number:06d}")
+    ours = f"{stem}-{uuid.uuid4().hex[:8]}"  # a late twin must not write over what a record names
     unit = StagedUnit(
         number=number,
-        scores=_write_rows(rows, f"{stem}.scores.parquet"),
-        quarantine=_write_rows(quarantine, f"{stem}.quarantine.parquet"),
+        scores=_write_rows(rows, f"{ours}.scores.parquet"),
+        quarantine=_write_rows(quarantine, f"{ours}.quarantine.parquet"),
         reasons=dict(Counter(quarantine["reason"].to_pylist())),
         precision=batches[0].precision,
     )
-    storage.write_bytes(f"{stem}.json", unit.to_json().encode())
-    return unit
+    if storage.create_bytes(f"{stem}{_RECORD}", unit.to_json().encode()):
+        return unit
+    return StagedUnit.from_json(storage.read_bytes(f"{stem}{_RECORD}"))
+
+
+def staged_numbers(staging: str) -> list[int]:
+    """Numbers of the units that are staged whole, in order.
+
+    Raises:
+        StorageError: staging cannot be listed.
+    """
+    folder = storage.join_uri(staging, UNITS_FOLDER)
+    try:
+        names = [uri for table in storage.list_objects(folder) for uri in table["uri"].to_pylist()]
+    except StorageError:
+        if storage.is_remote(folder) or Path(folder).is_dir():
+            raise
+        return []  # a local folder that nothing was staged in
+    return sorted(int(storage.file_stem(name)) for name in names if name.endswith(_RECORD))
+
+
+def read_units(staging: str, numbers: Collection[int]) -> list[StagedUnit]:
+    """The records of some staged units.
+
+    Raises:
+        StorageError: one of them is not there.
+    """
+    stem = storage.join_uri(staging, UNITS_FOLDER)
+    uris = [f"{stem}/{number:06d}{_RECORD}" for number in numbers]
+    with ThreadPoolExecutor(_READ_THREADS) as pool:
+        return [StagedUnit.from_json(text) for text in pool.map(storage.read_bytes, uris)]
+
+
+def drop_old(output: str, older_than: datetime, keep: str) -> None:
+    """Delete what dead runs have staged, where nothing was written since a time.
+
+    Args:
+        output: address below which the staging folders lie.
+        older_than: a run that is alive has written something since then.
+        keep: a staging folder that stays, however old.
+    """
+    root = storage.join_uri(output, STAGING_FOLDER)
+    try:
+        for folder, written_at in _last_written(root).items():
+            if folder != keep and written_at < older_than:
+                storage.delete_folder(folder)
+    except StorageError as error:  # litter, and no reason to do without tonight's run
+        _log.warning("old staging folders stay: %s", error)
+
+
+def _last_written(root: str) -> dict[str, datetime]:
+    newest: dict[str, datetime] = {}
+    for table in storage.list_objects(root):
+        for row in table.select(["uri", "modified_at"]).to_pylist():
+            folder = storage.join_uri(root, row["uri"][len(root) + 1 :].partition("/")[0])
+            newest[folder] = max(row["modified_at"], newest.get(folder, row["modified_at"]))
+    return newest
 
 
 def parquet_bytes(table: pa.Table) -> bytes:

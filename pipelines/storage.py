@@ -23,7 +23,7 @@ from pipelines.object_store import delta_options as delta_options
 from pipelines.object_store import forget_stores as forget_stores
 from pipelines.objects import LISTING as LISTING
 from pipelines.objects import clean_etag as clean_etag
-from pipelines.storage_errors import ACCESS_ERRORS, storage_error
+from pipelines.storage_errors import ACCESS_ERRORS, TAKEN_ERRORS, storage_error
 
 REMOTE_SCHEMES = ("gs", "s3")
 
@@ -141,6 +141,27 @@ def write_bytes(uri: str, data: bytes) -> None:
             local_files.write(Path(uri), data)
     except ACCESS_ERRORS as error:
         raise storage_error("write", uri, error) from error
+
+
+def create_bytes(uri: str, data: bytes) -> bool:
+    """Put an object whole where there is none; of several who try at once, one does.
+
+    Returns:
+        Whether this call made it; False leaves alone what is there.
+
+    Raises:
+        StorageError: the place cannot be written.
+    """
+    try:
+        if is_remote(uri):
+            object_store.create(uri, data)
+        else:
+            local_files.create(Path(uri), data)
+    except TAKEN_ERRORS:
+        return False
+    except ACCESS_ERRORS as error:
+        raise storage_error("write", uri, error) from error
+    return True
 
 
 def copy_object(source: str, target: str) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
+from obstore.exceptions import AlreadyExistsError, InvalidPathError, NotFoundError
 from obstore.exceptions import BaseError as ObstoreError
-from obstore.exceptions import InvalidPathError, NotFoundError
 
 from pipelines.errors import StorageError
 
@@ -14,6 +14,9 @@ ACCESS_ERRORS = (OSError, ValueError, ObstoreError)
 
 MISSING_ERRORS = (FileNotFoundError, NotADirectoryError, NotFoundError)
 """Those of them that say that there is no such object."""
+
+TAKEN_ERRORS = (FileExistsError, AlreadyExistsError)
+"""Those of them that say that there is such an object already."""
 
 _ERROR_CODE = re.compile(r"<Code>(\w+)</Code>")
 _REQUEST_NOISE = re.compile(r" in [\d.]+[nµm]?s\b|: <\?xml .*", re.DOTALL)

@@ -3,12 +3,13 @@
 import json
 from dataclasses import replace
 
+import pyarrow as pa
 import pytest
 
 from pipelines import delta_tables, publishing, storage
 from pipelines.delta_tables import PublishConflict, commit_files, open_dataset, open_table
 from pipelines.errors import RunFailed, StorageError
-from pipelines.planning import RunPlan, read_plan, store_plan
+from pipelines.planning import RunPlan, read_plan, scores_version, store_plan
 from pipelines.publishing import (
     RunCounts,
     check_quarantine,
@@ -23,6 +24,12 @@ from schemas.labels import PLANET_LABELS
 from schemas.render import file_schema
 from schemas.tables import CHIP_MANIFEST, QUARANTINE, RUNS, chip_scores
 from tests.test_staging import labelled
+
+CHIPS = pa.Table.from_pylist(
+    [{"chip_uri": f"/{n}.jpg", "chip_id": str(n), "etag": "1"} for n in range(8)],
+    file_schema(CHIP_MANIFEST),
+)
+"""The manifest of the plan below."""
 
 
 def make_plan(output: str, run_id: str = "r1", **changes) -> RunPlan:
@@ -167,7 +174,7 @@ def test_what_a_publisher_committed_before_it_died_is_replaced_by_the_next_attem
         publish_run(dead, stage(dead))
     monkeypatch.setattr(publishing, "_commit", commit)
 
-    assert publishing.next_attempt(output, "r1") == 2
+    assert publishing.find_attempt(output, "r1") == (2, None)
     plan = make_plan(output, attempt=2)  # by now the chip that was empty is whole
     units = [
         stage_unit([labelled(0, 0, 5, 0, True)], plan.staging),
@@ -175,19 +182,42 @@ def test_what_a_publisher_committed_before_it_died_is_replaced_by_the_next_attem
     ]
     publish_run(plan, units)
     assert [len(rows(output, name)) for name in ("chip_scores", "quarantine", "runs")] == [8, 0, 1]
-    assert publishing.next_attempt(output, "r1") == 3
+    assert publishing.find_attempt(output, "r1") == (3, None)
 
 
 def test_a_run_that_no_table_knows_is_at_its_first_attempt(output, tmp_path):
-    assert publishing.next_attempt(output, "r1") == 1
-    assert publishing.next_attempt(str(tmp_path / "nothing"), "r1") == 1
+    assert publishing.find_attempt(output, "r1") == (1, None)
+    assert publishing.find_attempt(str(tmp_path / "nothing"), "r1") == (1, None)
+
+
+def test_an_attempt_that_was_begun_is_found_again_until_it_is_refused(output, monkeypatch):
+    plan = store_plan(make_plan(output, max_quarantine_ratio=0.0), CHIPS)
+    assert publishing.find_attempt(output, "r1") == (1, plan)
+    with monkeypatch.context() as patch:
+        patch.setattr(publishing, "check_quarantine", lambda plan, counts: None)
+        patch.setattr(publishing, "_commit", dying_at("chip_scores"))
+        with pytest.raises(KeyboardInterrupt):
+            publish_run(plan, stage(plan))
+    assert publishing.find_attempt(output, "r1") == (1, plan)
+    with pytest.raises(RunFailed, match="were quarantined"):
+        publish_run(plan, [])
+    assert publishing.find_attempt(output, "r1") == (2, None)
+    second = store_plan(make_plan(output, attempt=2), CHIPS)
+    assert publishing.find_attempt(output, "r1") == (2, second)
+
+
+def test_of_two_plans_of_one_attempt_the_first_holds(object_store_uri):
+    first, second = (make_plan(object_store_uri, token=token) for token in "ab")
+    assert store_plan(first, CHIPS) == first
+    assert store_plan(second, CHIPS) == first
+    assert read_plan(object_store_uri, "r1", 1) == first
 
 
 def test_the_record_that_a_dead_publisher_left_out_is_written_with_the_time_of_the_commit(
     output, monkeypatch
 ):
     plan = make_plan(output)
-    store_plan(plan, file_schema(CHIP_MANIFEST).empty_table())
+    store_plan(plan, CHIPS)
     commit = publishing._commit
     monkeypatch.setattr(publishing, "_commit", dying_at("runs"))
     with pytest.raises(KeyboardInterrupt):
@@ -199,7 +229,7 @@ def test_the_record_that_a_dead_publisher_left_out_is_written_with_the_time_of_t
     (record,) = rows(output, "runs")
     assert (record["scored"], record["quarantined"]) == (7, 1)
     assert record["published_at"] == committed_at
-    assert read_plan(output, "r1") is None
+    assert read_plan(output, "r1", 1) is None
     finish_record(output, "r1")
     assert len(rows(output, "runs")) == 1
 
@@ -208,12 +238,12 @@ def test_a_replacement_that_died_unpublished_is_not_finished(output):
     first = make_plan(output)
     publish_run(first, stage(first))
     second = make_plan(output, attempt=2)
-    store_plan(second, file_schema(CHIP_MANIFEST).empty_table())
+    store_plan(second, CHIPS)
     stage(second)
     before = rows(output, "runs")
     finish_record(output, "r1")
     assert rows(output, "runs") == before
-    assert read_plan(output, "r1") == second
+    assert read_plan(output, "r1", 2) == second
 
 
 def test_staging_that_cannot_be_deleted_is_no_failure_of_a_published_run(output, monkeypatch):
@@ -228,9 +258,9 @@ def test_staging_that_cannot_be_deleted_is_no_failure_of_a_published_run(output,
 
 def test_replacing_one_run_leaves_the_others(output):
     for run_id in ("r1", "r2"):
-        plan = make_plan(output, run_id)
+        plan = make_plan(output, run_id, scores_version=scores_version(output))
         publish_run(plan, stage(plan))
-    again = make_plan(output, "r2", attempt=2)
+    again = make_plan(output, "r2", attempt=2, scores_version=scores_version(output))
     publish_run(again, stage(again))
     found = [row["run_id"] for row in rows(output, "chip_scores")]
     assert (found.count("r1"), found.count("r2")) == (7, 7)

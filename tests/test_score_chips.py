@@ -242,8 +242,8 @@ def test_an_artifact_that_changes_during_the_run_fails_it_in_one_line(
     store_plan = planning.store_plan
 
     def store_plan_and_change_the_model(*args):
-        store_plan(*args)
         (tmp_path / "model" / "model.keras").write_bytes(b"another")
+        return store_plan(*args)
 
     monkeypatch.setattr(planning, "store_plan", store_plan_and_change_the_model)
     code, _, err = score(tmp_path / "chips", artifact=tmp_path / "model")
@@ -258,8 +258,9 @@ def test_a_place_that_stops_taking_files_fails_the_run_in_one_line(score, tmp_pa
     store_plan = planning.store_plan
 
     def store_plan_and_stand_in_the_way(plan, manifest):
-        store_plan(plan, manifest)
+        stored = store_plan(plan, manifest)
         Path(plan.staging, "units").write_text("no folder")
+        return stored
 
     monkeypatch.setattr(planning, "store_plan", store_plan_and_stand_in_the_way)
     code, _, err = score(tmp_path / "chips")

@@ -1,6 +1,9 @@
 """A unit is staged whole or not at all."""
 
-from datetime import UTC, datetime
+import io
+import os
+import time
+from datetime import UTC, datetime, timedelta
 
 import apache_beam as beam
 import numpy as np
@@ -11,7 +14,14 @@ import pytest
 from pipelines import storage
 from pipelines.elements import REJECTED, LabelledBatch, ScoredBatch
 from pipelines.labelling import label_batch
-from pipelines.staging import StagedUnit, StageUnitsFn, stage_unit
+from pipelines.staging import (
+    StagedUnit,
+    StageUnitsFn,
+    drop_old,
+    read_units,
+    stage_unit,
+    staged_numbers,
+)
 from schemas.artifact import ModelArtifact
 from schemas.labels import PLANET_LABELS
 from schemas.render import file_schema
@@ -33,6 +43,14 @@ def labelled(unit: int, first: int, scored: int, rejected: int, last: bool) -> L
     scores = np.tile(np.linspace(0, 1, 17, dtype=np.float32), (scored, 1))
     batch = ScoredBatch(unit, last, chips, scores, pa.Table.from_pylist(bad, REJECTED), "float32")
     return label_batch(batch, _ARTIFACT, datetime.now(UTC))
+
+
+@pytest.fixture(params=["local", "gs", "s3"])
+def place(request, tmp_path) -> str:
+    """A staging folder of each kind."""
+    if request.param == "local":
+        return str(tmp_path)
+    return f"{request.getfixturevalue(f'{request.param}_uri')}/staging"
 
 
 def test_a_unit_leaves_its_rows_in_two_files_and_a_record_that_counts_them(tmp_path):
@@ -64,11 +82,55 @@ def test_a_unit_of_rejected_chips_alone_has_no_scores_file(tmp_path):
     assert unit.quarantined == 2
 
 
-def test_a_unit_staged_twice_leaves_one_set_of_files(tmp_path):
-    for _ in range(2):
-        stage_unit([labelled(0, 0, 3, 1, True)], str(tmp_path))
-    names = sorted(path.name for path in (tmp_path / "units").iterdir())
-    assert names == ["000000.json", "000000.quarantine.parquet", "000000.scores.parquet"]
+def test_a_unit_staged_twice_counts_as_it_was_staged_first(place):
+    first = stage_unit([labelled(0, 0, 3, 1, True)], place)
+    late_twin = stage_unit([labelled(0, 0, 2, 2, True)], place)
+    assert (late_twin, late_twin.scored) == (first, 3)
+    assert read_units(place, [0]) == [first]
+    assert pq.read_table(io.BytesIO(storage.read_bytes(first.scores.uri))).num_rows == 3
+
+
+def test_a_unit_is_staged_when_its_record_is_there(place):
+    assert staged_numbers(place) == []
+    stage_unit([labelled(12, 0, 3, 1, True)], place)
+    half = stage_unit([labelled(3, 0, 3, 0, True)], place)
+    storage.write_bytes(f"{place}/units/000007-dead.scores.parquet", b"")
+    assert staged_numbers(place) == [3, 12]
+    assert read_units(place, [3]) == [half]
+
+
+def test_staging_in_which_nothing_was_written_for_days_is_dropped(tmp_path):
+    for name, days in (("old.1", 8), ("young.1", 6), ("mine.2", 30)):
+        for part in ("plan.json", "units/000000.json"):
+            path = tmp_path / "_staging" / name / part
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("{}")
+            then = time.time() - days * 86_400
+            os.utime(path, (then, then))
+    alive = tmp_path / "_staging" / "alive.1"
+    (alive / "units").mkdir(parents=True)
+    (alive / "plan.json").write_text("{}")
+    os.utime(alive / "plan.json", (0, 0))
+    (alive / "units" / "000001.json").write_text("{}")
+
+    week = datetime.now(UTC) - timedelta(days=7)
+    drop_old(str(tmp_path), week, keep=str(tmp_path / "_staging" / "mine.2"))
+    left = sorted(path.name for path in (tmp_path / "_staging").iterdir())
+    assert left == ["alive.1", "mine.2", "young.1"]
+
+
+def test_old_staging_is_dropped_from_object_stores_too(object_store_uri):
+    drop_old(object_store_uri, datetime.now(UTC), keep="")
+    for name in ("dead.1", "mine.1"):
+        storage.write_bytes(f"{object_store_uri}/_staging/{name}/plan.json", b"{}")
+    later = datetime.now(UTC) + timedelta(minutes=1)
+    drop_old(object_store_uri, later, keep=f"{object_store_uri}/_staging/mine.1")
+    assert planned(object_store_uri) == [f"{object_store_uri}/_staging/mine.1/plan.json"]
+
+
+def planned(output: str) -> list[str]:
+    listing = storage.list_objects(f"{output}/_staging")
+    return [uri for table in listing for uri in table["uri"].to_pylist()]
 
 
 def test_units_in_one_bundle_are_staged_one_after_the_other(tmp_path):

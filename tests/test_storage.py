@@ -9,6 +9,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow as pa
@@ -166,6 +167,18 @@ def test_a_listing_of_nothing_is_an_empty_table_of_the_same_schema(object_store_
     for uri in ("none", "none/*.jpg", "none/**"):
         table = pa.concat_tables(list_objects(join_uri(object_store_uri, uri)))
         assert (table.num_rows, table.schema) == (0, LISTING)
+
+
+def test_of_several_who_create_an_object_at_once_one_does_and_nobody_writes_over_it(
+    root: str,
+) -> None:
+    uri = join_uri(root, "folder", "once")
+    with ThreadPoolExecutor(4) as pool:
+        made = list(pool.map(lambda n: storage.create_bytes(uri, b"%d" % n), range(4)))
+    assert made.count(True) == 1
+    assert read_bytes(uri) == b"%d" % made.index(True)
+    assert not storage.create_bytes(uri, b"late")
+    assert [uri] == [found for table in list_objects(root) for found in table["uri"].to_pylist()]
 
 
 def test_objects_are_copied_over_whatever_was_there(root: str, tmp_path: Path) -> None:

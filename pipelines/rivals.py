@@ -1,0 +1,52 @@
+"""One wins: a run is not published whose chips another run has published since it was planned.
+
+Two runs that are planned at the same time over the same archive see the same chips left to do.
+Both score them; the first commit decides. The second finds the first's chips in the snapshot upon
+which it would commit, and that snapshot is still the newest when its commit lands: every publisher
+counts up one application id (`delta_tables.PUBLISHER`), so a commit upon an older one is refused.
+"""
+
+from __future__ import annotations
+
+import duckdb
+import pyarrow.parquet as pq
+from deltalake import DeltaTable
+
+from pipelines import delta_tables, planning, storage
+from pipelines.errors import RunFailed
+from pipelines.planning import RunPlan
+
+
+def refuse_rivals(plan: RunPlan, scores: DeltaTable) -> None:
+    """Hold a run back whose chips others have published since it was planned.
+
+    A run that was asked to score again what is scored (`--rescore`) has no rivals.
+
+    Args:
+        scores: the snapshot of `chip_scores` upon which the run would be committed.
+
+    Raises:
+        RunFailed: says which run won, and what to do.
+    """
+    if plan.rescore or not plan.to_score:
+        return
+    for rival in sorted(delta_tables.runs_since(scores, plan.scores_version) - {plan.run_id}):
+        if lost := _shared_chips(plan, rival):
+            raise RunFailed(
+                f"run {plan.run_id}: run {rival} was faster and has published {lost} of its "
+                f"{plan.to_score} chips; nothing was published; run again to score what is left"
+            )
+
+
+def _shared_chips(plan: RunPlan, rival: str) -> int:
+    """Chips of the plan that the other run has scored, or given up for good, by the same model."""
+    done = planning.chips_done(plan.output, plan.model_digest, {rival})
+    if not done.num_rows:
+        return 0
+    with storage.open_file(plan.manifest) as file:
+        mine = pq.read_table(file, columns=planning.CHIP_VERSIONS.names)
+    connection = duckdb.connect()
+    connection.register("mine", mine)
+    connection.register("done", done)
+    shared = connection.sql("SELECT count(*) FROM mine SEMI JOIN done USING (chip_uri, etag)")
+    return int(shared.fetchall()[0][0])
