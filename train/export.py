@@ -43,6 +43,7 @@ SPLIT_FILE = "split.csv"
 CARD_FILE = "model_card.md"
 ITEM_FILE = "mlm_item.json"
 
+_CURVES = {"loss": "loss", "f1": "F1 at 0.5", "map": "mAP"}
 _PACKAGES = ("tensorflow", "keras", "numpy", "h5py", "scikit-learn", "simplejpeg", "rasterio")
 
 
@@ -127,20 +128,21 @@ def save_model(folder: Path, model: Any) -> None:
 
 
 def draw_curves(path: Path, fit: Fit) -> None:
-    """Draw the measures of both parts over the epochs, the chosen epoch marked."""
+    """Draw the measures of both parts, and validation's mAP, the chosen epoch marked."""
     epochs = range(1, len(fit.history["loss"]) + 1)
-    measures = {name: name if name == "loss" else f"{name} at 0.5" for name in MEASURES}
+    parts = {"training": "", "validation": "val_"}
     panels = [
         Panel(
-            title=title,
+            title=_CURVES.get(measure, f"{measure} at 0.5"),
             x_name="epoch",
             lines={
-                "training": (epochs, fit.history[measure]),
-                "validation": (epochs, fit.history[f"val_{measure}"]),
+                part: (epochs, fit.history[prefix + measure])
+                for part, prefix in parts.items()
+                if prefix + measure in fit.history
             },
             marks={"chosen epoch": fit.best_epoch},
         )
-        for measure, title in measures.items()
+        for measure in (*MEASURES, "map")
     ]
     draw_lines(path, panels)
 
