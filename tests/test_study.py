@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -15,13 +16,25 @@ from schemas.artifact import read_artifact
 from tests.drawn_chips import draw_labelled_jpgs, write_labels
 from train.__main__ import main
 from train.checkpoints import Checkpoints
+from train.forest import ForestGrid
+from train.study import filter_pictures, forest_model
 from train.study import models as study_models
 from train.study.document import format_cell
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _small() -> Iterator[None]:
+    """A grid of one forest, and one filter picture after one step."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(forest_model, "GRID", ForestGrid((2,), (4,), 2))
+        patch.setattr(filter_pictures, "FILTERS", 1)
+        patch.setattr(filter_pictures, "STEPS", 1)
+        yield
+
+
 def study(folder: Path, *flags: str) -> int:
     common = ["study", "--chips", str(folder / "chips"), "--labels", str(folder / "labels.csv")]
-    common += ["--output", str(folder / "study"), "--models", "mean_colour,cnn"]
+    common += ["--output", str(folder / "study"), "--models", "forest,mean_colour,cnn"]
     return main([*common, "--image_size", "26", "--epochs", "1", *flags])
 
 
@@ -89,8 +102,10 @@ def test_the_study_leaves_models_figures_report_and_slides(finished):
     names = {path.name for path in (finished / "study").iterdir()}
     assert {"study.json", "report.html", "report.md", "slides.html", "models", "best"} <= names
     written = read_study(finished)
-    assert list(written["models"]) == ["mean_colour", "cnn"]
-    for name, model in written["models"].items():
+    assert list(written["models"]) == ["forest", "mean_colour", "cnn"]
+    assert written["models"]["forest"]["figures"]["test"]["chips"] == 6
+    for name in ("mean_colour", "cnn"):
+        model = written["models"][name]
         artifact = read_artifact(finished / "study/models" / name)
         assert model["figures"] == artifact.figures
         assert model["figures"]["test"]["chips"] == 6
@@ -115,7 +130,7 @@ def test_the_numbers_in_the_report_are_those_of_the_json(finished):
     written = read_study(finished)
     cells = read_page(finished / "study/report.html").cells
     text = (finished / "study/report.md").read_text()
-    for model in written["models"].values():
+    for model in (model for model in written["models"].values() if model["network"]):
         assert f"{model['parameters']:,} parameters" in text
         means = model["figures"]["test"]["at_threshold"]["macro_f1"]
         rows = model["figures"]["test"]["labels"].values()
@@ -128,7 +143,12 @@ def test_the_numbers_in_the_report_are_those_of_the_json(finished):
 
 def test_every_picture_that_the_markdown_links_to_is_there(finished):
     links = re.findall(r"\]\(([^)]+\.png)\)", (finished / "study/report.md").read_text())
-    assert {link.split("/")[0] for link in links} == {"exploration", "models", "comparison"}
+    assert {link.split("/")[0] for link in links} == {
+        "exploration",
+        "models",
+        "comparison",
+        "filters",
+    }
     assert all((finished / "study" / link).is_file() for link in links)
 
 
@@ -145,7 +165,7 @@ def test_a_finished_model_is_not_trained_again(finished, capsys):
     before = states(finished)
     assert study(finished, "--split", str(finished / "split.csv")) == 0
     assert states(finished) == before
-    assert capsys.readouterr().out.count("kept: ") == 3  # the exploration, too
+    assert capsys.readouterr().out.count("kept: ") == 4  # the exploration and the forest, too
 
 
 def test_a_stopped_study_goes_on_where_it_was(finished, tmp_path, monkeypatch, capsys):
@@ -166,7 +186,7 @@ def test_a_stopped_study_goes_on_where_it_was(finished, tmp_path, monkeypatch, c
     capsys.readouterr()
     assert study(tmp_path, *flags) == 0
     out = capsys.readouterr().out
-    assert out.count("kept: ") == 2  # the exploration and mean_colour
+    assert out.count("kept: ") == 3  # the exploration, the forest and mean_colour
     assert "Going on after epoch 1" in out
     assert states(tmp_path)["mean_colour"] == before
     assert read_study(tmp_path)["models"]["cnn"]["epochs"] == 2
@@ -186,7 +206,7 @@ def test_a_model_that_fails_costs_the_study_that_model_alone(
     assert "mean_colour: the loss is not a number" in capsys.readouterr().err
     report = (tmp_path / "study/report.html").read_text()
     assert "failed: the loss is not a number &lt;b&gt;" in report
-    assert list(read_study(tmp_path)["models"]) == ["cnn"]
+    assert list(read_study(tmp_path)["models"]) == ["forest", "cnn"]
 
 
 def test_hostile_label_names_stand_in_the_report_as_text(tmp_path):

@@ -12,7 +12,10 @@ from schemas.artifact import read_artifact
 from tests.drawn_chips import draw_labelled_jpgs, write_labels
 from tests.support import make_artifact
 from train.checkpoints import checkpoint_folder
+from train.forest import ForestGrid
+from train.study import forest_model
 from train.study import models as study_models
+from train.study.forest_model import describe_forest, find_forest, grow_or_keep
 from train.study.material import Material, gather_material
 from train.study.models import artifact_folder, find_kept, network_options, train_or_keep
 from train.study.options import StudyOptions
@@ -145,6 +148,19 @@ def test_checkpoints_of_a_training_that_was_asked_for_otherwise_are_forgotten(op
         with pytest.raises(KeyboardInterrupt):
             ask(asked)
     assert left == [True, False]
+
+
+def test_without_a_test_part_the_forest_is_tested_on_validation(options, tmp_path, monkeypatch):
+    monkeypatch.setattr(forest_model, "GRID", ForestGrid((2,), (4,), 2))
+    (tmp_path / "parts.csv").write_text(
+        (tmp_path / "parts.csv").read_text().replace("test", "train")
+    )
+    material, folder = gather_material(options), Path(options.output)
+    assert not grow_or_keep(options, material, folder)
+    assert grow_or_keep(options, material, folder)
+    figures = describe_forest(find_forest(options, material, folder), material)["figures"]
+    assert {part: found["chips"] for part, found in figures.items()} == {"validation": 10}
+    assert not find_forest(replace(options, seed=1), material, folder)
 
 
 def test_networks_differ_from_the_baseline_in_what_the_plan_says(options):

@@ -19,10 +19,12 @@ from train.study.comparison import (
     judged_part,
 )
 from train.study.exploration import FOLDER as EXPLORATION
+from train.study.filter_pictures import read_filters
+from train.study.forest_model import describe_forest, find_forest
 from train.study.material import Material
 from train.study.models import describe_network, find_kept, network_options
 from train.study.options import StudyOptions
-from train.study.plan import MODELS
+from train.study.plan import FOREST, MODELS
 from train.study.published import set_beside
 from train.study.records import read_summary
 
@@ -33,12 +35,18 @@ FEW_CHIPS = 1000
 def describe_study(
     options: StudyOptions,
     material: Material,
+    models: Mapping[str, Mapping[str, Any]],
     folder: Path,
     failures: Mapping[str, str],
     published: Mapping[str, Mapping[str, Any]] | None,
 ) -> dict[str, Any]:
-    """Everything that is finished and fits, whether trained now or before."""
-    models = describe_models(options, material, folder)
+    """All that a report says.
+
+    Args:
+        models: what `describe_models` gave.
+        failures: what became of models that could not be trained, by name.
+        published: what `train.study.published.read_published` gave, if anything.
+    """
     part = judged_part(models)
     chips: dict[str, int] = {part: len(names) for part, names in material.parts.items()}
     return {
@@ -55,8 +63,8 @@ def describe_study(
             "digest": material.digest,
         },
         "exploration": read_summary(folder, EXPLORATION),
-        "filters": [],
-        "models": models,
+        "filters": read_filters(models, folder),
+        "models": dict(models),
         "failures": dict(failures),
         "comparison": {
             "part": part,
@@ -72,8 +80,10 @@ def describe_study(
 
 
 def describe_models(options: StudyOptions, material: Material, folder: Path) -> dict[str, Any]:
-    """The finished models that fit, by name and in the order of `MODELS`."""
-    found = {}
+    """The finished models that fit, trained now or before, by name; in the order of `MODELS`."""
+    found: dict[str, Any] = {}
+    if forest := find_forest(options, material, folder):
+        found[FOREST] = describe_forest(forest, material)
     for model in MODELS.values():
         if model.network is None:
             continue

@@ -45,6 +45,13 @@ MODELS: Mapping[str, StudyModel] = {
     model.name: model
     for model in (
         StudyModel(
+            name=FOREST,
+            title="Random forest",
+            idea="Decision trees on three numbers for each chip: its mean red, green and blue. "
+            "It knows colours and sees no shapes.",
+            network=None,
+        ),
+        StudyModel(
             name="mean_colour",
             title="Mean colour",
             idea="One dense layer on the same mean colours: the least that a network can be. What "

@@ -21,7 +21,7 @@ PUBLISHED_MEANS: Mapping[str, float] = {FOREST: 0.22, CNN: 0.475, VGG16: 0.577}
 PUBLISHED_CHIPS = {"train": 20_000, "validation": 7_000, "test": 5_120}
 """Chips of the networks' parts in the published study (Thisted 2020)."""
 
-PUBLISHED_FOREST = {"trees": 200, "depth": 10, "sample_f1": 0.704}
+PUBLISHED_FOREST = {"trees": 200, "max_depth": 10, "sample_f1": 0.704}
 """The published study's forest and its sample-averaged F1 (Thisted 2020)."""
 
 _COLUMNS = {FOREST: "forest_f1", CNN: "cnn_f1", VGG16: "vgg16_f1"}
@@ -93,11 +93,14 @@ def set_beside(
                 "name": name,
                 "title": model["title"],
                 "published": PUBLISHED_MEANS[name],
-                "best_here": figures_of(model, part).get("mean_best_f1"),
+                "best_here": figures_of(model, part).get("mean_best_f1")
+                if model["network"]
+                else None,
                 "here": overall(model, part, "macro_f1"),
             }
             for name, model in shown.items()
         ],
+        "forest": _forest(shown.get(FOREST)),
         "labels": [
             {
                 "label": label,
@@ -114,6 +117,13 @@ def set_beside(
             if by_label and label in by_label
         ],
     }
+
+
+def _forest(model: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    if model is None:
+        return None
+    here = {key: model[key] for key in PUBLISHED_FOREST}
+    return {"published": dict(PUBLISHED_FOREST), "here": here}
 
 
 def _statement(chips: Mapping[str, int], part: str) -> str:

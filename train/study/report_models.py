@@ -21,6 +21,8 @@ def tell_models(study: Mapping[str, Any], folder: Path) -> list[Block]:
         blocks += [Heading(model["title"], 3), Paragraph(model["idea"])]
         blocks.append(Paragraph(_describe_training(model)))
         blocks += _curves(folder / "models" / name / CURVES_FILE, model)
+        pictures = model.get("pictures", [])
+        blocks += [Picture(folder / p["file"], f"{p['caption']}.") for p in pictures]
         blocks.append(label_table(model, study["comparison"]["part"]))
         if model["unproven_thresholds"]:
             labels = ", ".join(model["unproven_thresholds"])
@@ -31,7 +33,7 @@ def tell_models(study: Mapping[str, Any], folder: Path) -> list[Block]:
 
 def _describe_training(model: Mapping[str, Any]) -> str:
     if not model["network"]:
-        return str(model["training"])
+        return _describe_forest(model)
     options, side = model["options"], model["image_size"]
     return (
         f"Input {side}x{side} pixels, {len(model['bands'])} bands; {model['parameters']:,} "
@@ -39,6 +41,18 @@ def _describe_training(model: Mapping[str, Any]) -> str:
         f"{model['epochs']} epochs of at most {options['epochs']}, {options['batch_size']} chips a "
         f"step, rate {options['learning_rate']:g}, in {model['seconds']:,.0f} s; the weights are "
         f"those of epoch {model['best_epoch']}.{_repeated(options['imbalance']['upsample'])}"
+    )
+
+
+def _describe_forest(model: Mapping[str, Any]) -> str:
+    chips = ", ".join(f"{count:,} to {part}" for part, count in model["chips"].items())
+    return (
+        f"Of the grid, {model['trees']} trees of depth {model['max_depth']} have the best F1 "
+        f"averaged over chips: {model['grid_sample_f1']:.3f}, the mean of {model['folds']} folds "
+        f"of the training part, and {model['sample_f1']:.3f} on the chips that it was tested on. "
+        f"Chips: {chips}; {model['seconds']:,.0f} s. A label is reported where half of the trees "
+        "vote for it. Unless a split was given, these parts are the forest's own, as in the "
+        "published study."
     )
 
 

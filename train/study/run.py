@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,8 +13,10 @@ from pipelines.errors import RunFailed
 from pipelines.storage import write_bytes
 from train.results import resolve_output
 from train.study.charts import draw_charts
-from train.study.describe import describe_study
+from train.study.describe import describe_models, describe_study
 from train.study.exploration import explore_or_keep
+from train.study.filter_pictures import draw_or_keep_filters
+from train.study.forest_model import grow_or_keep
 from train.study.markdown import render_markdown
 from train.study.material import Material, gather_material
 from train.study.models import copy_best, network_options, train_or_keep
@@ -48,13 +51,17 @@ def run_study(options: StudyOptions) -> dict[str, Any]:
     published = read_published(options.published) if options.published else None
     material = gather_material(options)
     chosen = choose_models(options.models, bool(material.label_set.sky))
-    networks = [model for model in chosen if model.network]
-    for model in networks:
-        check_options(network_options(model, options, material, folder))
+    for model in chosen:
+        if model.network:
+            check_options(network_options(model, options, material, folder))
     print(_describe_material(material), flush=True)
+    logging.getLogger("tensorflow").addFilter(_is_no_tracing_advice)
     _explore(options, material, folder)
-    failures = _train_networks(networks, options, material, folder)
-    study = describe_study(options, material, folder, failures, published)
+    failures = _run_models(chosen, options, material, folder)
+    models = describe_models(options, material, folder)
+    print("\nFilter pictures", flush=True)
+    draw_or_keep_filters(models, options.weights, options.seed, folder)
+    study = describe_study(options, material, models, folder, failures, published)
     write_study(folder, study)
     if failures:
         raise RunFailed("; ".join(f"{name}: {text}" for name, text in failures.items()))
@@ -84,17 +91,16 @@ def _explore(options: StudyOptions, material: Material, folder: Path) -> None:
         print("kept: explored before", flush=True)
 
 
-def _train_networks(
-    networks: Sequence[StudyModel], options: StudyOptions, material: Material, folder: Path
+def _run_models(
+    chosen: Sequence[StudyModel], options: StudyOptions, material: Material, folder: Path
 ) -> dict[str, str]:
-    """Train or keep each network; what became of those that failed, by name."""
+    """Train or keep each model; what became of those that failed, by name."""
     failures = {}
-    for number, model in enumerate(networks, 1):
-        print(f"\n[{number}/{len(networks)}] {model.title}", flush=True)
+    for number, model in enumerate(chosen, 1):
+        print(f"\n[{number}/{len(chosen)}] {model.title}", flush=True)
         started = time.monotonic()
         try:
-            asked = network_options(model, options, material, folder)
-            _, was_there = train_or_keep(model.name, asked, material, folder)
+            was_there = _run_model(model, options, material, folder)
         except RunFailed as error:
             failures[model.name] = str(error)
             print(f"failed: {error}", flush=True)
@@ -102,6 +108,20 @@ def _train_networks(
         took = f"trained in {time.monotonic() - started:,.0f} s"
         print("kept: trained before" if was_there else took, flush=True)
     return failures
+
+
+def _run_model(model: StudyModel, options: StudyOptions, material: Material, folder: Path) -> bool:
+    """Train a model, unless it is there; whether it was."""
+    if model.network is None:
+        return grow_or_keep(options, material, folder)
+    asked = network_options(model, options, material, folder)
+    return train_or_keep(model.name, asked, material, folder)[1]
+
+
+def _is_no_tracing_advice(record: logging.LogRecord) -> bool:
+    """A study compiles one function for each model. TensorFlow takes them for one function that
+    is compiled again and again, and would warn of it between the figures."""
+    return "tf.function retracing" not in record.getMessage()
 
 
 def _describe_material(material: Material) -> str:

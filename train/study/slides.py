@@ -144,4 +144,5 @@ def _published(study: Study, folder: Path) -> list[Block]:
 
 
 def _filters(study: Study, folder: Path) -> list[Block]:
-    return [Picture(folder / p["file"], p["caption"]) for p in study["filters"][:2]]
+    pictures = study["filters"][:1] + study["filters"][1:][-1:]  # the CNN's, VGG16's last
+    return [Picture(folder / picture["file"], picture["caption"]) for picture in pictures]

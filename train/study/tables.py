@@ -86,6 +86,12 @@ def published_tables(published: Mapping[str, Any]) -> list[Table]:
     ]
     head = ["model", "published", "here, best", "here, in use"]
     tables = [Table(head, means, "Mean F1 over the labels")]
+    if forest := published["forest"]:
+        kinds = {"trees": "trees", "max_depth": "greatest depth", "sample_f1": "F1 over chips"}
+        cells: Rows = [
+            [said, forest["published"][key], forest["here"][key]] for key, said in kinds.items()
+        ]
+        tables.append(Table(["random forest", "published", "here"], cells, "The random forest"))
     titles = {row["name"]: row["title"] for row in published["means"]}
     if rows := published["labels"]:
         source = published["source"]
