@@ -15,7 +15,12 @@ from train.study.comparison import (
     is_rare,
     judged_part,
 )
-from train.study.findings import describe_findings, describe_lead, describe_variants
+from train.study.findings import (
+    describe_example,
+    describe_findings,
+    describe_lead,
+    describe_variants,
+)
 from train.study.plan import MODELS, choose_models, label_to_upsample, take_share
 from train.study.published import read_published, set_beside
 
@@ -35,7 +40,7 @@ def figures(f1: dict[str, float | None], positives: int = 10) -> dict:
                 "positives": positives,
                 "threshold": 0.3,
                 "best": {"threshold": 0.2, "f1": None if value is None else value + 0.05},
-                "at_threshold": {"f1": value, "recall": 0.5, "predicted": 4},
+                "at_threshold": {"f1": value, "precision": None, "recall": 0.5, "predicted": 4},
                 "at_half": {"recall": 0.2, "predicted": 2},
             }
             for label, value in f1.items()
@@ -137,9 +142,20 @@ def test_findings_name_labels_by_how_well_they_are_found():
         "mean F1 over the labels that occur there is 0.600 (with other chips like these, 0.50 to "
         "0.70)."
     )
+    assert found[1] == "Mean F1, step by step: Baseline CNN 0.400, VGG16 0.600."
     assert "Well found (F1 of 0.8 and more): clear (0.80)." in found
     assert "Hardly found (F1 below 0.5): mine (0.40)." in found
     assert found[-1].endswith("gains against one half for all: 0.600 against 0.300.")
+
+
+def test_an_example_tells_precision_and_recall_in_chips():
+    found = model({"road": 0.6, "water": 0.9, "mine": 0.2})
+    for row in found["figures"]["validation"]["labels"].values():
+        row["at_threshold"] |= {"precision": 0.514, "recall": 0.75}
+    assert describe_example(found, "validation") == (
+        "For example road: of 100 chips that it reports, 51 carry the label, and of 100 that carry "
+        "it, it reports 75 (F1 0.60)."
+    )
 
 
 def test_a_variant_is_compared_over_the_labels_that_it_shares_with_the_baseline():

@@ -13,6 +13,7 @@ from tests.drawn_chips import draw_labelled_jpgs, write_labels
 from tests.support import make_artifact
 from train.checkpoints import checkpoint_folder
 from train.forest import ForestGrid
+from train.recipes import RECIPES
 from train.study import forest_model
 from train.study import models as study_models
 from train.study.forest_model import describe_forest, find_forest, grow_or_keep
@@ -20,6 +21,7 @@ from train.study.material import Material, gather_material
 from train.study.models import artifact_folder, find_kept, network_options, train_or_keep
 from train.study.options import StudyOptions
 from train.study.plan import MODELS
+from train.training import check_options
 
 CHIPS = 40
 
@@ -174,6 +176,19 @@ def test_networks_differ_from_the_baseline_in_what_the_plan_says(options):
     assert asked["cnn_upsampled"].imbalance.upsample == ("artisinal_mine",)
     assert asked["cnn"].imbalance.upsample == ()
     assert asked["cnn_upsampled"].network == asked["cnn"].network == "cnn"
+
+
+def test_the_fine_tuned_vgg16_follows_its_recipe_in_at_most_the_study_s_epochs(options):
+    material, folder = gather_material(options), Path(options.output)
+    tuned = network_options(MODELS["vgg16_tuned"], options, material, folder)
+    assert (tuned.recipe, tuned.epochs, tuned.monitor) == ("best", 30, "val_map")
+    assert tuned.augmentation.level == RECIPES["best"]["level"]
+    assert tuned.schedule.ema == RECIPES["best"]["ema"]
+    plain = network_options(MODELS["vgg16"], options, material, folder)
+    assert (plain.recipe, plain.augmentation.level, plain.schedule.ema) == (None, "none", 0)
+    short = network_options(MODELS["vgg16_tuned"], replace(options, epochs=1), material, folder)
+    assert (short.epochs, short.schedule.warmup_epochs) == (1, 0.5)
+    check_options(short)
 
 
 def test_the_small_model_sees_a_tenth_of_the_training_chips_and_all_others(options):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields
-from typing import Any
+from dataclasses import fields, replace
+from typing import Any, TypeVar
 
 from train.augmentation import LEVELS, MIXES, Augmentation
 from train.losses import LOSSES, WEIGHTINGS
@@ -13,6 +13,8 @@ from train.progress import MONITORS
 from train.recipes import RECIPES
 from train.sampling import Imbalance
 from train.schedule import DECAYS, Schedule
+
+Options = TypeVar("Options", bound=Any)
 
 GROUPS: Mapping[str, type] = {
     "augmentation": Augmentation,
@@ -52,6 +54,16 @@ def gather_groups(values: Mapping[str, Any]) -> dict[str, Any]:
     for name, kind in GROUPS.items():
         groups[name] = kind(**{field.name: rest.pop(field.name) for field in fields(kind)})
     return rest | groups
+
+
+def with_recipe(options: Options, name: str) -> Options:
+    """Options of `train.training` with a recipe's values in the place of their own."""
+    values: dict[str, Any] = {"recipe": name, **RECIPES[name]}
+    for group, kind in GROUPS.items():
+        inside = {field.name for field in fields(kind)} & set(values)
+        changed = {name: values.pop(name) for name in inside}
+        values[group] = replace(getattr(options, group), **changed)
+    return replace(options, **values)
 
 
 def _add_augmentation(add: Callable[..., Any]) -> None:

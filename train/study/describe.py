@@ -116,10 +116,10 @@ def _limits(material: Material, part: Part) -> list[str]:
         "The labels were given by people who looked at the chips; where they erred, a right "
         "report counts as wrong.",
         "The figures hold for chips like these: same satellites, same processing, same regions "
-        "and seasons. On others they will be lower.",
-        "Each model was trained once, with one seed. Another seed gives figures that differ by "
-        "some thousandths, and by more for rare labels.",
-        "A pixel picture of a filter shows what excites it, not why the network decides.",
+        "and seasons. On others they may be lower.",
+        "Each model was trained once. Another seed gives other figures, most of all for rare "
+        "labels.",
+        "A picture of a filter shows what excites it, not why the network decides.",
     ]
     if few:
         said.insert(

@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from train.study.comparison import FEWEST_POSITIVES, interval, label_f1, label_row, overall
-from train.study.plan import CNN
+from train.study.plan import CNN, FOREST, TUNED, VGG16
 
 WELL_FOUND, HARDLY_FOUND = 0.8, 0.5
 """F1 from which a label counts as well found, and below which as hardly found."""
 
 _ALIKE = 0.005
+_LADDER = (FOREST, CNN, VGG16, TUNED)
 _ON = {"test": "test chips, which no model has seen", "validation": "validation chips"}
 
 
@@ -19,13 +20,15 @@ def describe_findings(study: Mapping[str, Any]) -> list[str]:
     """The findings of a whole study, the most important first."""
     models, comparison = study["models"], study["comparison"]
     best = comparison["best"]
-    found = [describe_best(models[best], comparison["part"])] if best else []
+    part = comparison["part"]
+    found = [describe_ladder(models, part)]
     if best:
-        found += describe_labels(models[best], comparison["part"])
+        found = [describe_best(models[best], part), describe_example(models[best], part), *found]
+        found += describe_labels(models[best], part)
     if comparison["vgg16_vs_cnn"]:
         found.append(describe_lead("VGG16", "the baseline CNN", comparison["vgg16_vs_cnn"]))
     if best:
-        found.append(describe_thresholds(models[best], comparison["part"]))
+        found.append(describe_thresholds(models[best], part))
     return [text for text in found if text]
 
 
@@ -39,6 +42,32 @@ def describe_best(model: Mapping[str, Any], part: str) -> str:
         f"{model['title']} is the best network by validation. On {chips:,} {_ON[part]}, its mean "
         f"F1 over the labels that occur there is {f1:.3f}{_within(model, part)}."
     )
+
+
+def describe_example(model: Mapping[str, Any], part: str) -> str:
+    """What the figures of a label in the middle of the field mean, in chips."""
+    rows = {label: label_row(model, part, label) for label in model["labels"]}
+    scores = {
+        label: row["at_threshold"]["f1"]
+        for label, row in rows.items()
+        if row.get("positives", 0) >= FEWEST_POSITIVES and row["at_threshold"]["precision"]
+    }
+    if not scores:
+        return ""
+    label = sorted(scores, key=lambda name: scores[name])[len(scores) // 2]
+    chosen = rows[label]["at_threshold"]
+    return (
+        f"For example {label}: of 100 chips that it reports, {100 * chosen['precision']:.0f} carry "
+        f"the label, and of 100 that carry it, it reports {100 * chosen['recall']:.0f} "
+        f"(F1 {chosen['f1']:.2f})."
+    )
+
+
+def describe_ladder(models: Mapping[str, Mapping[str, Any]], part: str) -> str:
+    """The mean F1 of the study's main models, from colours alone to shapes learned elsewhere."""
+    means = {name: overall(models[name], part, "macro_f1") for name in _LADDER if name in models}
+    said = [f"{models[n]['title']} {mean:.3f}" for n, mean in means.items() if mean is not None]
+    return f"Mean F1, step by step: {', '.join(said)}." if len(said) > 1 else ""
 
 
 def _within(model: Mapping[str, Any], part: str) -> str:

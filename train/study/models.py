@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from schemas.artifact import (
 )
 from schemas.keras_file import read_weights
 from train.checkpoints import checkpoint_folder, forget_checkpoints
+from train.fit_flags import with_recipe
 from train.networks import NETWORKS
 from train.sampling import Imbalance
 from train.study.material import Material, write_split
@@ -47,7 +48,7 @@ def network_options(
     if model.network is None:
         raise ValueError(f"{model.name} is no network")
     network = NETWORKS[model.network]
-    return TrainOptions(
+    asked = TrainOptions(
         chips=options.chips,
         labels=options.labels,
         artifact=str(artifact_folder(folder, model.name)),
@@ -64,6 +65,7 @@ def network_options(
         pixel_cache=options.pixel_cache,
         pixel_cache_gb=options.pixel_cache_gb,
     )
+    return asked if model.recipe is None else _by_recipe(asked, model.recipe)
 
 
 def train_or_keep(
@@ -139,6 +141,14 @@ def copy_best(name: str, folder: Path) -> None:
 def artifact_folder(folder: Path, name: str) -> Path:
     """Where a network's artifact lies in a study's folder."""
     return folder / "models" / name
+
+
+def _by_recipe(asked: TrainOptions, recipe: str) -> TrainOptions:
+    """The options as a recipe has them, in no more epochs than the study's."""
+    changed = with_recipe(asked, recipe)
+    epochs = min(asked.epochs, changed.epochs)
+    warmup = min(changed.schedule.warmup_epochs, epochs / 2)
+    return replace(changed, epochs=epochs, schedule=replace(changed.schedule, warmup_epochs=warmup))
 
 
 def _upsampled(model: StudyModel, material: Material) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from pipelines.errors import UsageError
 
-FOREST, CNN, SKY, VGG16 = "forest", "cnn", "cnn_sky", "vgg16"
+FOREST, CNN, SKY, VGG16, TUNED = "forest", "cnn", "cnn_sky", "vgg16", "vgg16_tuned"
 """Names of the models that the comparison speaks of."""
 
 UPSAMPLED_LABEL = "blow_down"
@@ -30,6 +30,7 @@ class StudyModel:
         side_factor: its input's side as a multiple of the study's `--image_size`.
         training_share: how much of the training part it sees.
         is_upsampled: whether chips of a rare label are repeated.
+        recipe: a name in `train.recipes.RECIPES`; None for what the published study did.
     """
 
     name: str
@@ -39,6 +40,7 @@ class StudyModel:
     side_factor: int = 1
     training_share: float = 1.0
     is_upsampled: bool = False
+    recipe: str | None = None
 
 
 MODELS: Mapping[str, StudyModel] = {
@@ -105,6 +107,15 @@ MODELS: Mapping[str, StudyModel] = {
             idea="Thirteen convolutions that were learned from ImageNet's photographs first, then "
             "trained on with these chips.",
             network="vgg16",
+        ),
+        StudyModel(
+            name=TUNED,
+            title="VGG16, fine-tuned",
+            idea="VGG16 with what the study left for later: chips that are flipped, turned and "
+            "varied at each showing, a rate that rises, falls and is lower for lower layers, and "
+            "averaged weights.",
+            network="vgg16",
+            recipe="best",
         ),
     )
 }
