@@ -5,12 +5,14 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 
 from pipelines import storage, tuning
 from pipelines.classifier import (
     Classifier,
+    _compute_in,
     check_precision,
     open_artifact,
     resolve_precision,
@@ -58,6 +60,16 @@ def test_bfloat16_scores_differ_from_float32_by_little_and_come_as_float32(vgg16
     assert rounded.dtype == np.float32
     difference = np.abs(exact - rounded).max()
     assert 0 < difference < 0.05
+
+
+def test_pixels_meet_the_first_convolution_and_scores_leave_the_last_layer_in_float32(vgg16):
+    folder, _ = vgg16
+    model = keras.models.load_model(folder / "model.keras")
+    _compute_in(model, "bfloat16")
+    computed = {layer.name: layer.compute_dtype for layer in model.layers}
+    exact = {name for name, dtype in computed.items() if dtype == "float32"}
+    assert exact == {"pixels", "input_normalisation", "block1_conv1", "scores"}
+    assert computed["block1_conv2"] == computed["block5_conv3"] == "bfloat16"
 
 
 def test_no_chips_have_no_scores(vgg16):
