@@ -125,10 +125,10 @@ class CacheStore(MemoryStore):
 
     def describe(self) -> str:
         """For people: what was decoded, what was found, and what the cache holds."""
-        held, most = self._cache.held_bytes / 1e9, self._cache.most_bytes / 1e9
+        held, most = self._cache.held_bytes / 1e6, self._cache.most_bytes / 1e9
         return (
             f"Pixels: {self.decoded_chips} chips decoded, {self.found_chips} found in the cache "
-            f"{self._cache.folder}, which holds {held:.2f} of at most {most:g} GB"
+            f"{self._cache.folder}, which holds {held:,.1f} MB of at most {most:g} GB"
         )
 
     def _write(self, entry: Entry) -> Place:
