@@ -85,16 +85,17 @@ class CacheStore(MemoryStore):
         preprocessing does not accept is not found: decoding it anew says what is wrong with it.
         """
         place = self._known.get(key)
-        entry = self._shards[place[0]].entry(place[1]) if place else None
         if place is None:
             return None
-        if entry is None or entry.key != key:
-            remove_shard(self._shards[place[0]].records_path)
+        number, row = place
+        entry = self._shards[number].entry(row)
+        if entry is None:
+            remove_shard(self._shards[number].records_path)
             return None
         shortest, longest = self._accepted
         if not shortest <= min(entry.sides) <= max(entry.sides) <= longest:
             return None
-        self._used.add(place[0])
+        self._used.add(number)
         return place, entry.sides
 
     def add(self, entries: Sequence[Entry]) -> list[Place]:
