@@ -86,19 +86,22 @@ def fit_forest(features: Features, truth: Truth, grid: ForestGrid, seed: int) ->
         truth: `[n, labels]`.
     """
     from sklearn.model_selection import GridSearchCV, KFold
+    from tqdm import tqdm
 
     grid = ForestGrid(tuple(sorted(grid.max_depths)), tuple(sorted(grid.trees)), grid.folds)
     folds = min(grid.folds, len(features))
-    search = GridSearchCV(
-        _forest(grid.trees[-1], None, seed),
-        {"max_depth": list(grid.max_depths)},
-        scoring=_StartScorer(grid.trees),
-        cv=KFold(folds, shuffle=True, random_state=seed),
-        refit=False,
-        error_score="raise",
-    )
     target = truth.ravel() if truth.shape[1] == 1 else truth  # as sklearn wants a single label
-    found = search.fit(features, target).cv_results_
+    fits = folds * len(grid.max_depths)
+    with tqdm(total=fits, unit=" forests", disable=None) as progress:
+        search = GridSearchCV(
+            _forest(grid.trees[-1], None, seed),
+            {"max_depth": list(grid.max_depths)},
+            scoring=_StartScorer(grid.trees, progress),
+            cv=KFold(folds, shuffle=True, random_state=seed),
+            refit=False,
+            error_score="raise",
+        )
+        found = search.fit(features, target).cv_results_
     means = np.stack([found[f"mean_test_{trees}"] for trees in grid.trees], axis=1)
     deviations = np.stack([found[f"std_test_{trees}"] for trees in grid.trees], axis=1)
     fit = ForestFit(None, grid, folds, means, deviations)
@@ -140,8 +143,10 @@ class _StartScorer:
     """
 
     trees: Sequence[int]
+    progress: Any
 
     def __call__(self, forest: Any, features: Features, target: Truth) -> dict[str, float]:
+        self.progress.update()
         truth = target.reshape(len(features), -1)
         scores = {n: forest_scores(forest, features, n) for n in self.trees}
         figures = {n: measure_overall(truth, found >= HALF) for n, found in scores.items()}
