@@ -153,7 +153,7 @@ def _parser() -> argparse.ArgumentParser:
     default_batch = "default: 256; large runs on a GPU find it by trying"
     add("--batch_size", type=_at_least_1, metavar="N", help=default_batch)
     add("--precision", choices=PRECISIONS, default="auto", help="default: %(default)s")
-    add("--max_quarantine_ratio", type=_ratio, default=0.2, metavar="R", help="default: 0.2")
+    add("--max_quarantine_ratio", type=ratio, default=0.2, metavar="R", help="default: 0.2")
     add("--rescore", action="store_true", help="score again what this model has done")
     days = "what a dead run staged is deleted after N days; default: %(default)s"
     add("--keep_staging_days", type=_at_least_1, default=7, metavar="N", help=days)
@@ -174,7 +174,12 @@ def _at_least_1(text: str) -> int:
     return number
 
 
-def _ratio(text: str) -> float:
+def ratio(text: str) -> float:
+    """A share, for argparse.
+
+    Raises:
+        argparse.ArgumentTypeError: it is not between 0 and 1.
+    """
     number = float(text)
     if not 0 <= number <= 1:
         raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")

@@ -13,12 +13,14 @@ import io
 import os
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from importlib import resources
 from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.dataset as pads
+from deltalake import DeltaTable
 
 from beam_jobs.answers import FORMATS
 from beam_jobs.command import CommandParser, run_command
@@ -27,7 +29,7 @@ from pipelines.errors import StorageError, UsageError
 from pipelines.storage import absolute_uri, is_remote, list_objects
 from schemas.labels import PLANET_LABELS
 from schemas.render import arrow_schema
-from schemas.tables import QUARANTINE, RUNS, chip_scores
+from schemas.tables import PUBLISHED, QUARANTINE, RUNS, chip_scores
 
 _EXAMPLES = """examples:
   python -m beam_jobs.query --output out "SELECT sky_label, count(*) FROM chip_scores GROUP BY 1"
@@ -138,8 +140,17 @@ def _relations(output: str, named: str) -> dict[str, Any]:
         if table is not None:
             run_ids = {partition["run_id"] for partition in table.partitions()}
             published = delta_tables.published_run_ids(scores, run_ids)
-            relations[name] = delta_tables.open_dataset(table, published)
+            rows_of = _rows_of_runs if name == "runs" else delta_tables.open_dataset
+            relations[name] = rows_of(table, published)
     return relations
+
+
+def _rows_of_runs(runs: DeltaTable, published: Collection[str]) -> pa.Table:
+    """The runs, a row each. A row that claims another state than `chip_scores` shows is one whose
+    publisher or withdrawer has not come to it yet: it is left out."""
+    is_published = pads.field("run_id").isin(pa.array(published, pa.string()))
+    rows = delta_tables.open_dataset(runs)
+    return rows.to_table(filter=is_published == (pads.field("status") == PUBLISHED))
 
 
 def _named_in(sql: str) -> str:

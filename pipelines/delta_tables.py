@@ -2,12 +2,13 @@
 
 Workers put Parquet files; a file is in a table once a commit names it. The commit to
 `chip_scores` is what publishes a run. Two facts ride in each such commit, as Delta's application
-transactions, which survive checkpoints and the clean-up of old log files:
+transactions, which survive checkpoints and the clean-up of old log files, and so does a third:
 
 - `publisher`: one sequence for all publishers. Two that start from the same snapshot conflict,
   so publishing goes one after the other without a lock.
 - `run:<run_id>`: the run's attempts, 1 for its first publication, 2 for a replacement. It is
   there for a run without a single row, too.
+- `withdrawn:<run_id>`: the last attempt that was taken back.
 """
 
 from __future__ import annotations
@@ -178,6 +179,32 @@ def attempts_of(table: DeltaTable, run_id: str) -> int:
     return int(table.transaction_version(_run(run_id)) or 0)
 
 
+def withdrawn_attempt(table: DeltaTable, run_id: str) -> int:
+    """The run's last attempt whose rows were taken out of this table again, 0 for none."""
+    return int(table.transaction_version(_withdrawal(run_id)) or 0)
+
+
+def take_back(
+    table: DeltaTable, run_id: str, attempt: int, left: Sequence[DataFile], night: str
+) -> None:
+    """Take a run's rows out of a table in one commit; then bring `table` up to date.
+
+    Args:
+        attempt: the publication that is taken back.
+        left: files that take the place of the run's rows.
+        night: the run date of these files.
+
+    Raises:
+        PublishConflict: someone committed since the snapshot.
+        StorageError: the log cannot be written.
+    """
+    turn, _ = next_transactions(table, run_id)
+    transactions = [turn, (_withdrawal(run_id), attempt)]
+    partition = {"run_date": night, "run_id": run_id}
+    metadata = {"run_id": run_id, "withdrawn": str(attempt)}
+    commit_files(table, left, partition, transactions, True, metadata)
+
+
 def runs_since(table: DeltaTable, version: int) -> set[str]:
     """The runs that were committed to this table after one of its versions."""
     newer = table.version() - version
@@ -198,7 +225,7 @@ def committed_at(table: DeltaTable, run_id: str) -> datetime | None:
 
 def is_published(scores: DeltaTable, run_id: str) -> bool:
     """Whether a run is published in this snapshot of `chip_scores`."""
-    return attempts_of(scores, run_id) > 0
+    return attempts_of(scores, run_id) > withdrawn_attempt(scores, run_id)
 
 
 def published_run_ids(scores: DeltaTable | None, candidates: Iterable[str]) -> set[str]:
@@ -248,6 +275,10 @@ def _partition_filter(run_date: date, run_id: str) -> pc.Expression:
 
 def _run(run_id: str) -> str:
     return f"run:{run_id}"
+
+
+def _withdrawal(run_id: str) -> str:
+    return f"withdrawn:{run_id}"
 
 
 def _create(output: str, table: Table) -> None:

@@ -39,13 +39,12 @@ from pipelines.staging import (
     staged_numbers,
 )
 from schemas.render import file_schema
-from schemas.tables import RUNS
+from schemas.tables import PUBLISHED, RUNS
 
 TABLES = ("quarantine", "chip_scores", "runs")
 """The tables that a run is committed to, in that order."""
 
 VERDICT_FILE = "verdict.json"
-PUBLISHED = "published"
 
 _COPY_THREADS = 16
 _COMMIT_TRIES = 10
@@ -151,6 +150,16 @@ def find_attempt(output: str, run_id: str) -> tuple[int, RunPlan | None]:
         if plan is None and attempt > max(known.values()):
             return attempt, None
         attempt += 1
+
+
+def find_staged(output: str, run_id: str) -> RunPlan | None:
+    """The plan of the run's last attempt that is not published, refused ones included."""
+    attempt, plan = find_attempt(output, run_id)
+    scores = delta_tables.open_table(output, "chip_scores")
+    published = delta_tables.attempts_of(scores, run_id) if scores else 0
+    if plan is None and attempt - 1 > published:
+        return planning.read_plan(output, run_id, attempt - 1)
+    return plan
 
 
 def is_visible(plan: RunPlan) -> bool:

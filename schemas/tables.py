@@ -160,12 +160,20 @@ QUARANTINE = Table(
     partition_by=_PARTITION_BY,
 )
 
+PUBLISHED, WITHDRAWN = "published", "withdrawn"
+"""What `runs.status` may be."""
+
 RUNS = Table(
     name="runs",
     description="The scoring runs, a row each.",
     version=1,
     columns=(
-        Column("status", "string", "published: its rows are in the tables.", required=True),
+        Column(
+            "status",
+            "string",
+            f"{PUBLISHED}: its rows are in the tables; {WITHDRAWN}: they were taken back.",
+            required=True,
+        ),
         Column("listed", "int64", "Chips found, each counted once.", "chips", required=True),
         Column(
             "skipped", "int64", "Chips that this model had done before.", "chips", required=True

@@ -1,6 +1,6 @@
 -- Table runs, version 1. Written by: python -m schemas.render
 CREATE TABLE runs (
-  status STRING NOT NULL OPTIONS (description = "published: its rows are in the tables."),
+  status STRING NOT NULL OPTIONS (description = "published: its rows are in the tables; withdrawn: they were taken back."),
   listed INT64 NOT NULL OPTIONS (description = "Chips found, each counted once. Unit: chips."),
   skipped INT64 NOT NULL OPTIONS (description = "Chips that this model had done before. Unit: chips."),
   scored INT64 NOT NULL OPTIONS (description = "Chips with scores. Unit: chips."),

@@ -20,7 +20,7 @@ CREATE TABLE runs (
     run_id VARCHAR NOT NULL
 );
 COMMENT ON TABLE runs IS 'The scoring runs, a row each.';
-COMMENT ON COLUMN runs.status IS 'published: its rows are in the tables.';
+COMMENT ON COLUMN runs.status IS 'published: its rows are in the tables; withdrawn: they were taken back.';
 COMMENT ON COLUMN runs.listed IS 'Chips found, each counted once. Unit: chips.';
 COMMENT ON COLUMN runs.skipped IS 'Chips that this model had done before. Unit: chips.';
 COMMENT ON COLUMN runs.scored IS 'Chips with scores. Unit: chips.';

@@ -1,0 +1,71 @@
+"""Finish a dead run: `python -m beam_jobs.publish --output URI --run_id ID`.
+
+Publishes what the run had staged, by its stored plan, if that is whole; scores nothing. Also
+publishes a run that was refused for its quarantine, where `--max_quarantine_ratio` now allows it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from beam_jobs.command import CommandParser, run_command
+from beam_jobs.options import checked_run_id, ratio
+from beam_jobs.summary import summary_text
+from pipelines import delta_tables, publishing
+from pipelines.errors import RunFailed, UsageError
+from pipelines.planning import RunPlan
+from pipelines.staging import staged_numbers
+from pipelines.storage import absolute_uri
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Publish one staged run.
+
+    Raises:
+        UsageError: nothing is staged for it.
+        RunFailed: what is staged may not be published.
+        StorageError: a table or a staged file cannot be read or written.
+    """
+    parser = CommandParser(prog="python -m beam_jobs.publish", description=__doc__ or "")
+    parser.add_argument("--output", required=True, metavar="URI", help="where the tables lie")
+    parser.add_argument("--run_id", required=True, metavar="ID", help="the run to finish")
+    default = "share over which nothing is published; default: as the run was planned"
+    parser.add_argument("--max_quarantine_ratio", type=ratio, metavar="R", help=default)
+    options = parser.parse_args(arguments)
+    output, run_id = absolute_uri(options.output), checked_run_id(options.run_id)
+    plan = publishing.find_staged(output, run_id)
+    if plan is None:
+        _end_published(output, run_id)
+        return 0
+    if options.max_quarantine_ratio is not None:
+        plan = replace(plan, max_quarantine_ratio=options.max_quarantine_ratio)
+    _check_whole(plan)
+    publishing.publish_run(plan, [])
+    print(summary_text(plan, publishing.read_summary(plan)))
+    return 0
+
+
+def _end_published(output: str, run_id: str) -> None:
+    scores = delta_tables.open_table(output, "chip_scores")
+    if scores is None or not delta_tables.is_published(scores, run_id):
+        raise UsageError(f"nothing is staged for run {run_id!r} in {output!r}")
+    publishing.finish_record(output, run_id)
+    print(f"run {run_id} is published already")
+
+
+def _check_whole(plan: RunPlan) -> None:
+    """Before anything is touched: a run that lacks units can still go on."""
+    units = range(len(plan.unit_rows))
+    if missing := sorted(set(units).difference(staged_numbers(plan.staging))):
+        chips = plan.options.get("chips", "CHIPS")
+        raise RunFailed(
+            f"run {plan.run_id}: {len(missing)} of {len(units)} units are not staged (first: unit "
+            f"{missing[0]}); nothing was published; to score them: python -m beam_jobs.score_chips "
+            f"--chips {chips} --artifact {plan.artifact} --output {plan.output} "
+            f"--run_id {plan.run_id}"
+        )
+
+
+if __name__ == "__main__":
+    run_command(main)
