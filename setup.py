@@ -34,6 +34,9 @@ GCP = [
     'tensorflow[gcs-filesystem]>=2.21; python_version < "3.13"',
 ]
 
+# To list what obstore cannot: docs/decisions/obstore.md
+AWS = ["boto3>=1.35"]
+
 # What analysts open the tables with, beside SQL.
 ANALYSIS = ["pandas>=2.2"]
 
@@ -70,7 +73,14 @@ setup(
         "train.study": ["*.css", "*.js"],
     },
     install_requires=SCORING,
-    extras_require={"train": TRAIN, "gcp": GCP, "analysis": ANALYSIS, "test": TEST, "dev": DEV},
+    extras_require={
+        "train": TRAIN,
+        "gcp": GCP,
+        "aws": AWS,
+        "analysis": ANALYSIS,
+        "test": TEST,
+        "dev": DEV,
+    },
     zip_safe=False,
     classifiers=[
         "Private :: Do Not Upload",

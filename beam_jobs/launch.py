@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import logging
+import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,6 +22,10 @@ IN_PROCESS_ENGINE = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
 """The engine without `--runner`. Beam's own default may first download a binary and run that."""
 
 _LOCAL_RUNNERS = ("", "DirectRunner", "FnApiRunner", "PrismRunner", IN_PROCESS_ENGINE)
+_STORAGE_ERROR = re.compile(
+    r"\bpipelines\.errors\.(?:StorageError|StoreDown): (.*?)(?: \[while running|\\n|\n|$)"
+)
+_WHILE = re.compile(r" \[while running .*", re.DOTALL)
 _POLL_SECONDS = 1.0
 _OUR_ERRORS = (RunFailed, StorageError, UsageError, ArtifactError)
 
@@ -87,6 +92,15 @@ def run_graph(
         state = result.wait_until_finish()
     if state not in (PipelineState.DONE, None):
         raise RunFailed(f"the engine ended in state {state}; nothing was published")
+
+
+def storage_error_in(error: Exception) -> str | None:
+    """What an engine's error says of storage that failed on a worker: the engines wrap what a
+    worker raises in pages of text."""
+    if isinstance(error, StorageError):
+        return _WHILE.sub("", str(error))
+    found = _STORAGE_ERROR.findall(str(error))
+    return str(found[-1]) if found else None
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import re
 import secrets
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from typing import Any, get_args
 from beam_jobs.command import CommandParser
 from pipelines import storage
 from pipelines.errors import UsageError
+from pipelines.storage import StoreSettings
 from schemas.artifact import MediaType
 from schemas.precision import PRECISIONS, Precision
 
@@ -34,6 +36,7 @@ class ScoreOptions:
         batch_size: chips a call of the model; None leaves it to the worker.
         precision: what the model computes in.
         max_quarantine_ratio: share of the run's chips over which nothing is published.
+        stores: how patient every process is with object stores.
         rescore: score chips that this model has done before, and replace a published run.
         keep_staging_days: days after which what a dead run has staged is deleted.
         beam_args: the flags that are Beam's own.
@@ -49,6 +52,7 @@ class ScoreOptions:
     batch_size: int | None
     precision: Precision
     max_quarantine_ratio: float
+    stores: StoreSettings
     rescore: bool
     keep_staging_days: int
     beam_args: tuple[str, ...]
@@ -89,6 +93,9 @@ def parse_score_options(argv: Sequence[str], now: datetime) -> ScoreOptions:
         batch_size=given.batch_size,
         precision=given.precision,
         max_quarantine_ratio=given.max_quarantine_ratio,
+        stores=StoreSettings(
+            deadline_s=given.storage_deadline, gcs_reads_per_second=given.gcs_reads_per_second
+        ),
         rescore=given.rescore,
         keep_staging_days=given.keep_staging_days,
         beam_args=tuple(beam_args),
@@ -154,6 +161,10 @@ def _parser() -> argparse.ArgumentParser:
     add("--batch_size", type=_at_least_1, metavar="N", help=default_batch)
     add("--precision", choices=PRECISIONS, default="auto", help="default: %(default)s")
     add("--max_quarantine_ratio", type=ratio, default=0.2, metavar="R", help="default: 0.2")
+    deadline = "seconds over which failing requests to a store are repeated; default: 60"
+    add("--storage_deadline", type=_positive, default=60.0, metavar="S", help=deadline)
+    reads = "reads a process sends to a gs:// bucket at first; default: 5000"
+    add("--gcs_reads_per_second", type=_positive, default=5000.0, metavar="N", help=reads)
     add("--rescore", action="store_true", help="score again what this model has done")
     days = "what a dead run staged is deleted after N days; default: %(default)s"
     add("--keep_staging_days", type=_at_least_1, default=7, metavar="N", help=days)
@@ -171,6 +182,13 @@ def _at_least_1(text: str) -> int:
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"{number} is under 1")
+    return number
+
+
+def _positive(text: str) -> float:
+    number = float(text)
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not over 0")
     return number
 
 

@@ -23,7 +23,7 @@ from beam_jobs.command import run_command
 from beam_jobs.options import ScoreOptions, our_flags, parse_score_options
 from beam_jobs.resuming import resume_plan
 from beam_jobs.summary import summary_text
-from pipelines import delta_tables, planning, publishing, staging
+from pipelines import delta_tables, planning, publishing, staging, storage
 from pipelines.classifier import check_precision, open_artifact
 from pipelines.errors import RunFailed, StorageError, UsageError
 from pipelines.planning import RunPlan
@@ -51,6 +51,7 @@ def main(argv: Sequence[str]) -> int:
         RunFailed: nothing was published.
     """
     options = parse_score_options(argv, datetime.now(UTC))
+    storage.configure(options.stores)
     artifact = _check(options)
     attempt, begun = _find_attempt(options)
     if not options.rescore and _is_published(options):
@@ -158,7 +159,9 @@ def _score(plan: RunPlan, options: ScoreOptions, artifact: ModelArtifact) -> Non
     from pipelines.batch_scoring import ScoreArchive
     from pipelines.progress import chips_done
 
-    graph = ScoreArchive(plan, units, artifact, options.batch_size, options.precision)
+    graph = ScoreArchive(
+        plan, units, artifact, options.batch_size, options.precision, options.stores
+    )
     before, resumed = chips_done(), sum(plan.unit_rows[number] for number in staged)
 
     def done() -> int:
@@ -177,6 +180,8 @@ def _score(plan: RunPlan, options: ScoreOptions, artifact: ModelArtifact) -> Non
             raise RunFailed(reason) from error
         if isinstance(error, UsageError | ArtifactError):  # too late to be wrong use
             raise RunFailed(f"{error}; nothing was published") from error
+        if told := launch.storage_error_in(error):
+            raise RunFailed(f"{told}; nothing was published") from error
         raise
 
 

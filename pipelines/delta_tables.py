@@ -31,7 +31,9 @@ from deltalake.transaction import AddAction
 from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
 
 from pipelines.errors import StorageError, UsageError
+from pipelines.object_store import insist
 from pipelines.storage import absolute_uri, delta_options, is_remote, join_uri
+from pipelines.storage_errors import is_passing, without_secrets
 from schemas.render import delta_schema
 from schemas.tables import Table
 
@@ -78,7 +80,7 @@ def open_table(output: str, name: str) -> DeltaTable | None:
     try:
         if not is_remote(uri):
             os.listdir(join_uri(uri, "_delta_log"))  # delta-rs calls a locked folder a missing one
-        return DeltaTable(uri, storage_options=delta_options(uri))
+        return insist(lambda: DeltaTable(uri, storage_options=delta_options(uri)))
     except (TableNotFoundError, FileNotFoundError):
         return None
     except NotADirectoryError as error:
@@ -138,7 +140,8 @@ def commit_files(
         metadata: what the commit is, for people who read the table's history.
 
     Raises:
-        PublishConflict: someone committed one of these application ids since the snapshot.
+        PublishConflict: someone committed one of these application ids since the snapshot, or the
+            store's answer was lost.
         StorageError: the log cannot be written.
     """
     properties = CommitProperties(
@@ -158,6 +161,8 @@ def commit_files(
     except CommitFailedError as error:
         raise PublishConflict(_one_line(error)) from error
     except (DeltaError, OSError) as error:
+        if is_passing(error):  # the commit may have landed all the same
+            raise PublishConflict(_one_line(error)) from error
         raise _storage_error("commit to", table.table_uri, error) from error
 
 
@@ -208,7 +213,7 @@ def take_back(
 def runs_since(table: DeltaTable, version: int) -> set[str]:
     """The runs that were committed to this table after one of its versions."""
     newer = table.version() - version
-    entries = table.history(newer) if newer > 0 else []
+    entries = insist(lambda: table.history(newer)) if newer > 0 else []
     return {entry["run_id"] for entry in entries if "run_id" in entry}
 
 
@@ -284,21 +289,25 @@ def _withdrawal(run_id: str) -> str:
 def _create(output: str, table: Table) -> None:
     uri = join_uri(output, table.name)
     try:
-        DeltaTable.create(
-            uri,
-            schema=delta_schema(table),
-            mode="ignore",
-            partition_by=list(table.partition_by),
-            name=table.name,
-            description=table.description,
-            storage_options=delta_options(uri),
-            # A retry would land as a second creation on top of the first, columns and all.
-            commit_properties=CommitProperties(max_commit_retries=0),
-        )
+        insist(lambda: _create_at(uri, table))
     except CommitFailedError:
         pass  # another creator was faster: the table is there
     except (DeltaError, OSError) as error:
         raise _storage_error("create", uri, error) from error
+
+
+def _create_at(uri: str, table: Table) -> None:
+    DeltaTable.create(
+        uri,
+        schema=delta_schema(table),
+        mode="ignore",
+        partition_by=list(table.partition_by),
+        name=table.name,
+        description=table.description,
+        storage_options=delta_options(uri),
+        # A retry would land as a second creation on top of the first, columns and all.
+        commit_properties=CommitProperties(max_commit_retries=0),
+    )
 
 
 def _check_columns(output: str, table: Table, found: DeltaTable) -> None:
@@ -336,5 +345,5 @@ def _one_line(error: Exception) -> str:
     """delta-rs draws its errors as a coloured tree of many lines."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    text = _COLOURS.sub("", str(error)).replace("↳", ":")
+    text = without_secrets(_COLOURS.sub("", str(error))).replace("↳", ":")
     return " ".join(text.split()).replace(" :", ":")[:300]

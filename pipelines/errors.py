@@ -21,6 +21,10 @@ class StorageError(Exception):
     """An object could not be read, listed or written; the message names it."""
 
 
+class StoreDown(StorageError):
+    """A store answers no request at all: no fault of the object that was asked for."""
+
+
 class ObjectTooLarge(StorageError):
     """An object has more bytes than its reader allows; nothing of it was read."""
 

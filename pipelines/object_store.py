@@ -8,28 +8,65 @@ from __future__ import annotations
 import io
 import json
 import os
-from collections.abc import Iterable, Iterator
+import random
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 import obstore
 import obstore.store
-import pyarrow as pa
+from obstore.exceptions import GenericError
 
-from pipelines.objects import LISTING, LISTING_ROWS, check_size, clean_etag
-from pipelines.storage_errors import ACCESS_ERRORS, MISSING_ERRORS, storage_error
+from pipelines.errors import StoreDown
+from pipelines.objects import check_size, clean_etag
+from pipelines.request_rate import RequestRate
+from pipelines.storage_errors import (
+    ACCESS_ERRORS,
+    MISSING_ERRORS,
+    detail,
+    is_passing,
+    storage_error,
+    without_secrets,
+)
 
+_T = TypeVar("_T")
 _READ_AHEAD_BYTES = 1 << 20
-RETRIES: Any = {
-    "max_retries": 8,
-    "retry_timeout": timedelta(seconds=120),
-    "backoff": {
-        "init_backoff": timedelta(milliseconds=200),
-        "max_backoff": timedelta(seconds=15),
-        "base": 2,
-    },
-}
+_PAGE_ROWS = 1000  # of the stores' own listings
+TIMEOUT_S = 30.0
+"""Seconds that one request may take before it counts as failed; what came of a body by then is
+kept, and the rest asked for."""
+
+_MOST_RETRIES = 100  # time is the bound
+_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.2, 15.0
+
+
+@dataclass(frozen=True)
+class StoreSettings:
+    """How patient a process is with object stores, and how hasty.
+
+    Attributes:
+        deadline_s: seconds over which a request that fails for a passing reason is repeated.
+        gcs_reads_per_second: reads that a process sends to one bucket on `gs://`, at first; the
+            rate doubles every 20 minutes.
+    """
+
+    deadline_s: float = 60.0
+    gcs_reads_per_second: float = 5000.0
+
+
+_settings = StoreSettings()
+
+
+def configure(settings: StoreSettings) -> None:
+    """Take settings for this process."""
+    global _settings
+    if settings != _settings:
+        _settings = settings
+        forget_stores()
 
 
 def read(uri: str, most_bytes: int | None) -> bytes:
@@ -37,11 +74,21 @@ def read(uri: str, most_bytes: int | None) -> bytes:
 
     Raises:
         ObjectTooLarge: it has more than `most_bytes`; its body is not read.
+        StoreDown: not only this request is left without an answer.
     """
-    store, key = _open(uri)
-    answer = store.get(key)
-    check_size(uri, answer.range[1], most_bytes)  # its end; all of `meta` would cost more
-    return bytes(answer.bytes())
+    scheme, bucket, key = split(uri)
+    store = _store(scheme, bucket)
+    if scheme == "gs":
+        _read_rate(bucket).wait_turn()
+    try:
+        answer = store.get(_checked(key))
+        check_size(uri, answer.range[1], most_bytes)  # its end; all of `meta` would cost more
+        return bytes(answer.bytes())
+    except GenericError as error:
+        if is_passing(error) and not _answers(store):
+            where = f"cannot read {without_secrets(uri)!r}"
+            raise StoreDown(f"{where}, nor anything else there: {detail(error)}") from error
+        raise
 
 
 def open_file(uri: str) -> io.BufferedReader:
@@ -51,53 +98,35 @@ def open_file(uri: str) -> io.BufferedReader:
 
 def write(uri: str, data: bytes) -> None:
     """Put an object whole."""
-    store, key = _open(uri)
+    store, key = open_store(uri)
     store.put(key, data)
 
 
 def create(uri: str, data: bytes) -> None:
     """Put an object whole where there is none, by a conditional put."""
-    store, key = _open(uri)
+    store, key = open_store(uri)
     store.put(key, data, mode="create")
 
 
 def copy(source: str, target: str) -> None:
     """Copy an object within its bucket, over whatever was at the target."""
-    store, key = _open(source)
-    store.copy(key, _open(target)[1], overwrite=True)
+    store, key = open_store(source)
+    insist(lambda: store.copy(key, open_store(target)[1], overwrite=True))
 
 
 def delete_folder(uri: str) -> None:
     """Delete every object below a prefix."""
-    store, prefix = _open(uri)
-    for chunk in obstore.list(store, prefix=prefix):
-        store.delete([meta["path"] for meta in chunk])
+    store, prefix = open_store(uri)
+    insist(lambda: _delete_below(store, prefix))
 
 
 def look_up(uri: str) -> dict[str, Any] | None:
     """A row of `LISTING` for one object; None where there is none."""
     try:
-        store, key = _open(uri)
-        return _row(uri, store.head(key))
+        store, key = open_store(uri)
+        return row_of(uri, store.head(key))
     except MISSING_ERRORS:
         return None
-
-
-def list_objects(uri: str) -> Iterator[pa.Table]:
-    """What lies below a prefix, and the object of that very name, as tables of `LISTING`.
-
-    Raises:
-        StorageError: the bucket cannot be listed.
-    """
-    try:
-        store, prefix = _open(uri)
-        root = uri[: len(uri) - len(prefix)].rstrip("/") + "/"
-        for chunk in obstore.list(store, prefix=prefix or None, chunk_size=LISTING_ROWS):
-            yield _listing(_row(root + meta["path"], meta) for meta in chunk)
-        found = look_up(uri) if prefix else None
-        yield _listing([found] if found else [])
-    except ACCESS_ERRORS as error:
-        raise storage_error("list", uri, error) from error
 
 
 def split(uri: str) -> tuple[str, str, str]:
@@ -120,28 +149,116 @@ def delta_options(uri: str) -> dict[str, str]:
 def forget_stores() -> None:
     """Drop the cached connections, for when the environment that made them has changed."""
     _store.cache_clear()
+    _read_rate.cache_clear()
 
 
-def _open(uri: str) -> tuple[Any, str]:
+def insist(operation: Callable[[], _T]) -> _T:
+    """Repeat, until the deadline, what obstore and delta-rs do not: requests whose answer broke
+    off, of which they cannot know that to repeat them does no harm."""
+    patience = Patience()
+    while True:
+        try:
+            return operation()
+        except MISSING_ERRORS:
+            raise
+        except Exception as error:  # whatever does not pass is raised again
+            patience.wait_after(error)
+
+
+class Patience:
+    """Waits with jitter, longer each time, and gives up at the deadline."""
+
+    def __init__(self) -> None:
+        self.renew()
+
+    def renew(self) -> None:
+        """Begin anew: there was progress."""
+        self._longest_s, self._ends = _FIRST_WAIT_S, time.monotonic() + _settings.deadline_s
+
+    def wait_after(self, error: Exception) -> None:
+        """Wait, or raise the error again where it will not pass or there is no time left."""
+        wait_s = random.uniform(0, self._longest_s)
+        if not is_passing(error) or time.monotonic() + wait_s > self._ends:
+            raise error
+        time.sleep(wait_s)
+        self._longest_s = min(2 * self._longest_s, _LONGEST_WAIT_S)
+
+
+def open_store(uri: str) -> tuple[Any, str]:
+    """The store of an address and the key in it."""
     scheme, bucket, key = split(uri)
-    if not bucket:
-        raise ValueError("the address names no bucket")
     return _store(scheme, bucket), key
+
+
+def row_of(uri: str, meta: Any) -> dict[str, Any]:
+    """A row of `LISTING` from what obstore tells of an object."""
+    return {
+        "uri": uri,
+        "etag": clean_etag(meta["e_tag"]),
+        "size_bytes": meta["size"],
+        "modified_at": meta["last_modified"],
+    }
+
+
+def _checked(key: str) -> str:
+    """A key, if obstore takes it as it is: of `/a` it would read `a`, another object."""
+    if key.startswith("/") or key.endswith("/"):
+        raise ValueError("no name can begin or end with a slash here (rename that object)")
+    return key
+
+
+def _answers(store: Any) -> bool:
+    """Whether a store answers at all: here, that there is no such object."""
+    try:
+        store.head(f"is-anybody-there-{uuid.uuid4().hex}")
+    except MISSING_ERRORS:
+        return True
+    except ACCESS_ERRORS as error:
+        return not is_passing(error)
+    return True
+
+
+def _delete_below(store: Any, prefix: str) -> None:
+    for chunk in obstore.list(store, prefix=prefix):
+        try:
+            store.delete([meta["path"] for meta in chunk])
+        except MISSING_ERRORS:  # a repeated request finds what the first one did
+            continue
+
+
+@lru_cache(maxsize=64)
+def _read_rate(bucket: str) -> RequestRate:
+    return RequestRate(_settings.gcs_reads_per_second)
 
 
 @lru_cache(maxsize=64)
 def _store(scheme: str, bucket: str) -> Any:
+    if not bucket:
+        raise ValueError("the address names no bucket")
+    patience: Any = {"retry_config": _retries(), "client_options": _client_options(scheme)}
     if scheme == "s3":
-        options: Any = _allow_http("AWS_ENDPOINT_URL")
-        return obstore.store.S3Store(bucket, client_options=options, retry_config=RETRIES)
+        return obstore.store.S3Store(bucket, **patience)
     if "STORAGE_EMULATOR_HOST" in os.environ:
-        return obstore.store.GCSStore(
-            bucket,
-            config={"service_account_key": _emulator_key()},
-            client_options={"allow_http": True},
-            retry_config=RETRIES,
-        )
-    return obstore.store.GCSStore(bucket, retry_config=RETRIES)
+        key = {"service_account_key": _emulator_key()}
+        return obstore.store.GCSStore(bucket, config=key, **patience)
+    return obstore.store.GCSStore(bucket, **patience)
+
+
+def _retries() -> dict[str, Any]:
+    waits = {
+        "init_backoff": timedelta(seconds=_FIRST_WAIT_S),
+        "max_backoff": timedelta(seconds=_LONGEST_WAIT_S),
+        "base": 2,
+    }
+    deadline = timedelta(seconds=_settings.deadline_s)
+    return {"max_retries": _MOST_RETRIES, "retry_timeout": deadline, "backoff": waits}
+
+
+def _client_options(scheme: str) -> dict[str, Any]:
+    variable = "AWS_ENDPOINT_URL" if scheme == "s3" else "STORAGE_EMULATOR_HOST"
+    emulated = scheme == "gs" and variable in os.environ
+    allow = {"allow_http": "true"} if emulated else _allow_http(variable)
+    return {"timeout": timedelta(seconds=TIMEOUT_S), **allow}
 
 
 def _allow_http(variable: str) -> dict[str, str]:
@@ -156,25 +273,12 @@ def _emulator_key() -> str:
     return json.dumps({"gcs_base_url": url, "disable_oauth": True, **blank})
 
 
-def _row(uri: str, meta: Any) -> dict[str, Any]:
-    return {
-        "uri": uri,
-        "etag": clean_etag(meta["e_tag"]),
-        "size_bytes": meta["size"],
-        "modified_at": meta["last_modified"],
-    }
-
-
-def _listing(rows: Iterable[dict[str, Any]]) -> pa.Table:
-    return pa.Table.from_pylist(list(rows), LISTING)
-
-
 class _RemoteFile(io.RawIOBase):
     """An object as a seekable file: each read is one range request."""
 
     def __init__(self, uri: str) -> None:
         self._uri, self._at = uri, 0
-        self._store, self._key = _open(uri)
+        self._store, self._key = open_store(uri)
         self._size = self._store.head(self._key)["size"]
 
     def readable(self) -> bool:

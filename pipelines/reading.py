@@ -25,8 +25,9 @@ from apache_beam.utils.windowed_value import WindowedValue
 
 from pipelines import imaging, storage
 from pipelines.elements import REJECTED, ChipBatch, Unit
-from pipelines.errors import ChipRejected, ObjectTooLarge, StorageError
+from pipelines.errors import ChipRejected, ObjectTooLarge, StorageError, StoreDown
 from pipelines.georeference import Place, bounds_of, read_place
+from pipelines.storage import StoreSettings
 from pipelines.tiff import TiffLayout
 from schemas.artifact import Preprocessing
 from schemas.tables import BOUNDS, CHIP_COLUMNS
@@ -75,11 +76,17 @@ class ReadChips(beam.PTransform):
     Args:
         preprocessing: how bytes become pixels, from the artifact.
         batch_size: asked on the worker for the number of chips a batch.
+        stores: how patient the worker is with object stores.
     """
 
-    def __init__(self, preprocessing: Preprocessing, batch_size: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        preprocessing: Preprocessing,
+        batch_size: Callable[[], int],
+        stores: StoreSettings | None = None,
+    ) -> None:
         super().__init__()
-        self._fn = ReadChipsFn(preprocessing, batch_size)
+        self._fn = ReadChipsFn(preprocessing, batch_size, stores)
 
     def expand(self, units: beam.PCollection[Unit]) -> beam.PCollection[ChipBatch]:
         """One DoFn, a generator."""
@@ -89,12 +96,20 @@ class ReadChips(beam.PTransform):
 class ReadChipsFn(beam.DoFn):
     """Reads ahead over the units of a bundle."""
 
-    def __init__(self, preprocessing: Preprocessing, batch_size: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        preprocessing: Preprocessing,
+        batch_size: Callable[[], int],
+        stores: StoreSettings | None = None,
+    ) -> None:
         self._preprocessing = preprocessing
         self._ask_batch_size = batch_size
+        self._stores = stores
 
     def setup(self) -> None:
         """Ask how many chips a call of the model takes here."""
+        if self._stores:
+            storage.configure(self._stores)
         self._batch_size = self._ask_batch_size()
 
     def start_bundle(self) -> None:
@@ -166,11 +181,14 @@ def read_chip(uri: str, preprocessing: Preprocessing) -> bytes:
 
     Raises:
         ChipRejected: unreadable, or too_large to be a chip at all.
+        StoreDown: no chip can be read, so none is to blame: the run ends.
     """
     try:
         return storage.read_bytes(uri, preprocessing.max_bytes)
     except ObjectTooLarge as error:
         raise ChipRejected(Reason.TOO_LARGE, str(error)) from error
+    except StoreDown:
+        raise
     except StorageError as error:
         raise ChipRejected(Reason.UNREADABLE, str(error)) from error
 

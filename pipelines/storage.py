@@ -17,13 +17,15 @@ from urllib.parse import unquote
 
 import pyarrow as pa
 
-from pipelines import globs, local_files, object_store
+from pipelines import globs, local_files, object_listing, object_store
 from pipelines.errors import StorageError, UsageError
+from pipelines.object_store import StoreSettings as StoreSettings
+from pipelines.object_store import configure as configure
 from pipelines.object_store import delta_options as delta_options
 from pipelines.object_store import forget_stores as forget_stores
 from pipelines.objects import LISTING as LISTING
 from pipelines.objects import clean_etag as clean_etag
-from pipelines.storage_errors import ACCESS_ERRORS, TAKEN_ERRORS, storage_error
+from pipelines.storage_errors import ACCESS_ERRORS, SIGNED, TAKEN_ERRORS, storage_error
 
 REMOTE_SCHEMES = ("gs", "s3")
 
@@ -54,9 +56,11 @@ def absolute_uri(uri: str, base: str = "") -> str:
     `file://` addresses become paths.
 
     Raises:
-        UsageError: another scheme, or a `file://` address of another machine.
+        UsageError: another scheme, an address that is signed, or a `file://` address of another
+            machine.
     """
     if is_remote(uri):
+        _check_unsigned(uri)
         scheme, _, rest = uri.partition("://")
         return f"{scheme}://{rest.rstrip('/')}"
     if uri.startswith("file://"):
@@ -64,6 +68,17 @@ def absolute_uri(uri: str, base: str = "") -> str:
     if base and not os.path.isabs(uri):
         return _below(base, uri) if is_remote(base) else os.path.abspath(os.path.join(base, uri))
     return os.path.abspath(uri)
+
+
+def _check_unsigned(uri: str) -> None:
+    """Addresses stand in tables and logs: what is to be kept secret has no place in them."""
+    rest = uri.partition("://")[2]
+    if SIGNED.search(rest) or "@" in rest.partition("/")[0]:
+        shown = uri[: uri.find("?")] if SIGNED.search(rest) else uri.partition("://")[0] + "://"
+        raise UsageError(
+            f"an address that holds credentials ({shown!r}...): give it without them, "
+            "and the credentials in the environment"
+        )
 
 
 def _below(base: str, path: str) -> str:
@@ -254,12 +269,14 @@ def _exists(uri: str) -> bool:
     """Whether something lies under this very address, wildcard characters taken literally."""
     if not is_remote(uri):
         return os.path.exists(uri)
-    return any(table.num_rows for table in object_store.list_objects(uri))
+    return any(table.num_rows for table in object_listing.list_objects(uri))
 
 
 def _list_below(uri: str, depth: float = math.inf) -> Iterator[pa.Table]:
     """List a folder and `depth` levels of folders in it (a remote listing goes through all)."""
-    return object_store.list_objects(uri) if is_remote(uri) else local_files.list_files(uri, depth)
+    return (
+        object_listing.list_objects(uri) if is_remote(uri) else local_files.list_files(uri, depth)
+    )
 
 
 def _fixed_part(pattern: str) -> str:

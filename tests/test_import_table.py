@@ -19,6 +19,7 @@ FOR_TRAINING_TOO = frozenset({"pipelines.imaging", "pipelines.storage", "pipelin
 GROUND = FOR_TRAINING_TOO | {
     "pipelines.tiff",
     *("pipelines.globs", "pipelines.local_files", "pipelines.object_store"),
+    *("pipelines.object_listing", "pipelines.client_listing", "pipelines.request_rate"),
     *("pipelines.objects", "pipelines.storage_errors"),
 }
 """These import each other and nothing else of `pipelines`; imaging owns tiff, storage the rest."""
