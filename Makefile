@@ -14,7 +14,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format bench clean distclean
+.PHONY: help install demo test soak check format bench clean distclean
 
 help: ## Tell what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -43,6 +43,9 @@ $(INSTALLED): $(MADE) setup.py pyproject.toml constraints.txt
 
 test: install ## Run the tests
 	$(VENV_PYTHON) -m pytest $(ARGS)
+
+soak: install ## Kill the scoring command at 100 random moments, and look what is left (10 minutes)
+	KILLS=100 $(VENV_PYTHON) -m pytest -s tests/test_kills.py $(ARGS)
 
 check: install ## Check format, lint and types, as CI does
 	$(VENV_PYTHON) -m ruff format --check .

@@ -1,0 +1,102 @@
+"""The scoring command is killed at any moment: started again, it ends as if nothing had happened.
+
+`make soak` kills it 100 times. A seed is printed, and taken from SEED where that is set.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from beam_jobs.query import ask
+from tests.quick_scoring import Command, start
+from tests.support import make_artifact, write_chips
+
+_KILLS = int(os.environ.get("KILLS", "6"))
+_SEED = int(os.environ.get("SEED", str(random.randrange(1_000_000))))
+_CHIPS, _BROKEN = 14, 2
+_NOTHING, _PUBLISHED = (0, 0, 0), (_CHIPS - _BROKEN, _BROKEN, 1)
+_RECORD_MISSING = (_CHIPS - _BROKEN, _BROKEN, 0)
+_SEEN = """SELECT (SELECT count(*) FROM chip_scores), (SELECT count(*) FROM quarantine),
+(SELECT count(*) FROM runs)"""
+_CHIPS_SEEN = "SELECT chip_id FROM chip_scores UNION ALL SELECT chip_id FROM quarantine"
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Path:
+    """A folder with chips, two of them empty, and a model."""
+    folder: Path = tmp_path_factory.mktemp("killed")
+    for path in write_chips(folder / "chips", _CHIPS)[3:9:5]:
+        path.write_bytes(b"")
+    make_artifact(folder / "model")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def seconds(place) -> float:
+    """How long the command takes when nobody kills it."""
+    score(place, "warm").finish()  # the first also starts what the others are forked from
+    began = time.monotonic()
+    assert score(place, "whole").finish()[0] == 0
+    return time.monotonic() - began
+
+
+def score(place: Path, night: str) -> Command:
+    """Start a run with tables of its own."""
+    output = place / f"out-{night}"
+    output.mkdir(exist_ok=True)
+    flags = {"chips": place / "chips", "artifact": place / "model", "output": output}
+    return start({**flags, "run_id": night}, place / f"{night}-{time.time_ns()}.log")
+
+
+def seen(place: Path, night: str) -> tuple[int, int, int]:
+    """Rows that readers see: scores, quarantine, runs."""
+    (row,) = ask(str(place / f"out-{night}"), _SEEN).to_pylist()
+    scores, quarantine, runs = row.values()
+    return scores, quarantine, runs
+
+
+@contextmanager
+def watching(place: Path, night: str) -> Iterator[set[tuple[int, int, int]]]:
+    """Reads again and again meanwhile; gives all that was ever seen."""
+    found: set[tuple[int, int, int]] = set()
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.is_set():
+            found.add(seen(place, night))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield found
+    finally:
+        ended.set()
+        watcher.join()
+
+
+@pytest.mark.parametrize("kill", range(_KILLS))
+def test_a_run_that_is_killed_and_started_again_loses_and_doubles_no_chip(place, seconds, kill):
+    moment = random.Random(_SEED * 1000 + kill).uniform(0, 1.1 * seconds)
+    print(f"SEED={_SEED}, kill {kill}: after {moment:.3f} of {seconds:.3f} s")
+    night = f"night-{kill}"
+    with watching(place, night) as found:
+        command = score(place, night)
+        time.sleep(moment)
+        command.process.kill()
+        command.process.join()
+        after_the_kill = seen(place, night)
+        code, said = score(place, night).finish()
+    assert code == 0, said
+    assert found | {after_the_kill} <= {_NOTHING, _RECORD_MISSING, _PUBLISHED}
+    assert seen(place, night) == _PUBLISHED
+    chips = ask(str(place / f"out-{night}"), _CHIPS_SEEN)["chip_id"].to_pylist()
+    assert sorted(chips) == [f"chip_{number:05d}" for number in range(_CHIPS)]
+    assert not list((place / f"out-{night}" / "_staging").iterdir())
