@@ -44,8 +44,9 @@ $(INSTALLED): $(MADE) setup.py pyproject.toml constraints.txt
 test: install ## Run the tests
 	$(VENV_PYTHON) -m pytest $(ARGS)
 
-soak: install ## Kill the scoring command at 100 random moments, and look what is left (10 minutes)
-	KILLS=100 $(VENV_PYTHON) -m pytest -s tests/test_kills.py $(ARGS)
+soak: install ## Run the tests of trust in full: 100 kills, 10,000 mutated files (SEED=N repeats)
+	KILLS=100 HOSTILE_FILES=10000 \
+	  $(VENV_PYTHON) -m pytest -s tests/test_kills.py tests/test_hostile_files.py $(ARGS)
 
 check: install ## Check format, lint and types, as CI does
 	$(VENV_PYTHON) -m ruff format --check .

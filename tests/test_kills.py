@@ -10,6 +10,7 @@ import random
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -73,13 +74,13 @@ def watching(place: Path, night: str) -> Iterator[set[tuple[int, int, int]]]:
         while not ended.is_set():
             found.add(seen(place, night))
 
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    try:
-        yield found
-    finally:
-        ended.set()
-        watcher.join()
+    with ThreadPoolExecutor(1) as pool:
+        watcher = pool.submit(watch)
+        try:
+            yield found
+        finally:
+            ended.set()
+    watcher.result()  # what a reader met with is a failure, too
 
 
 @pytest.mark.parametrize("kill", range(_KILLS))
