@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, get_args
+from typing import Any, ClassVar, get_args
 
 from beam_jobs.command import CommandParser
 from pipelines import storage
@@ -17,22 +17,32 @@ from pipelines.errors import UsageError
 from pipelines.storage import StoreSettings
 from schemas.artifact import MediaType
 from schemas.precision import PRECISIONS, Precision
+from schemas.tables import SCORE
 
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
+def _not_empty(text: str) -> str:
+    """An unset variable in a script must not come to mean the working directory."""
+    if not text:
+        raise argparse.ArgumentTypeError("the address is empty")
+    return text
+
+
+ADDRESS: dict[str, Any] = {"type": _not_empty, "required": True, "metavar": "URI"}
+"""How a flag that names an address is declared."""
+
+
 @dataclass(frozen=True)
-class ScoreOptions:
-    """What one run of the scoring job was asked to do.
+class RunOptions:
+    """How a run is made, whatever chips it scores.
 
     Attributes:
-        chips: absolute address of a folder or prefix, a glob, or a manifest.
         artifact: absolute address of the model artifact.
         output: absolute address below which the tables lie.
         run_date: the night that names the partition, YYYY-MM-DD; it selects nothing.
         run_date_given: whether the command line named it.
         run_id: name of the run.
-        media_type: only chips of this media type; None for whatever is there.
         batch_size: chips a call of the model; None leaves it to the worker.
         precision: what the model computes in.
         max_quarantine_ratio: share of the run's chips over which nothing is published.
@@ -40,15 +50,14 @@ class ScoreOptions:
         rescore: score chips that this model has done before, and replace a published run.
         keep_staging_days: days after which what a dead run has staged is deleted.
         beam_args: the flags that are Beam's own.
+        kind: what the run does, one of `runs.kind`.
     """
 
-    chips: str
     artifact: str
     output: str
     run_date: str
     run_date_given: bool
     run_id: str
-    media_type: MediaType | None
     batch_size: int | None
     precision: Precision
     max_quarantine_ratio: float
@@ -57,17 +66,34 @@ class ScoreOptions:
     keep_staging_days: int
     beam_args: tuple[str, ...]
 
+    kind: ClassVar[str] = SCORE
+
     def recorded(self) -> dict[str, Any]:
         """The options as the run's record keeps them; Beam's may hold credentials and stay out."""
         return {
-            "chips": self.chips,
             "artifact": self.artifact,
-            "media_type": self.media_type,
             "batch_size": self.batch_size,
             "precision": self.precision,
             "max_quarantine_ratio": self.max_quarantine_ratio,
             "rescore": self.rescore,
         }
+
+
+@dataclass(frozen=True)
+class ScoreOptions(RunOptions):
+    """What one run of the scoring job was asked to do.
+
+    Attributes:
+        chips: absolute address of a folder or prefix, a glob, or a manifest.
+        media_type: only chips of this media type; None for whatever is there.
+    """
+
+    chips: str
+    media_type: MediaType | None
+
+    def recorded(self) -> dict[str, Any]:
+        """The options as the run's record keeps them."""
+        return {"chips": self.chips, "media_type": self.media_type, **super().recorded()}
 
 
 ROW_OPTIONS = ("chips", "media_type", "precision", "rescore")
@@ -84,22 +110,35 @@ def parse_score_options(argv: Sequence[str], now: datetime) -> ScoreOptions:
     given, beam_args = _parser().parse_known_args(argv)
     return ScoreOptions(
         chips=storage.absolute_uri(given.chips),
-        artifact=storage.absolute_uri(given.artifact),
-        output=storage.absolute_uri(given.output),
-        run_date=parse_run_date(given.run_date or "today", now),
-        run_date_given=given.run_date is not None,
-        run_id=checked_run_id(given.run_id) if given.run_id else new_run_id(now),
         media_type=given.media_type,
-        batch_size=given.batch_size,
-        precision=given.precision,
-        max_quarantine_ratio=given.max_quarantine_ratio,
-        stores=StoreSettings(
+        **run_fields(given, beam_args, now),
+    )
+
+
+def run_fields(
+    given: argparse.Namespace, beam_args: Sequence[str], now: datetime
+) -> dict[str, Any]:
+    """The fields of `RunOptions` from flags that `add_run_flags` declared.
+
+    Raises:
+        UsageError: a value that cannot be.
+    """
+    return {
+        "artifact": storage.absolute_uri(given.artifact),
+        "output": storage.absolute_uri(given.output),
+        "run_date": parse_run_date(given.run_date or "today", now),
+        "run_date_given": given.run_date is not None,
+        "run_id": checked_run_id(given.run_id) if given.run_id else new_run_id(now),
+        "batch_size": given.batch_size,
+        "precision": given.precision,
+        "max_quarantine_ratio": given.max_quarantine_ratio,
+        "stores": StoreSettings(
             deadline_s=given.storage_deadline, gcs_reads_per_second=given.gcs_reads_per_second
         ),
-        rescore=given.rescore,
-        keep_staging_days=given.keep_staging_days,
-        beam_args=tuple(beam_args),
-    )
+        "rescore": getattr(given, "rescore", False),
+        "keep_staging_days": given.keep_staging_days,
+        "beam_args": tuple(beam_args),
+    }
 
 
 def our_flags() -> list[str]:
@@ -150,35 +189,38 @@ def _parser() -> argparse.ArgumentParser:
         "Every flag but these is Beam's own (--runner, --project, --temp_location ...).",
     )
     add = parser.add_argument
-    address: dict[str, Any] = {"type": _not_empty, "required": True, "metavar": "URI"}
-    add("--chips", help="folder, prefix, glob, or manifest", **address)
-    add("--artifact", help="model artifact that the trainer wrote", **address)
-    add("--output", help="where the tables lie", **address)
+    add("--chips", help="folder, prefix, glob, or manifest", **ADDRESS)
+    add("--media_type", choices=get_args(MediaType), help="only chips of this kind")
+    add("--rescore", action="store_true", help="score again what this model has done")
+    add_run_flags(parser)
+    return parser
+
+
+def add_run_flags(parser: argparse.ArgumentParser) -> None:
+    """Declare the flags of every command that scores chips."""
+    add = parser.add_argument
+    add("--artifact", help="model artifact that the trainer wrote", **ADDRESS)
+    add("--output", help="where the tables lie", **ADDRESS)
     add("--run_date", metavar="DATE", help="today (default), yesterday or YYYY-MM-DD (UTC)")
     add("--run_id", default="", metavar="ID", help="a run to begin or go on; default: a fresh one")
-    add("--media_type", choices=get_args(MediaType), help="only chips of this kind")
     default_batch = "default: 256; large runs on a GPU find it by trying"
-    add("--batch_size", type=_at_least_1, metavar="N", help=default_batch)
+    add("--batch_size", type=at_least_1, metavar="N", help=default_batch)
     add("--precision", choices=PRECISIONS, default="auto", help="default: %(default)s")
     add("--max_quarantine_ratio", type=ratio, default=0.2, metavar="R", help="default: 0.2")
     deadline = "seconds over which failing requests to a store are repeated; default: 60"
     add("--storage_deadline", type=_positive, default=60.0, metavar="S", help=deadline)
     reads = "reads a process sends to a gs:// bucket at first; default: 5000"
     add("--gcs_reads_per_second", type=_positive, default=5000.0, metavar="N", help=reads)
-    add("--rescore", action="store_true", help="score again what this model has done")
     days = "what a dead run staged is deleted after N days; default: %(default)s"
-    add("--keep_staging_days", type=_at_least_1, default=7, metavar="N", help=days)
-    return parser
+    add("--keep_staging_days", type=at_least_1, default=7, metavar="N", help=days)
 
 
-def _not_empty(text: str) -> str:
-    """An unset variable in a script must not come to mean the working directory."""
-    if not text:
-        raise argparse.ArgumentTypeError("the address is empty")
-    return text
+def at_least_1(text: str) -> int:
+    """A number of things, for argparse.
 
-
-def _at_least_1(text: str) -> int:
+    Raises:
+        argparse.ArgumentTypeError: it is under 1.
+    """
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"{number} is under 1")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from beam_jobs.options import ROW_OPTIONS, ScoreOptions
+from beam_jobs.options import ROW_OPTIONS, RunOptions
 from pipelines.errors import UsageError
 from pipelines.planning import RunPlan
 from schemas.artifact import ModelArtifact
 
 
-def resume_plan(plan: RunPlan, options: ScoreOptions, artifact: ModelArtifact) -> RunPlan:
+def resume_plan(plan: RunPlan, options: RunOptions, artifact: ModelArtifact) -> RunPlan:
     """The stored plan, with those of today's options that change no row.
 
     Raises:
@@ -34,6 +34,7 @@ def resume_plan(plan: RunPlan, options: ScoreOptions, artifact: ModelArtifact) -
 def _deciding(plan: RunPlan) -> dict[str, object]:
     """What decides a run's rows, as it was begun."""
     return {
+        "kind": plan.kind,
         "model_digest": plan.model_digest,
         "thresholds_digest": plan.thresholds_digest,
         "run_date": plan.run_date,
@@ -41,12 +42,13 @@ def _deciding(plan: RunPlan) -> dict[str, object]:
     }
 
 
-def _asked(plan: RunPlan, options: ScoreOptions, artifact: ModelArtifact) -> dict[str, object]:
+def _asked(plan: RunPlan, options: RunOptions, artifact: ModelArtifact) -> dict[str, object]:
     """The same as it is asked for now; a run that died before midnight keeps its date."""
     recorded = options.recorded()
     return {
+        "kind": options.kind,
         "model_digest": artifact.model_digest,
         "thresholds_digest": artifact.thresholds_digest,
         "run_date": options.run_date if options.run_date_given else plan.run_date,
-        **{name: recorded[name] for name in ROW_OPTIONS},
+        **{name: recorded.get(name) for name in ROW_OPTIONS},
     }

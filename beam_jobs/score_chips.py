@@ -1,46 +1,21 @@
 """Score an archive's chips and publish the labelled tables.
 
-    python -m beam_jobs.score_chips --chips URI --artifact URI --output URI
-
-Plan in the launcher, run the graph, tell what came of it. Whatever can be known to be wrong is
-said before work starts, and before TensorFlow is loaded.
+python -m beam_jobs.score_chips --chips URI --artifact URI --output URI
 """
 
 from __future__ import annotations
 
 import os
-import time
-import uuid
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
-from glob import glob
-from importlib.metadata import PackageNotFoundError, version
+from datetime import UTC, datetime
 
 import pyarrow as pa
 
-from beam_jobs import launch
 from beam_jobs.command import run_command
 from beam_jobs.options import ScoreOptions, our_flags, parse_score_options
-from beam_jobs.resuming import resume_plan
-from beam_jobs.summary import summary_text
-from pipelines import delta_tables, planning, publishing, staging, storage
-from pipelines.classifier import check_precision, open_artifact
-from pipelines.errors import RunFailed, StorageError, UsageError
-from pipelines.planning import RunPlan
-from schemas.artifact import ArtifactError, ModelArtifact
-from schemas.tables import QUARANTINE, RUNS, chip_scores
-
-_RECORDED_PACKAGES = (
-    "forest-chips",
-    "apache-beam",
-    "tensorflow",
-    "keras",
-    "numpy",
-    "pyarrow",
-    "deltalake",
-    "simplejpeg",
-    "rasterio",
-)
+from beam_jobs.scoring_run import run_scoring
+from pipelines import planning
+from schemas.artifact import ModelArtifact
 
 
 def main(argv: Sequence[str]) -> int:
@@ -51,148 +26,19 @@ def main(argv: Sequence[str]) -> int:
         RunFailed: nothing was published.
     """
     options = parse_score_options(argv, datetime.now(UTC))
-    storage.configure(options.stores)
-    artifact = _check(options)
-    attempt, begun = _find_attempt(options)
-    if not options.rescore and _is_published(options):
-        publishing.finish_record(options.output, options.run_id)
-        print(f"run {options.run_id} is published already; --rescore replaces it")
-        return 0
-    plan = resume_plan(begun or _plan(options, artifact, attempt), options, artifact)
-    _drop_old_staging(plan, options)
-    _score(plan, options, artifact)
-    if plan.to_score and launch.only_submits(options.beam_args):
-        print(f"run {plan.run_id}: the job is submitted, and publishes the run at its end")
-        return 0
-    print(summary_text(plan, publishing.read_summary(plan)))
-    return 0
+    return run_scoring(options, our_flags(), lambda artifact: _select(options, artifact))
 
 
-def _check(options: ScoreOptions) -> ModelArtifact:
-    """All that can be refused before anything is listed."""
-    launch.check_beam_args(options.beam_args, our_flags())
-    try:
-        _, artifact = open_artifact(options.artifact)
-    except (ArtifactError, StorageError) as error:
-        raise UsageError(f"--artifact: {error}") from error
-    if launch.runs_locally(options.beam_args):
-        check_precision(options.precision, has_gpu=bool(glob("/dev/nvidia[0-9]*")))
-    return artifact
-
-
-def _find_attempt(options: ScoreOptions) -> tuple[int, RunPlan | None]:
-    """Number of this attempt at the run, and its plan where it was begun before; the first look at
-    the output, too."""
-    try:
-        return publishing.find_attempt(options.output, options.run_id)
-    except StorageError as error:
-        raise UsageError(f"--output: {error}") from error
-
-
-def _is_published(options: ScoreOptions) -> bool:
-    scores = delta_tables.open_table(options.output, "chip_scores")
-    return scores is not None and delta_tables.is_published(scores, options.run_id)
-
-
-def _plan(options: ScoreOptions, artifact: ModelArtifact, attempt: int) -> RunPlan:
-    """List, leave out what is done, store what is left; gives the plan that holds, which is
-    another's where the same run is being planned elsewhere."""
-    started_at = time.time()
-    scores_version = planning.scores_version(options.output)
+def _select(options: ScoreOptions, artifact: ModelArtifact) -> tuple[pa.Table, int]:
+    """The archive's chips that are left to do, and how many it has."""
     chips = planning.list_chips(options.chips, options.media_type)
-    manifest, listed = planning.select_chips(chips, _chips_to_skip(options, artifact))
-    plan = RunPlan(
-        run_id=options.run_id,
-        run_date=options.run_date,
-        output=options.output,
-        artifact=options.artifact,
-        model_digest=artifact.model_digest,
-        thresholds_digest=artifact.thresholds_digest,
-        listed=listed,
-        skipped=listed - manifest.num_rows,
-        unit_rows=planning.unit_rows(manifest.num_rows),
-        max_quarantine_ratio=options.max_quarantine_ratio,
-        attempt=attempt,
-        options=options.recorded(),
-        versions=_versions(),
-        started_at=started_at,
-        planned_at=time.time(),
-        scores_version=scores_version,
-        token=f"-{uuid.uuid4().hex[:8]}",
-    )
-    return _store(plan, manifest, artifact)
+    return planning.select_chips(chips, _chips_to_skip(options, artifact))
 
 
 def _chips_to_skip(options: ScoreOptions, artifact: ModelArtifact) -> pa.Table:
     if options.rescore:
         return planning.CHIP_VERSIONS.empty_table()
     return planning.chips_done(options.output, artifact.model_digest)
-
-
-def _store(plan: RunPlan, manifest: pa.Table, artifact: ModelArtifact) -> RunPlan:
-    """Create what is missing below the output, store the plan."""
-    try:
-        for table in (chip_scores(artifact.label_set), QUARANTINE, RUNS):
-            delta_tables.ensure_table(plan.output, table)
-        return planning.store_plan(plan, manifest)
-    except StorageError as error:
-        raise UsageError(f"--output: {error}") from error
-
-
-def _drop_old_staging(plan: RunPlan, options: ScoreOptions) -> None:
-    older_than = datetime.now(UTC) - timedelta(days=options.keep_staging_days)
-    staging.drop_old(plan.output, older_than, keep=plan.staging)
-
-
-def _score(plan: RunPlan, options: ScoreOptions, artifact: ModelArtifact) -> None:
-    staged = staging.staged_numbers(plan.staging)
-    units = [number for number in range(len(plan.unit_rows)) if number not in set(staged)]
-    staged_before = f", {len(staged)} of {len(plan.unit_rows)} units staged before"
-    print(
-        f"run {plan.run_id}: {plan.listed} chips listed, {plan.to_score} to score"
-        f"{staged_before if staged else ''}",
-        flush=True,
-    )
-    if not units:
-        publishing.publish_run(plan, [])
-        return
-    from pipelines.batch_scoring import ScoreArchive
-    from pipelines.progress import chips_done
-
-    graph = ScoreArchive(
-        plan, units, artifact, options.batch_size, options.precision, options.stores
-    )
-    before, resumed = chips_done(), sum(plan.unit_rows[number] for number in staged)
-
-    def done() -> int:
-        """Counted in this process; where the engine has others, by what they have staged."""
-        here = chips_done() - before
-        return resumed + here if here else publishing.staged_chips(plan)
-
-    try:
-        launch.run_graph(graph, options.beam_args, plan.to_score, done)
-    except Exception as error:
-        if publishing.is_visible(plan):  # by another start of the run, which took the staged files
-            publishing.publish_run(plan, [])
-            return
-        # The engines wrap what a worker raises; a refusal to publish is told by its verdict.
-        if reason := publishing.read_verdict(plan):
-            raise RunFailed(reason) from error
-        if isinstance(error, UsageError | ArtifactError):  # too late to be wrong use
-            raise RunFailed(f"{error}; nothing was published") from error
-        if told := launch.storage_error_in(error):
-            raise RunFailed(f"{told}; nothing was published") from error
-        raise
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for package in _RECORDED_PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from pipelines import delta_tables, storage
 from pipelines.errors import StorageError, UsageError
 from schemas.artifact import MediaType
 from schemas.render import file_schema
-from schemas.tables import CHIP_MANIFEST, QuarantineReason
+from schemas.tables import CHIP_MANIFEST, SCORE, QuarantineReason
 
 EXTENSIONS: dict[MediaType, tuple[str, ...]] = {"jpg": (".jpg", ".jpeg"), "tif": (".tif", ".tiff")}
 """File name endings, in lower case, by which a listing's chips are told from other files."""
@@ -63,6 +63,7 @@ class RunPlan:
         scores_version: version of the table `chip_scores` that was looked into for chips done
             before, -1 where there was none.
         token: tells this plan's manifest from that of another planner of the same run.
+        kind: what the run does, one of `runs.kind`.
     """
 
     run_id: str
@@ -82,6 +83,7 @@ class RunPlan:
     planned_at: float
     scores_version: int = -1
     token: str = ""
+    kind: str = SCORE
 
     @property
     def to_score(self) -> int:

@@ -372,6 +372,7 @@ def _record(plan: RunPlan, counts: RunCounts) -> pa.Table:
     published_at = delta_tables.committed_at(scores, plan.run_id) or datetime.now(UTC)
     planned_at = datetime.fromtimestamp(plan.planned_at, UTC)
     row = {
+        "kind": plan.kind,
         "status": PUBLISHED,
         "listed": counts.listed,
         "skipped": counts.skipped,

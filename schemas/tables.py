@@ -160,20 +160,38 @@ QUARANTINE = Table(
     partition_by=_PARTITION_BY,
 )
 
-PUBLISHED, WITHDRAWN = "published", "withdrawn"
+SCORE, REPLAY, RELABEL = "score", "replay", "relabel"
+"""What `runs.kind` may be."""
+
+PUBLISHED, WITHDRAWN, FAILED, HELD = "published", "withdrawn", "failed", "held"
 """What `runs.status` may be."""
 
 RUNS = Table(
     name="runs",
     description="The scoring runs, a row each.",
-    version=1,
+    version=2,
     columns=(
+        Column(
+            "kind",
+            "string",
+            f"{SCORE}: chips of an archive; {REPLAY}: quarantined chips tried again; "
+            f"{RELABEL}: new thresholds on stored scores.",
+            required=True,
+        ),
         Column(
             "status",
             "string",
-            f"{PUBLISHED}: its rows are in the tables; {WITHDRAWN}: they were taken back.",
+            f"{PUBLISHED}: its rows are in the tables; {WITHDRAWN}: they were taken back; "
+            f"{FAILED}: it has none; {HELD}: they wait in staging for somebody to look at them.",
             required=True,
         ),
+        Column("reason", "string", "Why the run failed or is held; null for the others."),
+        Column(
+            "verdict",
+            "string",
+            "good or bad: how the run compares with the nights before it; null where not judged.",
+        ),
+        Column("findings", "string", "JSON array: what the verdict was reached by."),
         Column("listed", "int64", "Chips found, each counted once.", "chips", required=True),
         Column(
             "skipped", "int64", "Chips that this model had done before.", "chips", required=True
@@ -190,11 +208,9 @@ RUNS = Table(
         Column("options", "string", "JSON object: the options of the run.", required=True),
         Column("started_at", "timestamp", "When planning began.", "UTC", required=True),
         Column("planned_at", "timestamp", "When the manifest was written.", "UTC", required=True),
-        Column("published_at", "timestamp", "When the run was committed.", "UTC", required=True),
+        Column("published_at", "timestamp", "When the run was committed; null if never.", "UTC"),
         Column("plan_seconds", "float64", "Listing and planning.", "seconds", required=True),
-        Column(
-            "score_seconds", "float64", "From the plan to the commit.", "seconds", required=True
-        ),
+        Column("score_seconds", "float64", "From the plan to the end.", "seconds", required=True),
         *_PARTITION_COLUMNS,
     ),
     partition_by=_PARTITION_BY,

@@ -68,6 +68,7 @@ def run_row(published_at: datetime, **more: Any) -> dict[str, Any]:
     """A row of runs."""
     counts = dict.fromkeys(("listed", "skipped", "scored", "quarantined"), 0)
     return {
+        "kind": "score",
         "status": "published",
         **counts,
         "model_digest": "model-1",

@@ -21,7 +21,7 @@ from rasterio.warp import transform_bounds
 from beam_jobs import score_chips
 from beam_jobs.command import exit_code
 from pipelines import delta_tables, imaging, planning, publishing, storage
-from pipelines.classifier import Classifier
+from pipelines.classifier import Classifier, open_artifact
 from pipelines.devices import Gpu
 from schemas.labels import LabelSet
 from tests.support import JPG, TIF, jpg_bytes, make_artifact, write_chips
@@ -69,7 +69,7 @@ def test_every_chip_is_scored_as_the_model_scores_its_own_pixels(score, artifact
 
     found = rows(tmp_path / "out", "chip_scores")
     assert sorted(row["chip_uri"] for row in found) == [str(path) for path in paths]
-    opened = score_chips.open_artifact(artifact)
+    opened = open_artifact(artifact)
     pixels = np.stack([imaging.decode_chip(path.read_bytes(), JPG) for path in paths])
     expected = Classifier(*opened, "float32").score(pixels)
     by_chip = _scores(found)

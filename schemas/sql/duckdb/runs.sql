@@ -1,6 +1,10 @@
--- Table runs, version 1. Written by: python -m schemas.render
+-- Table runs, version 2. Written by: python -m schemas.render
 CREATE TABLE runs (
+    kind VARCHAR NOT NULL,
     status VARCHAR NOT NULL,
+    reason VARCHAR,
+    verdict VARCHAR,
+    findings VARCHAR,
     listed BIGINT NOT NULL,
     skipped BIGINT NOT NULL,
     scored BIGINT NOT NULL,
@@ -13,14 +17,18 @@ CREATE TABLE runs (
     options VARCHAR NOT NULL,
     started_at TIMESTAMP WITH TIME ZONE NOT NULL,
     planned_at TIMESTAMP WITH TIME ZONE NOT NULL,
-    published_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    published_at TIMESTAMP WITH TIME ZONE,
     plan_seconds DOUBLE NOT NULL,
     score_seconds DOUBLE NOT NULL,
     run_date DATE NOT NULL,
     run_id VARCHAR NOT NULL
 );
 COMMENT ON TABLE runs IS 'The scoring runs, a row each.';
-COMMENT ON COLUMN runs.status IS 'published: its rows are in the tables; withdrawn: they were taken back.';
+COMMENT ON COLUMN runs.kind IS 'score: chips of an archive; replay: quarantined chips tried again; relabel: new thresholds on stored scores.';
+COMMENT ON COLUMN runs.status IS 'published: its rows are in the tables; withdrawn: they were taken back; failed: it has none; held: they wait in staging for somebody to look at them.';
+COMMENT ON COLUMN runs.reason IS 'Why the run failed or is held; null for the others.';
+COMMENT ON COLUMN runs.verdict IS 'good or bad: how the run compares with the nights before it; null where not judged.';
+COMMENT ON COLUMN runs.findings IS 'JSON array: what the verdict was reached by.';
 COMMENT ON COLUMN runs.listed IS 'Chips found, each counted once. Unit: chips.';
 COMMENT ON COLUMN runs.skipped IS 'Chips that this model had done before. Unit: chips.';
 COMMENT ON COLUMN runs.scored IS 'Chips with scores. Unit: chips.';
@@ -33,8 +41,8 @@ COMMENT ON COLUMN runs.versions IS 'JSON object: package to version.';
 COMMENT ON COLUMN runs.options IS 'JSON object: the options of the run.';
 COMMENT ON COLUMN runs.started_at IS 'When planning began. Unit: UTC.';
 COMMENT ON COLUMN runs.planned_at IS 'When the manifest was written. Unit: UTC.';
-COMMENT ON COLUMN runs.published_at IS 'When the run was committed. Unit: UTC.';
+COMMENT ON COLUMN runs.published_at IS 'When the run was committed; null if never. Unit: UTC.';
 COMMENT ON COLUMN runs.plan_seconds IS 'Listing and planning. Unit: seconds.';
-COMMENT ON COLUMN runs.score_seconds IS 'From the plan to the commit. Unit: seconds.';
+COMMENT ON COLUMN runs.score_seconds IS 'From the plan to the end. Unit: seconds.';
 COMMENT ON COLUMN runs.run_date IS 'Night that the run belongs to. Unit: UTC date.';
 COMMENT ON COLUMN runs.run_id IS 'The run that made the row.';
