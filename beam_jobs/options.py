@@ -12,8 +12,9 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any, ClassVar, get_args
 
 from beam_jobs.command import CommandParser
-from pipelines import storage
+from pipelines import run_log, storage
 from pipelines.errors import UsageError
+from pipelines.run_log import LogFormat
 from pipelines.storage import StoreSettings
 from schemas.artifact import MediaType
 from schemas.precision import PRECISIONS, Precision
@@ -49,6 +50,7 @@ class RunOptions:
         stores: how patient every process is with object stores.
         rescore: score chips that this model has done before, and replace a published run.
         keep_staging_days: days after which what a dead run has staged is deleted.
+        log_format: text for people, json for machines.
         beam_args: the flags that are Beam's own.
         kind: what the run does, one of `runs.kind`.
     """
@@ -64,6 +66,7 @@ class RunOptions:
     stores: StoreSettings
     rescore: bool
     keep_staging_days: int
+    log_format: LogFormat
     beam_args: tuple[str, ...]
 
     kind: ClassVar[str] = SCORE
@@ -137,6 +140,7 @@ def run_fields(
         ),
         "rescore": getattr(given, "rescore", False),
         "keep_staging_days": given.keep_staging_days,
+        "log_format": given.log_format,
         "beam_args": tuple(beam_args),
     }
 
@@ -213,6 +217,8 @@ def add_run_flags(parser: argparse.ArgumentParser) -> None:
     add("--gcs_reads_per_second", type=_positive, default=5000.0, metavar="N", help=reads)
     days = "what a dead run staged is deleted after N days; default: %(default)s"
     add("--keep_staging_days", type=at_least_1, default=7, metavar="N", help=days)
+    log = "text: warnings, for people; json: events too, a line each; default: text"
+    add("--log_format", choices=run_log.FORMATS, default="text", help=log)
 
 
 def at_least_1(text: str) -> int:

@@ -6,6 +6,7 @@ said before work starts, and before TensorFlow is loaded.
 
 from __future__ import annotations
 
+import logging
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -19,10 +20,12 @@ from beam_jobs import launch
 from beam_jobs.options import RunOptions
 from beam_jobs.resuming import resume_plan
 from beam_jobs.summary import summary_text
-from pipelines import delta_tables, planning, publishing, staging, storage
+from pipelines import delta_tables, planning, publishing, staging
 from pipelines.classifier import check_precision, open_artifact
 from pipelines.errors import RunFailed, StorageError, UsageError
 from pipelines.planning import RunPlan
+from pipelines.run_log import RunLog, event
+from pipelines.worker_settings import WorkerSettings
 from schemas.artifact import ArtifactError, ModelArtifact
 from schemas.tables import QUARANTINE, RUNS, chip_scores
 
@@ -53,7 +56,8 @@ def run_scoring(options: RunOptions, our_flags: Sequence[str], select: Select) -
         UsageError: wrong use; nothing was done.
         RunFailed: nothing was published.
     """
-    storage.configure(options.stores)
+    settings = WorkerSettings(RunLog(options.run_id, options.log_format), options.stores)
+    settings.apply()
     artifact = _check(options, our_flags)
     attempt, begun = _find_attempt(options)
     if not options.rescore and _is_published(options):
@@ -62,7 +66,11 @@ def run_scoring(options: RunOptions, our_flags: Sequence[str], select: Select) -
         return 0
     plan = resume_plan(begun or _plan(options, artifact, attempt, select), options, artifact)
     _drop_old_staging(plan, options)
-    _score(plan, options, artifact)
+    try:
+        _score(plan, options, artifact, settings)
+    except Exception as error:
+        event("run_failed", logging.ERROR, reason=str(error))
+        raise
     if plan.to_score and launch.only_submits(options.beam_args):
         print(f"run {plan.run_id}: the job is submitted, and publishes the run at its end")
         return 0
@@ -140,9 +148,19 @@ def _drop_old_staging(plan: RunPlan, options: RunOptions) -> None:
     staging.drop_old(plan.output, older_than, keep=plan.staging)
 
 
-def _score(plan: RunPlan, options: RunOptions, artifact: ModelArtifact) -> None:
+def _score(
+    plan: RunPlan, options: RunOptions, artifact: ModelArtifact, settings: WorkerSettings
+) -> None:
     staged = staging.staged_numbers(plan.staging)
     units = [number for number in range(len(plan.unit_rows)) if number not in set(staged)]
+    event(
+        "run_planned",
+        listed=plan.listed,
+        to_score=plan.to_score,
+        units=len(plan.unit_rows),
+        units_staged_before=len(staged),
+        plan_seconds=plan.planned_at - plan.started_at,
+    )
     staged_before = f", {len(staged)} of {len(plan.unit_rows)} units staged before"
     print(
         f"run {plan.run_id}: {plan.listed} chips listed, {plan.to_score} to score"
@@ -155,9 +173,7 @@ def _score(plan: RunPlan, options: RunOptions, artifact: ModelArtifact) -> None:
     from pipelines.batch_scoring import ScoreArchive
     from pipelines.progress import chips_done
 
-    graph = ScoreArchive(
-        plan, units, artifact, options.batch_size, options.precision, options.stores
-    )
+    graph = ScoreArchive(plan, units, artifact, options.batch_size, options.precision, settings)
     before, resumed = chips_done(), sum(plan.unit_rows[number] for number in staged)
 
     def done() -> int:

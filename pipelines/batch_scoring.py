@@ -12,7 +12,7 @@ from pipelines.publishing import PublishRun
 from pipelines.reading import ReadChips, ReadManifest
 from pipelines.scoring import ScoreChips, SharedModel
 from pipelines.staging import StageUnits
-from pipelines.storage import StoreSettings
+from pipelines.worker_settings import WorkerSettings
 from schemas.artifact import ModelArtifact
 from schemas.precision import Precision
 
@@ -26,7 +26,7 @@ class ScoreArchive(beam.PTransform):
         artifact: the model's description, as it was when the run was planned.
         batch_size: chips a call of the model; None leaves it to the workers.
         precision: what the model computes in, `auto` resolved on the workers.
-        stores: how patient the workers are with object stores.
+        settings: applied on every worker.
     """
 
     def __init__(
@@ -36,13 +36,13 @@ class ScoreArchive(beam.PTransform):
         artifact: ModelArtifact,
         batch_size: int | None,
         precision: Precision,
-        stores: StoreSettings | None = None,
+        settings: WorkerSettings | None = None,
     ) -> None:
         super().__init__()
         self._plan = plan
         self._units = units
         self._artifact = artifact
-        self._stores = stores
+        self._settings = settings
         self._model = SharedModel(
             plan.artifact, plan.model_digest, precision, batch_size, plan.to_score
         )
@@ -53,9 +53,9 @@ class ScoreArchive(beam.PTransform):
         return (
             pbegin
             | ReadManifest(plan.manifest, self._units)
-            | ReadChips(artifact.preprocessing, model.batch_size, self._stores)
+            | ReadChips(artifact.preprocessing, model.batch_size, self._settings)
             | ScoreChips(model)
             | LabelChips(artifact)
             | StageUnits(plan.staging)
-            | PublishRun(plan)
+            | PublishRun(plan, self._settings)
         )

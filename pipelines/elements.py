@@ -7,7 +7,7 @@ are and refuses to encode them, so a graph that would ship pixels fails at once 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any, NoReturn
 
 import numpy as np
@@ -20,6 +20,33 @@ from schemas.tables import CHIP_COLUMNS, QUARANTINE
 
 REJECTED = pa.schema([file_schema(QUARANTINE).field(i) for i in range(len(CHIP_COLUMNS) + 2)])
 """Schema of rejected chips on their way to quarantine: what is known of them, reason, message."""
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What chips have cost on their way; sums over batches, and over units.
+
+    Attributes:
+        bytes_read: bytes fetched from storage.
+        read_ms, decode_ms: milliseconds of all reading threads together.
+        wait_ms: milliseconds that the model waited for pixels: 0 where the model is the limit.
+        score_ms: milliseconds of the model's calls.
+        stage_ms: milliseconds of writing staged files.
+    """
+
+    bytes_read: int = 0
+    read_ms: float = 0.0
+    decode_ms: float = 0.0
+    wait_ms: float = 0.0
+    score_ms: float = 0.0
+    stage_ms: float = 0.0
+
+    def __add__(self, other: Spent) -> Spent:
+        mine, theirs = astuple(self), astuple(other)
+        return Spent(*(a + b for a, b in zip(mine, theirs, strict=True)))
+
+
+NOTHING_SPENT = Spent()
 
 
 @dataclass(frozen=True)
@@ -50,6 +77,7 @@ class ChipBatch:
         chips: n rows of chip columns.
         pixels: `uint8 [n, S, S, bands]`, row i belongs to row i of `chips`.
         rejected: the batch's chips that could not be read, in the REJECTED schema.
+        spent: what reading and decoding have cost.
     """
 
     unit: int
@@ -57,6 +85,7 @@ class ChipBatch:
     chips: pa.Table
     pixels: npt.NDArray[np.uint8]
     rejected: pa.Table
+    spent: Spent = NOTHING_SPENT
 
     @property
     def nbytes(self) -> int:
@@ -79,6 +108,7 @@ class ScoredBatch:
     scores: npt.NDArray[np.float32]
     rejected: pa.Table
     precision: str
+    spent: Spent = NOTHING_SPENT
 
     @property
     def nbytes(self) -> int:
@@ -100,6 +130,7 @@ class LabelledBatch:
     rows: pa.Table
     quarantine: pa.Table
     precision: str
+    spent: Spent = NOTHING_SPENT
 
     @property
     def nbytes(self) -> int:

@@ -55,6 +55,7 @@ def label_batch(batch: ScoredBatch, artifact: ModelArtifact, now: datetime) -> L
         rows=_score_rows(batch, artifact, now),
         quarantine=_quarantine_rows(batch.rejected, artifact, now),
         precision=batch.precision,
+        spent=batch.spent,
     )
 
 

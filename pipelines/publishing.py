@@ -30,6 +30,7 @@ from pipelines.delta_tables import DataFile, PublishConflict, commit_files
 from pipelines.errors import RunFailed, StorageError
 from pipelines.planning import RunPlan
 from pipelines.rivals import refuse_rivals
+from pipelines.run_log import event
 from pipelines.staging import (
     UNITS_FOLDER,
     StagedFile,
@@ -38,6 +39,7 @@ from pipelines.staging import (
     read_units,
     staged_numbers,
 )
+from pipelines.worker_settings import WorkerSettings
 from schemas.render import file_schema
 from schemas.tables import PUBLISHED, RUNS
 
@@ -87,17 +89,19 @@ class PublishRun(beam.PTransform):
 
     Args:
         plan: the run.
+        settings: applied on the worker that publishes.
     """
 
-    def __init__(self, plan: RunPlan) -> None:
+    def __init__(self, plan: RunPlan, settings: WorkerSettings | None = None) -> None:
         super().__init__()
         self._plan = plan
+        self._settings = settings
 
     def expand(self, staged: beam.PCollection[str]) -> beam.PCollection[None]:
         """The plan, once, with all units' records beside it; so a run of none works too."""
         pipeline = staged.pipeline
         plan = pipeline | "Plan" >> beam.Create([self._plan.to_json()], reshuffle=False)
-        return plan | "Publish" >> beam.Map(_publish, beam.pvalue.AsIter(staged))
+        return plan | "Publish" >> beam.Map(_publish, beam.pvalue.AsIter(staged), self._settings)
 
 
 def publish_run(plan: RunPlan, units: Iterable[StagedUnit]) -> None:
@@ -130,6 +134,14 @@ def publish_run(plan: RunPlan, units: Iterable[StagedUnit]) -> None:
     _publish_files(plan, "quarantine", quarantine)
     _publish_files(plan, "chip_scores", scores)
     _publish_record(plan, counts)
+    event(
+        "run_published",
+        listed=counts.listed,
+        skipped=counts.skipped,
+        scored=counts.scored,
+        quarantined=counts.quarantined,
+        reasons=counts.reasons,
+    )
     _drop_staging(plan)
 
 
@@ -268,7 +280,9 @@ def read_summary(plan: RunPlan) -> RunSummary:
     )
 
 
-def _publish(plan: str, staged: Iterable[str]) -> None:
+def _publish(plan: str, staged: Iterable[str], settings: WorkerSettings | None) -> None:
+    if settings:
+        settings.apply()
     publish_run(RunPlan.from_json(plan), map(StagedUnit.from_json, staged))
 
 

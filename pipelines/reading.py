@@ -10,8 +10,9 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
+from time import perf_counter
 from typing import NamedTuple
 
 import apache_beam as beam
@@ -24,11 +25,11 @@ from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
 from pipelines import imaging, storage
-from pipelines.elements import REJECTED, ChipBatch, Unit
+from pipelines.elements import REJECTED, ChipBatch, Spent, Unit
 from pipelines.errors import ChipRejected, ObjectTooLarge, StorageError, StoreDown
 from pipelines.georeference import Place, bounds_of, read_place
-from pipelines.storage import StoreSettings
 from pipelines.tiff import TiffLayout
+from pipelines.worker_settings import WorkerSettings
 from schemas.artifact import Preprocessing
 from schemas.tables import BOUNDS, CHIP_COLUMNS
 from schemas.tables import QuarantineReason as Reason
@@ -76,17 +77,17 @@ class ReadChips(beam.PTransform):
     Args:
         preprocessing: how bytes become pixels, from the artifact.
         batch_size: asked on the worker for the number of chips a batch.
-        stores: how patient the worker is with object stores.
+        settings: applied on the worker first.
     """
 
     def __init__(
         self,
         preprocessing: Preprocessing,
         batch_size: Callable[[], int],
-        stores: StoreSettings | None = None,
+        settings: WorkerSettings | None = None,
     ) -> None:
         super().__init__()
-        self._fn = ReadChipsFn(preprocessing, batch_size, stores)
+        self._fn = ReadChipsFn(preprocessing, batch_size, settings)
 
     def expand(self, units: beam.PCollection[Unit]) -> beam.PCollection[ChipBatch]:
         """One DoFn, a generator."""
@@ -100,16 +101,16 @@ class ReadChipsFn(beam.DoFn):
         self,
         preprocessing: Preprocessing,
         batch_size: Callable[[], int],
-        stores: StoreSettings | None = None,
+        settings: WorkerSettings | None = None,
     ) -> None:
         self._preprocessing = preprocessing
         self._ask_batch_size = batch_size
-        self._stores = stores
+        self._settings = settings
 
     def setup(self) -> None:
-        """Ask how many chips a call of the model takes here."""
-        if self._stores:
-            storage.configure(self._stores)
+        """Apply the settings; ask how many chips a call of the model takes here."""
+        if self._settings:
+            self._settings.apply()
         self._batch_size = self._ask_batch_size()
 
     def start_bundle(self) -> None:
@@ -199,16 +200,26 @@ class _Rejection(NamedTuple):
     message: str
 
 
+@dataclass
+class _TaskDone:
+    """What a reading thread has done for some rows of a batch."""
+
+    rejections: list[_Rejection] = field(default_factory=list)
+    bytes_read: int = 0
+    read_s: float = 0.0
+    decode_s: float = 0.0
+
+
 @dataclass(frozen=True)
 class _Reading:
-    """A batch on its way: threads fill `pixels` and `places` and return what they rejected."""
+    """A batch on its way: threads fill `pixels` and `places`, and tell what they rejected."""
 
     unit: int
     last: bool
     chips: pa.Table
     pixels: npt.NDArray[np.uint8]
     places: list[Place | None]
-    tasks: list[Future[list[_Rejection]]]
+    tasks: list[Future[_TaskDone]]
 
 
 def _begin(
@@ -223,15 +234,26 @@ def _begin(
     places: list[Place | None] = [None] * rows
     uris = chips["chip_uri"].to_pylist()
 
-    def read_rows(start: int) -> list[_Rejection]:
-        rejections = []
+    def read_rows(start: int) -> _TaskDone:
+        done = _TaskDone()
+        began = perf_counter()
         for row in range(start, min(start + _ROWS_A_TASK, rows)):
+            read = began
             try:
                 data = read_chip(uris[row], preprocessing)
+                read = perf_counter()
+                done.bytes_read += len(data)
                 pixels[row], places[row] = _decode(data, preprocessing)
             except ChipRejected as rejected:
-                rejections.append(_Rejection(row, rejected.reason.value, rejected.message))
-        return rejections
+                rejection = _Rejection(row, rejected.reason.value, rejected.message)
+                done.rejections.append(rejection)
+            ended = perf_counter()
+            if read == began:  # it could not be read
+                read = ended
+            done.read_s += read - began
+            done.decode_s += ended - read
+            began = ended
+        return done
 
     tasks = [pool.submit(read_rows, start) for start in range(0, rows, _ROWS_A_TASK)]
     return _Reading(unit, last, chips, pixels, places, tasks)
@@ -261,8 +283,11 @@ def _place(data: bytes, layout: TiffLayout) -> Place | None:
 
 
 def _finish(reading: _Reading) -> ChipBatch:
+    began = perf_counter()
     wait(reading.tasks)  # once for all: to be woken for each task would stop the decoders as often
-    rejections = [rejection for task in reading.tasks for rejection in task.result()]
+    done = [task.result() for task in reading.tasks]
+    spent = _spent(done, perf_counter() - began)
+    rejections = [rejection for task in done for rejection in task.rejections]
     chips = _with_bounds(reading.chips, reading.places).select(_CHIP_NAMES)
     pixels, rejected = reading.pixels, REJECTED.empty_table()
     if rejections:
@@ -272,7 +297,16 @@ def _finish(reading: _Reading) -> ChipBatch:
         messages = [rejection.message for rejection in rejections]
         rejected = reject_rows(chips.take(rows), reasons, messages)
         chips, pixels = chips.take(kept), pixels[kept]
-    return ChipBatch(reading.unit, reading.last, chips, pixels, rejected)
+    return ChipBatch(reading.unit, reading.last, chips, pixels, rejected, spent)
+
+
+def _spent(done: list[_TaskDone], wait_s: float) -> Spent:
+    return Spent(
+        bytes_read=sum(task.bytes_read for task in done),
+        read_ms=1000 * sum(task.read_s for task in done),
+        decode_ms=1000 * sum(task.decode_s for task in done),
+        wait_ms=1000 * wait_s,
+    )
 
 
 def reject_rows(chips: pa.Table, reasons: list[str], messages: list[str]) -> pa.Table:

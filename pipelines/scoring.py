@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import cache
+from time import perf_counter
 
 import apache_beam as beam
 import numpy as np
@@ -18,7 +19,7 @@ from apache_beam.utils.windowed_value import WindowedValue
 from pipelines import progress
 from pipelines.classifier import Classifier, open_artifact
 from pipelines.devices import DeviceOutOfMemory
-from pipelines.elements import REJECTED, ChipBatch, ScoredBatch
+from pipelines.elements import REJECTED, ChipBatch, ScoredBatch, Spent
 from pipelines.reading import reject_rows
 from schemas.precision import Precision
 from schemas.tables import QuarantineReason
@@ -115,7 +116,7 @@ class ScoreAhead:
 
     def __init__(self, classifier: Classifier) -> None:
         self._classifier = classifier
-        self._under_way: deque[tuple[ChipBatch, Future[npt.NDArray[np.float32]]]] = deque()
+        self._under_way: deque[tuple[ChipBatch, Future[_Timed]]] = deque()
 
     def score(self, batch: ChipBatch) -> Iterator[ScoredBatch]:
         """Begin a batch, and yield those whose turn it is."""
@@ -123,7 +124,7 @@ class ScoreAhead:
         if calls == 1:
             yield score_batch(batch, self._classifier)
             return
-        scoring = _pool(calls).submit(self._classifier.score, batch.pixels)
+        scoring = _pool(calls).submit(_timed, self._classifier, batch.pixels)
         self._under_way.append((batch, scoring))
         if len(self._under_way) > calls:
             yield self._finish_first()
@@ -136,12 +137,20 @@ class ScoreAhead:
     def _finish_first(self) -> ScoredBatch:
         batch, scoring = self._under_way.popleft()
         try:
-            scores = scoring.result()
+            scores, score_ms = scoring.result()
         except DeviceOutOfMemory:
             wait([other for _, other in self._under_way])  # halves have the device for themselves
             return score_batch(batch, self._classifier)
         fits = np.ones(len(scores), np.bool_)
-        return _scored(batch, scores, fits, self._classifier.precision)
+        return _scored(batch, scores, fits, self._classifier.precision, score_ms)
+
+
+_Timed = tuple[npt.NDArray[np.float32], float]
+
+
+def _timed(classifier: Classifier, pixels: npt.NDArray[np.uint8]) -> _Timed:
+    began = perf_counter()
+    return classifier.score(pixels), 1000 * (perf_counter() - began)
 
 
 @cache
@@ -152,8 +161,10 @@ def _pool(calls: int) -> ThreadPoolExecutor:
 
 def score_batch(batch: ChipBatch, classifier: Classifier) -> ScoredBatch:
     """Score a batch; chips that have no finite scores are rejected, with the reason."""
+    began = perf_counter()
     scores, fits = score_in_halves(batch.pixels, classifier)
-    return _scored(batch, scores, fits, classifier.precision)
+    score_ms = 1000 * (perf_counter() - began)
+    return _scored(batch, scores, fits, classifier.precision, score_ms)
 
 
 def score_in_halves(
@@ -180,6 +191,7 @@ def _scored(
     scores: npt.NDArray[np.float32],
     fits: npt.NDArray[np.bool_],
     precision: Precision,
+    score_ms: float,
 ) -> ScoredBatch:
     finite = np.isfinite(scores).all(axis=1)
     rejected = [
@@ -195,11 +207,12 @@ def _scored(
         scores=scores[good],
         rejected=pa.concat_tables(rejected),
         precision=precision,
+        spent=batch.spent + Spent(score_ms=score_ms),
     )
 
 
 def _counted(batch: ScoredBatch) -> ScoredBatch:
-    progress.count(batch.chips.num_rows, batch.rejected.num_rows)
+    progress.count_batch(batch)
     return batch
 
 

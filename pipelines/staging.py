@@ -15,18 +15,21 @@ import uuid
 from collections import Counter
 from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from time import perf_counter
+from typing import Any
 
 import apache_beam as beam
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines import storage
-from pipelines.elements import LabelledBatch
+from pipelines import progress, storage
+from pipelines.elements import NOTHING_SPENT, LabelledBatch, Spent
 from pipelines.errors import StorageError
 from pipelines.planning import STAGING_FOLDER
+from pipelines.run_log import event
 
 UNITS_FOLDER = "units"
 _RECORD = ".json"
@@ -59,6 +62,7 @@ class StagedUnit:
         scores, quarantine: its files, None where there are no such rows.
         reasons: quarantined chips by reason.
         precision: what the model computed in.
+        spent: what its chips have cost.
     """
 
     number: int
@@ -66,6 +70,7 @@ class StagedUnit:
     quarantine: StagedFile | None
     reasons: dict[str, int]
     precision: str
+    spent: Spent = NOTHING_SPENT
 
     @property
     def scored(self) -> int:
@@ -87,7 +92,7 @@ class StagedUnit:
         data = json.loads(text)
         for name in ("scores", "quarantine"):
             data[name] = StagedFile(**data[name]) if data[name] else None
-        return cls(**data)
+        return cls(**{**data, "spent": Spent(**data["spent"])})
 
 
 class StageUnits(beam.PTransform):
@@ -141,7 +146,7 @@ def stage_unit(batches: list[LabelledBatch], staging: str) -> StagedUnit:
     Raises:
         StorageError: staging cannot be written.
     """
-    number = batches[0].unit
+    number, began = batches[0].unit, perf_counter()
     rows = pa.concat_tables(batch.rows for batch in batches)
     quarantine = pa.concat_tables(batch.quarantine for batch in batches)
     stem = storage.join_uri(staging, UNITS_FOLDER, f"{number:06d}")
@@ -152,10 +157,20 @@ def stage_unit(batches: list[LabelledBatch], staging: str) -> StagedUnit:
         quarantine=_write_rows(quarantine, f"{ours}.quarantine.parquet"),
         reasons=dict(Counter(quarantine["reason"].to_pylist())),
         precision=batches[0].precision,
+        spent=sum((batch.spent for batch in batches), NOTHING_SPENT),
     )
+    unit = replace(unit, spent=unit.spent + Spent(stage_ms=1000 * (perf_counter() - began)))
     if storage.create_bytes(f"{stem}{_RECORD}", unit.to_json().encode()):
+        progress.count_unit(unit.spent.stage_ms)
+        _tell(unit)
         return unit
     return StagedUnit.from_json(storage.read_bytes(f"{stem}{_RECORD}"))
+
+
+def _tell(unit: StagedUnit) -> None:
+    progress.count_unit(unit.spent.stage_ms)
+    fields: dict[str, Any] = {"scored": unit.scored, "reasons": unit.reasons, **asdict(unit.spent)}
+    event("unit_staged", unit=unit.number, **fields)
 
 
 def staged_numbers(staging: str) -> list[int]:

@@ -1,0 +1,95 @@
+"""A run's log: events with fields, as text for people or as JSON lines for machines.
+
+A JSON line has `time` (RFC 3339), `severity`, `message`, `logger` and `run_id`, and an event its
+name as `event` and its fields besides: names that Google Cloud Logging understands
+(https://cloud.google.com/logging/docs/structured-logging), and every log shipper reads. On workers
+the engine's own handlers stay, and what they send has this form.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal, get_args
+
+LogFormat = Literal["text", "json"]
+FORMATS: tuple[LogFormat, ...] = get_args(LogFormat)
+
+_OURS = ("pipelines", "beam_jobs")
+_events = logging.getLogger("pipelines.events")
+
+
+@dataclass(frozen=True)
+class RunLog:
+    """How a run logs; travels to its workers.
+
+    Attributes:
+        run_id: stands in each line.
+        format: text: warnings and worse, for people. json: our own events, too.
+    """
+
+    run_id: str
+    format: LogFormat = "text"
+
+    def begin(self) -> None:
+        """Make this process log so, from here on; again does no harm."""
+        root = logging.getLogger()
+        if not root.handlers:
+            root.addHandler(logging.StreamHandler(sys.stderr))
+        if self.format == "text":
+            return
+        for handler in root.handlers:
+            handler.setFormatter(JsonFormatter(self.run_id))
+        for name in _OURS:
+            logging.getLogger(name).setLevel(logging.INFO)
+
+
+def event(name: str, severity: int = logging.INFO, **fields: Any) -> None:
+    """Log that something happened.
+
+    Args:
+        name: what, in the past tense.
+        severity: a level of `logging`.
+        fields: what is known of it, as JSON can hold it.
+    """
+    _events.log(
+        severity, "%s %s", name, _pairs(fields), extra={"event": name, "event_fields": fields}
+    )
+
+
+class JsonFormatter(logging.Formatter):
+    """A record as one line of JSON.
+
+    Args:
+        run_id: the run that the process works for.
+    """
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__()
+        self._run_id = run_id
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, without its end."""
+        line: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(),
+            "severity": record.levelname,
+            "message": record.getMessage(),
+            "logger": record.name,
+            "run_id": self._run_id,
+        }
+        if name := getattr(record, "event", None):
+            line |= {**getattr(record, "event_fields", {}), **line, "event": name}
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False, default=str)
+
+
+def _pairs(fields: dict[str, Any]) -> str:
+    return " ".join(f"{name}={_value(value)}" for name, value in fields.items())
+
+
+def _value(value: Any) -> str:
+    return f"{value:.1f}" if isinstance(value, float) else json.dumps(value, default=str)
