@@ -12,7 +12,7 @@ from dataclasses import replace
 from beam_jobs.command import CommandParser, run_command
 from beam_jobs.options import checked_run_id, ratio
 from beam_jobs.summary import summary_text
-from pipelines import delta_tables, publishing
+from pipelines import attempts, delta_tables, publishing, records
 from pipelines.errors import RunFailed, UsageError
 from pipelines.planning import RunPlan
 from pipelines.staging import staged_numbers
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--max_quarantine_ratio", type=ratio, metavar="R", help=default)
     options = parser.parse_args(arguments)
     output, run_id = absolute_uri(options.output), checked_run_id(options.run_id)
-    plan = publishing.find_staged(output, run_id)
+    plan = attempts.find_staged(output, run_id)
     if plan is None:
         _end_published(output, run_id)
         return 0
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str]) -> int:
         plan = replace(plan, max_quarantine_ratio=options.max_quarantine_ratio)
     _check_whole(plan)
     publishing.publish_run(plan, [])
-    print(summary_text(plan, publishing.read_summary(plan)))
+    print(summary_text(plan, records.read_summary(plan)))
     return 0
 
 

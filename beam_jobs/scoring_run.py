@@ -20,7 +20,7 @@ from beam_jobs import launch
 from beam_jobs.options import RunOptions
 from beam_jobs.resuming import resume_plan
 from beam_jobs.summary import summary_text
-from pipelines import delta_tables, planning, publishing, staging
+from pipelines import attempts, delta_tables, planning, publishing, records, staging
 from pipelines.classifier import check_precision, open_artifact
 from pipelines.errors import RunFailed, StorageError, UsageError
 from pipelines.planning import RunPlan
@@ -74,7 +74,7 @@ def run_scoring(options: RunOptions, our_flags: Sequence[str], select: Select) -
     if plan.to_score and launch.only_submits(options.beam_args):
         print(f"run {plan.run_id}: the job is submitted, and publishes the run at its end")
         return 0
-    print(summary_text(plan, publishing.read_summary(plan)))
+    print(summary_text(plan, records.read_summary(plan)))
     return 0
 
 
@@ -94,7 +94,7 @@ def _find_attempt(options: RunOptions) -> tuple[int, RunPlan | None]:
     """Number of this attempt at the run, and its plan where it was begun before; the first look at
     the output, too."""
     try:
-        return publishing.find_attempt(options.output, options.run_id)
+        return attempts.find_attempt(options.output, options.run_id)
     except StorageError as error:
         raise UsageError(f"--output: {error}") from error
 
@@ -187,8 +187,8 @@ def _score(
         if publishing.is_visible(plan):  # by another start of the run, which took the staged files
             publishing.publish_run(plan, [])
             return
-        # The engines wrap what a worker raises; a refusal to publish is told by its verdict.
-        if reason := publishing.read_verdict(plan):
+        # The engines wrap what a worker raises; a refusal to publish is told by its refusal.
+        if reason := attempts.read_refusal(plan):
             raise RunFailed(reason) from error
         if isinstance(error, UsageError | ArtifactError):  # too late to be wrong use
             raise RunFailed(f"{error}; nothing was published") from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pipelines import storage
 from pipelines.planning import RunPlan
-from pipelines.publishing import RunSummary
+from pipelines.records import RunSummary
 
 _TABLES = ("chip_scores", "quarantine", "runs")
 

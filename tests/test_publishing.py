@@ -6,19 +6,14 @@ from dataclasses import replace
 import pyarrow as pa
 import pytest
 
-from pipelines import delta_tables, publishing, storage
+from pipelines import attempts, committing, delta_tables, publishing, storage
+from pipelines.attempts import read_refusal
+from pipelines.counting import RunCounts, check_quarantine, count_run
 from pipelines.delta_tables import PublishConflict, commit_files, open_dataset, open_table
 from pipelines.errors import RunFailed, StorageError
 from pipelines.planning import RunPlan, read_plan, scores_version, store_plan
-from pipelines.publishing import (
-    RunCounts,
-    check_quarantine,
-    count_run,
-    finish_record,
-    publish_run,
-    read_summary,
-    read_verdict,
-)
+from pipelines.publishing import finish_record, publish_run
+from pipelines.records import read_summary
 from pipelines.staging import StagedUnit, stage_unit
 from schemas.labels import PLANET_LABELS
 from schemas.render import file_schema
@@ -64,7 +59,7 @@ def stage(plan: RunPlan) -> list[StagedUnit]:
 
 def dying_at(table: str):
     """A commit at which the publisher dies when it comes to a table."""
-    commit = publishing._commit
+    commit = committing.commit_rows
 
     def dying_commit(plan, name, files):
         if name == table:
@@ -128,13 +123,13 @@ def test_a_publisher_that_died_between_its_commits_is_finished_by_the_next(
 ):
     plan = make_plan(output)
     staged = stage(plan)
-    commit = publishing._commit
-    monkeypatch.setattr(publishing, "_commit", dying_at(dies_at))
+    commit = committing.commit_rows
+    monkeypatch.setattr(committing, "commit_rows", dying_at(dies_at))
     with pytest.raises(KeyboardInterrupt):
         publish_run(plan, staged)
     visible = delta_tables.is_published(open_table(output, "chip_scores"), "r1")
     assert visible == (dies_at == "runs")
-    monkeypatch.setattr(publishing, "_commit", commit)
+    monkeypatch.setattr(committing, "commit_rows", commit)
     publish_run(plan, staged)
     assert [len(rows(output, name)) for name in ("chip_scores", "quarantine", "runs")] == [7, 1, 1]
 
@@ -168,13 +163,13 @@ def test_what_a_publisher_committed_before_it_died_is_replaced_by_the_next_attem
     output, monkeypatch
 ):
     dead = make_plan(output)
-    commit = publishing._commit
-    monkeypatch.setattr(publishing, "_commit", dying_at("chip_scores"))
+    commit = committing.commit_rows
+    monkeypatch.setattr(committing, "commit_rows", dying_at("chip_scores"))
     with pytest.raises(KeyboardInterrupt):
         publish_run(dead, stage(dead))
-    monkeypatch.setattr(publishing, "_commit", commit)
+    monkeypatch.setattr(committing, "commit_rows", commit)
 
-    assert publishing.find_attempt(output, "r1") == (2, None)
+    assert attempts.find_attempt(output, "r1") == (2, None)
     plan = make_plan(output, attempt=2)  # by now the chip that was empty is whole
     units = [
         stage_unit([labelled(0, 0, 5, 0, True)], plan.staging),
@@ -182,28 +177,28 @@ def test_what_a_publisher_committed_before_it_died_is_replaced_by_the_next_attem
     ]
     publish_run(plan, units)
     assert [len(rows(output, name)) for name in ("chip_scores", "quarantine", "runs")] == [8, 0, 1]
-    assert publishing.find_attempt(output, "r1") == (3, None)
+    assert attempts.find_attempt(output, "r1") == (3, None)
 
 
 def test_a_run_that_no_table_knows_is_at_its_first_attempt(output, tmp_path):
-    assert publishing.find_attempt(output, "r1") == (1, None)
-    assert publishing.find_attempt(str(tmp_path / "nothing"), "r1") == (1, None)
+    assert attempts.find_attempt(output, "r1") == (1, None)
+    assert attempts.find_attempt(str(tmp_path / "nothing"), "r1") == (1, None)
 
 
 def test_an_attempt_that_was_begun_is_found_again_until_it_is_refused(output, monkeypatch):
     plan = store_plan(make_plan(output, max_quarantine_ratio=0.0), CHIPS)
-    assert publishing.find_attempt(output, "r1") == (1, plan)
+    assert attempts.find_attempt(output, "r1") == (1, plan)
     with monkeypatch.context() as patch:
         patch.setattr(publishing, "check_quarantine", lambda plan, counts: None)
-        patch.setattr(publishing, "_commit", dying_at("chip_scores"))
+        patch.setattr(committing, "commit_rows", dying_at("chip_scores"))
         with pytest.raises(KeyboardInterrupt):
             publish_run(plan, stage(plan))
-    assert publishing.find_attempt(output, "r1") == (1, plan)
+    assert attempts.find_attempt(output, "r1") == (1, plan)
     with pytest.raises(RunFailed, match="were quarantined"):
         publish_run(plan, [])
-    assert publishing.find_attempt(output, "r1") == (2, None)
+    assert attempts.find_attempt(output, "r1") == (2, None)
     second = store_plan(make_plan(output, attempt=2), CHIPS)
-    assert publishing.find_attempt(output, "r1") == (2, second)
+    assert attempts.find_attempt(output, "r1") == (2, second)
 
 
 def test_of_two_plans_of_one_attempt_the_first_holds(object_store_uri):
@@ -218,11 +213,11 @@ def test_the_record_that_a_dead_publisher_left_out_is_written_with_the_time_of_t
 ):
     plan = make_plan(output)
     store_plan(plan, CHIPS)
-    commit = publishing._commit
-    monkeypatch.setattr(publishing, "_commit", dying_at("runs"))
+    commit = committing.commit_rows
+    monkeypatch.setattr(committing, "commit_rows", dying_at("runs"))
     with pytest.raises(KeyboardInterrupt):
         publish_run(plan, stage(plan))
-    monkeypatch.setattr(publishing, "_commit", commit)
+    monkeypatch.setattr(committing, "commit_rows", commit)
     committed_at = delta_tables.committed_at(open_table(output, "chip_scores"), "r1")
 
     finish_record(output, "r1")
@@ -299,7 +294,7 @@ def test_a_run_that_lost_or_doubled_a_chip_or_gave_up_too_many_is_not_published(
     with pytest.raises(RunFailed, match=message):
         publish_run(plan, staged)
     assert [rows(output, name) for name in ("chip_scores", "quarantine", "runs")] == [[], [], []]
-    assert read_verdict(plan).startswith("run r1: ")
+    assert read_refusal(plan).startswith("run r1: ")
     assert storage.head_object(staged[0].quarantine.uri) is not None
 
 
@@ -318,8 +313,8 @@ def test_a_ratio_is_held_as_people_write_it():
         check_quarantine(plan, replace(counts, scored=70, quarantined=30))
 
 
-def test_a_run_without_a_refusal_has_no_verdict(output):
-    assert read_verdict(make_plan(output)) == ""
+def test_a_run_that_was_not_refused_has_no_refusal(output):
+    assert read_refusal(make_plan(output)) == ""
 
 
 def test_staged_chips_are_those_of_units_with_a_record(output):
@@ -345,7 +340,7 @@ def test_publishing_waits_its_turn_behind_another_publisher(output, monkeypatch)
             raise PublishConflict("somebody else")
         commit_files(table, *args, **kwargs)
 
-    monkeypatch.setattr(publishing, "commit_files", commit)
+    monkeypatch.setattr(committing, "commit_files", commit)
     publish_run(plan, staged)
     assert len(rows(output, "chip_scores")) == 7
 
@@ -354,7 +349,7 @@ def test_publishing_that_meets_conflicts_without_end_fails_and_says_so(output, m
     def commit(*args, **kwargs):
         raise PublishConflict("somebody else")
 
-    monkeypatch.setattr(publishing, "commit_files", commit)
+    monkeypatch.setattr(committing, "commit_files", commit)
     plan = make_plan(output)
     with pytest.raises(RunFailed, match="commits to quarantine met with conflicts"):
         publish_run(plan, stage(plan))

@@ -7,11 +7,12 @@ from collections import Counter
 import pyarrow as pa
 import pytest
 
-from pipelines import delta_tables, planning, publishing
+from pipelines import attempts, delta_tables, planning, publishing
+from pipelines.attempts import read_refusal
 from pipelines.delta_tables import open_dataset, open_table
 from pipelines.errors import RunFailed
 from pipelines.planning import RunPlan, scores_version, store_plan
-from pipelines.publishing import publish_run, read_verdict
+from pipelines.publishing import publish_run
 from schemas.labels import PLANET_LABELS
 from schemas.render import file_schema
 from schemas.tables import CHIP_MANIFEST, QUARANTINE, RUNS, chip_scores
@@ -70,9 +71,9 @@ def test_a_run_whose_chips_another_has_published_meanwhile_is_not_published(outp
         "run slow: run fast was faster and has published 2 of its 3 chips; nothing was published; "
         "run again to score what is left"
     )
-    assert read_verdict(plan) == str(lost.value)
+    assert read_refusal(plan) == str(lost.value)
     assert run_ids(output) == {"fast"}
-    assert publishing.find_attempt(output, "slow")[1] is None
+    assert attempts.find_attempt(output, "slow")[1] is None
 
 
 def test_it_is_noticed_in_the_very_commit(output, monkeypatch):
@@ -88,7 +89,7 @@ def test_it_is_noticed_in_the_very_commit(output, monkeypatch):
     with pytest.raises(RunFailed, match="run fast was faster and has published 1 of its 3 chips"):
         publish_planned(plan)
     assert run_ids(output) == {"fast"}
-    assert "fast was faster" in read_verdict(plan)
+    assert "fast was faster" in read_refusal(plan)
 
 
 def test_chips_given_up_for_good_are_published_too(output):

@@ -8,7 +8,7 @@ from beam_jobs import publish as publish_command
 from beam_jobs import withdraw as withdraw_command
 from beam_jobs.command import exit_code
 from beam_jobs.query import ask
-from pipelines import delta_tables, planning, publishing, withdrawing
+from pipelines import attempts, committing, delta_tables, planning, withdrawing
 from pipelines.delta_tables import PublishConflict, open_table
 from pipelines.planning import RunPlan, store_plan
 from pipelines.publishing import publish_run
@@ -69,9 +69,9 @@ def test_a_withdrawn_run_leaves_the_others_and_a_row_that_says_so(output, capsys
     assert seen(output) == WITHOUT_ONE
     assert planning.chips_done(output, "model-1").to_pylist() == [{"chip_uri": "b", "etag": "2"}]
 
-    versions = [open_table(output, name).version() for name in publishing.TABLES]
+    versions = [open_table(output, name).version() for name in attempts.TABLES]
     assert run(withdraw_command, output, capsys) == (0, "run one was withdrawn before\n", "")
-    assert [open_table(output, name).version() for name in publishing.TABLES] == versions
+    assert [open_table(output, name).version() for name in attempts.TABLES] == versions
 
 
 def test_a_run_may_be_published_again_after_it_was_withdrawn(output):
@@ -126,7 +126,7 @@ def test_what_a_dead_replacement_had_put_into_quarantine_stays_for_its_next_star
     publish_run(first, stage(first))
     second = store_plan(make_plan(local, attempt=2, options={"rescore": True}), CHIPS)
     with monkeypatch.context() as patch:
-        patch.setattr(publishing, "_commit", dying_at("chip_scores"))
+        patch.setattr(committing, "commit_rows", dying_at("chip_scores"))
         with pytest.raises(KeyboardInterrupt):
             publish_run(second, stage(second))
     withdraw_run(local, "r1")
@@ -163,7 +163,7 @@ def test_a_run_that_lacks_units_is_not_published_and_can_still_go_on(local, caps
         "score them: python -m beam_jobs.score_chips --chips /c --artifact /model "
         f"--output {local} --run_id r1\n"
     )
-    assert publishing.find_attempt(local, "r1") == (1, plan)
+    assert attempts.find_attempt(local, "r1") == (1, plan)
 
 
 def test_a_run_that_lost_a_chip_is_not_published(local, capsys):

@@ -1,0 +1,81 @@
+"""What became of a run's chips: counted from what was staged, held against what was planned."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from pipelines import storage
+from pipelines.errors import RunFailed
+from pipelines.planning import RunPlan
+from pipelines.staging import UNITS_FOLDER, StagedUnit
+
+
+@dataclass(frozen=True)
+class RunCounts:
+    """What became of a run's chips; listed = skipped + scored + quarantined."""
+
+    listed: int
+    skipped: int
+    scored: int
+    quarantined: int
+    reasons: dict[str, int]
+    precision: str
+
+
+def count_run(plan: RunPlan, units: list[StagedUnit]) -> RunCounts:
+    """Count a run's chips from what was staged and hold the sum against what was planned.
+
+    Raises:
+        RunFailed: a unit is missing or has other rows than planned, or chips are not conserved.
+    """
+    expected = dict(enumerate(plan.unit_rows))
+    found = {unit.number: unit.scored + unit.quarantined for unit in units}
+    if found != expected:
+        odd = sorted(n for n in expected.keys() | found.keys() if expected.get(n) != found.get(n))
+        raise RunFailed(
+            f"run {plan.run_id}: {len(odd)} of {len(expected)} units are not staged whole "
+            f"(first: unit {odd[0]}, planned {expected.get(odd[0], 0)} chips, "
+            f"staged {found.get(odd[0], 0)}); nothing was published"
+        )
+    scored = sum(unit.scored for unit in units)
+    quarantined = sum(unit.quarantined for unit in units)
+    if plan.listed != plan.skipped + scored + quarantined:
+        raise RunFailed(
+            f"run {plan.run_id}: {plan.listed} listed is not {plan.skipped} skipped + {scored} "
+            f"scored + {quarantined} quarantined; nothing was published"
+        )
+    return RunCounts(
+        listed=plan.listed,
+        skipped=plan.skipped,
+        scored=scored,
+        quarantined=quarantined,
+        reasons=_sum(unit.reasons for unit in units),
+        precision=", ".join(sorted({unit.precision for unit in units})),
+    )
+
+
+def check_quarantine(plan: RunPlan, counts: RunCounts) -> None:
+    """Hold back a run of which too much was given up: the archive or the store is ill.
+
+    Raises:
+        RunFailed: over the plan's max_quarantine_ratio; says where the staged rows can be read.
+    """
+    # A quotient, as the ratio itself is one: 0.29 * 100 is a little less than 29.
+    if counts.quarantined / max(1, plan.to_score) <= plan.max_quarantine_ratio:
+        return
+    reasons = ", ".join(f"{reason} {n}" for reason, n in counts.reasons.items())
+    staged = storage.join_uri(plan.staging, UNITS_FOLDER, "*.quarantine.parquet")
+    raise RunFailed(
+        f"run {plan.run_id}: {counts.quarantined} of {plan.to_score} chips were quarantined "
+        f"({reasons}), over --max_quarantine_ratio {plan.max_quarantine_ratio}; nothing was "
+        f"published; their rows: {staged}"
+    )
+
+
+def _sum(counts: Iterable[dict[str, int]]) -> dict[str, int]:
+    total: Counter[str] = Counter()
+    for each in counts:
+        total.update(each)
+    return dict(total.most_common())
