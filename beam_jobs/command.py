@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import atexit
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
@@ -47,6 +48,8 @@ def run_command(main: Callable[[Sequence[str]], int]) -> NoReturn:
     Leaves without taking the interpreter apart: Arrow's reading threads may still call into it
     then, and would turn a success into an abort now and then.
     """
+    # Schedulers stop what they run by SIGTERM: it ends as ^C does, with time to say so.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     code = exit_code(main, sys.argv[1:])
     atexit._run_exitfuncs()
     sys.stdout.flush()

@@ -32,6 +32,7 @@ from schemas.tables import QUARANTINE, RUNS, chip_scores
 Select = Callable[[ModelArtifact], tuple[pa.Table, int]]
 """Gives the chips to score (CHIP_MANIFEST schema, each once) and the number of chips listed."""
 
+_REASON_CHARACTERS = 1000  # an engine may wrap an error in pages of text
 _RECORDED_PACKAGES = (
     "forest-chips",
     "apache-beam",
@@ -68,14 +69,25 @@ def run_scoring(options: RunOptions, our_flags: Sequence[str], select: Select) -
     _drop_old_staging(plan, options)
     try:
         _score(plan, options, artifact, settings)
-    except Exception as error:
-        event("run_failed", logging.ERROR, reason=str(error))
+    except (Exception, KeyboardInterrupt) as error:
+        _tell_failure(plan, error)
         raise
     if plan.to_score and launch.only_submits(options.beam_args):
         print(f"run {plan.run_id}: the job is submitted, and publishes the run at its end")
         return 0
     print(summary_text(plan, records.read_summary(plan)))
     return 0
+
+
+def _tell_failure(plan: RunPlan, error: BaseException) -> None:
+    """Leave the reason where those look who did not start the run."""
+    if isinstance(error, KeyboardInterrupt):
+        reason = "it was interrupted"
+    else:
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        reason = lines[-1][:_REASON_CHARACTERS]
+    event("run_failed", logging.ERROR, reason=reason)
+    records.record_failure(plan, reason)
 
 
 def _check(options: RunOptions, our_flags: Sequence[str]) -> ModelArtifact:

@@ -53,6 +53,27 @@ def commit_rows(plan: RunPlan, name: str, files: list[DataFile]) -> None:
     raise RunFailed(f"run {plan.run_id}: {_COMMIT_TRIES} commits to {name} met with conflicts")
 
 
+def commit_failure(plan: RunPlan, row: DataFile) -> None:
+    """Commit the row of an attempt that failed; not beside or after the row of a published one.
+
+    Raises:
+        RunFailed: others were faster again and again.
+        StorageError: the log cannot be written.
+    """
+    partition = {"run_date": plan.run_date, "run_id": plan.run_id}
+    for _ in range(_COMMIT_TRIES):
+        table = open_table(plan, RUNS.name)
+        if is_done(plan, table):
+            return
+        turn, _attempt = delta_tables.next_transactions(table, plan.run_id)
+        try:
+            commit_files(table, [row], partition, [turn], replace=True, metadata=partition)
+            return
+        except PublishConflict:
+            continue
+    raise RunFailed(f"{_COMMIT_TRIES} commits met with conflicts")
+
+
 def is_done(plan: RunPlan, table: DeltaTable) -> bool:
     """Whether this attempt at the run is committed to a table, by whomever."""
     return delta_tables.attempts_of(table, plan.run_id) >= plan.attempt

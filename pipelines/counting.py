@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pipelines import storage
+from pipelines.elements import NOTHING_SPENT, Spent
 from pipelines.errors import RunFailed
 from pipelines.planning import RunPlan
 from pipelines.staging import UNITS_FOLDER, StagedUnit
@@ -14,7 +15,13 @@ from pipelines.staging import UNITS_FOLDER, StagedUnit
 
 @dataclass(frozen=True)
 class RunCounts:
-    """What became of a run's chips; listed = skipped + scored + quarantined."""
+    """What became of a run's chips; listed = skipped + scored + quarantined.
+
+    Attributes:
+        reasons: quarantined chips by reason.
+        precision: what the workers computed in.
+        spent: what the chips have cost.
+    """
 
     listed: int
     skipped: int
@@ -22,6 +29,7 @@ class RunCounts:
     quarantined: int
     reasons: dict[str, int]
     precision: str
+    spent: Spent
 
 
 def count_run(plan: RunPlan, units: list[StagedUnit]) -> RunCounts:
@@ -53,6 +61,7 @@ def count_run(plan: RunPlan, units: list[StagedUnit]) -> RunCounts:
         quarantined=quarantined,
         reasons=_sum(unit.reasons for unit in units),
         precision=", ".join(sorted({unit.precision for unit in units})),
+        spent=sum((unit.spent for unit in units), NOTHING_SPENT),
     )
 
 

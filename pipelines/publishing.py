@@ -19,7 +19,7 @@ from pipelines import committing, delta_tables, planning, records, storage
 from pipelines.attempts import refusal_written
 from pipelines.counting import check_quarantine, count_run
 from pipelines.delta_tables import DataFile
-from pipelines.errors import StorageError
+from pipelines.errors import RunFailed, StorageError
 from pipelines.planning import RunPlan
 from pipelines.rivals import refuse_rivals
 from pipelines.run_log import event
@@ -120,7 +120,12 @@ def staged_chips(plan: RunPlan) -> int:
 def _publish(plan: str, staged: Iterable[str], settings: WorkerSettings | None) -> None:
     if settings:
         settings.apply()
-    publish_run(RunPlan.from_json(plan), map(StagedUnit.from_json, staged))
+    planned = RunPlan.from_json(plan)
+    try:
+        publish_run(planned, map(StagedUnit.from_json, staged))
+    except RunFailed as error:  # where nobody waits for the job, only this row tells
+        records.record_failure(planned, str(error))
+        raise
 
 
 def _drop_staging(plan: RunPlan) -> None:

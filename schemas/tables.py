@@ -204,6 +204,14 @@ RUNS = Table(
         _MODEL_DIGEST,
         _THRESHOLDS_DIGEST,
         Column("precision", "string", "Precision that the workers computed scores in."),
+        Column("bytes_read", "int64", "What was fetched of the chips.", "bytes"),
+        Column(
+            "stage_seconds",
+            "string",
+            "JSON object: what reading, decoding (all threads together), waiting for pixels, "
+            "scoring and writing have cost, all workers together.",
+            "seconds",
+        ),
         Column("versions", "string", "JSON object: package to version.", required=True),
         Column("options", "string", "JSON object: the options of the run.", required=True),
         Column("started_at", "timestamp", "When planning began.", "UTC", required=True),

@@ -10,6 +10,7 @@ from pipelines import attempts, committing, delta_tables, publishing, storage
 from pipelines.attempts import read_refusal
 from pipelines.counting import RunCounts, check_quarantine, count_run
 from pipelines.delta_tables import PublishConflict, commit_files, open_dataset, open_table
+from pipelines.elements import NOTHING_SPENT
 from pipelines.errors import RunFailed, StorageError
 from pipelines.planning import RunPlan, read_plan, scores_version, store_plan
 from pipelines.publishing import finish_record, publish_run
@@ -307,7 +308,7 @@ def test_a_quarantine_of_exactly_the_ratio_is_published(output):
 def test_a_ratio_is_held_as_people_write_it():
     """0.29 * 100 is 28.999999999999996."""
     plan = make_plan("/o", unit_rows=(100,), max_quarantine_ratio=0.29)
-    counts = RunCounts(100, 0, 71, 29, {"empty": 29}, "float32")
+    counts = RunCounts(100, 0, 71, 29, {"empty": 29}, "float32", NOTHING_SPENT)
     check_quarantine(plan, counts)
     with pytest.raises(RunFailed, match="30 of 100"):
         check_quarantine(plan, replace(counts, scored=70, quarantined=30))

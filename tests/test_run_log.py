@@ -14,7 +14,7 @@ from tests.support import make_artifact, write_chips
 
 
 @pytest.fixture
-def lines(monkeypatch):
+def lines():
     """What `event` logs, as JSON."""
     logger = logging.getLogger("pipelines.events")
     found: list[dict] = []
@@ -22,8 +22,10 @@ def lines(monkeypatch):
     handler.setFormatter(JsonFormatter("night-1"))
     handler.emit = lambda record: found.append(json.loads(handler.format(record)))
     logger.addHandler(handler)
-    monkeypatch.setattr(logger, "level", logging.INFO)
+    level = logger.level
+    logger.setLevel(logging.INFO)
     yield found
+    logger.setLevel(level)
     logger.removeHandler(handler)
 
 

@@ -20,7 +20,8 @@ from rasterio.warp import transform_bounds
 
 from beam_jobs import score_chips
 from beam_jobs.command import exit_code
-from pipelines import delta_tables, imaging, planning, publishing, storage
+from beam_jobs.query import ask
+from pipelines import delta_tables, imaging, planning, records, storage
 from pipelines.classifier import Classifier, open_artifact
 from pipelines.devices import Gpu
 from schemas.labels import LabelSet
@@ -222,7 +223,7 @@ def test_a_run_that_died_just_before_its_record_gets_it_when_it_is_started_again
         raise RuntimeError("the power went")
 
     with monkeypatch.context() as patch:
-        patch.setattr(publishing, "_publish_record", die)
+        patch.setattr(records, "publish_record", die)
         with pytest.raises(RuntimeError, match="the power went"):
             score(tmp_path / "chips", "--run_id", "night")
     assert rows(tmp_path / "out", "runs") == []
@@ -277,15 +278,55 @@ def test_too_many_broken_chips_publish_nothing_and_can_be_looked_at(score, tmp_p
     assert code == 1
     assert len(err.strip().splitlines()) == 1
     assert "3 of 10 chips were quarantined (empty 3)" in err
-    assert [rows(tmp_path / "out", name) for name in ("chip_scores", "quarantine", "runs")] == [
-        []
-    ] * 3
+    assert [rows(tmp_path / "out", name) for name in ("chip_scores", "quarantine")] == [[], []]
+    (record,) = rows(tmp_path / "out", "runs")
+    assert (record["status"], record["published_at"]) == ("failed", None)
+    assert f"error: {record['reason']}" == err.strip()
     pattern = re.search(r"their rows: (\S+)", err).group(1)
     (staged,) = Path(pattern).parent.glob(Path(pattern).name)
     assert pq.read_table(staged)["reason"].to_pylist() == ["empty"] * 3
 
     assert score(tmp_path / "chips", "--run_id", "ill", "--max_quarantine_ratio", "0.3")[0] == 0
     assert len(rows(tmp_path / "out", "chip_scores")) == 7
+    (record,) = rows(tmp_path / "out", "runs")
+    assert (record["status"], record["reason"], record["scored"]) == ("published", None, 7)
+
+
+def test_a_published_run_keeps_its_row_when_its_replacement_fails(score, tmp_path):
+    paths = write_chips(tmp_path / "chips", 4)
+    assert score(tmp_path / "chips", "--run_id", "night")[0] == 0
+    for path in paths[:3]:
+        path.write_bytes(b"")
+    assert score(tmp_path / "chips", "--run_id", "night", "--rescore")[0] == 1
+    (record,) = rows(tmp_path / "out", "runs")
+    assert (record["status"], record["scored"]) == ("published", 4)
+    assert ask(str(tmp_path / "out"), "SELECT status, scored FROM runs").to_pylist() == [
+        {"status": "published", "scored": 4}
+    ]
+
+
+def test_a_failed_run_is_told_to_whoever_asks(score, tmp_path):
+    for path in write_chips(tmp_path / "chips", 3):
+        path.write_bytes(b"")
+    assert score(tmp_path / "chips", "--run_id", "ill", "--run_date", "2026-11-20")[0] == 1
+    (answer,) = ask(
+        str(tmp_path / "out"), "SELECT run_id, status, reason, listed, scored FROM runs"
+    ).to_pylist()
+    assert answer["reason"].startswith("run ill: 3 of 3 chips were quarantined (empty 3)")
+    assert {**answer, "reason": ""} == {
+        "run_id": "ill", "status": "failed", "reason": "", "listed": 3, "scored": 0
+    }  # fmt: skip
+
+
+def test_what_a_run_has_read_and_cost_is_in_its_row(score, tmp_path):
+    paths = write_chips(tmp_path / "chips", 5)
+    assert score(tmp_path / "chips")[0] == 0
+    (record,) = rows(tmp_path / "out", "runs")
+    assert record["bytes_read"] == sum(path.stat().st_size for path in paths)
+    seconds = json.loads(record["stage_seconds"])
+    assert set(seconds) == {"read", "decode", "wait", "score", "stage"}
+    assert all(value >= 0 for value in seconds.values())
+    assert seconds["score"] > 0
 
 
 def test_a_chip_named_twice_counts_once(score, tmp_path):
@@ -469,6 +510,7 @@ def test_wrong_use_ends_with_2_and_one_line_before_tensorflow_is_loaded(artifact
 import contextlib, io, sys
 from beam_jobs import score_chips
 from beam_jobs.command import exit_code
+from beam_jobs.query import ask
 common = ["--chips", "chips", "--artifact", {artifact!r}, "--output", "out"]
 for wrong in {flags!r}:
     errors = io.StringIO()

@@ -13,6 +13,8 @@ CREATE TABLE runs (
   model_digest STRING NOT NULL OPTIONS (description = "sha256 of what decides a score: weights, architecture, label order, preprocessing."),
   thresholds_digest STRING NOT NULL OPTIONS (description = "sha256 of what chose the labels: the thresholds and the sky rule."),
   precision STRING OPTIONS (description = "Precision that the workers computed scores in."),
+  bytes_read INT64 OPTIONS (description = "What was fetched of the chips. Unit: bytes."),
+  stage_seconds STRING OPTIONS (description = "JSON object: what reading, decoding (all threads together), waiting for pixels, scoring and writing have cost, all workers together. Unit: seconds."),
   versions STRING NOT NULL OPTIONS (description = "JSON object: package to version."),
   options STRING NOT NULL OPTIONS (description = "JSON object: the options of the run."),
   started_at TIMESTAMP NOT NULL OPTIONS (description = "When planning began. Unit: UTC."),

@@ -13,6 +13,8 @@ CREATE TABLE runs (
     model_digest VARCHAR NOT NULL,
     thresholds_digest VARCHAR NOT NULL,
     precision VARCHAR,
+    bytes_read BIGINT,
+    stage_seconds VARCHAR,
     versions VARCHAR NOT NULL,
     options VARCHAR NOT NULL,
     started_at TIMESTAMP WITH TIME ZONE NOT NULL,
@@ -37,6 +39,8 @@ COMMENT ON COLUMN runs.quarantined_by_reason IS 'JSON object: reason to number o
 COMMENT ON COLUMN runs.model_digest IS 'sha256 of what decides a score: weights, architecture, label order, preprocessing.';
 COMMENT ON COLUMN runs.thresholds_digest IS 'sha256 of what chose the labels: the thresholds and the sky rule.';
 COMMENT ON COLUMN runs.precision IS 'Precision that the workers computed scores in.';
+COMMENT ON COLUMN runs.bytes_read IS 'What was fetched of the chips. Unit: bytes.';
+COMMENT ON COLUMN runs.stage_seconds IS 'JSON object: what reading, decoding (all threads together), waiting for pixels, scoring and writing have cost, all workers together. Unit: seconds.';
 COMMENT ON COLUMN runs.versions IS 'JSON object: package to version.';
 COMMENT ON COLUMN runs.options IS 'JSON object: the options of the run.';
 COMMENT ON COLUMN runs.started_at IS 'When planning began. Unit: UTC.';
