@@ -11,6 +11,8 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from threading import Event
+from types import FrameType
 from typing import NoReturn
 
 from pipelines.errors import RunFailed, StorageError, UsageError
@@ -23,6 +25,7 @@ EXIT_INTERRUPTED = 130
 
 _WRONG_USE = (UsageError, ArtifactError, LabelSetError)
 _FAILED = (StorageError, RunFailed)
+_interrupted = Event()
 
 
 class CommandParser(argparse.ArgumentParser):
@@ -48,8 +51,8 @@ def run_command(main: Callable[[Sequence[str]], int]) -> NoReturn:
     Leaves without taking the interpreter apart: Arrow's reading threads may still call into it
     then, and would turn a success into an abort now and then.
     """
-    # Schedulers stop what they run by SIGTERM: it ends as ^C does, with time to say so.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for signal_number in (signal.SIGINT, signal.SIGTERM):  # schedulers stop by SIGTERM
+        signal.signal(signal_number, _interrupt)
     code = exit_code(main, sys.argv[1:])
     atexit._run_exitfuncs()
     sys.stdout.flush()
@@ -68,8 +71,20 @@ def exit_code(main: Callable[[Sequence[str]], int], arguments: Sequence[str]) ->
         return _fail(error, EXIT_USAGE)
     except _FAILED as error:
         return _fail(error, EXIT_FAILED)
-    except KeyboardInterrupt:
-        return EXIT_INTERRUPTED
+    except (Exception, KeyboardInterrupt) as error:
+        if is_interruption(error):
+            return EXIT_INTERRUPTED
+        raise
+
+
+def is_interruption(error: BaseException) -> bool:
+    """Whether a command ends because it was told to, however an engine wraps that."""
+    return _interrupted.is_set() or isinstance(error, KeyboardInterrupt)
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
+    _interrupted.set()
+    raise KeyboardInterrupt
 
 
 def one_line(text: str) -> str:

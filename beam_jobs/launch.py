@@ -27,7 +27,7 @@ _STORAGE_ERROR = re.compile(
 )
 _WHILE = re.compile(r" \[while running .*", re.DOTALL)
 _POLL_SECONDS = 1.0
-_OUR_ERRORS = (RunFailed, StorageError, UsageError, ArtifactError)
+_TOLD_ERRORS = (KeyboardInterrupt, RunFailed, StorageError, UsageError, ArtifactError)
 
 
 def check_beam_args(beam_args: Sequence[str], our_flags: Sequence[str]) -> None:
@@ -153,4 +153,4 @@ def _check_runner(name: str) -> None:
 def _is_no_error_of_ours(record: logging.LogRecord) -> bool:
     """Whether a log record is anything but an error that the command tells in one line of its
     own."""
-    return not (record.exc_info and isinstance(record.exc_info[1], _OUR_ERRORS))
+    return not (record.exc_info and isinstance(record.exc_info[1], _TOLD_ERRORS))

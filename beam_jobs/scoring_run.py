@@ -17,6 +17,8 @@ from importlib.metadata import PackageNotFoundError, version
 import pyarrow as pa
 
 from beam_jobs import launch
+from beam_jobs.command import is_interruption
+from beam_jobs.interruptible import run_interruptibly
 from beam_jobs.options import RunOptions
 from beam_jobs.resuming import resume_plan
 from beam_jobs.summary import summary_text
@@ -81,7 +83,7 @@ def run_scoring(options: RunOptions, our_flags: Sequence[str], select: Select) -
 
 def _tell_failure(plan: RunPlan, error: BaseException) -> None:
     """Leave the reason where those look who did not start the run."""
-    if isinstance(error, KeyboardInterrupt):
+    if is_interruption(error):
         reason = "it was interrupted"
     else:
         lines = str(error).strip().splitlines() or [type(error).__name__]
@@ -194,7 +196,7 @@ def _score(
         return resumed + here if here else publishing.staged_chips(plan)
 
     try:
-        launch.run_graph(graph, options.beam_args, plan.to_score, done)
+        run_interruptibly(lambda: launch.run_graph(graph, options.beam_args, plan.to_score, done))
     except Exception as error:
         if publishing.is_visible(plan):  # by another start of the run, which took the staged files
             publishing.publish_run(plan, [])
