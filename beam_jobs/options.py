@@ -89,17 +89,24 @@ class ScoreOptions(RunOptions):
     Attributes:
         chips: absolute address of a folder or prefix, a glob, or a manifest.
         media_type: only chips of this media type; None for whatever is there.
+        max_chips: so many of the newest chips are scored; None for all.
     """
 
     chips: str
     media_type: MediaType | None
+    max_chips: int | None
 
     def recorded(self) -> dict[str, Any]:
         """The options as the run's record keeps them."""
-        return {"chips": self.chips, "media_type": self.media_type, **super().recorded()}
+        return {
+            "chips": self.chips,
+            "media_type": self.media_type,
+            "max_chips": self.max_chips,
+            **super().recorded(),
+        }
 
 
-ROW_OPTIONS = ("chips", "media_type", "precision", "rescore")
+ROW_OPTIONS = ("chips", "media_type", "max_chips", "precision", "rescore")
 """The recorded options that decide which rows a run publishes: a run that is gone on with must
 have them as it was begun."""
 
@@ -114,6 +121,7 @@ def parse_score_options(argv: Sequence[str], now: datetime) -> ScoreOptions:
     return ScoreOptions(
         chips=storage.absolute_uri(given.chips),
         media_type=given.media_type,
+        max_chips=given.max_chips,
         **run_fields(given, beam_args, now),
     )
 
@@ -195,6 +203,8 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--chips", help="folder, prefix, glob, or manifest", **ADDRESS)
     add("--media_type", choices=get_args(MediaType), help="only chips of this kind")
+    newest = "score the newest N chips, and leave the others to the next run"
+    add("--max_chips", type=at_least_1, metavar="N", help=newest)
     add("--rescore", action="store_true", help="score again what this model has done")
     add_run_flags(parser)
     return parser

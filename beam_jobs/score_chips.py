@@ -15,6 +15,8 @@ from beam_jobs.command import run_command
 from beam_jobs.options import ScoreOptions, our_flags, parse_score_options
 from beam_jobs.scoring_run import run_scoring
 from pipelines import planning
+from pipelines.archive import list_chips
+from pipelines.selection import Selection, select_chips
 from schemas.artifact import ModelArtifact
 
 
@@ -29,15 +31,15 @@ def main(argv: Sequence[str]) -> int:
     return run_scoring(options, our_flags(), lambda artifact: _select(options, artifact))
 
 
-def _select(options: ScoreOptions, artifact: ModelArtifact) -> tuple[pa.Table, int]:
-    """The archive's chips that are left to do, and how many it has."""
-    chips = planning.list_chips(options.chips, options.media_type)
-    return planning.select_chips(chips, _chips_to_skip(options, artifact))
+def _select(options: ScoreOptions, artifact: ModelArtifact) -> Selection:
+    """The archive's chips that are left to do."""
+    chips = list_chips(options.chips, options.media_type)
+    return select_chips(chips, _chips_to_skip(options, artifact), options.max_chips)
 
 
-def _chips_to_skip(options: ScoreOptions, artifact: ModelArtifact) -> pa.Table:
+def _chips_to_skip(options: ScoreOptions, artifact: ModelArtifact) -> pa.RecordBatchReader:
     if options.rescore:
-        return planning.CHIP_VERSIONS.empty_table()
+        return planning.CHIP_VERSIONS.empty_table().to_reader()
     return planning.chips_done(options.output, artifact.model_digest)
 
 

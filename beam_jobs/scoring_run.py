@@ -27,12 +27,13 @@ from pipelines.classifier import check_precision, open_artifact
 from pipelines.errors import RunFailed, StorageError, UsageError
 from pipelines.planning import RunPlan
 from pipelines.run_log import RunLog, event
+from pipelines.selection import Selection
 from pipelines.worker_settings import WorkerSettings
 from schemas.artifact import ArtifactError, ModelArtifact
 from schemas.tables import QUARANTINE, RUNS, chip_scores
 
-Select = Callable[[ModelArtifact], tuple[pa.Table, int]]
-"""Gives the chips to score (CHIP_MANIFEST schema, each once) and the number of chips listed."""
+Select = Callable[[ModelArtifact], Selection]
+"""Gives the chips to score."""
 
 _REASON_CHARACTERS = 1000  # an engine may wrap an error in pages of text
 _RECORDED_PACKAGES = (
@@ -123,7 +124,7 @@ def _plan(options: RunOptions, artifact: ModelArtifact, attempt: int, select: Se
     another's where the same run is being planned elsewhere."""
     started_at = time.time()
     scores_version = planning.scores_version(options.output)
-    manifest, listed = select(artifact)
+    chosen = select(artifact)
     plan = RunPlan(
         run_id=options.run_id,
         run_date=options.run_date,
@@ -131,9 +132,10 @@ def _plan(options: RunOptions, artifact: ModelArtifact, attempt: int, select: Se
         artifact=options.artifact,
         model_digest=artifact.model_digest,
         thresholds_digest=artifact.thresholds_digest,
-        listed=listed,
-        skipped=listed - manifest.num_rows,
-        unit_rows=planning.unit_rows(manifest.num_rows),
+        listed=chosen.listed,
+        skipped=chosen.skipped,
+        left_over=chosen.left_over,
+        unit_rows=planning.unit_rows(chosen.to_score),
         max_quarantine_ratio=options.max_quarantine_ratio,
         attempt=attempt,
         options=options.recorded(),
@@ -144,15 +146,15 @@ def _plan(options: RunOptions, artifact: ModelArtifact, attempt: int, select: Se
         kind=options.kind,
         token=f"-{uuid.uuid4().hex[:8]}",
     )
-    return _store(plan, manifest, artifact)
+    return _store(plan, chosen.chips, artifact)
 
 
-def _store(plan: RunPlan, manifest: pa.Table, artifact: ModelArtifact) -> RunPlan:
+def _store(plan: RunPlan, chips: pa.RecordBatchReader, artifact: ModelArtifact) -> RunPlan:
     """Create what is missing below the output, store the plan."""
     try:
         for table in (chip_scores(artifact.label_set), QUARANTINE, RUNS):
             delta_tables.ensure_table(plan.output, table)
-        return planning.store_plan(plan, manifest)
+        return planning.store_plan(plan, chips)
     except StorageError as error:
         raise UsageError(f"--output: {error}") from error
 
@@ -176,9 +178,10 @@ def _score(
         plan_seconds=plan.planned_at - plan.started_at,
     )
     staged_before = f", {len(staged)} of {len(plan.unit_rows)} units staged before"
+    left_over = f", {plan.left_over} left to the next run" if plan.left_over else ""
     print(
         f"run {plan.run_id}: {plan.listed} chips listed, {plan.to_score} to score"
-        f"{staged_before if staged else ''}",
+        f"{left_over}{staged_before if staged else ''}",
         flush=True,
     )
     if not units:

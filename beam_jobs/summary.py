@@ -12,9 +12,10 @@ _TABLES = ("chip_scores", "quarantine", "runs")
 def summary_text(plan: RunPlan, summary: RunSummary) -> str:
     """Counts, rate, reasons, labels, and where the tables lie."""
     counts = f"{summary.scored} scored, {summary.quarantined} quarantined, {plan.skipped} skipped"
+    left_over = f", {plan.left_over} left to the next run" if plan.left_over else ""
     rate = plan.to_score / summary.score_seconds
     lines = [
-        f"run {plan.run_id} of {plan.run_date} published: {counts}",
+        f"run {plan.run_id} of {plan.run_date} published: {counts}{left_over}",
         f"  rate        {rate:,.1f} chips/s over {summary.score_seconds:,.1f} s, "
         f"start of the model included{_in_precision(summary)}",
         f"  quarantined {_listed(summary.reasons)}",

@@ -15,7 +15,7 @@ from pipelines.staging import UNITS_FOLDER, StagedUnit
 
 @dataclass(frozen=True)
 class RunCounts:
-    """What became of a run's chips; listed = skipped + scored + quarantined.
+    """What became of a run's chips; with those that the plan left over, these are all listed.
 
     Attributes:
         reasons: quarantined chips by reason.
@@ -49,10 +49,11 @@ def count_run(plan: RunPlan, units: list[StagedUnit]) -> RunCounts:
         )
     scored = sum(unit.scored for unit in units)
     quarantined = sum(unit.quarantined for unit in units)
-    if plan.listed != plan.skipped + scored + quarantined:
+    if plan.listed != plan.skipped + plan.left_over + scored + quarantined:
         raise RunFailed(
-            f"run {plan.run_id}: {plan.listed} listed is not {plan.skipped} skipped + {scored} "
-            f"scored + {quarantined} quarantined; nothing was published"
+            f"run {plan.run_id}: {plan.listed} listed is not {plan.skipped} skipped + "
+            f"{plan.left_over} left over + {scored} scored + {quarantined} quarantined; "
+            "nothing was published"
         )
     return RunCounts(
         listed=plan.listed,

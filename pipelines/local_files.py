@@ -13,6 +13,7 @@ import shutil
 import stat
 import uuid
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -68,12 +69,21 @@ def _open_regular(path: str) -> tuple[int, int]:
 
 
 def write(path: Path, data: bytes) -> None:
+    """A file whole."""
+    with write_file(str(path)) as file:
+        file.write(data)
+
+
+@contextmanager
+def write_file(path: str) -> Iterator[BinaryIO]:
     """Write under another name, then rename: readers see the old file or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".writing-{uuid.uuid4().hex}")
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".writing-{uuid.uuid4().hex}")
     try:
-        temporary.write_bytes(data)
-        temporary.replace(path)
+        with temporary.open("wb") as file:
+            yield file
+        temporary.replace(target)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise

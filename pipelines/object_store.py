@@ -9,13 +9,15 @@ import io
 import json
 import os
 import random
+import tempfile
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import obstore
 import obstore.store
@@ -100,6 +102,16 @@ def write(uri: str, data: bytes) -> None:
     """Put an object whole."""
     store, key = open_store(uri)
     store.put(key, data)
+
+
+@contextmanager
+def write_file(uri: str) -> Iterator[BinaryIO]:
+    """A scratch file, put once it is written; a large one in parts, which show as one."""
+    store, key = open_store(uri)
+    with tempfile.TemporaryFile() as file:
+        yield file
+        file.seek(0)
+        store.put(key, file)
 
 
 def create(uri: str, data: bytes) -> None:

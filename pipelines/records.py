@@ -128,6 +128,7 @@ def _planned(plan: RunPlan, ended_at: datetime) -> dict[str, Any]:
         "kind": plan.kind,
         "listed": plan.listed,
         "skipped": plan.skipped,
+        "left_over": plan.left_over,
         "model_digest": plan.model_digest,
         "thresholds_digest": plan.thresholds_digest,
         "versions": json.dumps(dict(plan.versions)),

@@ -40,7 +40,7 @@ def refuse_rivals(plan: RunPlan, scores: DeltaTable) -> None:
 
 def _shared_chips(plan: RunPlan, rival: str) -> int:
     """Chips of the plan that the other run has scored, or given up for good, by the same model."""
-    done = planning.chips_done(plan.output, plan.model_digest, {rival})
+    done = planning.chips_done(plan.output, plan.model_digest, {rival}).read_all()
     if not done.num_rows:
         return 0
     with storage.open_file(plan.manifest) as file:

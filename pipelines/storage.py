@@ -11,6 +11,7 @@ import math
 import os
 import posixpath
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 from urllib.parse import unquote
@@ -154,6 +155,21 @@ def write_bytes(uri: str, data: bytes) -> None:
             object_store.write(uri, data)
         else:
             local_files.write(Path(uri), data)
+    except ACCESS_ERRORS as error:
+        raise storage_error("write", uri, error) from error
+
+
+@contextmanager
+def create_file(uri: str) -> Iterator[BinaryIO]:
+    """A file to write to; put whole under its address, over what is there, once it is written.
+
+    Raises:
+        StorageError: the place cannot be written.
+    """
+    put = object_store.write_file if is_remote(uri) else local_files.write_file
+    try:
+        with put(uri) as file:
+            yield file
     except ACCESS_ERRORS as error:
         raise storage_error("write", uri, error) from error
 

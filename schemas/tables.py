@@ -196,6 +196,7 @@ RUNS = Table(
         Column(
             "skipped", "int64", "Chips that this model had done before.", "chips", required=True
         ),
+        Column("left_over", "int64", "Chips left to the next run.", "chips", required=True),
         Column("scored", "int64", "Chips with scores.", "chips", required=True),
         Column("quarantined", "int64", "Chips given up with a reason.", "chips", required=True),
         Column(

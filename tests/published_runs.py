@@ -66,7 +66,7 @@ def given_up(uri: str, reason: str, **more: Any) -> dict[str, Any]:
 
 def run_row(published_at: datetime, **more: Any) -> dict[str, Any]:
     """A row of runs."""
-    counts = dict.fromkeys(("listed", "skipped", "scored", "quarantined"), 0)
+    counts = dict.fromkeys(("listed", "skipped", "left_over", "scored", "quarantined"), 0)
     return {
         "kind": "score",
         "status": "published",

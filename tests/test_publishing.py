@@ -89,8 +89,8 @@ def test_a_published_run_has_its_rows_in_three_tables_and_no_staging(output):
     assert [row["reason"] for row in rows(output, "quarantine")] == ["empty"]
     (record,) = rows(output, "runs")
     assert record["status"] == "published"
-    counted = ("listed", "skipped", "scored", "quarantined")
-    assert [record[name] for name in counted] == [10, 2, 7, 1]
+    counted = ("listed", "skipped", "left_over", "scored", "quarantined")
+    assert [record[name] for name in counted] == [10, 2, 0, 7, 1]
     assert json.loads(record["quarantined_by_reason"]) == {"empty": 1}
     assert (record["run_id"], str(record["run_date"])) == ("r1", "2026-11-22")
     assert record["plan_seconds"] == 2.0
@@ -187,7 +187,7 @@ def test_a_run_that_no_table_knows_is_at_its_first_attempt(output, tmp_path):
 
 
 def test_an_attempt_that_was_begun_is_found_again_until_it_is_refused(output, monkeypatch):
-    plan = store_plan(make_plan(output, max_quarantine_ratio=0.0), CHIPS)
+    plan = store_plan(make_plan(output, max_quarantine_ratio=0.0), CHIPS.to_reader())
     assert attempts.find_attempt(output, "r1") == (1, plan)
     with monkeypatch.context() as patch:
         patch.setattr(publishing, "check_quarantine", lambda plan, counts: None)
@@ -198,14 +198,14 @@ def test_an_attempt_that_was_begun_is_found_again_until_it_is_refused(output, mo
     with pytest.raises(RunFailed, match="were quarantined"):
         publish_run(plan, [])
     assert attempts.find_attempt(output, "r1") == (2, None)
-    second = store_plan(make_plan(output, attempt=2), CHIPS)
+    second = store_plan(make_plan(output, attempt=2), CHIPS.to_reader())
     assert attempts.find_attempt(output, "r1") == (2, second)
 
 
 def test_of_two_plans_of_one_attempt_the_first_holds(object_store_uri):
     first, second = (make_plan(object_store_uri, token=token) for token in "ab")
-    assert store_plan(first, CHIPS) == first
-    assert store_plan(second, CHIPS) == first
+    assert store_plan(first, CHIPS.to_reader()) == first
+    assert store_plan(second, CHIPS.to_reader()) == first
     assert read_plan(object_store_uri, "r1", 1) == first
 
 
@@ -213,7 +213,7 @@ def test_the_record_that_a_dead_publisher_left_out_is_written_with_the_time_of_t
     output, monkeypatch
 ):
     plan = make_plan(output)
-    store_plan(plan, CHIPS)
+    store_plan(plan, CHIPS.to_reader())
     commit = committing.commit_rows
     monkeypatch.setattr(committing, "commit_rows", dying_at("runs"))
     with pytest.raises(KeyboardInterrupt):
@@ -234,7 +234,7 @@ def test_a_replacement_that_died_unpublished_is_not_finished(output):
     first = make_plan(output)
     publish_run(first, stage(first))
     second = make_plan(output, attempt=2)
-    store_plan(second, CHIPS)
+    store_plan(second, CHIPS.to_reader())
     stage(second)
     before = rows(output, "runs")
     finish_record(output, "r1")
@@ -283,7 +283,7 @@ def test_a_unit_whose_record_comes_twice_counts_once(output):
         ({"unit_rows": (5, 3, 1)}, "1 of 3 units are not staged whole .first: unit 2, planned 1"),
         ({"unit_rows": (5, 4)}, "unit 1, planned 4 chips, staged 3"),
         ({"unit_rows": (5,)}, "unit 1, planned 0 chips, staged 3"),
-        ({"listed": 11}, "11 listed is not 2 skipped [+] 7 scored [+] 1 quarantined"),
+        ({"listed": 11}, "11 listed is not 2 skipped [+] 0 left over [+] 7 scored [+] 1 quar"),
         ({"max_quarantine_ratio": 0.1}, r"1 of 8 chips were quarantined .empty 1., over .* 0\.1"),
     ],
 )

@@ -8,15 +8,16 @@ import rasterio
 from apache_beam.testing.util import assert_that, equal_to
 from rasterio.warp import transform_bounds
 
-from pipelines import imaging, planning, reading
+from pipelines import imaging, reading
 from pipelines.elements import Unit
 from pipelines.reading import ReadAhead
+from tests.planned_chips import planned_chips
 from tests.support import JPG, TIF, jpg_bytes, write_chips
 from train.sample_archive import write_sample_archive
 
 
 def _unit(folder, number=0) -> Unit:
-    return Unit(number, planning.list_chips(str(folder), None).sort_by("chip_uri"))
+    return Unit(number, planned_chips(folder))
 
 
 def read_batches(unit, preprocessing, batch_size):
@@ -96,7 +97,7 @@ def test_the_bounding_box_of_a_tif_comes_from_its_crs_unless_the_manifest_gives_
     manifest = tmp_path / "manifest.csv"
     lines = [f"{archive.chip_paths[0]},,,,", f"{archive.chip_paths[1]},1.0,2.0,3.0,4.0"]
     manifest.write_text("\n".join(["chip_uri,lon_min,lat_min,lon_max,lat_max", *lines]))
-    unit = Unit(0, planning.list_chips(str(manifest), None))
+    unit = Unit(0, planned_chips(manifest))
     (batch,) = read_batches(unit, TIF, 64)
 
     boxes = [tuple(row[name] for name in reading.BOUNDS) for row in batch.chips.to_pylist()]

@@ -46,7 +46,7 @@ def planned(output: str, run_id: str, uris: str = "abc", **changes) -> RunPlan:
         scores_version=scores_version(output),
         **changes,
     )
-    return store_plan(plan, manifest)
+    return store_plan(plan, manifest.to_reader())
 
 
 def publish_planned(plan: RunPlan) -> None:

@@ -7,6 +7,7 @@ CREATE TABLE runs (
   findings STRING OPTIONS (description = "JSON array: what the verdict was reached by."),
   listed INT64 NOT NULL OPTIONS (description = "Chips found, each counted once. Unit: chips."),
   skipped INT64 NOT NULL OPTIONS (description = "Chips that this model had done before. Unit: chips."),
+  left_over INT64 NOT NULL OPTIONS (description = "Chips left to the next run. Unit: chips."),
   scored INT64 NOT NULL OPTIONS (description = "Chips with scores. Unit: chips."),
   quarantined INT64 NOT NULL OPTIONS (description = "Chips given up with a reason. Unit: chips."),
   quarantined_by_reason STRING OPTIONS (description = "JSON object: reason to number of chips. Unit: chips."),

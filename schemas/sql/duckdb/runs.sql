@@ -7,6 +7,7 @@ CREATE TABLE runs (
     findings VARCHAR,
     listed BIGINT NOT NULL,
     skipped BIGINT NOT NULL,
+    left_over BIGINT NOT NULL,
     scored BIGINT NOT NULL,
     quarantined BIGINT NOT NULL,
     quarantined_by_reason VARCHAR,
@@ -33,6 +34,7 @@ COMMENT ON COLUMN runs.verdict IS 'good or bad: how the run compares with the ni
 COMMENT ON COLUMN runs.findings IS 'JSON array: what the verdict was reached by.';
 COMMENT ON COLUMN runs.listed IS 'Chips found, each counted once. Unit: chips.';
 COMMENT ON COLUMN runs.skipped IS 'Chips that this model had done before. Unit: chips.';
+COMMENT ON COLUMN runs.left_over IS 'Chips left to the next run. Unit: chips.';
 COMMENT ON COLUMN runs.scored IS 'Chips with scores. Unit: chips.';
 COMMENT ON COLUMN runs.quarantined IS 'Chips given up with a reason. Unit: chips.';
 COMMENT ON COLUMN runs.quarantined_by_reason IS 'JSON object: reason to number of chips. Unit: chips.';

@@ -1,0 +1,68 @@
+"""What an archive holds: the chips below a folder, those that a glob fits, those of a manifest.
+
+Columns throughout, never a list of addresses: an archive has ten million chips.
+"""
+
+from __future__ import annotations
+
+import re
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipelines import storage
+from pipelines.errors import StorageError, UsageError
+from pipelines.manifests import MANIFEST_ENDINGS, read_manifest
+from schemas.artifact import MediaType
+
+EXTENSIONS: dict[MediaType, tuple[str, ...]] = {"jpg": (".jpg", ".jpeg"), "tif": (".tif", ".tiff")}
+"""File name endings, in lower case, by which a listing's chips are told from other files."""
+
+
+def list_chips(chips: str, media_type: MediaType | None) -> pa.Table:
+    """The chips of an archive: columns of CHIP_MANIFEST, at least chip_uri, etag, size_bytes and
+    modified_at; a chip may stand in it twice.
+
+    Args:
+        chips: absolute address of a folder or prefix, a glob, or a manifest (.parquet, .csv).
+        media_type: only chips of this media type, told by their file names; None for both.
+
+    Raises:
+        UsageError: nothing there, no image among it, or a manifest that is none.
+    """
+    if chips.lower().endswith(MANIFEST_ENDINGS):
+        found = read_manifest(chips)
+        return keep_endings(found, endings_of(media_type)) if media_type else found
+    return _list_images(chips, endings_of(media_type))
+
+
+def endings_of(media_type: MediaType | None) -> tuple[str, ...]:
+    """File name endings of one media type, or of all."""
+    return EXTENSIONS[media_type] if media_type else sum(EXTENSIONS.values(), ())
+
+
+def keep_endings(chips: pa.Table, endings: tuple[str, ...]) -> pa.Table:
+    """The rows whose address ends so, in upper or lower case."""
+    pattern = rf"(?:{'|'.join(map(re.escape, endings))})\z"
+    return chips.filter(pc.match_substring_regex(chips["chip_uri"], pattern, ignore_case=True))
+
+
+def _list_images(uri: str, endings: tuple[str, ...]) -> pa.Table:
+    objects, images = 0, [_chips_of(storage.LISTING.empty_table())]
+    try:
+        for table in storage.list_objects(uri):
+            objects += table.num_rows
+            images.append(keep_endings(_chips_of(table), endings))
+    except StorageError as error:
+        raise UsageError(f"--chips: {error}") from error
+    found = pa.concat_tables(images)
+    if not found.num_rows:
+        raise UsageError(
+            f"--chips {uri!r} holds no image: {objects} objects, "
+            f"none ending in {', '.join(endings)}; check the address and --media_type"
+        )
+    return found
+
+
+def _chips_of(listing: pa.Table) -> pa.Table:
+    return listing.rename_columns({"uri": "chip_uri"})

@@ -1,0 +1,77 @@
+"""Manifests that a user gives: a table of chips, in Parquet or csv, in place of an archive."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipelines import storage
+from pipelines.errors import StorageError, UsageError
+from pipelines.given_tables import absolute_uris, cast_column, read_columns
+from schemas.render import file_schema
+from schemas.tables import CHIP_MANIFEST
+
+MANIFEST_ENDINGS = (".parquet", ".csv")
+
+_MANIFEST = file_schema(CHIP_MANIFEST)
+_LISTED = ("etag", "size_bytes", "modified_at")
+_HEAD_THREADS = 16
+
+
+def read_manifest(uri: str) -> pa.Table:
+    """The chips of a manifest: those columns of CHIP_MANIFEST that it has, and what a listing
+    would tell; the store is asked for the etag of rows that have none.
+
+    Raises:
+        UsageError: it cannot be read, or is no manifest.
+    """
+    table = read_columns(uri, "manifest", _MANIFEST.names, ("chip_uri",), "--chips")
+    if not table.num_rows:
+        raise UsageError(f"manifest {uri!r} names no chip")
+    uris = absolute_uris(table["chip_uri"], storage.parent_uri(uri), f"manifest {uri!r}")
+    return _look_up_versions(_typed(table.drop_columns("chip_uri"), uris, uri))
+
+
+def _typed(given: pa.Table, uris: pa.ChunkedArray, uri: str) -> pa.Table:
+    """Columns as CHIP_MANIFEST has them, in its order; what a listing tells is there at least."""
+    columns, fields = [uris], [pa.field("chip_uri", pa.string())]
+    for field in _MANIFEST:
+        if field.name in given.column_names:
+            columns.append(cast_column(given[field.name], field, f"manifest {uri!r}"))
+        elif field.name in _LISTED:
+            columns.append(pa.chunked_array([pa.nulls(len(uris), field.type)]))
+        else:
+            continue
+        fields.append(pa.field(field.name, field.type))
+    return pa.table(columns, schema=pa.schema(fields))
+
+
+def _look_up_versions(manifest: pa.Table) -> pa.Table:
+    """Ask the store for the etag of rows that have none; what is not there stays without."""
+    has_etag = manifest["etag"].is_valid()
+    known, unknown = manifest.filter(has_etag), manifest.filter(pc.invert(has_etag))
+    etags = clean_etags(known["etag"])
+    known = known.set_column(known.schema.get_field_index("etag"), "etag", etags)
+    rows = unknown.to_pylist()
+    with ThreadPoolExecutor(_HEAD_THREADS) as pool:
+        heads = list(pool.map(_head_or_none, [row["chip_uri"] for row in rows]))
+    for row, head in zip(rows, heads, strict=True):
+        if head:
+            row.update({name: head[name] for name in _LISTED})
+    return pa.concat_tables([known, pa.Table.from_pylist(rows, known.schema)])
+
+
+def clean_etags(etags: pa.ChunkedArray) -> pa.ChunkedArray:
+    """`storage.clean_etag` of a whole column."""
+    return pc.replace_substring_regex(etags, r'(?s)\A(?:W/)?"*(.*?)"*\z', r"\1")
+
+
+def _head_or_none(uri: str) -> dict[str, Any] | None:
+    """A chip that cannot be looked up is left to the reading, which quarantines what stays so."""
+    try:
+        return storage.head_object(uri)
+    except StorageError:
+        return None

@@ -1,0 +1,86 @@
+"""Night after night over one archive: what is done, what is left, what is tried again."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from beam_jobs import launch, score_chips
+from beam_jobs.command import exit_code
+from pipelines import delta_tables, scoring
+from tests.quick_scoring import QuickClassifier
+from tests.support import make_artifact, write_chips
+
+
+@pytest.fixture(scope="module")
+def artifacts(tmp_path_factory) -> list[Path]:
+    folders = [tmp_path_factory.mktemp("artifact") for _ in range(2)]
+    for seed, folder in enumerate(folders):
+        make_artifact(folder, seed=seed)
+    return folders
+
+
+@pytest.fixture
+def score(artifacts, tmp_path, capsys, monkeypatch):
+    """Runs the command in this process; gives exit code, output and error."""
+    monkeypatch.setattr(scoring.SharedModel, "_load", lambda self: QuickClassifier())
+
+    def run(run_id: str, *flags: object, artifact: Path = artifacts[0]):
+        arguments = ["--chips", tmp_path / "chips", "--output", tmp_path / "out"]
+        arguments += ["--artifact", artifact, "--run_id", run_id, *flags]
+        code = exit_code(score_chips.main, [str(argument) for argument in arguments])
+        return code, *capsys.readouterr()
+
+    return run
+
+
+def rows(tmp_path: Path, name: str) -> list[dict]:
+    table = delta_tables.open_table(str(tmp_path / "out"), name)
+    assert table is not None
+    return delta_tables.open_dataset(table).to_table().to_pylist()
+
+
+def counts(tmp_path: Path, run_id: str) -> list[int]:
+    """Listed, skipped, left over, scored, quarantined."""
+    (record,) = [row for row in rows(tmp_path, "runs") if row["run_id"] == run_id]
+    return [record[n] for n in ("listed", "skipped", "left_over", "scored", "quarantined")]
+
+
+def chips_of(tmp_path: Path, run_id: str) -> list[str]:
+    found = [row["chip_id"] for row in rows(tmp_path, "chip_scores") if row["run_id"] == run_id]
+    return sorted(found)
+
+
+def test_a_new_model_works_through_an_old_archive_from_its_newest_chips_on(
+    score, artifacts, tmp_path
+):
+    paths = write_chips(tmp_path / "chips", 10)
+    for age, path in enumerate(paths):
+        os.utime(path, (1_700_000_000 - age, 1_700_000_000 - age))
+    assert score("before")[0] == 0
+
+    names = [path.stem for path in paths]
+    expected = {"n1": [10, 0, 6, 4, 0], "n2": [10, 4, 2, 4, 0], "n3": [10, 8, 0, 2, 0]}
+    for night, run_counts in expected.items():
+        code, out, _ = score(night, "--max_chips", 4, artifact=artifacts[1])
+        assert code == 0
+        assert counts(tmp_path, night) == run_counts
+        assert ("6 left to the next run" in out) == (night == "n1")
+        assert chips_of(tmp_path, night) == names[run_counts[1] :][:4]
+    assert score("n4", "--max_chips", 4, artifact=artifacts[1])[0] == 0
+    assert counts(tmp_path, "n4") == [10, 10, 0, 0, 0]
+
+
+def test_a_run_is_not_gone_on_with_for_another_number_of_chips(score, tmp_path, monkeypatch):
+    write_chips(tmp_path / "chips", 3)
+    with monkeypatch.context() as patch:
+        patch.setattr(launch, "run_graph", _die)
+        assert score("night", "--max_chips", 2)[0] != 0
+    code, _, error = score("night", "--max_chips", 3)
+    assert (code, "begun with max_chips 2, not 3" in error) == (2, True)
+
+
+def _die(*_args: object) -> None:
+    raise KeyboardInterrupt
