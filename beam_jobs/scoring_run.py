@@ -173,6 +173,7 @@ def _score(
         "run_planned",
         listed=plan.listed,
         to_score=plan.to_score,
+        left_over=plan.left_over,
         units=len(plan.unit_rows),
         units_staged_before=len(staged),
         plan_seconds=plan.planned_at - plan.started_at,

@@ -84,6 +84,7 @@ def publish_run(plan: RunPlan, units: Iterable[StagedUnit]) -> None:
         "run_published",
         listed=counts.listed,
         skipped=counts.skipped,
+        left_over=plan.left_over,
         scored=counts.scored,
         quarantined=counts.quarantined,
         reasons=counts.reasons,
