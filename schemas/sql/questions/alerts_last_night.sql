@@ -1,11 +1,19 @@
 -- Which chips of the latest night show roads, logging, slash-and-burn or mines? Surest first.
--- A row a chip and threat; a chip scored twice that night speaks with its newer scores. Cloudy
--- chips are not observed, so whatever their scores say is no alert.
+-- A row a chip and threat; a chip scored twice that night speaks with its newer scores, and a
+-- relabelled one with its newest labels. Cloudy chips are not observed, so whatever their scores say
+-- is no alert.
 WITH night AS (
-  SELECT *
+  SELECT chip_scores.*
   FROM chip_scores
-  WHERE run_date = (SELECT max(run_date) FROM chip_scores)
-  QUALIFY row_number() OVER (PARTITION BY chip_uri ORDER BY scored_at DESC, run_id DESC) = 1
+  LEFT JOIN runs ON runs.run_id = chip_scores.run_id
+  WHERE chip_scores.run_date = (SELECT max(run_date) FROM chip_scores)
+  QUALIFY row_number() OVER (
+    PARTITION BY chip_scores.chip_uri
+    ORDER BY
+      chip_scores.scored_at DESC,
+      runs.published_at DESC NULLS FIRST,
+      chip_scores.run_id DESC
+  ) = 1
 )
 SELECT
   run_date,

@@ -1,14 +1,31 @@
--- One row a chip: its scores in the newest publication.
--- A run is as new as its publication; while the run's own row is not written yet (it comes last),
--- the time of scoring stands in for it.
+-- One row a chip: its scores in the newest publication, with the newest labels of these scores.
+-- A score is as new as the run that brought it; while that run's own row is not written yet (it
+-- comes last), the time of scoring stands in for it. A relabelling publishes the same scores once
+-- more (same chip_uri and scored_at), which makes none of them newer: of the rows of one score the
+-- one published last counts, and that is one whose run has no row yet.
+WITH publications AS (
+  SELECT
+    chip_scores.chip_uri,
+    chip_scores.run_id,
+    chip_scores.scored_at,
+    runs.published_at,
+    min(CASE WHEN runs.kind <> 'relabel' THEN runs.published_at END)
+      OVER (PARTITION BY chip_scores.chip_uri, chip_scores.scored_at) AS score_published_at
+  FROM chip_scores
+  LEFT JOIN runs ON runs.run_id = chip_scores.run_id
+),
+newest AS (
+  SELECT chip_uri, run_id
+  FROM publications
+  QUALIFY row_number() OVER (
+    PARTITION BY chip_uri
+    ORDER BY
+      coalesce(score_published_at, scored_at) DESC,
+      scored_at DESC,
+      published_at DESC NULLS FIRST,
+      run_id DESC
+  ) = 1
+)
 SELECT chip_scores.*
 FROM chip_scores
-LEFT JOIN runs
-  ON runs.run_date = chip_scores.run_date AND runs.run_id = chip_scores.run_id
-QUALIFY row_number() OVER (
-  PARTITION BY chip_scores.chip_uri
-  ORDER BY
-    coalesce(runs.published_at, chip_scores.scored_at) DESC,
-    chip_scores.scored_at DESC,
-    chip_scores.run_id DESC
-) = 1
+JOIN newest ON newest.chip_uri = chip_scores.chip_uri AND newest.run_id = chip_scores.run_id

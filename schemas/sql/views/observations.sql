@@ -1,4 +1,5 @@
--- One row a picture (a chip_uri with its etag): its scores in the newest publication, and
+-- One row a picture (a chip_uri with its etag): its scores in the newest publication,
+-- with the newest labels of these scores (see latest_chip_scores), and
 --   place     what the picture shows: the centre of its bounding box, to about 10 m, where the box
 --             is known; else its chip_uri, so that only later pictures under the same address count
 --             as the same place
@@ -7,22 +8,38 @@
 --             the ground, neither that something is there nor that it is not. Under haze and under
 --             partial cloud the ground is seen in part: such a picture is an observation, what it
 --             shows counts, and what it does not show may still be there. sky_label tells which.
+WITH publications AS (
+  SELECT
+    chip_scores.chip_uri,
+    chip_scores.etag,
+    chip_scores.run_id,
+    chip_scores.scored_at,
+    runs.published_at,
+    min(CASE WHEN runs.kind <> 'relabel' THEN runs.published_at END)
+      OVER (PARTITION BY chip_scores.chip_uri, chip_scores.scored_at) AS score_published_at
+  FROM chip_scores
+  LEFT JOIN runs ON runs.run_id = chip_scores.run_id
+),
+newest AS (
+  SELECT chip_uri, run_id
+  FROM publications
+  QUALIFY row_number() OVER (
+    PARTITION BY chip_uri, etag
+    ORDER BY
+      coalesce(score_published_at, scored_at) DESC,
+      scored_at DESC,
+      published_at DESC NULLS FIRST,
+      run_id DESC
+  ) = 1
+)
 SELECT
   chip_scores.*,
   coalesce(
     CAST(round((lon_min + lon_max) / 2, 4) AS VARCHAR)
     || ' ' || CAST(round((lat_min + lat_max) / 2, 4) AS VARCHAR),
-    chip_uri
+    chip_scores.chip_uri
   ) AS place,
   coalesce(observed_at, scored_at) AS seen_at,
   sky_label IS DISTINCT FROM 'cloudy' AS observed
 FROM chip_scores
-LEFT JOIN runs
-  ON runs.run_date = chip_scores.run_date AND runs.run_id = chip_scores.run_id
-QUALIFY row_number() OVER (
-  PARTITION BY chip_scores.chip_uri, chip_scores.etag
-  ORDER BY
-    coalesce(runs.published_at, chip_scores.scored_at) DESC,
-    chip_scores.scored_at DESC,
-    chip_scores.run_id DESC
-) = 1
+JOIN newest ON newest.chip_uri = chip_scores.chip_uri AND newest.run_id = chip_scores.run_id
