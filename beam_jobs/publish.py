@@ -17,6 +17,7 @@ from pipelines.errors import RunFailed, UsageError
 from pipelines.planning import RunPlan
 from pipelines.staging import staged_numbers
 from pipelines.storage import absolute_uri
+from schemas.tables import RELABEL
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -58,13 +59,19 @@ def _check_whole(plan: RunPlan) -> None:
     """Before anything is touched: a run that lacks units can still go on."""
     units = range(len(plan.unit_rows))
     if missing := sorted(set(units).difference(staged_numbers(plan.staging))):
-        chips = plan.options.get("chips", "CHIPS")
         raise RunFailed(
             f"run {plan.run_id}: {len(missing)} of {len(units)} units are not staged (first: unit "
-            f"{missing[0]}); nothing was published; to score them: python -m beam_jobs.score_chips "
-            f"--chips {chips} --artifact {plan.artifact} --output {plan.output} "
+            f"{missing[0]}); nothing was published; to {_going_on(plan)} --output {plan.output} "
             f"--run_id {plan.run_id}"
         )
+
+
+def _going_on(plan: RunPlan) -> str:
+    """What makes the missing units, and its command."""
+    if plan.kind == RELABEL:
+        return f"make them: python -m beam_jobs.relabel_chips --thresholds {plan.artifact}"
+    chips = plan.options.get("chips", "CHIPS")
+    return f"score them: python -m beam_jobs.score_chips --chips {chips} --artifact {plan.artifact}"
 
 
 if __name__ == "__main__":

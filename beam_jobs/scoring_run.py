@@ -12,7 +12,6 @@ import uuid
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from glob import glob
-from importlib.metadata import PackageNotFoundError, version
 
 import pyarrow as pa
 
@@ -22,6 +21,7 @@ from beam_jobs.interruptible import run_interruptibly
 from beam_jobs.options import RunOptions
 from beam_jobs.resuming import resume_plan
 from beam_jobs.summary import summary_text
+from beam_jobs.versions import installed_versions
 from pipelines import attempts, delta_tables, planning, publishing, records, staging
 from pipelines.classifier import check_precision, open_artifact
 from pipelines.errors import RunFailed, StorageError, UsageError
@@ -36,17 +36,6 @@ Select = Callable[[ModelArtifact], Selection]
 """Gives the chips to score."""
 
 _REASON_CHARACTERS = 1000  # an engine may wrap an error in pages of text
-_RECORDED_PACKAGES = (
-    "forest-chips",
-    "apache-beam",
-    "tensorflow",
-    "keras",
-    "numpy",
-    "pyarrow",
-    "deltalake",
-    "simplejpeg",
-    "rasterio",
-)
 
 
 def run_scoring(options: RunOptions, our_flags: Sequence[str], select: Select) -> int:
@@ -139,7 +128,7 @@ def _plan(options: RunOptions, artifact: ModelArtifact, attempt: int, select: Se
         max_quarantine_ratio=options.max_quarantine_ratio,
         attempt=attempt,
         options=options.recorded(),
-        versions=_versions(),
+        versions=installed_versions(),
         started_at=started_at,
         planned_at=time.time(),
         scores_version=scores_version,
@@ -213,13 +202,3 @@ def _score(
         if told := launch.storage_error_in(error):
             raise RunFailed(f"{told}; nothing was published") from error
         raise
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for package in _RECORDED_PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found

@@ -79,6 +79,6 @@ def is_done(plan: RunPlan, table: DeltaTable) -> bool:
     return delta_tables.attempts_of(table, plan.run_id) >= plan.attempt
 
 
-def partition_path(plan: RunPlan) -> str:
-    """The run's folder below a table's root."""
-    return f"run_date={plan.run_date}/run_id={plan.run_id}"
+def partition_path(plan: RunPlan, night: str = "") -> str:
+    """The run's folder below a table's root, for rows of its own night or of another."""
+    return f"run_date={night or plan.run_date}/run_id={plan.run_id}"

@@ -21,6 +21,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import lru_cache
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -59,11 +60,21 @@ class DataFile:
         size_bytes: size of the object.
         rows: number of rows. No other statistics go to the log: where only some columns have
             them, deltalake's own `to_pyarrow_dataset` silently drops rows by the others.
+        night: run date of its rows, YYYY-MM-DD, where that is not the run's own.
     """
 
     path: str
     size_bytes: int
     rows: int
+    night: str = ""
+
+
+class PublishedFile(NamedTuple):
+    """A file that a snapshot of a table names, its path relative to the table's root."""
+
+    run_date: str
+    run_id: str
+    path: str
 
 
 def open_table(output: str, name: str) -> DeltaTable | None:
@@ -110,12 +121,13 @@ def ensure_table(output: str, table: Table) -> DeltaTable:
 def add_actions(files: Iterable[DataFile], partition: Mapping[str, str]) -> list[AddAction]:
     """The log entries that bring files into a table."""
     now_ms = int(time.time() * 1000)
-    return [
-        AddAction(
-            f.path, f.size_bytes, dict(partition), now_ms, True, json.dumps({"numRecords": f.rows})
-        )
-        for f in files
-    ]
+    return [_add_action(file, partition, now_ms) for file in files]
+
+
+def _add_action(file: DataFile, partition: Mapping[str, str], now_ms: int) -> AddAction:
+    values = {**partition, "run_date": file.night or partition["run_date"]}
+    stats = json.dumps({"numRecords": file.rows})
+    return AddAction(file.path, file.size_bytes, values, now_ms, True, stats)
 
 
 def commit_files(
@@ -133,7 +145,8 @@ def commit_files(
 
     Args:
         table: the snapshot that the commit builds upon.
-        files: they must lie there already; all of them belong to the partition.
+        files: they must lie there already; all of them belong to the partition, or to that of
+            their own night.
         partition: every partition column to its value.
         transactions: (application id, version), see `next_transactions`.
         replace: whether the new files take the place of the run's old ones.
@@ -240,6 +253,17 @@ def published_run_ids(scores: DeltaTable | None, candidates: Iterable[str]) -> s
     # Only a publication brings rows, and one look at all partitions is cheaper than one a run.
     with_rows = {partition["run_id"] for partition in scores.partitions()}
     return {run for run in set(candidates) if run in with_rows or is_published(scores, run)}
+
+
+def data_files(table: DeltaTable) -> list[PublishedFile]:
+    """The files of a snapshot, by night, run and path."""
+    actions = pa.table(table.get_add_actions()).select(["path", "partition"]).to_pylist()
+    return sorted(
+        PublishedFile(
+            str(action["partition"]["run_date"]), action["partition"]["run_id"], action["path"]
+        )
+        for action in actions
+    )
 
 
 def open_dataset(table: DeltaTable, run_ids: Collection[str] | None = None) -> pads.Dataset:

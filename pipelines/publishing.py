@@ -159,6 +159,7 @@ def _publish_files(plan: RunPlan, table: str, staged: list[tuple[int, StagedFile
 
 def _copy(plan: RunPlan, table: str, number: int, staged: StagedFile) -> DataFile:
     """Copy a staged file to its final name: nobody who is late writes over a published file."""
-    path = f"{committing.partition_path(plan)}/unit-{number:06d}-{plan.attempt}.parquet"
+    folder = committing.partition_path(plan, staged.night)
+    path = f"{folder}/unit-{number:06d}-{plan.attempt}.parquet"
     storage.copy_object(staged.uri, storage.join_uri(plan.output, table, path))
-    return DataFile(path, staged.size_bytes, staged.rows)
+    return DataFile(path, staged.size_bytes, staged.rows, staged.night)

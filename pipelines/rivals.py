@@ -15,12 +15,14 @@ from deltalake import DeltaTable
 from pipelines import delta_tables, planning, storage
 from pipelines.errors import RunFailed
 from pipelines.planning import RunPlan
+from schemas.tables import RELABEL
 
 
 def refuse_rivals(plan: RunPlan, scores: DeltaTable) -> None:
     """Hold a run back whose chips others have published since it was planned.
 
-    A run that was asked to score again what is scored (`--rescore`) has no rivals.
+    A run that was asked to score again what is scored (`--rescore`) has no rivals. A relabelling
+    has others: whoever replaced or withdrew a run whose rows it has copied.
 
     Args:
         scores: the snapshot of `chip_scores` upon which the run would be committed.
@@ -28,6 +30,9 @@ def refuse_rivals(plan: RunPlan, scores: DeltaTable) -> None:
     Raises:
         RunFailed: says which run won, and what to do.
     """
+    if plan.kind == RELABEL:
+        _refuse_changed_sources(plan, scores)
+        return
     if plan.rescore or not plan.to_score:
         return
     for rival in sorted(delta_tables.runs_since(scores, plan.scores_version) - {plan.run_id}):
@@ -36,6 +41,15 @@ def refuse_rivals(plan: RunPlan, scores: DeltaTable) -> None:
                 f"run {plan.run_id}: run {rival} was faster and has published {lost} of its "
                 f"{plan.to_score} chips; nothing was published; run again to score what is left"
             )
+
+
+def _refuse_changed_sources(plan: RunPlan, scores: DeltaTable) -> None:
+    copied = set(plan.options["relabelled_runs"])
+    if changed := sorted(copied & delta_tables.runs_since(scores, plan.scores_version)):
+        raise RunFailed(
+            f"run {plan.run_id}: run {changed[0]}, whose rows it has relabelled, was replaced or "
+            "withdrawn meanwhile; nothing was published; run again"
+        )
 
 
 def _shared_chips(plan: RunPlan, rival: str) -> int:

@@ -34,7 +34,9 @@ from pipelines.run_log import event
 UNITS_FOLDER = "units"
 _RECORD = ".json"
 _READ_THREADS = 16
-_COMPRESSION_LEVEL = 3
+COMPRESSION: dict[str, Any] = {"compression": "zstd", "compression_level": 3}
+"""How published files are compressed."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -46,11 +48,13 @@ class StagedFile:
         uri: where it is staged.
         rows: chips in it.
         size_bytes: size of the file.
+        night: run date of its rows, YYYY-MM-DD, where that is not the run's own.
     """
 
     uri: str
     rows: int
     size_bytes: int
+    night: str = ""
 
 
 @dataclass(frozen=True)
@@ -149,8 +153,7 @@ def stage_unit(batches: list[LabelledBatch], staging: str) -> StagedUnit:
     number, began = batches[0].unit, perf_counter()
     rows = pa.concat_tables(batch.rows for batch in batches)
     quarantine = pa.concat_tables(batch.quarantine for batch in batches)
-    stem = storage.join_uri(staging, UNITS_FOLDER, f"{number:06d}")
-    ours = f"{stem}-{uuid.uuid4().hex[:8]}"  # a late twin must not write over what a record names
+    ours = _own_stem(staging, number)
     unit = StagedUnit(
         number=number,
         scores=_write_rows(rows, f"{ours}.scores.parquet"),
@@ -160,11 +163,41 @@ def stage_unit(batches: list[LabelledBatch], staging: str) -> StagedUnit:
         spent=sum((batch.spent for batch in batches), NOTHING_SPENT),
     )
     unit = replace(unit, spent=unit.spent + Spent(stage_ms=1000 * (perf_counter() - began)))
-    if storage.create_bytes(f"{stem}{_RECORD}", unit.to_json().encode()):
-        progress.count_unit(unit.spent.stage_ms)
+    return _put_record(unit, staging)
+
+
+def stage_scores(number: int, data: bytes, rows: int, night: str, staging: str) -> StagedUnit:
+    """Put the scores file of a unit that nothing of was quarantined, and then its record; gives
+    the record that counts.
+
+    Args:
+        data: the file, of so many rows.
+        night: run date of the rows.
+
+    Raises:
+        StorageError: staging cannot be written.
+    """
+    uri = f"{_own_stem(staging, number)}.scores.parquet"
+    storage.write_bytes(uri, data)
+    unit = StagedUnit(number, StagedFile(uri, rows, len(data), night), None, {}, precision="")
+    return _put_record(unit, staging)
+
+
+def _own_stem(staging: str, number: int) -> str:
+    """A name for a unit's files: a late twin must not write over what a record names."""
+    return f"{_stem(staging, number)}-{uuid.uuid4().hex[:8]}"
+
+
+def _stem(staging: str, number: int) -> str:
+    return storage.join_uri(staging, UNITS_FOLDER, f"{number:06d}")
+
+
+def _put_record(unit: StagedUnit, staging: str) -> StagedUnit:
+    uri = f"{_stem(staging, unit.number)}{_RECORD}"
+    if storage.create_bytes(uri, unit.to_json().encode()):
         _tell(unit)
         return unit
-    return StagedUnit.from_json(storage.read_bytes(f"{stem}{_RECORD}"))
+    return StagedUnit.from_json(storage.read_bytes(uri))
 
 
 def _tell(unit: StagedUnit) -> None:
@@ -230,13 +263,7 @@ def _last_written(root: str) -> dict[str, datetime]:
 def parquet_bytes(table: pa.Table) -> bytes:
     """A table as one zstd Parquet file of one row group, columns described in its schema."""
     buffer = io.BytesIO()
-    pq.write_table(
-        table,
-        buffer,
-        row_group_size=max(1, table.num_rows),
-        compression="zstd",
-        compression_level=_COMPRESSION_LEVEL,
-    )
+    pq.write_table(table, buffer, row_group_size=max(1, table.num_rows), **COMPRESSION)
     return buffer.getvalue()
 
 

@@ -14,6 +14,7 @@ import pyarrow as pa
 from deltalake import DeltaTable
 
 from pipelines import delta_tables, publishing, storage
+from pipelines.copies import refuse_relabelled
 from pipelines.delta_tables import DataFile, PublishConflict
 from pipelines.errors import RunFailed, UsageError
 from pipelines.staging import parquet_bytes
@@ -32,7 +33,7 @@ def withdraw_run(output: str, run_id: str) -> bool:
         Whether it was published until now; False where it was withdrawn before.
 
     Raises:
-        UsageError: no such run was ever published.
+        UsageError: no such run was ever published, or its scores were relabelled.
         RunFailed: others were faster again and again.
         StorageError: a table cannot be read or written.
     """
@@ -41,7 +42,12 @@ def withdraw_run(output: str, run_id: str) -> bool:
     if not attempt:
         raise UsageError(f"no run {run_id!r} is published in {output!r}")
     publishing.finish_record(output, run_id)
-    was_published = _take_back(output, "chip_scores", run_id, attempt, _nothing)
+
+    def nothing(snapshot: DeltaTable) -> tuple[list[DataFile], str]:
+        refuse_relabelled(output, snapshot, run_id)
+        return [], ""
+
+    was_published = _take_back(output, "chip_scores", run_id, attempt, nothing)
     _take_back(output, "quarantine", run_id, attempt, _nothing)
     _take_back(output, "runs", run_id, attempt, lambda runs: _record(output, runs, run_id))
     return was_published

@@ -231,7 +231,8 @@ def chip_scores(label_set: LabelSet) -> Table:
     """The table of scored chips for a label set: one score column for each label."""
     return Table(
         name="chip_scores",
-        description="Scored chips: scores and the labels chosen from them, a row a chip and run.",
+        description="Scored chips: scores and the labels chosen from them, a row a chip and run; "
+        "a relabelling has one for each picture (etag) of a chip.",
         version=1,
         columns=(
             *CHIP_COLUMNS,

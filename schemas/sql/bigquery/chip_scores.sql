@@ -38,4 +38,4 @@ CREATE TABLE chip_scores (
 )
 PARTITION BY run_date
 CLUSTER BY run_id
-OPTIONS (description = "Scored chips: scores and the labels chosen from them, a row a chip and run.");
+OPTIONS (description = "Scored chips: scores and the labels chosen from them, a row a chip and run; a relabelling has one for each picture (etag) of a chip.");

@@ -36,7 +36,7 @@ CREATE TABLE chip_scores (
     run_date DATE NOT NULL,
     run_id VARCHAR NOT NULL
 );
-COMMENT ON TABLE chip_scores IS 'Scored chips: scores and the labels chosen from them, a row a chip and run.';
+COMMENT ON TABLE chip_scores IS 'Scored chips: scores and the labels chosen from them, a row a chip and run; a relabelling has one for each picture (etag) of a chip.';
 COMMENT ON COLUMN chip_scores.chip_uri IS 'Absolute address of the chip''s object.';
 COMMENT ON COLUMN chip_scores.chip_id IS 'File stem of the chip.';
 COMMENT ON COLUMN chip_scores.scene_id IS 'Scene that the chip was cut from, where known.';

@@ -11,7 +11,7 @@ WITH night AS (
     PARTITION BY chip_scores.chip_uri
     ORDER BY
       chip_scores.scored_at DESC,
-      runs.published_at DESC NULLS FIRST,
+      runs.published_at DESC NULLS LAST,
       chip_scores.run_id DESC
   ) = 1
 )

@@ -2,7 +2,7 @@
 -- A score is as new as the run that brought it; while that run's own row is not written yet (it
 -- comes last), the time of scoring stands in for it. A relabelling publishes the same scores once
 -- more (same chip_uri and scored_at), which makes none of them newer: of the rows of one score the
--- one published last counts, and that is one whose run has no row yet.
+-- one published last counts, as soon as its run has its row.
 WITH publications AS (
   SELECT
     chip_scores.chip_uri,
@@ -15,17 +15,20 @@ WITH publications AS (
   LEFT JOIN runs ON runs.run_id = chip_scores.run_id
 ),
 newest AS (
-  SELECT chip_uri, run_id
+  SELECT chip_uri, run_id, scored_at
   FROM publications
   QUALIFY row_number() OVER (
     PARTITION BY chip_uri
     ORDER BY
       coalesce(score_published_at, scored_at) DESC,
       scored_at DESC,
-      published_at DESC NULLS FIRST,
+      published_at DESC NULLS LAST,
       run_id DESC
   ) = 1
 )
 SELECT chip_scores.*
 FROM chip_scores
-JOIN newest ON newest.chip_uri = chip_scores.chip_uri AND newest.run_id = chip_scores.run_id
+JOIN newest
+  ON newest.chip_uri = chip_scores.chip_uri
+  AND newest.run_id = chip_scores.run_id
+  AND newest.scored_at = chip_scores.scored_at

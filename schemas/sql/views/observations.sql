@@ -21,25 +21,28 @@ WITH publications AS (
   LEFT JOIN runs ON runs.run_id = chip_scores.run_id
 ),
 newest AS (
-  SELECT chip_uri, run_id
+  SELECT chip_uri, run_id, scored_at
   FROM publications
   QUALIFY row_number() OVER (
     PARTITION BY chip_uri, etag
     ORDER BY
       coalesce(score_published_at, scored_at) DESC,
       scored_at DESC,
-      published_at DESC NULLS FIRST,
+      published_at DESC NULLS LAST,
       run_id DESC
   ) = 1
 )
 SELECT
   chip_scores.*,
   coalesce(
-    CAST(round((lon_min + lon_max) / 2, 4) AS VARCHAR)
-    || ' ' || CAST(round((lat_min + lat_max) / 2, 4) AS VARCHAR),
+    CAST(round((chip_scores.lon_min + chip_scores.lon_max) / 2, 4) AS VARCHAR)
+    || ' ' || CAST(round((chip_scores.lat_min + chip_scores.lat_max) / 2, 4) AS VARCHAR),
     chip_scores.chip_uri
   ) AS place,
-  coalesce(observed_at, scored_at) AS seen_at,
-  sky_label IS DISTINCT FROM 'cloudy' AS observed
+  coalesce(chip_scores.observed_at, chip_scores.scored_at) AS seen_at,
+  chip_scores.sky_label IS DISTINCT FROM 'cloudy' AS observed
 FROM chip_scores
-JOIN newest ON newest.chip_uri = chip_scores.chip_uri AND newest.run_id = chip_scores.run_id
+JOIN newest
+  ON newest.chip_uri = chip_scores.chip_uri
+  AND newest.run_id = chip_scores.run_id
+  AND newest.scored_at = chip_scores.scored_at

@@ -1,0 +1,176 @@
+"""New thresholds on stored scores.
+
+python -m beam_jobs.relabel_chips --output URI --thresholds FILE
+
+FILE is JSON, label to number in [0, 1], or a model's artifact.json. The newest scores of each
+picture by one model are published once more, with the labels that they have by these thresholds, as
+a run of its own. No picture is read and no model is run. Rows keep their night (run_date).
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from deltalake import DeltaTable
+
+from beam_jobs.command import CommandParser, run_command
+from beam_jobs.options import ADDRESS, checked_run_id, new_run_id, parse_run_date
+from beam_jobs.versions import installed_versions
+from pipelines import attempts, delta_tables, planning, publishing, records, storage
+from pipelines.errors import RunFailed, StorageError, UsageError
+from pipelines.planning import RunPlan
+from pipelines.relabel_planning import select_rows
+from pipelines.relabelling import labels_of, stage_relabelled
+from pipelines.threshold_files import Thresholds, read_thresholds
+from schemas.tables import QUARANTINE, RELABEL, RUNS
+
+
+@dataclass(frozen=True)
+class RelabelOptions:
+    """What a relabelling was asked to do.
+
+    Attributes:
+        output: absolute address of the tables.
+        thresholds: absolute address of the thresholds.
+        night: only rows of this run date; "" for all.
+        model: how the digest of the model begins whose scores are meant; "" for the artifact's,
+            or for the one that scored last.
+        run_id: name of the run.
+        today: the date of a run over all nights.
+    """
+
+    output: str
+    thresholds: str
+    night: str
+    model: str
+    run_id: str
+    today: str
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Relabel; gives the exit code.
+
+    Raises:
+        UsageError: wrong use; nothing was done.
+        RunFailed: nothing was published.
+        StorageError: a table cannot be read or written.
+    """
+    options = _parse(arguments, datetime.now(UTC))
+    scores = _open_scores(options.output)
+    thresholds = read_thresholds(options.thresholds, labels_of(scores))
+    attempt, begun = attempts.find_attempt(options.output, options.run_id)
+    if delta_tables.is_published(scores, options.run_id):
+        publishing.finish_record(options.output, options.run_id)
+        print(f"run {options.run_id} is published already")
+        return 0
+    if begun:
+        _check_begun(begun, options, thresholds)
+    plan = begun or _plan(options, thresholds, scores, attempt)
+    try:
+        stage_relabelled(plan, thresholds)
+        publishing.publish_run(plan, [])
+    except (RunFailed, StorageError) as error:
+        records.record_failure(plan, str(error))
+        raise
+    print(f"run {plan.run_id} of {plan.run_date} published: {plan.to_score} rows relabelled")
+    return 0
+
+
+def _parse(arguments: Sequence[str], now: datetime) -> RelabelOptions:
+    parser = CommandParser(prog="python -m beam_jobs.relabel_chips", description=__doc__ or "")
+    add = parser.add_argument
+    add("--output", help="where the tables lie", **ADDRESS)
+    add("--thresholds", help="JSON of label: number, or an artifact.json", **ADDRESS)
+    night = "only rows of this run_date: YYYY-MM-DD, today or yesterday; default: all"
+    add("--run_date", metavar="DATE", help=night)
+    model = "beginning of the model_digest; default: the artifact's, or the one that scored last"
+    add("--model_digest", default="", metavar="DIGEST", help=model)
+    add("--run_id", default="", metavar="ID", help="a run to begin or go on; default: a fresh one")
+    given: argparse.Namespace = parser.parse_args(arguments)
+    return RelabelOptions(
+        output=storage.absolute_uri(given.output),
+        thresholds=storage.absolute_uri(given.thresholds),
+        night=parse_run_date(given.run_date, now) if given.run_date else "",
+        model=given.model_digest,
+        run_id=checked_run_id(given.run_id) if given.run_id else new_run_id(now),
+        today=parse_run_date("today", now),
+    )
+
+
+def _open_scores(output: str) -> DeltaTable:
+    try:
+        scores = delta_tables.open_table(output, "chip_scores")
+    except StorageError as error:
+        raise UsageError(f"--output: {error}") from error
+    if scores is None:
+        raise UsageError(f"--output {output!r} holds no table chip_scores: nothing to relabel")
+    return scores
+
+
+def _check_begun(plan: RunPlan, options: RelabelOptions, thresholds: Thresholds) -> None:
+    """A run that died is gone on with as it was begun."""
+    asked = {
+        "kind": (plan.kind, RELABEL),
+        "thresholds_digest": (plan.thresholds_digest, thresholds.digest),
+        "--run_date": (plan.options.get("relabelled_run_date"), options.night),
+        "--model_digest": (plan.options.get("model"), options.model),
+    }
+    for name, (before, given) in asked.items():
+        if before != given:
+            raise UsageError(
+                f"run {plan.run_id} was begun with {name} {before!r}, not {given!r}: go on with "
+                f"what it was begun with, or give another --run_id, or delete {plan.staging}"
+            )
+
+
+def _plan(
+    options: RelabelOptions, thresholds: Thresholds, scores: DeltaTable, attempt: int
+) -> RunPlan:
+    """Choose the rows and store what is to do; gives the plan that holds."""
+    started_at = time.time()
+    model = options.model or thresholds.model_digest
+    selection = select_rows(options.output, scores, options.night, model)
+    for table in (QUARANTINE, RUNS):
+        delta_tables.ensure_table(options.output, table)
+    listed = sum(selection.unit_rows)
+    print(
+        f"run {options.run_id}: {listed} rows by model {selection.model_digest} to relabel; "
+        f"{selection.others} by other models stay as they are",
+        flush=True,
+    )
+    plan = RunPlan(
+        run_id=options.run_id,
+        run_date=options.night or options.today,
+        output=options.output,
+        artifact=options.thresholds,
+        model_digest=selection.model_digest,
+        thresholds_digest=thresholds.digest,
+        listed=listed,
+        skipped=0,
+        unit_rows=selection.unit_rows,
+        max_quarantine_ratio=0.0,
+        attempt=attempt,
+        options={
+            "thresholds": thresholds.by_label,
+            "sky_rule": thresholds.sky_rule,
+            "relabelled_run_date": options.night,
+            "relabelled_runs": selection.run_ids,
+            "model": options.model,
+        },
+        versions=installed_versions(),
+        started_at=started_at,
+        planned_at=time.time(),
+        scores_version=scores.version(),
+        token=f"-{uuid.uuid4().hex[:8]}",
+        kind=RELABEL,
+    )
+    return planning.store_plan(plan, selection.manifest)
+
+
+if __name__ == "__main__":
+    run_command(main)

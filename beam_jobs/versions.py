@@ -1,0 +1,28 @@
+"""The versions of what decides a run's rows, as its record keeps them."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+
+_RECORDED_PACKAGES = (
+    "forest-chips",
+    "apache-beam",
+    "tensorflow",
+    "keras",
+    "numpy",
+    "pyarrow",
+    "deltalake",
+    "simplejpeg",
+    "rasterio",
+)
+
+
+def installed_versions() -> dict[str, str]:
+    """Package to version, of those that are installed here."""
+    found = {}
+    for package in _RECORDED_PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
