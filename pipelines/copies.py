@@ -6,6 +6,8 @@ would count as done.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import duckdb
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
@@ -28,36 +30,40 @@ def refuse_relabelled(output: str, scores: DeltaTable, run_id: str) -> None:
     Raises:
         UsageError: names a relabelling.
     """
-    if _kind(output, run_id) == RELABEL:
+    kinds = _kinds(output)
+    if kinds.get(run_id) == RELABEL:
         return
-    if copier := _copier(scores, run_id):
+    # A run without a row may be a relabelling whose publisher died just before it.
+    others = {file.run_id for file in delta_tables.data_files(scores)} - {run_id}
+    copiers = {other for other in others if kinds.get(other, RELABEL) == RELABEL}
+    if copier := _copier(scores, run_id, copiers):
         raise UsageError(
             f"the scores of run {run_id} were relabelled by run {copier}: withdraw that first, and "
             f"relabel again when run {run_id} is withdrawn"
         )
 
 
-def _kind(output: str, run_id: str) -> str:
+def _kinds(output: str) -> dict[str, str]:
+    """Kind by run."""
     runs = delta_tables.open_table(output, "runs")
     if runs is None:
-        return ""
-    kinds = delta_tables.open_dataset(runs, [run_id]).to_table(columns=["kind"])["kind"]
-    return str(kinds[0]) if len(kinds) else ""
+        return {}
+    rows = delta_tables.open_dataset(runs).to_table(columns=["run_id", "kind"])
+    return dict(zip(rows["run_id"].to_pylist(), rows["kind"].to_pylist(), strict=True))
 
 
-def _copier(scores: DeltaTable, run_id: str) -> str:
-    """Another run that holds scores of this one; "" where there is none."""
+def _copier(scores: DeltaTable, run_id: str, candidates: Collection[str]) -> str:
+    """One of some runs that holds scores of this one; "" where there is none."""
     mine = delta_tables.open_dataset(scores, [run_id]).to_table(columns=_KEYS)
-    if not mine.num_rows:
+    if not mine.num_rows or not candidates:
         return ""
     scored_at = pc.min_max(mine["scored_at"])
     in_those_hours = (ds.field("scored_at") >= scored_at["min"]) & (
         ds.field("scored_at") <= scored_at["max"]
     )
-    others = {file.run_id for file in delta_tables.data_files(scores)} - {run_id}
     connection = duckdb.connect()
     connection.register("mine", mine)
-    theirs = delta_tables.open_dataset(scores, others).scanner(
+    theirs = delta_tables.open_dataset(scores, candidates).scanner(
         columns=[*_KEYS, "run_id"], filter=in_those_hours
     )
     connection.register("theirs", theirs.to_reader())
