@@ -169,7 +169,7 @@ def _plan(
         token=f"-{uuid.uuid4().hex[:8]}",
         kind=RELABEL,
     )
-    return planning.store_plan(plan, selection.manifest)
+    return planning.store_plan(plan, selection.manifest.to_reader())
 
 
 if __name__ == "__main__":

@@ -348,7 +348,7 @@ def test_a_relabelling_that_died_goes_on_with_its_run_id(relabel, monkeypatch, d
 def test_taking_a_relabelling_back_shows_the_earlier_labels(relabel, capsys):
     publish(relabel.output, "one", [scored("a")], [given_up("x", "empty")], published_at=at(1))
     relabel(LOW, "--run_id", "new")
-    done = planning.chips_done(relabel.output, "model-1")
+    done = planning.chips_done(relabel.output, "model-1").read_all()
     assert withdraw(relabel.output, "one") == 2
     told = capsys.readouterr().err
     assert told == (
@@ -358,11 +358,12 @@ def test_taking_a_relabelling_back_shows_the_earlier_labels(relabel, capsys):
     assert withdraw(relabel.output, "new") == 0
     assert relabel.labels() == {"a1": "clear"}
     assert {tuple(chip.values()) for chip in done.to_pylist()} == {
-        tuple(chip.values()) for chip in planning.chips_done(relabel.output, "model-1").to_pylist()
+        tuple(chip.values())
+        for chip in planning.chips_done(relabel.output, "model-1").read_all().to_pylist()
     }
     assert withdraw(relabel.output, "one") == 0
     assert relabel.labels() == {}
-    assert planning.chips_done(relabel.output, "model-1").num_rows == 0
+    assert planning.chips_done(relabel.output, "model-1").read_all().num_rows == 0
 
 
 def withdraw(output: str, run_id: str) -> int:
