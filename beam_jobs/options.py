@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, ClassVar, get_args
 
+from beam_jobs.accelerators import GPU_TYPES
 from beam_jobs.command import CommandParser
 from pipelines import run_log, storage
 from pipelines.errors import UsageError
@@ -51,6 +52,7 @@ class RunOptions:
         rescore: score chips that this model has done before, and replace a published run.
         keep_staging_days: days after which what a dead run has staged is deleted.
         log_format: text for people, json for machines.
+        gpu: type of GPU that Dataflow attaches to each worker; None without.
         beam_args: the flags that are Beam's own.
         kind: what the run does, one of `runs.kind`.
     """
@@ -67,9 +69,14 @@ class RunOptions:
     rescore: bool
     keep_staging_days: int
     log_format: LogFormat
+    gpu: str | None
     beam_args: tuple[str, ...]
 
     kind: ClassVar[str] = SCORE
+
+    def addresses(self) -> dict[str, str]:
+        """Flag to the address that it names and every worker has to reach."""
+        return {"--artifact": self.artifact, "--output": self.output}
 
     def recorded(self) -> dict[str, Any]:
         """The options as the run's record keeps them; Beam's may hold credentials and stay out."""
@@ -95,6 +102,10 @@ class ScoreOptions(RunOptions):
     chips: str
     media_type: MediaType | None
     max_chips: int | None
+
+    def addresses(self) -> dict[str, str]:
+        """Flag to the address that it names and every worker has to reach."""
+        return {"--chips": self.chips, **super().addresses()}
 
     def recorded(self) -> dict[str, Any]:
         """The options as the run's record keeps them."""
@@ -149,6 +160,7 @@ def run_fields(
         "rescore": getattr(given, "rescore", False),
         "keep_staging_days": given.keep_staging_days,
         "log_format": given.log_format,
+        "gpu": given.gpu,
         "beam_args": tuple(beam_args),
     }
 
@@ -227,6 +239,8 @@ def add_run_flags(parser: argparse.ArgumentParser) -> None:
     add("--gcs_reads_per_second", type=_positive, default=5000.0, metavar="N", help=reads)
     days = "what a dead run staged is deleted after N days; default: %(default)s"
     add("--keep_staging_days", type=at_least_1, default=7, metavar="N", help=days)
+    gpu = "GPU of each worker of Dataflow, for example nvidia-l4; default: none"
+    add("--gpu", choices=tuple(GPU_TYPES), metavar="TYPE", help=gpu)
     log = "text: warnings, for people; json: events too, a line each; default: text"
     add("--log_format", choices=run_log.FORMATS, default="text", help=log)
 

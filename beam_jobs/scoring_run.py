@@ -15,7 +15,7 @@ from glob import glob
 
 import pyarrow as pa
 
-from beam_jobs import launch
+from beam_jobs import dataflow, launch
 from beam_jobs.command import is_interruption
 from beam_jobs.interruptible import run_interruptibly
 from beam_jobs.options import RunOptions
@@ -85,6 +85,7 @@ def _tell_failure(plan: RunPlan, error: BaseException) -> None:
 def _check(options: RunOptions, our_flags: Sequence[str]) -> ModelArtifact:
     """All that can be refused before anything is listed."""
     launch.check_beam_args(options.beam_args, our_flags)
+    dataflow.check_launch(options)
     try:
         _, artifact = open_artifact(options.artifact)
     except (ArtifactError, StorageError) as error:
@@ -124,7 +125,7 @@ def _plan(options: RunOptions, artifact: ModelArtifact, attempt: int, select: Se
         listed=chosen.listed,
         skipped=chosen.skipped,
         left_over=chosen.left_over,
-        unit_rows=planning.unit_rows(chosen.to_score),
+        unit_rows=planning.unit_rows(chosen.to_score, dataflow.unit_size(options, chosen.to_score)),
         max_quarantine_ratio=options.max_quarantine_ratio,
         attempt=attempt,
         options=options.recorded(),
@@ -188,8 +189,9 @@ def _score(
         here = chips_done() - before
         return resumed + here if here else publishing.staged_chips(plan)
 
+    beam_args = dataflow.launch_flags(options, len(units))
     try:
-        run_interruptibly(lambda: launch.run_graph(graph, options.beam_args, plan.to_score, done))
+        run_interruptibly(lambda: launch.run_graph(graph, beam_args, plan.to_score, done))
     except Exception as error:
         if publishing.is_visible(plan):  # by another start of the run, which took the staged files
             publishing.publish_run(plan, [])

@@ -21,7 +21,8 @@ from pipelines import delta_tables, storage
 from schemas.tables import SCORE, QuarantineReason
 
 UNIT_CHIPS = 4096
-"""Chips a unit: many batches, so that reading ahead pays; few enough to spread a night."""
+"""Chips a unit where nothing tells a better number: many batches, so that reading ahead pays; few
+enough to spread a night."""
 
 CHIP_VERSIONS = pa.schema([("chip_uri", pa.string()), ("etag", pa.string())])
 """What tells one version of a chip from another."""
@@ -178,26 +179,30 @@ def store_plan(plan: RunPlan, chips: pa.RecordBatchReader) -> RunPlan:
         The plan that holds: where the same run was planned twice at once, that of the faster.
     """
     with storage.create_file(plan.manifest) as file:
-        write_manifest(file, chips)
+        write_manifest(file, chips, max(plan.unit_rows, default=None))
     plan_uri = storage.join_uri(plan.staging, _PLAN_FILE)
     if storage.create_bytes(plan_uri, plan.to_json().encode()):
         return plan
     return RunPlan.from_json(storage.read_bytes(plan_uri))
 
 
-def write_manifest(file: BinaryIO, chips: pa.RecordBatchReader) -> None:
-    """Write a manifest of which each row group is a unit, however the rows come."""
+def write_manifest(
+    file: BinaryIO, chips: pa.RecordBatchReader, unit_chips: int | None = None
+) -> None:
+    """Write a manifest of which each row group is a unit of so many chips, however the rows
+    come."""
+    size = unit_chips or UNIT_CHIPS
     with pq.ParquetWriter(file, chips.schema, compression="zstd") as writer:
         held: list[pa.RecordBatch] = []
         for batch in chips:
             held.append(batch)
-            if sum(part.num_rows for part in held) >= UNIT_CHIPS:
+            if sum(part.num_rows for part in held) >= size:
                 table = pa.Table.from_batches(held)
-                whole = table.num_rows - table.num_rows % UNIT_CHIPS
-                writer.write_table(table.slice(0, whole), row_group_size=UNIT_CHIPS)
+                whole = table.num_rows - table.num_rows % size
+                writer.write_table(table.slice(0, whole), row_group_size=size)
                 held = table.slice(whole).to_batches()
         if held:
-            writer.write_table(pa.Table.from_batches(held), row_group_size=UNIT_CHIPS)
+            writer.write_table(pa.Table.from_batches(held), row_group_size=size)
 
 
 def read_plan(output: str, run_id: str, attempt: int) -> RunPlan | None:
@@ -208,10 +213,11 @@ def read_plan(output: str, run_id: str, attempt: int) -> RunPlan | None:
     return RunPlan.from_json(storage.read_bytes(uri))
 
 
-def unit_rows(chips: int) -> tuple[int, ...]:
+def unit_rows(chips: int, unit_chips: int | None = None) -> tuple[int, ...]:
     """Chips in each unit of a manifest of so many chips.
 
     >>> unit_rows(UNIT_CHIPS + 1)
     (4096, 1)
     """
-    return tuple(min(UNIT_CHIPS, chips - start) for start in range(0, chips, UNIT_CHIPS))
+    size = unit_chips or UNIT_CHIPS
+    return tuple(min(size, chips - start) for start in range(0, chips, size))

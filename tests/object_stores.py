@@ -208,6 +208,7 @@ def object_store_uri(request: pytest.FixtureRequest) -> str:
 # --------------------------------------------------------------------------- gs:// in the child
 
 _JSON_API = re.compile(r"/(?:(?:upload|download|batch)/)?storage/v1(?:[/?]|$)")
+_PERMISSIONS = re.compile(r"/storage/v1/b/([^/]+)/iam/testPermissions")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _PAGE = 1000
 
@@ -354,6 +355,8 @@ class _GcsHandler(BaseHTTPRequestHandler):
         rfile, wfile = self.rfile, self.wfile
         self.rfile, self.wfile = BytesIO(body), BytesIO()
         try:
+            if asked := _PERMISSIONS.match(self.path):
+                return self._permissions(asked[1])
             Router(self).handle(self.command)
             return self.wfile.getvalue()
         except _HttpError as error:
@@ -362,6 +365,15 @@ class _GcsHandler(BaseHTTPRequestHandler):
             return self._render(_Reply(error.status, headers, json.dumps(payload).encode()))
         finally:
             self.rfile, self.wfile = rfile, wfile
+
+    def _permissions(self, bucket: str) -> bytes:
+        """Whoever asks may do all; a bucket named readonly-... may only be read."""
+        if bucket not in self.storage.buckets:
+            raise _HttpError(404, "notFound")
+        asked = dict.fromkeys(v for _, v in parse_qsl(urlsplit(self.path).query))
+        granted = [n for n in asked if "readonly-" not in bucket or n.endswith((".get", ".list"))]
+        answer = json.dumps({"permissions": granted}).encode()
+        return self._render(_Reply(200, {"Content-Type": "application/json"}, answer))
 
     def _xml_api(self, body: bytes) -> bytes:
         url = urlsplit(self.path)
