@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pipelines import storage
 from pipelines.elements import NOTHING_SPENT, Spent
 from pipelines.errors import RunFailed
+from pipelines.failing_again import failed_again
 from pipelines.planning import RunPlan
 from pipelines.staging import UNITS_FOLDER, StagedUnit
 
@@ -66,22 +67,33 @@ def count_run(plan: RunPlan, units: list[StagedUnit]) -> RunCounts:
     )
 
 
-def check_quarantine(plan: RunPlan, counts: RunCounts) -> None:
+def check_quarantine(plan: RunPlan, counts: RunCounts, units: Iterable[StagedUnit]) -> None:
     """Hold back a run of which too much was given up: the archive or the store is ill.
+
+    Chips that fail again as they did in a published run are left out of the share: it speaks of
+    tonight, and what failed then must not keep every night from being published.
 
     Raises:
         RunFailed: over the plan's max_quarantine_ratio; says where the staged rows can be read.
     """
-    # A quotient, as the ratio itself is one: 0.29 * 100 is a little less than 29.
-    if counts.quarantined / max(1, plan.to_score) <= plan.max_quarantine_ratio:
+    if _share(counts.quarantined, plan.to_score) <= plan.max_quarantine_ratio:
+        return
+    again = failed_again(plan, units)
+    if _share(counts.quarantined - again, plan.to_score - again) <= plan.max_quarantine_ratio:
         return
     reasons = ", ".join(f"{reason} {n}" for reason, n in counts.reasons.items())
+    beside = f", {again} of them as in earlier runs, which does not count" if again else ""
     staged = storage.join_uri(plan.staging, UNITS_FOLDER, "*.quarantine.parquet")
     raise RunFailed(
         f"run {plan.run_id}: {counts.quarantined} of {plan.to_score} chips were quarantined "
-        f"({reasons}), over --max_quarantine_ratio {plan.max_quarantine_ratio}; nothing was "
-        f"published; their rows: {staged}"
+        f"({reasons}{beside}), over --max_quarantine_ratio {plan.max_quarantine_ratio}; nothing "
+        f"was published; their rows: {staged}"
     )
+
+
+def _share(quarantined: int, chips: int) -> float:
+    """A quotient, as the ratio itself is one: 0.29 * 100 is a little less than 29."""
+    return quarantined / max(1, chips)
 
 
 def _sum(counts: Iterable[dict[str, int]]) -> dict[str, int]:

@@ -90,25 +90,27 @@ def absolute_uris(uris: pa.ChunkedArray, folder: str, where: str) -> pa.ChunkedA
         UsageError: an address is no text, empty, or one that `storage.absolute_uri` refuses.
     """
     uris = _as_text(uris, where)
-    local, remote = pc.starts_with(uris, "/"), pc.match_substring_regex(uris, r"\A(?:gs|s3)://")
-    tidy = pc.invert(pc.match_substring_regex(uris, _UNTIDY))
-    tidy_remote = pc.invert(pc.match_substring_regex(uris, _ODD_IN_REMOTE))
-    below = pc.binary_join_element_wise(folder.rstrip("/"), uris, "/")
-    plain = pc.case_when(
-        pc.make_struct(pc.and_(local, tidy), pc.and_(remote, tidy_remote), tidy),
-        uris,
-        uris,
-        below,
-        pa.scalar(None, pa.string()),
+    is_remote = pc.match_substring_regex(uris, r"\A(?:gs|s3)://")
+    odd = pc.if_else(
+        is_remote,
+        pc.match_substring_regex(uris, _ODD_IN_REMOTE),
+        pc.match_substring_regex(uris, _UNTIDY),
     )
-    return _fill_in(plain, uris, folder)
+    is_absolute = pc.or_(is_remote, pc.starts_with(uris, "/"))
+    if pc.all(is_absolute).as_py() and not pc.any(odd).as_py():
+        return uris  # without a copy: these may be a gigabyte
+    below = pc.binary_join_element_wise(folder.rstrip("/"), uris, "/")
+    return _replace_odd(pc.if_else(is_absolute, uris, below), odd, uris, folder)
 
 
-def _fill_in(plain: pa.ChunkedArray, uris: pa.ChunkedArray, folder: str) -> pa.ChunkedArray:
-    """Addresses that no rule covers, one by one."""
-    odd = pc.is_null(plain).combine_chunks()
+def _replace_odd(
+    tidy: pa.ChunkedArray, odd: pa.ChunkedArray, uris: pa.ChunkedArray, folder: str
+) -> pa.ChunkedArray:
+    """Addresses that no rule covers are made absolute one by one."""
     others = [storage.absolute_uri(uri, folder) for uri in uris.filter(odd).to_pylist()]
-    return pc.replace_with_mask(plain, odd, pa.array(others, pa.string())) if others else plain
+    if not others:
+        return tidy
+    return pc.replace_with_mask(tidy, odd.combine_chunks(), pa.array(others, pa.string()))
 
 
 def _as_text(uris: pa.ChunkedArray, where: str) -> pa.ChunkedArray:

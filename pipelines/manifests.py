@@ -51,21 +51,25 @@ def _typed(given: pa.Table, uris: pa.ChunkedArray, uri: str) -> pa.Table:
 
 def _look_up_versions(manifest: pa.Table) -> pa.Table:
     """Ask the store for the etag of rows that have none; what is not there stays without."""
-    has_etag = manifest["etag"].is_valid()
-    known, unknown = manifest.filter(has_etag), manifest.filter(pc.invert(has_etag))
-    etags = clean_etags(known["etag"])
-    known = known.set_column(known.schema.get_field_index("etag"), "etag", etags)
-    rows = unknown.to_pylist()
+    etags = clean_etags(manifest["etag"])
+    manifest = manifest.set_column(manifest.schema.get_field_index("etag"), "etag", etags)
+    if not etags.null_count:
+        return manifest
+    has_etag = etags.is_valid()
+    rows = manifest.filter(pc.invert(has_etag)).to_pylist()
     with ThreadPoolExecutor(_HEAD_THREADS) as pool:
         heads = list(pool.map(_head_or_none, [row["chip_uri"] for row in rows]))
     for row, head in zip(rows, heads, strict=True):
         if head:
             row.update({name: head[name] for name in _LISTED})
-    return pa.concat_tables([known, pa.Table.from_pylist(rows, known.schema)])
+    looked_up = pa.Table.from_pylist(rows, manifest.schema)
+    return pa.concat_tables([manifest.filter(has_etag), looked_up])
 
 
 def clean_etags(etags: pa.ChunkedArray) -> pa.ChunkedArray:
     """`storage.clean_etag` of a whole column."""
+    if not pc.any(pc.match_substring_regex(etags, r'\A(?:W/|")|"\z')).as_py():
+        return etags
     return pc.replace_substring_regex(etags, r'(?s)\A(?:W/)?"*(.*?)"*\z', r"\1")
 
 

@@ -125,11 +125,10 @@ def chips_done(
     """chip_uri and etag of chips that this model has scored, or given up for a lasting reason,
     in published runs, or in some of them."""
     lasting = [reason.value for reason in QuarantineReason if reason.lasting]
-    parts = [
-        *_versions(delta_tables.open_table(output, "chip_scores"), model_digest, run_ids),
-        *chips_given_up(output, model_digest, lasting, run_ids),
-    ]
-    return pa.RecordBatchReader.from_batches(CHIP_VERSIONS, chain.from_iterable(parts))
+    scores = delta_tables.open_table(output, "chip_scores")
+    scored = _versions(scores, model_digest, run_ids) if scores else ()
+    given_up = chips_given_up(output, model_digest, lasting, run_ids)
+    return pa.RecordBatchReader.from_batches(CHIP_VERSIONS, chain(scored, given_up))
 
 
 def chips_given_up(
@@ -137,28 +136,28 @@ def chips_given_up(
     model_digest: str,
     reasons: Collection[str],
     run_ids: Collection[str] | None = None,
-) -> Iterator[Iterator[pa.RecordBatch]]:
+) -> pa.RecordBatchReader:
     """chip_uri and etag of chips that this model gave up for one of the reasons, in published
     runs, or in some of them."""
     quarantine = delta_tables.open_table(output, "quarantine")
     if quarantine is None:
-        return
-    scored = delta_tables.open_table(output, "chip_scores")
+        return CHIP_VERSIONS.empty_table().to_reader()
+    scores = delta_tables.open_table(output, "chip_scores")
     found = {partition["run_id"] for partition in quarantine.partitions()}
     asked = found if run_ids is None else found.intersection(run_ids)
-    published = delta_tables.published_run_ids(scored, asked)
-    yield from _versions(quarantine, model_digest, published, ds.field("reason").isin(reasons))
+    published = delta_tables.published_run_ids(scores, asked)
+    of_reason = ds.field("reason").isin(list(reasons))
+    batches = _versions(quarantine, model_digest, published, of_reason)
+    return pa.RecordBatchReader.from_batches(CHIP_VERSIONS, batches)
 
 
 def _versions(
-    table: DeltaTable | None,
+    table: DeltaTable,
     model_digest: str,
     run_ids: Collection[str] | None,
     condition: ds.Expression | None = None,
-) -> Iterator[Iterator[pa.RecordBatch]]:
+) -> Iterator[pa.RecordBatch]:
     """Two columns of some rows, batch after batch: of ten million chips they take a gigabyte."""
-    if table is None:
-        return
     wanted = ds.field("model_digest") == model_digest
     rows = delta_tables.open_dataset(table, run_ids).scanner(
         columns=CHIP_VERSIONS.names,
@@ -166,7 +165,8 @@ def _versions(
         batch_readahead=_BATCHES_AHEAD,
         fragment_readahead=_FILES_AHEAD,
     )
-    yield (batch.cast(CHIP_VERSIONS) for batch in rows.to_batches())
+    for batch in rows.to_batches():
+        yield batch.cast(CHIP_VERSIONS)
 
 
 def store_plan(plan: RunPlan, chips: pa.RecordBatchReader) -> RunPlan:

@@ -72,7 +72,7 @@ def publish_run(plan: RunPlan, units: Iterable[StagedUnit]) -> None:
     with refusal_written(plan):
         staged = _all_staged(plan, units)
         counts = count_run(plan, staged)
-        check_quarantine(plan, counts)
+        check_quarantine(plan, counts, staged)
         if not visible:
             refuse_rivals(plan, scores_table)
     scores = [(unit.number, unit.scores) for unit in staged if unit.scores]

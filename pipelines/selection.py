@@ -20,7 +20,7 @@ from pipelines.given_tables import UTC, sql_type
 from schemas.render import file_schema
 from schemas.tables import CHIP_MANIFEST
 
-MEMORY_LIMIT = "2GB"
+MEMORY_LIMIT = "1.5GB"
 """What DuckDB may hold beside the listing."""
 
 STEM = r"""regexp_extract({uri}, '([^/]+?)(?:\.[^./]+)?/*\z', 1)"""

@@ -11,7 +11,7 @@ from beam_jobs import launch, score_chips
 from beam_jobs.command import exit_code
 from pipelines import delta_tables, scoring
 from tests.quick_scoring import QuickClassifier
-from tests.support import make_artifact, write_chips
+from tests.support import jpg_bytes, make_artifact, write_chips
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +71,38 @@ def test_a_new_model_works_through_an_old_archive_from_its_newest_chips_on(
         assert chips_of(tmp_path, night) == names[run_counts[1] :][:4]
     assert score("n4", "--max_chips", 4, artifact=artifacts[1])[0] == 0
     assert counts(tmp_path, "n4") == [10, 10, 0, 0, 0]
+
+
+def test_chips_that_keep_failing_do_not_keep_the_nights_from_being_published(score, tmp_path):
+    write_chips(tmp_path / "chips", 5)
+    (tmp_path / "chips" / "lost.jpg").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "chips" / "empty.jpg").write_bytes(b"")
+    flags = ("--max_quarantine_ratio", 0.3)
+    assert score("n1", *flags)[0] == 0
+    assert counts(tmp_path, "n1") == [7, 0, 0, 5, 2]
+
+    assert score("n2", *flags)[0] == 0
+    assert counts(tmp_path, "n2") == [7, 6, 0, 0, 1]
+
+    (tmp_path / "nowhere").write_bytes(jpg_bytes())
+    assert score("n3", *flags)[0] == 0
+    assert counts(tmp_path, "n3") == [7, 6, 0, 1, 0]
+    assert chips_of(tmp_path, "n3") == ["lost"]
+
+
+def test_new_failures_count_beside_old_ones(score, tmp_path):
+    chips = tmp_path / "chips"
+    write_chips(chips, 9)
+    (chips / "lost.jpg").symlink_to(tmp_path / "nowhere")
+    assert score("n1")[0] == 0
+    (chips / "lost too.jpg").symlink_to(tmp_path / "nowhere")
+    code, _, error = score("n2")
+    assert code == 1
+    assert "2 of 2 chips were quarantined (unreadable 2, 1 of them as in earlier runs" in error
+    for i in range(4):
+        (chips / f"new {i}.jpg").write_bytes(jpg_bytes())
+    assert score("n3")[0] == 0
+    assert counts(tmp_path, "n3") == [15, 9, 0, 4, 2]
 
 
 def test_a_run_is_not_gone_on_with_for_another_number_of_chips(score, tmp_path, monkeypatch):

@@ -190,7 +190,7 @@ def test_an_attempt_that_was_begun_is_found_again_until_it_is_refused(output, mo
     plan = store_plan(make_plan(output, max_quarantine_ratio=0.0), CHIPS.to_reader())
     assert attempts.find_attempt(output, "r1") == (1, plan)
     with monkeypatch.context() as patch:
-        patch.setattr(publishing, "check_quarantine", lambda plan, counts: None)
+        patch.setattr(publishing, "check_quarantine", lambda *_: None)
         patch.setattr(committing, "commit_rows", dying_at("chip_scores"))
         with pytest.raises(KeyboardInterrupt):
             publish_run(plan, stage(plan))
@@ -309,9 +309,9 @@ def test_a_ratio_is_held_as_people_write_it():
     """0.29 * 100 is 28.999999999999996."""
     plan = make_plan("/o", unit_rows=(100,), max_quarantine_ratio=0.29)
     counts = RunCounts(100, 0, 71, 29, {"empty": 29}, "float32", NOTHING_SPENT)
-    check_quarantine(plan, counts)
+    check_quarantine(plan, counts, [])
     with pytest.raises(RunFailed, match="30 of 100"):
-        check_quarantine(plan, replace(counts, scored=70, quarantined=30))
+        check_quarantine(plan, replace(counts, scored=70, quarantined=30), [])
 
 
 def test_a_run_that_was_not_refused_has_no_refusal(output):
