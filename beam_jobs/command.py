@@ -1,6 +1,7 @@
 """How every command here takes wrong use and ends: exit codes, and one line on standard error.
 
-Exit codes: 0 done; 1 the run failed; 2 wrong use.
+Exit codes: 0 done; 1 the run failed; 2 wrong use; 3 the night is a bad one (published all the same,
+or held).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from schemas.labels import LabelSetError
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
+EXIT_BAD_NIGHT = 3
 EXIT_INTERRUPTED = 130
 
 _WRONG_USE = (UsageError, ArtifactError, LabelSetError)

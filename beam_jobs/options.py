@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import math
 import re
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, ClassVar, get_args
 
 from beam_jobs.accelerators import GPU_TYPES
 from beam_jobs.command import CommandParser
+from beam_jobs.drift_options import add_drift_flags, drift_limits
+from beam_jobs.flag_types import at_least_1, positive, ratio
 from pipelines import run_log, storage
+from pipelines.drift import DriftLimits
 from pipelines.errors import UsageError
 from pipelines.run_log import LogFormat
 from pipelines.storage import StoreSettings
@@ -53,6 +55,7 @@ class RunOptions:
         keep_staging_days: days after which what a dead run has staged is deleted.
         log_format: text for people, json for machines.
         gpu: type of GPU that Dataflow attaches to each worker; None without.
+        drift: when the night is a bad one, and what becomes of it then.
         beam_args: the flags that are Beam's own.
         kind: what the run does, one of `runs.kind`.
     """
@@ -70,6 +73,7 @@ class RunOptions:
     keep_staging_days: int
     log_format: LogFormat
     gpu: str | None
+    drift: DriftLimits
     beam_args: tuple[str, ...]
 
     kind: ClassVar[str] = SCORE
@@ -114,6 +118,7 @@ class ScoreOptions(RunOptions):
             "media_type": self.media_type,
             "max_chips": self.max_chips,
             **super().recorded(),
+            "drift": asdict(self.drift),
         }
 
 
@@ -133,7 +138,7 @@ def parse_score_options(argv: Sequence[str], now: datetime) -> ScoreOptions:
         chips=storage.absolute_uri(given.chips),
         media_type=given.media_type,
         max_chips=given.max_chips,
-        **run_fields(given, beam_args, now),
+        **{**run_fields(given, beam_args, now), "drift": drift_limits(given)},
     )
 
 
@@ -161,6 +166,7 @@ def run_fields(
         "keep_staging_days": given.keep_staging_days,
         "log_format": given.log_format,
         "gpu": given.gpu,
+        "drift": DriftLimits(),  # of a night over an archive only
         "beam_args": tuple(beam_args),
     }
 
@@ -218,6 +224,7 @@ def _parser() -> argparse.ArgumentParser:
     newest = "score the newest N chips, and leave the others to the next run"
     add("--max_chips", type=at_least_1, metavar="N", help=newest)
     add("--rescore", action="store_true", help="score again what this model has done")
+    add_drift_flags(parser)
     add_run_flags(parser)
     return parser
 
@@ -234,43 +241,12 @@ def add_run_flags(parser: argparse.ArgumentParser) -> None:
     add("--precision", choices=PRECISIONS, default="auto", help="default: %(default)s")
     add("--max_quarantine_ratio", type=ratio, default=0.2, metavar="R", help="default: 0.2")
     deadline = "seconds over which failing requests to a store are repeated; default: 60"
-    add("--storage_deadline", type=_positive, default=60.0, metavar="S", help=deadline)
+    add("--storage_deadline", type=positive, default=60.0, metavar="S", help=deadline)
     reads = "reads a process sends to a gs:// bucket at first; default: 5000"
-    add("--gcs_reads_per_second", type=_positive, default=5000.0, metavar="N", help=reads)
+    add("--gcs_reads_per_second", type=positive, default=5000.0, metavar="N", help=reads)
     days = "what a dead run staged is deleted after N days; default: %(default)s"
     add("--keep_staging_days", type=at_least_1, default=7, metavar="N", help=days)
     gpu = "GPU of each worker of Dataflow, for example nvidia-l4; default: none"
     add("--gpu", choices=tuple(GPU_TYPES), metavar="TYPE", help=gpu)
     log = "text: warnings, for people; json: events too, a line each; default: text"
     add("--log_format", choices=run_log.FORMATS, default="text", help=log)
-
-
-def at_least_1(text: str) -> int:
-    """A number of things, for argparse.
-
-    Raises:
-        argparse.ArgumentTypeError: it is under 1.
-    """
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{number} is under 1")
-    return number
-
-
-def _positive(text: str) -> float:
-    number = float(text)
-    if not 0 < number < math.inf:
-        raise argparse.ArgumentTypeError(f"{text} is not over 0")
-    return number
-
-
-def ratio(text: str) -> float:
-    """A share, for argparse.
-
-    Raises:
-        argparse.ArgumentTypeError: it is not between 0 and 1.
-    """
-    number = float(text)
-    if not 0 <= number <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
-    return number

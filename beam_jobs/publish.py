@@ -1,7 +1,8 @@
 """Finish a dead run: `python -m beam_jobs.publish --output URI --run_id ID`.
 
 Publishes what the run had staged, by its stored plan, if that is whole; scores nothing. Also
-publishes a run that was refused for its quarantine, where `--max_quarantine_ratio` now allows it.
+publishes a run that is held for its verdict, and one that was refused for its quarantine, where
+`--max_quarantine_ratio` now allows it.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from beam_jobs.command import CommandParser, run_command
-from beam_jobs.options import checked_run_id, ratio
-from beam_jobs.summary import summary_text
+from beam_jobs.flag_types import ratio
+from beam_jobs.options import checked_run_id
+from beam_jobs.summary import summary_text, told_outcome
 from pipelines import attempts, delta_tables, publishing, records
 from pipelines.errors import RunFailed, UsageError
 from pipelines.planning import RunPlan
@@ -42,9 +44,12 @@ def main(arguments: Sequence[str]) -> int:
     if options.max_quarantine_ratio is not None:
         plan = replace(plan, max_quarantine_ratio=options.max_quarantine_ratio)
     _check_whole(plan)
+    if attempts.read_hold(plan):  # somebody has looked at it
+        publishing.publish_run(replace(plan, drift=replace(plan.drift, hold=False)), [])
+        print(summary_text(plan, records.read_summary(plan)))
+        return 0
     publishing.publish_run(plan, [])
-    print(summary_text(plan, records.read_summary(plan)))
-    return 0
+    return told_outcome(plan)
 
 
 def _end_published(output: str, run_id: str) -> None:

@@ -28,6 +28,7 @@ def resume_plan(plan: RunPlan, options: RunOptions, artifact: ModelArtifact) -> 
         artifact=options.artifact,
         max_quarantine_ratio=options.max_quarantine_ratio,
         options=options.recorded(),
+        drift=options.drift,
     )
 
 

@@ -16,11 +16,11 @@ from glob import glob
 import pyarrow as pa
 
 from beam_jobs import dataflow, launch
-from beam_jobs.command import is_interruption
+from beam_jobs.command import EXIT_BAD_NIGHT, is_interruption
 from beam_jobs.interruptible import run_interruptibly
 from beam_jobs.options import RunOptions
 from beam_jobs.resuming import resume_plan
-from beam_jobs.summary import summary_text
+from beam_jobs.summary import held_text, told_outcome
 from beam_jobs.versions import installed_versions
 from pipelines import attempts, delta_tables, planning, publishing, records, staging
 from pipelines.classifier import check_precision, open_artifact
@@ -56,7 +56,10 @@ def run_scoring(options: RunOptions, our_flags: Sequence[str], select: Select) -
     if not options.rescore and _is_published(options):
         publishing.finish_record(options.output, options.run_id)
         print(f"run {options.run_id} is published already; --rescore replaces it")
-        return 0
+        return _code_of_published(options)
+    if begun and (reason := attempts.read_hold(begun)):
+        print(held_text(begun, reason))
+        return EXIT_BAD_NIGHT
     plan = resume_plan(begun or _plan(options, artifact, attempt, select), options, artifact)
     _drop_old_staging(plan, options)
     try:
@@ -67,8 +70,7 @@ def run_scoring(options: RunOptions, our_flags: Sequence[str], select: Select) -
     if plan.to_score and launch.only_submits(options.beam_args):
         print(f"run {plan.run_id}: the job is submitted, and publishes the run at its end")
         return 0
-    print(summary_text(plan, records.read_summary(plan)))
-    return 0
+    return told_outcome(plan)
 
 
 def _tell_failure(plan: RunPlan, error: BaseException) -> None:
@@ -109,6 +111,11 @@ def _is_published(options: RunOptions) -> bool:
     return scores is not None and delta_tables.is_published(scores, options.run_id)
 
 
+def _code_of_published(options: RunOptions) -> int:
+    record = records.read_record(options.output, options.run_id)
+    return EXIT_BAD_NIGHT if record and records.verdict_of(record).bad else 0
+
+
 def _plan(options: RunOptions, artifact: ModelArtifact, attempt: int, select: Select) -> RunPlan:
     """Choose the chips and store what is to do; gives the plan that holds, which is
     another's where the same run is being planned elsewhere."""
@@ -134,6 +141,7 @@ def _plan(options: RunOptions, artifact: ModelArtifact, attempt: int, select: Se
         planned_at=time.time(),
         scores_version=scores_version,
         kind=options.kind,
+        drift=options.drift,
         token=f"-{uuid.uuid4().hex[:8]}",
     )
     return _store(plan, chosen.chips, artifact)

@@ -2,11 +2,32 @@
 
 from __future__ import annotations
 
-from pipelines import storage
+from beam_jobs.command import EXIT_BAD_NIGHT
+from pipelines import attempts, records, storage
+from pipelines.drift import Verdict
 from pipelines.planning import RunPlan
 from pipelines.records import RunSummary
 
 _TABLES = ("chip_scores", "quarantine", "runs")
+
+
+def told_outcome(plan: RunPlan) -> int:
+    """Tell what the graph's last step made of a run; gives the exit code."""
+    if reason := attempts.read_hold(plan):
+        print(held_text(plan, reason))
+        return EXIT_BAD_NIGHT
+    summary = records.read_summary(plan)
+    print(summary_text(plan, summary))
+    return EXIT_BAD_NIGHT if summary.verdict.bad else 0
+
+
+def held_text(plan: RunPlan, reason: str) -> str:
+    """Why a run is held, and what to do."""
+    publish = f"python -m beam_jobs.publish --output {plan.output} --run_id {plan.run_id}"
+    return (
+        f"run {plan.run_id} of {plan.run_date} is held, and nothing was published: {reason}\n"
+        f"  to publish it all the same: {publish}"
+    )
 
 
 def summary_text(plan: RunPlan, summary: RunSummary) -> str:
@@ -21,8 +42,17 @@ def summary_text(plan: RunPlan, summary: RunSummary) -> str:
         f"  quarantined {_listed(summary.reasons)}",
         f"  labels      {_listed(summary.labels)}",
     ]
+    lines += _told_verdict(summary.verdict)
     tables = [f"  {name:<11} {storage.join_uri(plan.output, name)}" for name in _TABLES]
     return "\n".join([*lines, *tables])
+
+
+def _told_verdict(verdict: Verdict) -> list[str]:
+    """A run that nobody looked at has none to tell."""
+    if not verdict.findings:
+        return []
+    told = [f"{verdict.verdict or 'none'}", *verdict.texts]
+    return [f"  verdict     {'; '.join(told)}"]
 
 
 def _in_precision(summary: RunSummary) -> str:

@@ -1,7 +1,8 @@
 """Which attempt at a run is due: begun ones are gone on with, refused ones are left behind.
 
 An attempt that may not be published leaves the reason in its staging folder, where the launcher
-finds it, whatever engine ran the graph.
+finds it, whatever engine ran the graph. So does one that is held: it stays due until somebody
+publishes it.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ TABLES = ("quarantine", "chip_scores", "runs")
 """The tables that a run is committed to, in that order."""
 
 REFUSAL_FILE = "refusal.json"
+HOLD_FILE = "held.json"
 
 
 def find_attempt(output: str, run_id: str) -> tuple[int, RunPlan | None]:
@@ -51,10 +53,17 @@ def find_staged(output: str, run_id: str) -> RunPlan | None:
 
 def read_refusal(plan: RunPlan) -> str:
     """Why the graph's last step refused to publish; "" where it did not."""
-    uri = storage.join_uri(plan.staging, REFUSAL_FILE)
-    if storage.head_object(uri) is None:
-        return ""
-    return str(json.loads(storage.read_bytes(uri))["reason"])
+    return _read_reason(plan, REFUSAL_FILE)
+
+
+def read_hold(plan: RunPlan) -> str:
+    """Why the graph's last step holds the run; "" where it does not."""
+    return _read_reason(plan, HOLD_FILE)
+
+
+def write_hold(plan: RunPlan, reason: str) -> None:
+    """Write down why the run is held."""
+    _write_reason(plan, HOLD_FILE, reason)
 
 
 @contextmanager
@@ -63,6 +72,17 @@ def refusal_written(plan: RunPlan) -> Iterator[None]:
     try:
         yield
     except RunFailed as error:
-        refusal = json.dumps({"reason": str(error)})
-        storage.write_bytes(storage.join_uri(plan.staging, REFUSAL_FILE), refusal.encode())
+        _write_reason(plan, REFUSAL_FILE, str(error))
         raise
+
+
+def _write_reason(plan: RunPlan, file: str, reason: str) -> None:
+    text = json.dumps({"reason": reason})
+    storage.write_bytes(storage.join_uri(plan.staging, file), text.encode())
+
+
+def _read_reason(plan: RunPlan, file: str) -> str:
+    uri = storage.join_uri(plan.staging, file)
+    if storage.head_object(uri) is None:
+        return ""
+    return str(json.loads(storage.read_bytes(uri))["reason"])

@@ -53,8 +53,9 @@ def commit_rows(plan: RunPlan, name: str, files: list[DataFile]) -> None:
     raise RunFailed(f"run {plan.run_id}: {_COMMIT_TRIES} commits to {name} met with conflicts")
 
 
-def commit_failure(plan: RunPlan, row: DataFile) -> None:
-    """Commit the row of an attempt that failed; not beside or after the row of a published one.
+def commit_note(plan: RunPlan, row: DataFile) -> None:
+    """Commit the row of an attempt that failed or is held, in the place of an earlier one; not
+    beside or after the row of a published one.
 
     Raises:
         RunFailed: others were faster again and again.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import chain
 from typing import Any, BinaryIO
 
@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
 from pipelines import delta_tables, storage
+from pipelines.drift import DriftLimits
 from schemas.tables import SCORE, QuarantineReason
 
 UNIT_CHIPS = 4096
@@ -54,6 +55,7 @@ class RunPlan:
             before, -1 where there was none.
         token: tells this plan's manifest from that of another planner of the same run.
         kind: what the run does, one of `runs.kind`.
+        drift: when the night is a bad one, and what becomes of it then.
     """
 
     run_id: str
@@ -75,6 +77,7 @@ class RunPlan:
     token: str = ""
     kind: str = SCORE
     left_over: int = 0
+    drift: DriftLimits = field(default_factory=DriftLimits)
 
     @property
     def to_score(self) -> int:
@@ -104,7 +107,8 @@ class RunPlan:
     def from_json(cls, text: str | bytes) -> RunPlan:
         """Read what `to_json` wrote."""
         data = json.loads(text)
-        return cls(**{**data, "unit_rows": tuple(data["unit_rows"])})
+        drift = DriftLimits(**data.pop("drift", {}))
+        return cls(**{**data, "unit_rows": tuple(data["unit_rows"]), "drift": drift})
 
 
 def staging_of(output: str, run_id: str, attempt: int) -> str:

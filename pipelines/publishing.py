@@ -15,16 +15,19 @@ from concurrent.futures import ThreadPoolExecutor
 
 import apache_beam as beam
 
-from pipelines import committing, delta_tables, planning, records, storage
+from pipelines import attempts, committing, delta_tables, planning, records, storage
 from pipelines.attempts import refusal_written
-from pipelines.counting import check_quarantine, count_run
+from pipelines.counting import RunCounts, check_quarantine, count_run
 from pipelines.delta_tables import DataFile
+from pipelines.drift import Verdict
 from pipelines.errors import RunFailed, StorageError
 from pipelines.planning import RunPlan
 from pipelines.rivals import refuse_rivals
 from pipelines.run_log import event
 from pipelines.staging import StagedFile, StagedUnit, read_units, staged_numbers
+from pipelines.watching import tell_verdict, watch_run
 from pipelines.worker_settings import WorkerSettings
+from schemas.tables import HELD, PUBLISHED
 
 _COPY_THREADS = 16
 _log = logging.getLogger(__name__)
@@ -54,7 +57,8 @@ def publish_run(plan: RunPlan, units: Iterable[StagedUnit]) -> None:
     """Check a run and make it visible; safe to call again, and by several at once.
 
     A run that may not be published leaves the reason in its staging folder, where the launcher
-    finds it, whatever engine ran the graph. That ends the attempt: it is not resumed.
+    finds it, whatever engine ran the graph. That ends the attempt: it is not resumed. One that is
+    held for its verdict stays as it is, and is published by who calls this with another plan.
 
     Args:
         units: what was staged just now; what an earlier start of the run staged is found.
@@ -75,11 +79,16 @@ def publish_run(plan: RunPlan, units: Iterable[StagedUnit]) -> None:
         check_quarantine(plan, counts, staged)
         if not visible:
             refuse_rivals(plan, scores_table)
+    verdict = watch_run(plan, counts, staged)
+    if verdict.bad and plan.drift.hold and not visible:
+        _hold(plan, counts, verdict)
+        return
     scores = [(unit.number, unit.scores) for unit in staged if unit.scores]
     quarantine = [(unit.number, unit.quarantine) for unit in staged if unit.quarantine]
     _publish_files(plan, "quarantine", quarantine)
     _publish_files(plan, "chip_scores", scores)
-    records.publish_record(plan, counts)
+    records.publish_record(plan, counts, verdict)
+    tell_verdict(plan, verdict, PUBLISHED)
     event(
         "run_published",
         listed=counts.listed,
@@ -127,6 +136,14 @@ def _publish(plan: str, staged: Iterable[str], settings: WorkerSettings | None) 
     except RunFailed as error:  # where nobody waits for the job, only this row tells
         records.record_failure(planned, str(error))
         raise
+
+
+def _hold(plan: RunPlan, counts: RunCounts, verdict: Verdict) -> None:
+    """Leave the run staged for somebody to look at; the file comes last, since it is what the
+    launcher goes by."""
+    records.record_hold(plan, counts, verdict)
+    attempts.write_hold(plan, "; ".join(verdict.texts))
+    tell_verdict(plan, verdict, HELD)
 
 
 def _drop_staging(plan: RunPlan) -> None:

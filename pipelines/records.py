@@ -12,17 +12,17 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
 
 from pipelines import committing, delta_tables, storage
 from pipelines.counting import RunCounts
 from pipelines.delta_tables import DataFile
+from pipelines.drift import Verdict, findings_json, read_findings
 from pipelines.elements import Spent
 from pipelines.errors import RunFailed, StorageError
 from pipelines.planning import RunPlan
 from pipelines.staging import parquet_bytes
 from schemas.render import file_schema
-from schemas.tables import FAILED, PUBLISHED, RUNS
+from schemas.tables import FAILED, HELD, PUBLISHED, RUNS
 
 _TOP_LABELS = 10
 _log = logging.getLogger(__name__)
@@ -36,6 +36,7 @@ class RunSummary:
         reasons: quarantined chips by reason.
         labels: the ten most frequent labels and their numbers of chips.
         precision: what the workers computed in; "" where nothing was scored.
+        verdict: how it compares with the nights before.
     """
 
     scored: int
@@ -44,6 +45,7 @@ class RunSummary:
     labels: dict[str, int]
     precision: str
     score_seconds: float
+    verdict: Verdict
 
 
 def read_summary(plan: RunPlan) -> RunSummary:
@@ -52,28 +54,51 @@ def read_summary(plan: RunPlan) -> RunSummary:
     Raises:
         RunFailed: the run is not published.
     """
-    records = _rows_of_run(plan, "runs").to_table().to_pylist()
-    if not records:
+    record = read_record(plan.output, plan.run_id)
+    if record is None:
         raise RunFailed(f"run {plan.run_id} is not published")
-    labels = _rows_of_run(plan, "chip_scores").to_table(columns=["labels"])["labels"]
+    scores = committing.open_table(plan, "chip_scores")
+    labels = delta_tables.open_dataset(scores, [plan.run_id]).to_table(columns=["labels"])["labels"]
     tally = pc.value_counts(pc.list_flatten(labels)).to_pylist()
     counts = Counter({label["values"]: label["counts"] for label in tally})
     return RunSummary(
-        scored=records[0]["scored"],
-        quarantined=records[0]["quarantined"],
-        reasons=json.loads(records[0]["quarantined_by_reason"]),
+        scored=record["scored"],
+        quarantined=record["quarantined"],
+        reasons=json.loads(record["quarantined_by_reason"]),
         labels=dict(counts.most_common(_TOP_LABELS)),
-        precision=records[0]["precision"] or "",
-        score_seconds=records[0]["score_seconds"],
+        precision=record["precision"] or "",
+        score_seconds=record["score_seconds"],
+        verdict=verdict_of(record),
     )
 
 
-def publish_record(plan: RunPlan, counts: RunCounts) -> None:
+def read_record(output: str, run_id: str) -> dict[str, Any] | None:
+    """A run's row in `runs`, None where it has none."""
+    runs = delta_tables.open_table(output, RUNS.name)
+    if runs is None:
+        return None
+    found = delta_tables.open_dataset(runs, [run_id]).to_table().to_pylist()
+    return found[0] if found else None
+
+
+def verdict_of(record: dict[str, Any]) -> Verdict:
+    """The verdict that stands in a run's row."""
+    return Verdict(record["verdict"], read_findings(record["findings"]))
+
+
+def publish_record(plan: RunPlan, counts: RunCounts, verdict: Verdict) -> None:
     """Write the run's row and commit it, unless that was done before."""
     if committing.is_done(plan, committing.open_table(plan, RUNS.name)):
         return
-    file = _write(plan, _published_row(plan, counts))
+    file = _write(plan, _published_row(plan, counts, verdict))
     committing.commit_rows(plan, RUNS.name, [file])
+
+
+def record_hold(plan: RunPlan, counts: RunCounts, verdict: Verdict) -> None:
+    """Leave a row that says why the run waits. A run that is published, if by an earlier attempt,
+    keeps its row."""
+    row = {**_counted(plan, counts, verdict, datetime.now(UTC)), "status": HELD}
+    _note(plan, {**row, "reason": "; ".join(verdict.texts)})
 
 
 def record_failure(plan: RunPlan, reason: str) -> None:
@@ -83,12 +108,15 @@ def record_failure(plan: RunPlan, reason: str) -> None:
     next attempt's takes its place.
     """
     try:
-        scores = committing.open_table(plan, "chip_scores")
-        if delta_tables.is_published(scores, plan.run_id):
-            return
-        committing.commit_failure(plan, _write(plan, _failed_row(plan, reason)))
+        _note(plan, _failed_row(plan, reason))
     except (StorageError, RunFailed) as error:
         _log.warning("run %s: its failure is not in runs: %s", plan.run_id, error)
+
+
+def _note(plan: RunPlan, row: dict[str, Any]) -> None:
+    scores = committing.open_table(plan, "chip_scores")
+    if not delta_tables.is_published(scores, plan.run_id):
+        committing.commit_note(plan, _write(plan, row))
 
 
 def _write(plan: RunPlan, row: dict[str, Any]) -> DataFile:
@@ -100,19 +128,27 @@ def _write(plan: RunPlan, row: dict[str, Any]) -> DataFile:
     return DataFile(path, len(data), 1)
 
 
-def _published_row(plan: RunPlan, counts: RunCounts) -> dict[str, Any]:
+def _published_row(plan: RunPlan, counts: RunCounts, verdict: Verdict) -> dict[str, Any]:
     scores = committing.open_table(plan, "chip_scores")
     published_at = delta_tables.committed_at(scores, plan.run_id) or datetime.now(UTC)
+    row = _counted(plan, counts, verdict, published_at)
+    return {**row, "status": PUBLISHED, "published_at": published_at}
+
+
+def _counted(
+    plan: RunPlan, counts: RunCounts, verdict: Verdict, ended_at: datetime
+) -> dict[str, Any]:
+    """What is known of a run whose units are staged."""
     return {
-        **_planned(plan, published_at),
-        "status": PUBLISHED,
+        **_planned(plan, ended_at),
+        "verdict": verdict.verdict,
+        "findings": findings_json(verdict.findings) if verdict.findings else None,
         "scored": counts.scored,
         "quarantined": counts.quarantined,
         "quarantined_by_reason": json.dumps(counts.reasons),
         "precision": counts.precision or None,
         "bytes_read": counts.spent.bytes_read,
         "stage_seconds": json.dumps(_seconds(counts.spent)),
-        "published_at": published_at,
     }
 
 
@@ -144,7 +180,3 @@ def _seconds(spent: Spent) -> dict[str, float]:
     """Stage to seconds."""
     times = {name: value for name, value in asdict(spent).items() if name.endswith("_ms")}
     return {name.removesuffix("_ms"): round(value / 1000, 3) for name, value in times.items()}
-
-
-def _rows_of_run(plan: RunPlan, name: str) -> ds.Dataset:
-    return delta_tables.open_dataset(committing.open_table(plan, name), [plan.run_id])

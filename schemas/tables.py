@@ -163,6 +163,9 @@ QUARANTINE = Table(
 SCORE, REPLAY, RELABEL = "score", "replay", "relabel"
 """What `runs.kind` may be."""
 
+GOOD, BAD = "good", "bad"
+"""What `runs.verdict` may be, and null."""
+
 PUBLISHED, WITHDRAWN, FAILED, HELD = "published", "withdrawn", "failed", "held"
 """What `runs.status` may be."""
 
@@ -189,7 +192,7 @@ RUNS = Table(
         Column(
             "verdict",
             "string",
-            "good or bad: how the run compares with the nights before it; null where not judged.",
+            f"{GOOD} or {BAD}: how the run compares with those before it; null where not judged.",
         ),
         Column("findings", "string", "JSON array: what the verdict was reached by."),
         Column("listed", "int64", "Chips found, each counted once.", "chips", required=True),

@@ -3,7 +3,7 @@ CREATE TABLE runs (
   kind STRING NOT NULL OPTIONS (description = "score: chips of an archive; replay: quarantined chips tried again; relabel: new thresholds on stored scores."),
   status STRING NOT NULL OPTIONS (description = "published: its rows are in the tables; withdrawn: they were taken back; failed: it has none; held: they wait in staging for somebody to look at them."),
   reason STRING OPTIONS (description = "Why the run failed or is held; null for the others."),
-  verdict STRING OPTIONS (description = "good or bad: how the run compares with the nights before it; null where not judged."),
+  verdict STRING OPTIONS (description = "good or bad: how the run compares with those before it; null where not judged."),
   findings STRING OPTIONS (description = "JSON array: what the verdict was reached by."),
   listed INT64 NOT NULL OPTIONS (description = "Chips found, each counted once. Unit: chips."),
   skipped INT64 NOT NULL OPTIONS (description = "Chips that this model had done before. Unit: chips."),

@@ -30,7 +30,7 @@ COMMENT ON TABLE runs IS 'The scoring runs, a row each.';
 COMMENT ON COLUMN runs.kind IS 'score: chips of an archive; replay: quarantined chips tried again; relabel: new thresholds on stored scores.';
 COMMENT ON COLUMN runs.status IS 'published: its rows are in the tables; withdrawn: they were taken back; failed: it has none; held: they wait in staging for somebody to look at them.';
 COMMENT ON COLUMN runs.reason IS 'Why the run failed or is held; null for the others.';
-COMMENT ON COLUMN runs.verdict IS 'good or bad: how the run compares with the nights before it; null where not judged.';
+COMMENT ON COLUMN runs.verdict IS 'good or bad: how the run compares with those before it; null where not judged.';
 COMMENT ON COLUMN runs.findings IS 'JSON array: what the verdict was reached by.';
 COMMENT ON COLUMN runs.listed IS 'Chips found, each counted once. Unit: chips.';
 COMMENT ON COLUMN runs.skipped IS 'Chips that this model had done before. Unit: chips.';

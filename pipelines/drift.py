@@ -1,0 +1,258 @@
+"""How a night compares with the nights before it: three checks, a verdict, and why.
+
+- `psi`: for each label, the population stability index of its scores against those of the nights
+  before. Siddiqi, Credit Risk Scorecards (Wiley, 2006), chapter 8: under 0.1 no change to speak
+  of, from 0.25 on a significant one.
+- `quarantine`: by how much the share of quarantined chips is over that of the nights before.
+- `volume`: the run's chips over those of the nearest of the nights before: 1 within their range.
+
+Few chips differ by chance alone. So each limit is widened by what chance does to so many chips
+once in ten thousand times; over a few hundred chips of each label that no longer matters.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from statistics import median
+
+import numpy as np
+import numpy.typing as npt
+
+from schemas.tables import BAD, GOOD
+
+Counts = npt.NDArray[np.int64]
+
+EDGES = (0.0, 0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.999, 1.0)
+"""Edges of the bins of scores, narrow at both ends, where a network's scores lie. A bin holds its
+lower edge, the last one both."""
+
+BINS = len(EDGES) - 1
+NOTABLE_PSI = 0.1
+"""Under it, a label's scores are as before (Siddiqi, as above)."""
+
+_FEWEST_CHIPS = 30  # in the run, and in the nights before
+_FEWEST_NIGHTS = 2
+_FEWEST_NIGHTS_OF_VOLUME = 3  # the first night has the whole archive; one like it is no habit
+_CHANCE_PSI = 37.37
+"""Without any change PSI is about chi-squared with BINS - 1 degrees of freedom, times
+1/n + 1/m for n chips against m (Yurdakul and Naranjo, Statistical properties of the population
+stability index, Journal of Risk Model Validation 14 (4), 2020); this is its 0.9999 quantile."""
+
+_CHANCE_SHARE = 3.72  # standard deviations; the 0.9999 quantile of the normal distribution
+_PRIOR = 0.5  # chips added to each bin: an empty one would make the index infinite
+
+
+@dataclass(frozen=True)
+class DriftLimits:
+    """From where on a night is a bad one, and what becomes of it.
+
+    Attributes:
+        psi: population stability index of a label's scores.
+        quarantine: share of quarantined chips over that of the nights before.
+        volume: times fewer or more chips than on any of the nights before.
+        nights: published runs to compare with, at most; 0 judges nothing.
+        hold: whether a bad night waits for somebody instead of being published.
+    """
+
+    psi: float = 0.25
+    quarantine: float = 0.05
+    volume: float = 4.0
+    nights: int = 7
+    hold: bool = False
+
+
+@dataclass(frozen=True)
+class Night:
+    """A run's chips in numbers.
+
+    Attributes:
+        run_id, run_date: the run.
+        scored, quarantined: chips.
+        scores: for each label its scored chips by bin of score, `int64 [BINS]`.
+        labels: for each label the chips that carry it.
+    """
+
+    run_id: str
+    run_date: str
+    scored: int
+    quarantined: int
+    scores: Mapping[str, Counts]
+    labels: Mapping[str, int]
+
+    @property
+    def chips(self) -> int:
+        """Chips that the run had to do."""
+        return self.scored + self.quarantined
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check found.
+
+    Attributes:
+        check: psi, quarantine, volume, or run for all of them.
+        value: the figure, None where it could not be judged.
+        limit: from where on it is bad, chance included.
+        bad: whether it is.
+        label: the label whose scores were looked at; "" for the others.
+        note: why it could not be judged; "" where it was.
+    """
+
+    check: str
+    value: float | None = None
+    limit: float | None = None
+    bad: bool = False
+    label: str = ""
+    note: str = ""
+
+    @property
+    def text(self) -> str:
+        """The finding in words, for people."""
+        if self.value is None:
+            return f"{self.check} not judged: {self.note}".removeprefix("run ")
+        of = f" of {self.label}" if self.label else ""
+        return f"{self.check}{of} {self.value:.3g} (limit {self.limit:.3g})"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is thought of a night.
+
+    Attributes:
+        verdict: `runs.verdict`: good, bad, or None where nothing could be judged.
+        findings: one of every check, and of psi one of every label.
+    """
+
+    verdict: str | None
+    findings: tuple[Finding, ...]
+
+    @property
+    def bad(self) -> bool:
+        """Whether somebody should look at the night."""
+        return self.verdict == BAD
+
+    @property
+    def texts(self) -> list[str]:
+        """In words: what makes it bad; else what could not be judged."""
+        told = [finding.text for finding in self.findings if finding.bad]
+        return told or [finding.text for finding in self.findings if finding.note]
+
+
+def findings_json(findings: Collection[Finding]) -> str:
+    """Findings as a JSON array of objects, what is not known left out."""
+    return json.dumps([_told(finding) for finding in findings])
+
+
+def read_findings(text: str | None) -> tuple[Finding, ...]:
+    """Read what `findings_json` wrote; none of a run that was not looked at."""
+    return tuple(Finding(**each) for each in json.loads(text or "[]"))
+
+
+def count_scores(scores: npt.NDArray[np.float32]) -> Counts:
+    """Scores `[n]` in [0, 1] by bin, `int64 [BINS]`."""
+    inner = np.array(EDGES[1:-1], np.float32)
+    return np.bincount(np.searchsorted(inner, scores, side="right"), minlength=BINS)
+
+
+def stability_index(now: Counts, before: Counts) -> float:
+    """Population stability index of two counts by bin: 0 for equal shares, symmetric.
+
+    The sum over the bins of (p - q) ln(p / q), p and q the shares (Lewis, An Introduction to
+    Credit Scoring, 1992; as a divergence, Jeffreys 1946).
+    """
+    p, q = _shares(now), _shares(before)
+    return float(((p - q) * np.log(p / q)).sum())
+
+
+def judge_night(night: Night, before: Sequence[Night], limits: DriftLimits) -> Verdict:
+    """Hold a night against those before it, by the same model.
+
+    Args:
+        before: the nights to compare with, in any order.
+    """
+    if why := why_not_judged(night.chips, len(before)):
+        return not_judged(why)
+    findings = (
+        *_judge_scores(night, before, limits),
+        _judge_quarantine(night, before, limits),
+        _judge_volume(night, before, limits),
+    )
+    if all(finding.value is None for finding in findings):
+        return Verdict(None, findings)
+    return Verdict(BAD if any(finding.bad for finding in findings) else GOOD, findings)
+
+
+def why_not_judged(chips: int, nights_before: int) -> str:
+    """Why a run of so many chips cannot be judged by so many nights; "" where it can."""
+    if not chips:
+        return "there was nothing to score"
+    if nights_before < _FEWEST_NIGHTS:
+        return f"{nights_before} runs of this model to compare with, fewer than {_FEWEST_NIGHTS}"
+    return ""
+
+
+def not_judged(why: str) -> Verdict:
+    """No verdict, and the reason in the place of every finding."""
+    return Verdict(None, (Finding("run", note=why),))
+
+
+def _judge_scores(
+    night: Night, before: Sequence[Night], limits: DriftLimits
+) -> tuple[Finding, ...]:
+    scored_before = sum(each.scored for each in before)
+    if few := _too_few(night.scored, scored_before, "scored"):
+        return (Finding("psi", note=few),)
+    chance = _CHANCE_PSI * (1 / night.scored + 1 / scored_before)
+    limit = max(limits.psi, chance)
+    found, none = [], np.zeros(BINS, np.int64)
+    for label, now in night.scores.items():
+        then = sum((each.scores.get(label, none) for each in before), none)
+        value = stability_index(now, then)
+        found.append(Finding("psi", value, limit, value >= limit, label))
+    return tuple(found)
+
+
+def _judge_quarantine(night: Night, before: Sequence[Night], limits: DriftLimits) -> Finding:
+    chips_before = sum(each.chips for each in before)
+    if few := _too_few(night.chips, chips_before, "done"):
+        return Finding("quarantine", note=few)
+    share_before = sum(each.quarantined for each in before) / chips_before
+    most = min(1.0, share_before + limits.quarantine)
+    limit = limits.quarantine + _CHANCE_SHARE * math.sqrt(most * (1 - most) / night.chips)
+    value = night.quarantined / night.chips - share_before
+    return Finding("quarantine", value, limit, value > limit)
+
+
+def _judge_volume(night: Night, before: Sequence[Night], limits: DriftLimits) -> Finding:
+    sizes = [each.chips for each in before]
+    if len(sizes) < _FEWEST_NIGHTS_OF_VOLUME:
+        fewest = f"{len(sizes)} runs before, fewer than {_FEWEST_NIGHTS_OF_VOLUME}"
+        return Finding("volume", note=fewest)
+    if median(sizes) < _FEWEST_CHIPS:
+        return Finding("volume", note=f"runs before of {median(sizes):g} chips, too few")
+    nearest = min(max(night.chips, min(sizes)), max(sizes))  # within their range: the night itself
+    ratio = night.chips / nearest
+    limit = limits.volume if ratio >= 1 else 1 / limits.volume
+    return Finding("volume", ratio, limit, ratio > limit if ratio >= 1 else ratio < limit)
+
+
+def _too_few(now: int, before: int, done: str) -> str:
+    if min(now, before) >= _FEWEST_CHIPS:
+        return ""
+    return f"{now} chips {done} and {before} before, {_FEWEST_CHIPS} of each are the fewest"
+
+
+def _shares(counts: Counts) -> npt.NDArray[np.float64]:
+    shares: npt.NDArray[np.float64] = (counts + _PRIOR) / (counts.sum() + _PRIOR * BINS)
+    return shares
+
+
+def _told(finding: Finding) -> dict[str, object]:
+    known = {name: value for name, value in asdict(finding).items() if value not in (None, "")}
+    return {
+        name: round(value, 4) if isinstance(value, float) else value
+        for name, value in known.items()
+    }
