@@ -219,7 +219,7 @@ def test_a_run_that_died_just_before_its_record_gets_it_when_it_is_started_again
 ):
     write_chips(tmp_path / "chips", 3)
 
-    def die(plan, counts):
+    def die(plan, counts, verdict):
         raise RuntimeError("the power went")
 
     with monkeypatch.context() as patch:

@@ -32,15 +32,17 @@ _ARTIFACT = ModelArtifact("n", PLANET_LABELS, (0.5,) * 17, JPG, model_digest="m"
 _NAMES = [column.name for column in CHIP_COLUMNS]
 
 
-def labelled(unit: int, first: int, scored: int, rejected: int, last: bool) -> LabelledBatch:
-    """A batch of a unit, chips numbered from `first`."""
+def labelled(
+    unit: int, first: int, scored: int, rejected: int, last: bool, highest: float = 1.0
+) -> LabelledBatch:
+    """A batch of a unit, chips numbered from `first`; each has scores from 0 up to the highest."""
     rows = [{"chip_uri": f"/{n}.jpg", "chip_id": str(n)} for n in range(first, first + scored)]
     chips = pa.Table.from_pylist(rows, file_schema(CHIP_MANIFEST)).select(_NAMES)
     bad = [
         {"chip_uri": f"/bad{n}.jpg", "chip_id": f"bad{n}", "reason": "empty", "message": "none"}
         for n in range(first, first + rejected)
     ]
-    scores = np.tile(np.linspace(0, 1, 17, dtype=np.float32), (scored, 1))
+    scores = np.tile(np.linspace(0, highest, 17, dtype=np.float32), (scored, 1))
     batch = ScoredBatch(unit, last, chips, scores, pa.Table.from_pylist(bad, REJECTED), "float32")
     return label_batch(batch, _ARTIFACT, datetime.now(UTC))
 
