@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import simplejpeg
 
-from pipelines import tiff
+from pipelines import jpeg, tiff
 from pipelines.errors import ChipRejected
 from schemas.artifact import BANDS, MediaType, Preprocessing
 from schemas.tables import QuarantineReason as Reason
@@ -27,13 +27,7 @@ from schemas.tables import QuarantineReason as Reason
 Pixels = npt.NDArray[np.uint8]
 Radiometry = npt.NDArray[np.float32]
 
-_JPEG_MAGIC = b"\xff\xd8\xff"
-_JPEG_END = b"\xff\xd9"
-_JPEG_SCAN = b"\xff\xda"
 _JPEG_COMPONENTS = {"Gray": 1, "YCbCr": 3, "RGB": 3, "CMYK": 4, "YCCK": 4}
-_MOST_SCANS = 100
-"""Scans that a JPEG may have; progressive ones have about ten. One of no data costs a dozen bytes,
-and the decoder goes over the whole picture for it."""
 
 _OTHER_PICTURES = {
     "PNG": re.compile(rb"\x89PNG"),
@@ -83,7 +77,7 @@ def media_type_of(data: bytes) -> MediaType:
     """
     if not data:
         raise ChipRejected(Reason.EMPTY, "the object has no bytes")
-    if data.startswith(_JPEG_MAGIC):
+    if data.startswith(jpeg.MAGIC):
         return "jpg"
     if data.startswith(tiff.MAGICS):
         return "tif"
@@ -191,9 +185,8 @@ def _read_bands(data: bytes, layout: tiff.TiffLayout, preprocessing: Preprocessi
 def _decode_jpg(data: bytes, preprocessing: Preprocessing) -> Pixels:
     size = preprocessing.image_size
     try:
-        height, width, colour_space, _ = simplejpeg.decode_jpeg_header(data)
+        height, width, colour_space = _read_jpeg_header(data)
         _check_sides(width, height, preprocessing)
-        _check_scans(data)
         if colour_space == "Gray":
             raise ChipRejected(Reason.WRONG_BANDS, "a grey JPEG, 1 band, not 3 colours")
         pixels: Pixels = simplejpeg.decode_jpeg(data, "RGB", min_height=size, min_width=size)
@@ -208,15 +201,19 @@ def _decode_jpg(data: bytes, preprocessing: Preprocessing) -> Pixels:
 
 def _read_jpeg_header(data: bytes) -> tuple[int, int, str]:
     """Height, width and colour space."""
+    if fault := jpeg.find_fault(data):
+        raise ChipRejected(Reason.DECODE_ERROR, fault)
     try:
         height, width, colour_space, _ = simplejpeg.decode_jpeg_header(data)
     except ValueError as error:
         raise ChipRejected(_jpeg_reason(data, str(error)), str(error)) from error
+    except KeyError as error:  # simplejpeg has no name for 4:4:1
+        raise ChipRejected(Reason.DECODE_ERROR, "a JPEG of unknown subsampling") from error
     return height, width, colour_space
 
 
 def _jpeg_reason(data: bytes, message: str) -> Reason:
-    if "Premature end of JPEG file" in message or _JPEG_END not in data[-64:]:
+    if "Premature end of JPEG file" in message or jpeg.END not in data[-64:]:
         return Reason.TRUNCATED
     return Reason.DECODE_ERROR
 
@@ -230,17 +227,15 @@ def _check_sides(width: int, height: int, preprocessing: Preprocessing) -> None:
         raise ChipRejected(Reason.WRONG_SIZE, f"{width}x{height} px, at least {shortest} a side")
 
 
-def _check_scans(data: bytes) -> None:
-    if data.count(_JPEG_SCAN) > _MOST_SCANS:
-        raise ChipRejected(Reason.DECODE_ERROR, f"a JPEG of more than {_MOST_SCANS} scans")
-
-
 def _check_layout(layout: tiff.TiffLayout, size_bytes: int, preprocessing: Preprocessing) -> None:
     """Hold a TIFF's header against the artifact and the file, before any pixel is made."""
     _check_sides(layout.width_px, layout.height_px, preprocessing)
     bands = len(BANDS["tif"])
     if (layout.bands, layout.bits, layout.unsigned) != (bands, 16, True):
         raise ChipRejected(Reason.WRONG_BANDS, f"{_sample_kind(layout)}, not {bands} x uint16")
+    if layout.compression not in tiff.COMPRESSIONS:
+        packing = f"a TIFF of compression {layout.compression}, which is not read here"
+        raise ChipRejected(Reason.DECODE_ERROR, packing)
     longest = max(preprocessing.accepted_sides_px[1], _LONGEST_TILE_PX)
     if layout.tile_px > longest:
         raise ChipRejected(Reason.TOO_LARGE, f"tiles of {layout.tile_px} px, at most {longest}")
@@ -250,6 +245,8 @@ def _check_layout(layout: tiff.TiffLayout, size_bytes: int, preprocessing: Prepr
     if layout.end > size_bytes:
         missing = f"{layout.end - size_bytes:,} bytes of pixel data are missing"
         raise ChipRejected(Reason.TRUNCATED, missing)
+    if layout.data_bytes > size_bytes:
+        raise ChipRejected(Reason.DECODE_ERROR, "strips or tiles that share their bytes")
 
 
 def _sample_kind(layout: tiff.TiffLayout) -> str:
@@ -286,14 +283,15 @@ def _read_pixels(data: bytes, layout: tiff.TiffLayout) -> npt.NDArray[np.uint16]
 @contextmanager
 def open_tif(data: bytes) -> Iterator[Any]:
     """Open bytes as GeoTIFF and as nothing else: GDAL, left to choose, opens a VRT in a tif's
-    clothes, which may name any file or address. What it cannot do with them is a decode_error.
+    clothes, which may name any file or address. It sees the tags that a picture takes, and no other
+    (`tiff.bare_copy`). What it cannot do with them is a decode_error.
     Rasterio is imported here and not above, since it takes 0.2 s that no jpg needs."""
     from rasterio.io import MemoryFile
 
     _accept_missing_crs()
     with (
         gdal_errors(),
-        MemoryFile(data, filename="chip.tif") as memory,
+        MemoryFile(tiff.bare_copy(data), filename="chip.tif") as memory,
         memory.open(driver="GTiff") as source,
     ):
         yield source

@@ -17,29 +17,24 @@ import resource
 import struct
 import sys
 import time
-import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import chain, islice
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 from PIL import Image
 
 from pipelines import imaging
 from pipelines.errors import ChipRejected
+from pipelines.georeference import bounds_of, read_place
 from schemas.artifact import Preprocessing
+from tests.hostile_bombs import bombs
 from tests.support import JPG, TIF
-from tests.tiffs import (
-    GEO,
-    HEIGHT,
-    LAYOUTS,
-    ROWS_PER_STRIP,
-    STRIP_OFFSETS,
-    WIDTH,
-    draw_bands,
-    encode_tif,
-    with_tag,
-)
+from tests.tiffs import GEO, LAYOUTS, draw_bands, encode_tif
 from train.sample_encoding import encode_markerless_jpg
 
 MEMORY_BYTES = 512 << 20
@@ -48,7 +43,6 @@ SYSCALLS = {
     "aarch64": (0xC00000B7, {"openat": 56, "socket": 198, "connect": 203, "execve": 221}),
 }
 _WARM_UP = 100
-_SCANS = 2000
 Draw = random.Random
 
 
@@ -113,43 +107,35 @@ def _swap_words(data: bytes, other: bytes, draw: Draw) -> bytes:
     return bytes(changed)
 
 
-_CHANGES = (_truncate, _flip, _flip, _flip_end, _splice, _overwrite, _repeat, _swap_words)
+def _swap_marker(data: bytes, other: bytes, draw: Draw) -> bytes:
+    """Another coding, table or scan where a JPEG has a marker."""
+    places = [at for at in range(2, min(len(data) - 1, 700)) if data[at] == 0xFF]
+    if not places:
+        return _flip(data, other, draw)
+    at = draw.choice(places) + 1
+    return data[:at] + bytes([draw.randrange(0xC0, 0x100)]) + data[at + 1 :]
 
 
-def bombs() -> Iterator[bytes]:
-    """Small files that would be large, long or elsewhere if they were believed."""
-    tif, jpg = encode_tif(draw_bands()), chips()["jpg"][1]
-    frame = jpg.index(b"\xff\xc0")
-    for side in (65_500, 30_000, 1025):
-        yield jpg[: frame + 5] + struct.pack(">HH", side, side) + jpg[frame + 9 :]
-        yield with_tag(with_tag(tif, WIDTH, side), HEIGHT, side)
-    scan = jpg.index(b"\xff\xda")
-    yield jpg[:scan] + jpg[scan : scan + 14] * _SCANS + jpg[scan:]
-    yield with_tag(tif, STRIP_OFFSETS, count=0x7FFFFFFF)
-    yield with_tag(tif, ROWS_PER_STRIP, 0x7FFFFFFF)
-    packed = encode_tif(draw_bands(), compress="deflate", blockysize=80)
-    yield packed + zlib.compress(bytes(64 << 20), 9)
-    for place in ("/etc/hostname", "/vsicurl/http://127.0.0.1:9/a.tif", "http://127.0.0.1:9/a.tif"):
-        yield _vrt(place)
-        yield b"II*\0" + _vrt(place)
-        yield tif + _vrt(place)
-
-
-def _vrt(place: str) -> bytes:
-    return (
-        '<VRTDataset rasterXSize="80" rasterYSize="80"><VRTRasterBand dataType="UInt16" band="1">'
-        f"<SimpleSource><SourceFilename>{place}</SourceFilename><SourceBand>1</SourceBand>"
-        "</SimpleSource></VRTRasterBand></VRTDataset>"
-    ).encode()
+_CHANGES = (
+    _swap_marker,
+    _truncate,
+    _flip,
+    _flip,
+    _flip_end,
+    _splice,
+    _overwrite,
+    _repeat,
+    _swap_words,
+)
 
 
 def hostile_files(count: int, seed: int) -> Iterator[tuple[bytes, Preprocessing]]:
-    """Bombs, then mutated chips, now and then under the other kind's name."""
+    """Bombs, then mutated chips, now and then under the other kind's name. All that is encoded is
+    encoded before the first comes."""
     draw, sound = random.Random(seed), chips()
-    files = list(bombs())
-    for data in files:
-        yield data, JPG if data.startswith(b"\xff\xd8") else TIF
-    for _ in range(count - len(files)):
+    known = [(data, preprocessing) for _, data, preprocessing in bombs()]
+    yield from known
+    for _ in range(count - len(known)):
         kind = draw.choice(("jpg", "tif"))
         data = draw.choice(sound[kind])
         other = draw.choice(sound[draw.choice(("jpg", "tif"))])
@@ -162,13 +148,23 @@ def hostile_files(count: int, seed: int) -> Iterator[tuple[bytes, Preprocessing]
 def outcome(data: bytes, preprocessing: Preprocessing) -> str:
     """`scored`, or the reason; a decoder's surprise is a decode_error to the scoring job, too."""
     try:
-        pixels = imaging.decode_chip(data, preprocessing)
+        pixels = decode(data, preprocessing)
     except ChipRejected as rejected:
         return rejected.reason.value
     except Exception as error:
         return f"decode_error: {type(error).__name__}"
     assert pixels.shape == preprocessing.input_shape
     return "scored"
+
+
+def decode(data: bytes, preprocessing: Preprocessing) -> imaging.Pixels:
+    """What the scoring job makes of a chip: pixels, and of a tif its bounding box."""
+    if preprocessing.media_type == "jpg":
+        return imaging.decode_chip(data, preprocessing)
+    pixels, layout = imaging.decode_tif(data, preprocessing)
+    with suppress(ChipRejected):
+        bounds_of([read_place(data, layout)])
+    return pixels
 
 
 def seal() -> None:
@@ -189,31 +185,55 @@ def _bpf(operation: int, operand: int, if_true: int = 0, if_false: int = 0) -> b
     return struct.pack("HBBI", operation, if_true, if_false, operand)
 
 
-def _watch(decode: Callable[[], str]) -> tuple[str, float]:
-    began = time.thread_time()  # of the processor: another process may hold up this one
-    return decode(), time.thread_time() - began
+@dataclass
+class Watched:
+    """What became of the files so far."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    slowest_s: float = 0.0
+    slowest: int = -1
+
+    def decode(self, number: int, data: bytes, preprocessing: Preprocessing) -> None:
+        """Decode one more, on the processor's clock: another process may hold up this one."""
+        began = time.thread_time()
+        self.counts[outcome(data, preprocessing)] += 1
+        seconds = time.thread_time() - began
+        if seconds > self.slowest_s:
+            self.slowest_s, self.slowest = seconds, number
 
 
 def main(count: int, seed: int) -> None:
     """Warm up, seal, decode."""
+    warm_up(seed)
     files = hostile_files(count, seed)
-    for data, preprocessing in hostile_files(_WARM_UP, seed + 1):
+    first = next(files)
+    with Path("/proc/self/status").open() as status:
+        ctypes.CDLL(None).malloc_trim(0)  # what the warm-up has freed would hide what is taken now
+        Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
+        before = _memory_kib(status)
+        address_bytes = before["VmSize"] * 1024 + MEMORY_BYTES
+        resource.setrlimit(resource.RLIMIT_AS, (address_bytes, resource.RLIM_INFINITY))
+        seal()
+        watched = Watched()
+        for number, file in enumerate(chain([first], files)):
+            watched.decode(number, *file)
+        grown_kib = _memory_kib(status)["VmHWM"] - before["VmRSS"]
+    print(json.dumps({"seed": seed, "grown_kib": grown_kib, **vars(watched)}))
+
+
+def warm_up(seed: int) -> None:
+    """Load and open what sound and broken chips need, once a process."""
+    for kind, sound in chips().items():
+        for data in sound:
+            outcome(data, JPG if kind == "jpg" else TIF)
+    for data, preprocessing in islice(hostile_files(10 * _WARM_UP, seed + 1), _WARM_UP):
         outcome(data, preprocessing)
-    encoded = list(files)  # encoding is no part of what is watched
-    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY_BYTES, resource.RLIM_INFINITY))
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    counts: Counter[str] = Counter()
-    slowest, slowest_at = 0.0, -1
-    seal()
-    for number, (data, preprocessing) in enumerate(encoded):
-        found, seconds = _watch(lambda d=data, p=preprocessing: outcome(d, p))  # type: ignore[misc]
-        counts[found] += 1
-        if seconds > slowest:
-            slowest, slowest_at = seconds, number
-    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    told = {"counts": counts, "slowest_s": slowest, "slowest": slowest_at, "grown_kib": grown}
-    print(json.dumps({"seed": seed, **told}))
+
+
+def _memory_kib(status: TextIO) -> dict[str, int]:
+    status.seek(0)
+    lines = (line.split() for line in status if line.startswith("Vm"))
+    return {name.rstrip(":"): int(size) for name, size, _ in lines}
 
 
 if __name__ == "__main__":

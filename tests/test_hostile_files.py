@@ -43,7 +43,7 @@ def test_mutated_files_are_scored_or_rejected_and_open_nothing() -> None:
     assert len(found["counts"]) >= 6
     assert found["counts"]["scored"] > FILES / 20
     assert found["slowest_s"] < 1
-    assert found["grown_kib"] < 200 << 10
+    assert found["grown_kib"] < 100 << 10
 
 
 @needs_seccomp

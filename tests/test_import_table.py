@@ -17,12 +17,13 @@ FOR_TRAINING_TOO = frozenset({"pipelines.imaging", "pipelines.storage", "pipelin
 """What training shares with scoring: the one path from bytes to pixels."""
 
 GROUND = FOR_TRAINING_TOO | {
-    "pipelines.tiff",
+    *("pipelines.jpeg", "pipelines.tiff", "pipelines.tiff_directory"),
     *("pipelines.globs", "pipelines.local_files", "pipelines.object_store"),
     *("pipelines.object_listing", "pipelines.client_listing", "pipelines.request_rate"),
     *("pipelines.objects", "pipelines.storage_errors"),
 }
-"""These import each other and nothing else of `pipelines`; imaging owns tiff, storage the rest."""
+"""These import each other and nothing else of `pipelines`;
+imaging owns the first line, storage the rest."""
 
 MAY_IMPORT: dict[str, frozenset[str]] = {
     "schemas": frozenset({"schemas"}),

@@ -12,8 +12,9 @@ import pytest
 import rasterio
 from hypothesis import given
 from hypothesis import strategies as st
+from rasterio.io import MemoryFile
 
-from pipelines.tiff import MAGICS, TiffError, read_layout
+from pipelines.tiff import MAGICS, TiffError, bare_copy, read_layout
 from tests.tiffs import (
     GEO,
     HEIGHT,
@@ -23,9 +24,11 @@ from tests.tiffs import (
     STRIP_OFFSETS,
     TILE_COUNTS,
     TILE_OFFSETS,
+    TILE_WIDTH,
     WIDTH,
     draw_bands,
     encode_tif,
+    with_more_tags,
     with_tag,
     with_values,
 )
@@ -190,3 +193,44 @@ def test_a_place_is_noticed_whatever_the_projection() -> None:
     assert read_layout(encode_tif(draw_bands(), **GEO)).has_crs
     assert read_layout(encode_tif(draw_bands(), **{**GEO, "crs": "EPSG:4326"})).has_crs
     assert not read_layout(encode_tif(draw_bands(), transform=GEO["transform"])).has_crs
+
+
+# --- The copy that a decoder is shown -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_the_bare_copy_shows_the_same_picture_at_the_same_place(layout: str) -> None:
+    data = encode_tif(draw_bands(), **LAYOUTS[layout])
+    file, copy = MemoryFile(data), MemoryFile(bare_copy(data))
+    with file, copy, file.open() as whole, copy.open() as bare:
+        np.testing.assert_array_equal(bare.read(), whole.read())
+        assert (bare.crs, bare.transform) == (whole.crs, whole.transform)
+
+
+def test_the_bare_copy_shows_no_metadata_no_unknown_tag_and_no_second_directory() -> None:
+    xml = b"<GDALMetadata><Item name='a'>b</Item></GDALMetadata>"
+    more = [(42112, 2, len(xml), len(PLAIN)), (50_800, 1, 9, 8), (WIDTH, 4, 1, 7)]
+    crowded = with_more_tags(PLAIN + xml, more)
+    second = crowded[:-4] + struct.pack("<I", struct.unpack_from("<I", crowded, 4)[0])
+    with MemoryFile(crowded) as file, file.open() as whole:
+        assert whole.tags()["a"] == "b"
+    bare = bare_copy(second)
+    (start,) = struct.unpack_from("<I", bare, 4)
+    (entries,) = struct.unpack_from("<H", bare, start)
+    shown = [struct.unpack_from("<H", bare, start + 2 + 12 * i)[0] for i in range(entries)]
+    assert not {42112, 50_800} & set(shown)
+    assert shown.count(WIDTH) == 1
+    assert bare[-4:] == bytes(4)
+    assert read_layout(bare) == read_layout(PLAIN)
+
+
+@given(magic=st.sampled_from(MAGICS), rest=st.binary(max_size=300))
+def test_what_can_be_read_can_be_copied_and_is_the_same_then(magic: bytes, rest: bytes) -> None:
+    with contextlib.suppress(TiffError):
+        layout = read_layout(magic + rest)
+        assert read_layout(bare_copy(magic + rest)) == layout
+
+
+def test_tiles_smaller_than_the_standard_allows_are_refused() -> None:
+    with pytest.raises(TiffError, match=r"tiles of 8x32 px, at least 16"):
+        read_layout(with_tag(TILED, TILE_WIDTH, 8))

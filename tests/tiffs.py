@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -74,6 +75,24 @@ def with_values(data: bytes, tag: int, values: dict[int, int]) -> bytes:
     for index, value in values.items():
         struct.pack_into("<" + letter, changed, at + index * size, value)
     return bytes(changed)
+
+
+def with_list(data: bytes, tag: int, values: Sequence[int]) -> bytes:
+    """A little-endian classic TIFF with another list of values (as LONG), put behind the rest."""
+    changed = bytearray(data + bytes(len(data) % 2))
+    struct.pack_into("<HII", changed, _entry(data, tag) + 2, 4, len(values), len(changed))
+    return bytes(changed) + struct.pack(f"<{len(values)}I", *values)
+
+
+def with_more_tags(data: bytes, tags: Sequence[tuple[int, int, int, int]]) -> bytes:
+    """A little-endian classic TIFF with further tags: (tag, type, count, value or offset) each."""
+    (start,) = struct.unpack_from("<I", data, 4)
+    (entries,) = struct.unpack_from("<H", data, start)
+    table = data[start + 2 : start + 2 + 12 * entries]
+    more = b"".join(struct.pack("<HHII", *tag) for tag in tags)
+    body = data + bytes(len(data) % 2)
+    moved = body[:4] + struct.pack("<I", len(body)) + body[8:]
+    return moved + struct.pack("<H", entries + len(tags)) + table + more + bytes(4)
 
 
 def _entry(data: bytes, tag: int) -> int:

@@ -1,0 +1,144 @@
+"""The directory of a TIFF: its tags and their values, and a copy of the file that shows no others.
+
+(TIFF revision 6.0, Adobe 1992; BigTIFF by libtiff.)
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+"""First bytes of TIFF and BigTIFF files, little and big endian."""
+
+WIDTH, HEIGHT, BITS, SAMPLES, SAMPLE_FORMAT = 256, 257, 258, 277, 339
+STRIP_OFFSETS, ROWS_PER_STRIP, STRIP_COUNTS, PLANAR = 273, 278, 279, 284
+TILE_WIDTH, TILE_HEIGHT, TILE_OFFSETS, TILE_COUNTS = 322, 323, 324, 325
+COMPRESSION, FILL_ORDER = 259, 266
+PHOTOMETRIC, PREDICTOR, EXTRA_SAMPLES, LERC_PARAMETERS = 262, 317, 338, 50674
+TRANSFORMATION = 34264
+PIXEL_SCALE, TIEPOINT, GEO_KEYS, GEO_DOUBLES, GEO_TEXT = 33550, 33922, 34735, 34736, 34737
+_WANTED = {
+    *(WIDTH, HEIGHT, BITS, SAMPLES, SAMPLE_FORMAT, PLANAR, GEO_KEYS),
+    *(COMPRESSION, FILL_ORDER, PIXEL_SCALE, TIEPOINT, GEO_DOUBLES, GEO_TEXT),
+    *(STRIP_OFFSETS, STRIP_COUNTS, ROWS_PER_STRIP),
+    *(TILE_OFFSETS, TILE_COUNTS, TILE_WIDTH, TILE_HEIGHT),
+}
+_UNREAD = {PHOTOMETRIC, PREDICTOR, EXTRA_SAMPLES, LERC_PARAMETERS, TRANSFORMATION}
+"""Tags that only a decoder looks at. It is shown these and the wanted ones."""
+
+Tags = dict[int, tuple[Any, ...]]
+_MOST_TAGS = 4096  # libtiff refuses more
+_MOST_VALUES = 1 << 17  # as many strips as a chip can have; hostile counts would fill the memory
+_TYPES = {1: "B", 3: "H", 4: "I", 16: "Q"}  # BYTE, SHORT, LONG, LONG8: all that sizes come in
+_SIZES = {letter: struct.calcsize("=" + letter) for letter in "BHIQd"}
+_DOUBLE, _ASCII = {12: "d"}, {2: "B"}
+_OTHER_TYPES = {
+    PIXEL_SCALE: _DOUBLE,
+    TIEPOINT: _DOUBLE,
+    GEO_DOUBLES: _DOUBLE,
+    GEO_TEXT: _ASCII,
+}
+_CUT = "the file ends before its TIFF tags do"
+
+
+class TiffError(ValueError):
+    """The header cannot be followed; `truncated` tells whether the file ends too early."""
+
+    def __init__(self, message: str, truncated: bool) -> None:
+        super().__init__(message)
+        self.truncated = truncated
+
+
+def read_tags(data: bytes) -> Tags:
+    """The values of the tags that a layout is made of; of a tag given twice, the first."""
+    form = _find_directory(data)
+    order, width = form.order, form.width
+    tags: Tags = {}
+    for number, (tag, kind, count, value) in enumerate(form.entries()):
+        letter = _letter(tag, kind) if tag in _WANTED else None
+        if letter and count and tag not in tags:
+            in_place = count * _SIZES[letter] <= width
+            at = form.first + number * form.step + 4 + width if in_place else value
+            tags[tag] = _read_values(data, order, letter, count, at)
+    return tags
+
+
+def bare_copy(data: bytes) -> bytes:
+    """The same picture under a directory of nothing but what a decoder needs of it.
+
+    What else a TIFF can hold is not shown to one: metadata, of which a chip's bytes can keep GDAL
+    busy for minutes; unknown tags, all of which libtiff loads; further directories.
+
+    Raises:
+        TiffError: the directory lies beyond the end of the data or makes no sense.
+    """
+    form = _find_directory(data)
+    entries = _shown_entries(form)
+    at = len(data) + len(data) % 2
+    header = data[: form.pointer_at] + struct.pack(form.order + form.pointer, at)
+    count = struct.pack(form.order + form.counter, len(entries))
+    body = memoryview(data)[len(header) :]
+    return b"".join([header, body, bytes(at - len(data)), count, *entries, bytes(form.width)])
+
+
+def _shown_entries(form: _Directory) -> list[bytes]:
+    """Of a tag given twice the one that `read_tags` reads, and none that it cannot read."""
+    shown: dict[int, bytes] = {}
+    for number, (tag, kind, count, _) in enumerate(form.entries()):
+        readable = tag in _UNREAD or (tag in _WANTED and _letter(tag, kind))
+        if readable and tag not in shown and 0 < count <= _MOST_VALUES:
+            shown[tag] = form.table[number * form.step : (number + 1) * form.step]
+    return list(shown.values())
+
+
+@dataclass(frozen=True)
+class _Directory:
+    """Where the first directory lies and how it is written: a table of entries."""
+
+    order: str
+    pointer: str
+    pointer_at: int
+    counter: str
+    step: int
+    first: int
+    table: bytes
+
+    @property
+    def width(self) -> int:
+        """Bytes of an offset, and of values that stand in an entry."""
+        return _SIZES[self.pointer]
+
+    def entries(self) -> Iterator[tuple[int, int, int, int]]:
+        """Tag, type, number of values, and the values or their offset."""
+        return struct.iter_unpack(f"{self.order}HH{self.pointer}{self.pointer}", self.table)
+
+
+def _find_directory(data: bytes) -> _Directory:
+    order = "<" if data[:2] == b"II" else ">"
+    big = data[2:4] in (b"+\0", b"\0+")
+    pointer, pointer_at, counter, step = ("Q", 8, "Q", 20) if big else ("I", 4, "H", 12)
+    (start,) = _read_values(data, order, pointer, 1, pointer_at)
+    (entries,) = _read_values(data, order, counter, 1, start)
+    if entries > _MOST_TAGS:
+        raise TiffError(f"the TIFF directory claims {entries} tags", truncated=False)
+    first = start + _SIZES[counter]
+    table = data[first : first + entries * step]
+    if len(table) < entries * step:
+        raise TiffError(_CUT, truncated=True)
+    return _Directory(order, pointer, pointer_at, counter, step, first, table)
+
+
+def _letter(tag: int, kind: int) -> str | None:
+    """How struct calls the type of a tag's values; None for one that the tag cannot have."""
+    return _OTHER_TYPES.get(tag, _TYPES).get(kind)
+
+
+def _read_values(data: bytes, order: str, letter: str, count: int, at: int) -> tuple[Any, ...]:
+    if count > _MOST_VALUES:
+        raise TiffError(f"a TIFF tag claims {count} values", truncated=False)
+    if at + count * _SIZES[letter] > len(data):
+        raise TiffError(_CUT, truncated=True)
+    return struct.unpack_from(f"{order}{count}{letter}", data, at)
