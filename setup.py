@@ -51,6 +51,7 @@ TEST = [
     "moto[s3]>=5.1",
     "pillow>=12.1",
     "pytest>=8.2",
+    "sqlglot>=30",
     "werkzeug>=3.0",
 ]
 
@@ -68,7 +69,7 @@ setup(
     python_requires=">=3.11,<3.14",
     packages=["schemas", "pipelines", "train", "train.study", "beam_jobs"],
     package_data={
-        "schemas": ["sql/*.sql", "sql/*/*.sql", "bigquery/*.json"],
+        "schemas": ["sql/*/*.sql", "sql/*/*/*.sql", "bigquery/*.json"],
         "train": ["label_combinations.csv"],
         "train.study": ["*.css", "*.js"],
     },

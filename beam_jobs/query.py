@@ -14,7 +14,6 @@ import os
 import sys
 import tempfile
 from collections.abc import Collection, Sequence
-from importlib import resources
 from typing import Any
 
 import duckdb
@@ -29,6 +28,7 @@ from pipelines.errors import StorageError, UsageError
 from pipelines.storage import absolute_uri, is_remote, list_objects
 from schemas.labels import PLANET_LABELS
 from schemas.render import arrow_schema
+from schemas.statements import statements, summary_of
 from schemas.tables import PUBLISHED, QUARANTINE, RUNS, chip_scores
 
 _EXAMPLES = """examples:
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str]) -> int:
     """
     options = _parse(arguments)
     if options.list_questions:
-        _print("".join(f"{name}: {_first_line(text)}\n" for name, text in questions().items()))
+        _print("".join(f"{name}: {summary_of(text)}\n" for name, text in questions().items()))
         return 0
     sql = options.sql if options.question is None else questions()[options.question]
     _print(FORMATS[options.format](ask(absolute_uri(options.output), sql)))
@@ -76,12 +76,12 @@ def ask(output: str, sql: str) -> pa.Table:
 
 def questions() -> dict[str, str]:
     """The questions that stand ready: name to SQL."""
-    return _sql_files("questions")
+    return statements("questions")
 
 
 def views() -> dict[str, str]:
     """The views on top of the tables: name to the SELECT that makes it."""
-    return _sql_files("views")
+    return statements("views")
 
 
 def _parse(arguments: Sequence[str]) -> Any:
@@ -175,16 +175,6 @@ def _query_error(error: duckdb.Error) -> UsageError | StorageError:
     if "reading the stream registered as" in text:
         return StorageError(f"cannot read the tables: {text[:500]}")
     return UsageError(text[:500])
-
-
-def _sql_files(folder: str) -> dict[str, str]:
-    files = resources.files("schemas").joinpath("sql", folder).iterdir()
-    texts = {file.name: file.read_text("utf-8") for file in files if file.name.endswith(".sql")}
-    return {name.removesuffix(".sql"): texts[name] for name in sorted(texts)}
-
-
-def _first_line(text: str) -> str:
-    return text.splitlines()[0].removeprefix("-- ")
 
 
 def _print(text: str) -> None:

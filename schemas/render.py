@@ -1,7 +1,8 @@
 """The tables in the words of Arrow, Delta Lake, BigQuery and SQL.
 
 `python -m schemas.render` rewrites the files checked in under `schemas/sql` and
-`schemas/bigquery`, for the Planet label set; a test holds them fresh.
+`schemas/bigquery`, for the Planet label set; a test holds them fresh. BigQuery's views and
+questions are made of DuckDB's.
 """
 
 from __future__ import annotations
@@ -13,7 +14,10 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from schemas.dialects import to_bigquery
+from schemas.external_tables import DATASET, EXTERNAL_TABLES, delta_table_ddl, listed_table_ddl
 from schemas.labels import PLANET_LABELS
+from schemas.statements import header_of, statements
 from schemas.tables import CHIP_MANIFEST, QUARANTINE, RUNS, Column, ColumnType, Table, chip_scores
 
 _ARROW_TYPES: dict[ColumnType, pa.DataType] = {
@@ -106,6 +110,12 @@ def bigquery_ddl(table: Table) -> str:
     return "\n".join(lines) + "\n"
 
 
+def bigquery_columns(schema: pa.Schema) -> dict[str, str]:
+    """Each column's name and BigQuery type, of a schema whose types are those of the tables."""
+    names = {arrow: _BIGQUERY_TYPES[kind] for kind, arrow in _ARROW_TYPES.items()}
+    return {field.name: names[field.type] for field in schema}
+
+
 def text_with_unit(column: Column) -> str:
     """A column's description with its unit, for where a unit has no place of its own."""
     return f"{column.description} Unit: {column.unit}." if column.unit else column.description
@@ -119,7 +129,9 @@ def rendered_files() -> dict[str, str]:
         files[f"bigquery/{table.name}.json"] = fields + "\n"
         files[f"sql/bigquery/{table.name}.sql"] = _sql_header(table) + bigquery_ddl(table)
         files[f"sql/duckdb/{table.name}.sql"] = _sql_header(table) + duckdb_ddl(table)
-    return files
+        if table.name in EXTERNAL_TABLES:
+            files |= _external_tables(table)
+    return files | _bigquery_selects()
 
 
 def write_rendered_files(folder: Path) -> None:
@@ -128,6 +140,30 @@ def write_rendered_files(folder: Path) -> None:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content, encoding="utf-8")
+
+
+def _external_tables(table: Table) -> dict[str, str]:
+    output, connection = "gs://BUCKET/OUTPUT", "PROJECT.REGION.CONNECTION"
+    columns = bigquery_columns(arrow_schema(table))
+    texts = {
+        "delta": delta_table_ddl(table.name, output, connection),
+        "listed": listed_table_ddl(table.name, columns, table.partition_by, output),
+    }
+    header = _sql_header(table)
+    return {f"sql/bigquery/{way}/{table.name}.sql": header + texts[way] for way in texts}
+
+
+def _bigquery_selects() -> dict[str, str]:
+    """Views and questions; those of `published` are views that only BigQuery needs."""
+    selects = {folder: statements(folder) for folder in ("published", "views", "questions")}
+    relations = {*EXTERNAL_TABLES.values(), *selects["published"], *selects["views"]}
+    files: dict[str, str] = {}
+    for folder, texts in selects.items():
+        for name, sql in texts.items():
+            path = f"{folder}/{name}.sql"
+            header = f"{header_of(sql)}-- Made of sql/{path} by: python -m schemas.render\n"
+            files[f"sql/bigquery/{path}"] = f"{header}{to_bigquery(sql, DATASET, relations)}\n"
+    return files
 
 
 def _schema(table: Table, columns: Iterable[Column], description_key: str) -> pa.Schema:

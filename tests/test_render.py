@@ -39,7 +39,7 @@ each_table = pytest.mark.parametrize("table", TABLES, ids=IDS)
 def test_the_checked_in_files_are_what_the_tables_say_now() -> None:
     """If this fails: `python -m schemas.render`."""
     folders = [SCHEMAS_FOLDER / name for name in ("bigquery", "sql/bigquery", "sql/duckdb")]
-    paths = [path for folder in folders for path in folder.iterdir()]
+    paths = [path for folder in folders for path in folder.rglob("*.*")]
     checked_in = {str(p.relative_to(SCHEMAS_FOLDER)): p.read_text("utf-8") for p in paths}
     assert checked_in == rendered_files()
 
@@ -180,10 +180,11 @@ def test_bigquery_partitions_by_night_and_clusters_by_run() -> None:
     assert "PARTITION BY" not in bigquery_ddl(CHIP_MANIFEST)
 
 
-def test_rendering_needs_no_deltalake() -> None:
-    """Trainer and workers import the schemas too."""
+def test_the_schemas_need_no_deltalake_and_no_sqlglot() -> None:
+    """Trainer and workers import them too."""
     code = (
-        "import schemas.render, sys; print({'deltalake', 'duckdb', 'apache_beam'} & {*sys.modules})"
+        "import schemas.render, sys; "
+        "print({'deltalake', 'duckdb', 'apache_beam', 'sqlglot'} & {*sys.modules})"
     )
     printed = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True

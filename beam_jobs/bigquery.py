@@ -1,0 +1,128 @@
+"""BigQuery over an OUTPUT's tables: prints the DDL of external tables and views (docs/bigquery.md).
+
+With `--connection` (a BigLake connection) BigQuery reads the Delta tables themselves. Without one
+it can read their Parquet files: `--file_lists` writes, below OUTPUT/_bigquery, which files hold the
+published rows now, and prints the DDL over these lists. Write them again after each night.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Iterator, Sequence
+
+import pyarrow as pa
+from deltalake import DeltaTable
+
+from beam_jobs.command import CommandParser, run_command
+from beam_jobs.options import ADDRESS
+from pipelines import delta_tables, storage
+from pipelines.errors import UsageError
+from schemas.external_tables import (
+    DATASET,
+    EXTERNAL_TABLES,
+    delta_table_ddl,
+    list_path,
+    listed_table_ddl,
+    view_ddl,
+)
+from schemas.render import bigquery_columns
+from schemas.statements import statements
+
+_EXAMPLES = """examples:
+  python -m beam_jobs.bigquery --output gs://bucket/forest --connection my-project.eu.forest \\
+    | bq query --use_legacy_sql=false
+  python -m beam_jobs.bigquery --output gs://bucket/forest --file_lists > forest.sql
+"""
+_CONNECTION = re.compile(r"[\w.:-]+\.[a-z0-9-]+\.[\w-]+")
+_DATASET = re.compile(r"\w{1,1024}", re.ASCII)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Print the DDL, after writing the lists that it needs.
+
+    Raises:
+        UsageError: OUTPUT is not on `gs://` or has no tables; a name that BigQuery cannot have.
+        StorageError: the tables cannot be read or the lists cannot be written.
+    """
+    options = _parse(arguments)
+    output = storage.absolute_uri(options.output)
+    if storage.scheme_of(output) != "gs":
+        raise UsageError(f"BigQuery reads gs:// only, not {output!r}")
+    tables = open_tables(output)
+    if options.file_lists:
+        write_file_lists(output, tables)
+        external = list(_listed(output, tables, options.dataset))
+    else:
+        external = [
+            delta_table_ddl(name, output, options.connection, options.dataset) for name in tables
+        ]
+    print("\n".join([*external, *_views(options.dataset)]), end="")
+    return 0
+
+
+def open_tables(output: str) -> dict[str, DeltaTable]:
+    """The newest snapshot of each table, in the order in which a run is published.
+
+    chip_scores is opened first: whatever run it holds has its quarantined rows in place already.
+
+    Raises:
+        UsageError: one of them is not there yet.
+        StorageError: one cannot be read.
+    """
+    found = {
+        name: delta_tables.open_table(output, name)
+        for name in sorted(EXTERNAL_TABLES, key="chip_scores".__ne__)
+    }
+    missing = [name for name, table in found.items() if table is None]
+    if missing:
+        raise UsageError(
+            f"{output!r} has no table {' or '.join(missing)} yet: publish a run there first"
+        )
+    return {name: table for name in EXTERNAL_TABLES if (table := found[name]) is not None}
+
+
+def write_file_lists(output: str, tables: dict[str, DeltaTable]) -> None:
+    """Put each table's list of files: those that its snapshot names, a whole address a line.
+
+    Raises:
+        StorageError: a list cannot be written.
+    """
+    for name, table in tables.items():
+        paths = sorted(pa.table(table.get_add_actions())["path"].to_pylist())
+        lines = "".join(f"{storage.join_uri(output, name, path)}\n" for path in paths)
+        storage.write_bytes(storage.join_uri(output, list_path(name)), lines.encode())
+
+
+def _listed(output: str, tables: dict[str, DeltaTable], dataset: str) -> Iterator[str]:
+    for name, table in tables.items():
+        columns = bigquery_columns(pa.schema(table.schema().to_arrow()))
+        partition_by = table.metadata().partition_columns
+        yield listed_table_ddl(name, columns, partition_by, output, dataset)
+
+
+def _views(dataset: str) -> Iterator[str]:
+    for folder in ("published", "views"):  # the latter build upon the former
+        for name, select in statements(f"bigquery/{folder}").items():
+            yield view_ddl(name, select, dataset)
+
+
+def _parse(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = CommandParser(
+        prog="python -m beam_jobs.bigquery", description=__doc__ or "", epilog=_EXAMPLES
+    )
+    parser.add_argument("--output", help="where the tables are, on gs://", **ADDRESS)
+    way = parser.add_mutually_exclusive_group(required=True)
+    way.add_argument("--connection", metavar="PROJECT.REGION.NAME", help="a BigLake connection")
+    way.add_argument("--file_lists", action="store_true", help="write the lists of files")
+    parser.add_argument("--dataset", default=DATASET, help=f"where to; by default {DATASET}")
+    options = parser.parse_args(arguments)
+    if options.connection is not None and not _CONNECTION.fullmatch(options.connection):
+        parser.error(f"--connection {options.connection!r}: give PROJECT.REGION.NAME")
+    if not _DATASET.fullmatch(options.dataset):
+        parser.error(f"--dataset {options.dataset!r}: use letters, digits and '_'")
+    return options
+
+
+if __name__ == "__main__":
+    run_command(main)

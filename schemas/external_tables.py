@@ -1,0 +1,105 @@
+"""BigQuery's tables and views over the Delta tables of an OUTPUT, as DDL (docs/bigquery.md).
+
+Two ways lead to the same rows. With a connection BigQuery reads the Delta log itself. Without one
+it reads lists of the files that the log names: a wildcard would also find the files of runs that
+are not published, withdrawn or replaced.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+
+from schemas.statements import summary_of, without_header
+
+DATASET = "forest_chips"
+"""The dataset that the checked-in statements name."""
+
+EXTERNAL_TABLES = {
+    "quarantine": "all_quarantine",
+    "chip_scores": "chip_scores",
+    "runs": "all_runs",
+}
+"""Delta table to external table, in the order in which a run is published. Quarantine and runs
+hold rows of unpublished runs, too; the views `quarantine` and `runs` leave them out."""
+
+_LISTS_FOLDER = "_bigquery"
+
+
+def list_path(table: str) -> str:
+    """Path below OUTPUT of the list of a Delta table's files: a line each, its whole address."""
+    return f"{_LISTS_FOLDER}/{table}.txt"
+
+
+def delta_table_ddl(table: str, output: str, connection: str, dataset: str = DATASET) -> str:
+    """An external table that reads a Delta table's log.
+
+    Args:
+        table: the Delta table's name.
+        output: `gs://` address of the folder with the Delta tables.
+        connection: a BigLake connection as `PROJECT.REGION.NAME`.
+        dataset: BigQuery's name for where the table is to be.
+    """
+    options = {"format": "DELTA_LAKE", "uris": [f"{output}/{table}"]}
+    return (
+        f"CREATE OR REPLACE EXTERNAL TABLE {dataset}.{EXTERNAL_TABLES[table]}\n"
+        f"WITH CONNECTION `{connection}`\n{_options(options)};\n"
+    )
+
+
+def listed_table_ddl(
+    table: str,
+    columns: Mapping[str, str],
+    partition_by: Sequence[str],
+    output: str,
+    dataset: str = DATASET,
+) -> str:
+    """An external table of the Parquet files in a list; it needs no connection.
+
+    Args:
+        table: the Delta table's name.
+        columns: every column's name and BigQuery type.
+        partition_by: those that stand in the folder names.
+        output: `gs://` address of the folder with the Delta tables.
+        dataset: BigQuery's name for where the table is to be.
+    """
+    in_files = {name: kind for name, kind in columns.items() if name not in partition_by}
+    in_folders = {name: columns[name] for name in partition_by}
+    options = {
+        "format": "PARQUET",
+        "file_set_spec_type": "NEW_LINE_DELIMITED_MANIFEST",
+        "uris": [f"{output}/{list_path(table)}"],
+        "hive_partition_uri_prefix": f"{output}/{table}",
+        "enable_list_inference": True,
+    }
+    return (
+        f"CREATE OR REPLACE EXTERNAL TABLE {dataset}.{EXTERNAL_TABLES[table]} "
+        f"{_columns(in_files)}\nWITH PARTITION COLUMNS {_columns(in_folders)}\n"
+        f"{_options(options)};\n"
+    )
+
+
+def view_ddl(name: str, select: str, dataset: str = DATASET) -> str:
+    """A view of a checked-in SELECT, described by the first line of its comment.
+
+    Args:
+        name: the view's.
+        select: it names its tables in `DATASET`.
+        dataset: BigQuery's name for where the view is to be, and its tables are.
+    """
+    text = without_header(select).replace(f"{DATASET}.", f"{dataset}.")
+    options = _options({"description": summary_of(select)})
+    return f"CREATE OR REPLACE VIEW {dataset}.{name}\n{options}\nAS\n{text.rstrip()};\n"
+
+
+def _columns(types: Mapping[str, str]) -> str:
+    lines = ",\n".join(f"  {name} {kind}" for name, kind in types.items())
+    return f"(\n{lines}\n)"
+
+
+def _options(options: Mapping[str, object]) -> str:
+    # JSON's texts, lists and booleans are BigQuery's literals.
+    lines = ",\n".join(
+        f"  {name} = {json.dumps(value, ensure_ascii=False)}" for name, value in options.items()
+    )
+    return f"OPTIONS (\n{lines}\n)"

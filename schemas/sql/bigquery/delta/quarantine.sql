@@ -1,0 +1,7 @@
+-- Table quarantine, version 1. Written by: python -m schemas.render
+CREATE OR REPLACE EXTERNAL TABLE forest_chips.all_quarantine
+WITH CONNECTION `PROJECT.REGION.CONNECTION`
+OPTIONS (
+  format = "DELTA_LAKE",
+  uris = ["gs://BUCKET/OUTPUT/quarantine"]
+);

@@ -1,0 +1,7 @@
+-- Table runs, version 2. Written by: python -m schemas.render
+CREATE OR REPLACE EXTERNAL TABLE forest_chips.all_runs
+WITH CONNECTION `PROJECT.REGION.CONNECTION`
+OPTIONS (
+  format = "DELTA_LAKE",
+  uris = ["gs://BUCKET/OUTPUT/runs"]
+);

@@ -1,0 +1,19 @@
+-- The quarantined chips of published runs: those with rows in chip_scores, and those without a
+-- single score whose row in runs says published.
+-- Made of sql/published/quarantine.sql by: python -m schemas.render
+SELECT
+  *
+FROM forest_chips.all_quarantine
+WHERE
+  run_id IN (
+    SELECT
+      run_id
+    FROM forest_chips.chip_scores
+  )
+  OR run_id IN (
+    SELECT
+      run_id
+    FROM forest_chips.all_runs
+    WHERE
+      status = 'published' AND scored = 0
+  )

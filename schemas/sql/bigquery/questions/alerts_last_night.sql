@@ -1,0 +1,55 @@
+-- Which chips of the latest night show roads, logging, slash-and-burn or mines? Surest first.
+-- A row a chip and threat; a chip scored twice that night speaks with its newer scores, and a
+-- relabelled one with its newest labels. Cloudy chips are not observed, so whatever their scores say
+-- is no alert.
+-- Made of sql/questions/alerts_last_night.sql by: python -m schemas.render
+WITH night AS (
+  SELECT
+    chip_scores.*
+  FROM forest_chips.chip_scores
+  LEFT JOIN forest_chips.runs
+    ON runs.run_id = chip_scores.run_id
+  WHERE
+    chip_scores.run_date = (
+      SELECT
+        MAX(run_date)
+      FROM forest_chips.chip_scores
+    )
+  QUALIFY
+    ROW_NUMBER() OVER (
+      PARTITION BY chip_scores.chip_uri
+      ORDER BY chip_scores.scored_at DESC, runs.published_at DESC, chip_scores.run_id DESC
+    ) = 1
+)
+SELECT
+  run_date,
+  threats.label AS threat,
+  CASE threats.label
+    WHEN 'road'
+    THEN score_road
+    WHEN 'selective_logging'
+    THEN score_selective_logging
+    WHEN 'slash_burn'
+    THEN score_slash_burn
+    WHEN 'artisinal_mine'
+    THEN score_artisinal_mine
+    WHEN 'conventional_mine'
+    THEN score_conventional_mine
+  END AS score,
+  sky_label,
+  chip_uri,
+  scene_id,
+  observed_at,
+  lon_min,
+  lat_min,
+  lon_max,
+  lat_max
+FROM night
+JOIN forest_chips.threats
+  ON threats.label IN UNNEST(night.labels)
+WHERE
+  sky_label IS DISTINCT FROM 'cloudy'
+ORDER BY
+  score DESC,
+  chip_uri NULLS LAST,
+  threat NULLS LAST

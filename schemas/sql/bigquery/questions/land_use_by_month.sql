@@ -1,0 +1,40 @@
+-- How much of what was seen each month is farmed or lived on?
+-- Shares are of the observed pictures: cloudy ones are counted beside them and belong to no share.
+-- A month without any observation has no share at all (null), not a share of zero.
+-- Made of sql/questions/land_use_by_month.sql by: python -m schemas.render
+SELECT
+  CAST(TIMESTAMP_TRUNC(seen_at, MONTH) AS DATE) AS month,
+  COUNT(CASE WHEN observed THEN 1 END) AS observed,
+  COUNT(CASE WHEN NOT observed THEN 1 END) AS not_observed,
+  ROUND(
+    AVG(
+      CASE
+        WHEN observed
+        THEN CASE WHEN 'agriculture' IN UNNEST(labels) THEN 1.0 ELSE 0.0 END
+      END
+    ),
+    4
+  ) AS share_agriculture,
+  ROUND(
+    AVG(
+      CASE
+        WHEN observed
+        THEN CASE WHEN 'cultivation' IN UNNEST(labels) THEN 1.0 ELSE 0.0 END
+      END
+    ),
+    4
+  ) AS share_cultivation,
+  ROUND(
+    AVG(
+      CASE
+        WHEN observed
+        THEN CASE WHEN 'habitation' IN UNNEST(labels) THEN 1.0 ELSE 0.0 END
+      END
+    ),
+    4
+  ) AS share_habitation
+FROM forest_chips.observations
+GROUP BY
+  month
+ORDER BY
+  month NULLS LAST

@@ -1,0 +1,60 @@
+-- What could not be scored in the latest night, why, and how much of the night is that?
+-- A chip that was given up by one run of the night and scored by another counts in both.
+-- Made of sql/questions/quarantine_last_night.sql by: python -m schemas.render
+WITH night AS (
+  SELECT
+    MAX(run_date) AS run_date
+  FROM (
+    SELECT
+      run_date
+    FROM forest_chips.chip_scores
+    UNION ALL
+    SELECT
+      run_date
+    FROM forest_chips.quarantine
+  ) AS dates
+), chips AS (
+  SELECT
+    chip_uri
+  FROM forest_chips.chip_scores
+  WHERE
+    run_date = (
+      SELECT
+        run_date
+      FROM night
+    )
+  UNION DISTINCT
+  SELECT
+    chip_uri
+  FROM forest_chips.quarantine
+  WHERE
+    run_date = (
+      SELECT
+        run_date
+      FROM night
+    )
+)
+SELECT
+  run_date,
+  reason,
+  COUNT(DISTINCT chip_uri) AS chips,
+  ROUND(COUNT(DISTINCT chip_uri) * 1.0 / (
+    SELECT
+      COUNT(*)
+    FROM chips
+  ), 4) AS share_of_night,
+  MIN(chip_uri) AS a_chip_uri,
+  MIN(message) AS a_message
+FROM forest_chips.quarantine
+WHERE
+  run_date = (
+    SELECT
+      run_date
+    FROM night
+  )
+GROUP BY
+  run_date,
+  reason
+ORDER BY
+  chips DESC,
+  reason NULLS LAST

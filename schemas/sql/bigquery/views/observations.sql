@@ -1,0 +1,53 @@
+-- One row a picture (a chip_uri with its etag): its scores in the newest publication,
+-- with the newest labels of these scores (see latest_chip_scores), and
+--   place     what the picture shows: the centre of its bounding box, to about 10 m, where the box
+--             is known; else its chip_uri, so that only later pictures under the same address count
+--             as the same place
+--   seen_at   when it was taken, where known; else when it was scored
+--   observed  whether the ground was seen. A cloudy chip is no observation: it says nothing about
+--             the ground, neither that something is there nor that it is not. Under haze and under
+--             partial cloud the ground is seen in part: such a picture is an observation, what it
+--             shows counts, and what it does not show may still be there. sky_label tells which.
+-- Made of sql/views/observations.sql by: python -m schemas.render
+WITH publications AS (
+  SELECT
+    chip_scores.chip_uri,
+    chip_scores.etag,
+    chip_scores.run_id,
+    chip_scores.scored_at,
+    runs.published_at,
+    MIN(CASE WHEN runs.kind <> 'relabel' THEN runs.published_at END) OVER (PARTITION BY chip_scores.chip_uri, chip_scores.scored_at) AS score_published_at
+  FROM forest_chips.chip_scores
+  LEFT JOIN forest_chips.runs
+    ON runs.run_id = chip_scores.run_id
+), newest AS (
+  SELECT
+    chip_uri,
+    run_id,
+    scored_at
+  FROM publications
+  WHERE
+    TRUE
+  QUALIFY
+    ROW_NUMBER() OVER (
+      PARTITION BY chip_uri, etag
+      ORDER BY COALESCE(score_published_at, scored_at) DESC, scored_at DESC, published_at DESC, run_id DESC
+    ) = 1
+)
+SELECT
+  chip_scores.*,
+  COALESCE(
+    CAST(ROUND((
+      chip_scores.lon_min + chip_scores.lon_max
+    ) / 2, 4) AS STRING) || ' ' || CAST(ROUND((
+      chip_scores.lat_min + chip_scores.lat_max
+    ) / 2, 4) AS STRING),
+    chip_scores.chip_uri
+  ) AS place,
+  COALESCE(chip_scores.observed_at, chip_scores.scored_at) AS seen_at,
+  chip_scores.sky_label IS DISTINCT FROM 'cloudy' AS observed
+FROM forest_chips.chip_scores
+JOIN newest
+  ON newest.chip_uri = chip_scores.chip_uri
+  AND newest.run_id = chip_scores.run_id
+  AND newest.scored_at = chip_scores.scored_at
