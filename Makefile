@@ -57,6 +57,43 @@ format: install ## Format the code and mend what ruff can mend
 	$(VENV_PYTHON) -m ruff format .
 	$(VENV_PYTHON) -m ruff check --fix .
 
+# --- Engines: Beam's portable runner, and workers as Dataflow starts them -----------------------
+
+ENGINES := build/engines
+BEAM := $(shell sed -n 's/^apache-beam==//p' constraints.txt)
+BEAM_GO := github.com/apache/beam/sdks/v2
+# The version stands in the path, so that a new Beam gets new programs.
+PROGRAMS := $(ENGINES)/$(BEAM)/prism $(ENGINES)/$(BEAM)/boot
+WORKER_ENV := $(ENGINES)/worker-env/.installed
+
+engines: $(PROGRAMS) $(WORKER_ENV) ## Build Prism and Beam's worker program (needs Go), and an environment for workers
+	@ln -sf $(BEAM)/prism $(BEAM)/boot $(ENGINES)/
+
+$(ENGINES)/$(BEAM)/prism: PACKAGE = $(BEAM_GO)/go/cmd/prism
+$(ENGINES)/$(BEAM)/boot: PACKAGE = $(BEAM_GO)/python/container
+
+$(PROGRAMS):
+	@command -v go >/dev/null || { echo "make engines needs Go 1.26 or newer on PATH to build Beam's" \
+	  "programs (Debian: apt-get install golang); the tests marked prism are skipped without" >&2; exit 1; }
+	@echo "Building $(PACKAGE)@v$(BEAM) (two minutes the first time)"
+	@mkdir -p $(@D)/bin
+	@GOBIN=$(abspath $(@D))/bin go install $(PACKAGE)@v$(BEAM)
+	@mv $(@D)/bin/$(notdir $(PACKAGE)) $@
+
+# What a worker's container image holds: the pinned dependencies, and not this project. It is made
+# without the project's own package, which comes with each job.
+$(WORKER_ENV): $(INSTALLED) setup.py constraints.txt
+	@echo "Installing what a worker's image holds into $(ENGINES)/worker-env (3 GB)"
+	@mkdir -p $(ENGINES)
+	@$(VENV_PYTHON) -c 'import setuptools, distutils.core; \
+	  project = distutils.core.run_setup("setup.py", stop_after="init"); \
+	  print(*project.install_requires, *project.extras_require["gcp"], sep="\n")' \
+	  > $(ENGINES)/requirements.txt
+	@$(VENV_PYTHON) -m venv --clear $(ENGINES)/worker-env
+	@$(ENGINES)/worker-env/bin/python -m pip install --quiet --no-compile \
+	  --constraint constraints.txt setuptools --requirement $(ENGINES)/requirements.txt
+	@touch $@
+
 bench: install ## Measure scoring: limits of the machine, this project, its peers (25 minutes)
 	$(VENV_PYTHON) -m benchmarks.scoring --json build/bench/figures.json \
 	  --picture build/bench/figures.png $(ARGS)

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import logging
 import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any, NoReturn
 
 import apache_beam as beam
+from apache_beam.metrics import MetricsFilter
 from apache_beam.options.pipeline_options import PipelineOptions, _BeamArgumentParser
 from apache_beam.runners.runner import PipelineState, create_runner
 from tqdm import tqdm
 
+from beam_jobs.engine_log import calm_log, worker_died
+from beam_jobs.interruptible import run_interruptibly
+from beam_jobs.source_package import source_to_stage, with_source_package
 from pipelines.errors import RunFailed, StorageError, UsageError
+from pipelines.progress import COUNTERS, NAMESPACE
 from schemas.artifact import ArtifactError
 
 IN_PROCESS_ENGINE = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
@@ -42,6 +47,7 @@ def check_beam_args(beam_args: Sequence[str], our_flags: Sequence[str]) -> None:
     _, unknown = parser.parse_known_args(list(beam_args))
     if not unknown:
         _check_runner(runner_of(beam_args))
+        source_to_stage(beam_args)
         return
     flag = unknown[0].split("=")[0]
     known = [*our_flags, *parser._option_string_actions]
@@ -69,7 +75,7 @@ def only_submits(beam_args: Sequence[str]) -> bool:
 
 def run_graph(
     graph: beam.PTransform, beam_args: Sequence[str], chips: int, chips_done: Callable[[], int]
-) -> None:
+) -> dict[str, int]:
     """Build a pipeline of one transform, run it and wait for its end.
 
     Args:
@@ -78,20 +84,27 @@ def run_graph(
         chips: how many chips there are to do.
         chips_done: how many are done by now; called from another thread.
 
+    Returns:
+        The engine's own counters of the job; none where it has none, or nobody waited.
+
     Raises:
-        RunFailed: the engine reports another end than success.
+        RunFailed: the engine reports another end than success, or a worker's process died.
     """
-    args = list(beam_args)
-    if not runner_of(args):
-        args.append(f"--runner={IN_PROCESS_ENGINE}")
+    calm_log()
     logging.getLogger("apache_beam.runners.common").addFilter(_is_no_error_of_ours)
-    pipeline = beam.Pipeline(options=PipelineOptions(args))
-    pipeline | graph
-    with _progress_bar(chips, chips_done):
-        result = pipeline.run()
-        state = result.wait_until_finish()
-    if state not in (PipelineState.DONE, None):
-        raise RunFailed(f"the engine ended in state {state}; nothing was published")
+    shown = (
+        contextlib.nullcontext() if only_submits(beam_args) else _progress_bar(chips, chips_done)
+    )
+    with with_source_package(beam_args) as args, shown:
+        if not runner_of(args):
+            args.append(f"--runner={IN_PROCESS_ENGINE}")
+        pipeline = beam.Pipeline(options=PipelineOptions(args))
+        pipeline | graph
+        # The others wait for a process in a way that can be interrupted, and some set handlers of
+        # signals, which only the main thread may.
+        in_process = runner_of(args) == IN_PROCESS_ENGINE
+        result = run_interruptibly(lambda: _run(pipeline)) if in_process else _run(pipeline)
+    return {} if only_submits(beam_args) else _counters(result)
 
 
 def storage_error_in(error: Exception) -> str | None:
@@ -103,7 +116,34 @@ def storage_error_in(error: Exception) -> str | None:
     return str(found[-1]) if found else None
 
 
-@contextmanager
+def _run(pipeline: beam.Pipeline) -> Any:
+    """Run and wait; gives the result."""
+    try:
+        result = pipeline.run()
+        state = result.wait_until_finish()
+    except Exception as error:
+        if not worker_died(error):
+            raise
+        raise RunFailed(
+            "a worker's process ended in mid-run: killed, or out of memory; nothing was "
+            "published; the same command with the same --run_id goes on"
+        ) from error
+    if state not in (PipelineState.DONE, None):
+        raise RunFailed(f"the engine ended in state {state}; nothing was published")
+    return result
+
+
+def _counters(result: Any) -> dict[str, int]:
+    """Asked for by name: Prism has many more, of its own and without one."""
+    found: dict[str, int] = {}
+    for name in COUNTERS:
+        query = MetricsFilter().with_namespace(NAMESPACE).with_name(name)
+        for counter in result.metrics().query(query)["counters"]:
+            found[name] = found.get(name, 0) + int(counter.result)
+    return {name: count for name, count in found.items() if count}
+
+
+@contextlib.contextmanager
 def _progress_bar(chips: int, chips_done: Callable[[], int]) -> Iterator[None]:
     """Chips done on standard error, where somebody sees it. The in-process engine blocks the
     main thread and others answer late, so a thread looks."""
@@ -113,15 +153,18 @@ def _progress_bar(chips: int, chips_done: Callable[[], int]) -> Iterator[None]:
         yield
         return
 
+    def show(done: int) -> None:
+        bar.update(max(0, min(chips, done) - bar.n))
+
     def watch() -> None:
         while not ended.wait(_POLL_SECONDS):
-            bar.update(min(chips, chips_done()) - bar.n)
-        bar.update(min(chips, chips_done()) - bar.n)
+            show(chips_done())
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
     try:
         yield
+        show(chips)  # by now the run is published, and what was staged is gone
     finally:
         ended.set()
         watcher.join()

@@ -17,7 +17,6 @@ import pyarrow as pa
 
 from beam_jobs import dataflow, launch
 from beam_jobs.command import EXIT_BAD_NIGHT, is_interruption
-from beam_jobs.interruptible import run_interruptibly
 from beam_jobs.options import RunOptions
 from beam_jobs.resuming import resume_plan
 from beam_jobs.summary import held_text, told_outcome
@@ -63,14 +62,14 @@ def run_scoring(options: RunOptions, our_flags: Sequence[str], select: Select) -
     plan = resume_plan(begun or _plan(options, artifact, attempt, select), options, artifact)
     _drop_old_staging(plan, options)
     try:
-        _score(plan, options, artifact, settings)
+        counters = _score(plan, options, artifact, settings)
     except (Exception, KeyboardInterrupt) as error:
         _tell_failure(plan, error)
         raise
     if plan.to_score and launch.only_submits(options.beam_args):
         print(f"run {plan.run_id}: the job is submitted, and publishes the run at its end")
         return 0
-    return told_outcome(plan)
+    return told_outcome(plan, counters)
 
 
 def _tell_failure(plan: RunPlan, error: BaseException) -> None:
@@ -164,7 +163,8 @@ def _drop_old_staging(plan: RunPlan, options: RunOptions) -> None:
 
 def _score(
     plan: RunPlan, options: RunOptions, artifact: ModelArtifact, settings: WorkerSettings
-) -> None:
+) -> dict[str, int]:
+    """Score the units that are not staged, and publish; gives the engine's counters."""
     staged = staging.staged_numbers(plan.staging)
     units = [number for number in range(len(plan.unit_rows)) if number not in set(staged)]
     event(
@@ -185,7 +185,7 @@ def _score(
     )
     if not units:
         publishing.publish_run(plan, [])
-        return
+        return {}
     from pipelines.batch_scoring import ScoreArchive
     from pipelines.progress import chips_done
 
@@ -199,11 +199,11 @@ def _score(
 
     beam_args = dataflow.launch_flags(options, len(units))
     try:
-        run_interruptibly(lambda: launch.run_graph(graph, beam_args, plan.to_score, done))
+        return launch.run_graph(graph, beam_args, plan.to_score, done)
     except Exception as error:
         if publishing.is_visible(plan):  # by another start of the run, which took the staged files
             publishing.publish_run(plan, [])
-            return
+            return {}
         # The engines wrap what a worker raises; a refusal to publish is told by its refusal.
         if reason := attempts.read_refusal(plan):
             raise RunFailed(reason) from error

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from beam_jobs.command import EXIT_BAD_NIGHT
 from pipelines import attempts, records, storage
 from pipelines.drift import Verdict
@@ -11,13 +13,20 @@ from pipelines.records import RunSummary
 _TABLES = ("chip_scores", "quarantine", "runs")
 
 
-def told_outcome(plan: RunPlan) -> int:
-    """Tell what the graph's last step made of a run; gives the exit code."""
+def told_outcome(plan: RunPlan, counters: Mapping[str, int] | None = None) -> int:
+    """Tell what the graph's last step made of a run; gives the exit code.
+
+    Args:
+        counters: what the engine counted, where one ran: of this start alone, with the bundles
+            that it tried again.
+    """
     if reason := attempts.read_hold(plan):
         print(held_text(plan, reason))
         return EXIT_BAD_NIGHT
     summary = records.read_summary(plan)
     print(summary_text(plan, summary))
+    if counters is not None:
+        print(f"  counters    {_listed(counters)}")
     return EXIT_BAD_NIGHT if summary.verdict.bad else 0
 
 
@@ -59,5 +68,5 @@ def _in_precision(summary: RunSummary) -> str:
     return f", {summary.precision}" if summary.precision else ""
 
 
-def _listed(counts: dict[str, int]) -> str:
+def _listed(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{name} {count}" for name, count in counts.items()) or "none"

@@ -1,0 +1,46 @@
+"""What the local engines say, made fit for a terminal, and what their errors mean.
+
+Prism sends its own log and its workers' through the launcher, INFO included; and it ends each
+worker by a signal, which it then reports as an error. The wording is that of Beam 2.77.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+
+_EXPECTED = re.compile(
+    r"Really (starting|destroying) service"  # Prism's start and end
+    r"|process failed while running.*killed"  # how it ends a worker whose work is done
+    r"|No (session file|semi_persistent_directory) found"  # no main session is sent: none is needed
+    r"|Discarding unparseable args"  # flags that only the launcher knows
+    r"|send on closed channel"  # a stack of Go's, after a worker's death that was told before
+    r"|absl::InitializeLog\(\)|^(\[SDK\] )?[IE]0000 .*(port|cudart_stub|cuda_platform)\.cc"
+)
+_OURS = ("pipelines", "beam_jobs")
+_OUR_EVENT = '"event": "'  # of a worker with --log_format json
+_WORKER_DIED = re.compile(
+    r"SDK worker disconnected|Channel closed prematurely|Worker subprocess exited"
+)
+
+
+def calm_log() -> None:
+    """Keep what every run says off standard error."""
+    for handler in logging.getLogger().handlers:
+        if type(handler) is logging.StreamHandler:
+            handler.addFilter(is_news)
+
+
+def is_news(record: logging.LogRecord) -> bool:
+    """Whether a record is a warning or worse that not every run gives, or an event of our own.
+
+    A handler has to ask: Beam finds out the level of Prism's records after their logger took them.
+    """
+    if record.levelno < logging.WARNING:
+        return record.name.startswith(_OURS) or _OUR_EVENT in record.getMessage()
+    return not _EXPECTED.search(record.getMessage())
+
+
+def worker_died(error: BaseException) -> bool:
+    """Whether an engine's error says that a worker's process ended in the middle of its work."""
+    return bool(_WORKER_DIED.search(str(error)))
