@@ -160,6 +160,8 @@ def _list_flags(given: Mapping[str, Any], workers: Workers) -> list[str]:
     if not {ONE_PROCESS, MANY_PROCESSES}.intersection(list_of(given, "experiments")):
         # TensorFlow and the decoders use all cores from one process, with one copy of the model.
         flags.append(f"--experiments={ONE_PROCESS}")
+    if given["save_main_session"] is None:
+        flags.append("--no_save_main_session")  # what workers need stands in modules
     return flags
 
 
