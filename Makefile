@@ -126,7 +126,7 @@ endef
 
 define UNOBSERVED_QUERY
 SELECT 'cloudy' AS why, count(*) AS chips FROM latest_chip_scores WHERE sky_label = 'cloudy'
-UNION ALL SELECT 'quarantined: ' || reason, count(*) FROM quarantine GROUP BY reason
+UNION ALL SELECT 'quarantined: ' || reason, count(*) FROM open_quarantine GROUP BY reason
 ORDER BY chips DESC, why
 endef
 

@@ -58,6 +58,7 @@ class RunOptions:
         drift: when the night is a bad one, and what becomes of it then.
         beam_args: the flags that are Beam's own.
         kind: what the run does, one of `runs.kind`.
+        run_id_flag: the flag that names the run.
     """
 
     artifact: str
@@ -77,6 +78,7 @@ class RunOptions:
     beam_args: tuple[str, ...]
 
     kind: ClassVar[str] = SCORE
+    run_id_flag: ClassVar[str] = "--run_id"
 
     def addresses(self) -> dict[str, str]:
         """Flag to the address that it names and every worker has to reach."""
@@ -122,7 +124,7 @@ class ScoreOptions(RunOptions):
         }
 
 
-ROW_OPTIONS = ("chips", "media_type", "max_chips", "precision", "rescore")
+ROW_OPTIONS = ("chips", "media_type", "max_chips", "precision", "rescore", "replayed")
 """The recorded options that decide which rows a run publishes: a run that is gone on with must
 have them as it was begun."""
 
@@ -229,17 +231,24 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def add_run_flags(parser: argparse.ArgumentParser) -> None:
-    """Declare the flags of every command that scores chips."""
+def add_run_flags(parser: argparse.ArgumentParser, naming: str = "") -> None:
+    """Declare the flags of every command that scores chips.
+
+    Args:
+        naming: what the flags that name the run begin with.
+    """
     add = parser.add_argument
     add("--artifact", help="model artifact that the trainer wrote", **ADDRESS)
     add("--output", help="where the tables lie", **ADDRESS)
-    add("--run_date", metavar="DATE", help="today (default), yesterday or YYYY-MM-DD (UTC)")
-    add("--run_id", default="", metavar="ID", help="a run to begin or go on; default: a fresh one")
+    night = "the run's night: today (default), yesterday or YYYY-MM-DD (UTC)"
+    add(f"--{naming}run_date", dest="run_date", metavar="DATE", help=night)
+    name = "a run to begin or go on; default: a fresh one"
+    add(f"--{naming}run_id", dest="run_id", default="", metavar="ID", help=name)
     default_batch = "default: 256; large runs on a GPU find it by trying"
     add("--batch_size", type=at_least_1, metavar="N", help=default_batch)
     add("--precision", choices=PRECISIONS, default="auto", help="default: %(default)s")
-    add("--max_quarantine_ratio", type=ratio, default=0.2, metavar="R", help="default: 0.2")
+    share = "share of quarantined chips over which nothing is published; default: %(default)s"
+    add("--max_quarantine_ratio", type=ratio, default=0.2, metavar="R", help=share)
     deadline = "seconds over which failing requests to a store are repeated; default: 60"
     add("--storage_deadline", type=positive, default=60.0, metavar="S", help=deadline)
     reads = "reads a process sends to a gs:// bucket at first; default: 5000"

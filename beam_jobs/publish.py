@@ -19,7 +19,7 @@ from pipelines.errors import RunFailed, UsageError
 from pipelines.planning import RunPlan
 from pipelines.staging import staged_numbers
 from pipelines.storage import absolute_uri
-from schemas.tables import RELABEL
+from schemas.tables import RELABEL, REPLAY
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -66,17 +66,21 @@ def _check_whole(plan: RunPlan) -> None:
     if missing := sorted(set(units).difference(staged_numbers(plan.staging))):
         raise RunFailed(
             f"run {plan.run_id}: {len(missing)} of {len(units)} units are not staged (first: unit "
-            f"{missing[0]}); nothing was published; to {_going_on(plan)} --output {plan.output} "
-            f"--run_id {plan.run_id}"
+            f"{missing[0]}); nothing was published; to {_going_on(plan)}"
         )
 
 
 def _going_on(plan: RunPlan) -> str:
     """What makes the missing units, and its command."""
+    where, run = f"--output {plan.output}", f"run_id {plan.run_id}"
     if plan.kind == RELABEL:
-        return f"make them: python -m beam_jobs.relabel_chips --thresholds {plan.artifact}"
-    chips = plan.options.get("chips", "CHIPS")
-    return f"score them: python -m beam_jobs.score_chips --chips {chips} --artifact {plan.artifact}"
+        command = f"relabel_chips --thresholds {plan.artifact} {where} --{run}"
+    elif plan.kind == REPLAY:
+        command = f"replay_quarantine --artifact {plan.artifact} {where} --new_{run}"
+    else:
+        chips = plan.options.get("chips", "CHIPS")
+        command = f"score_chips --chips {chips} --artifact {plan.artifact} {where} --{run}"
+    return f"score them: python -m beam_jobs.{command}"
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """Ask an OUTPUT's tables a question in SQL: `python -m beam_jobs.query --output URI "SELECT ..."`.
 
 The SQL is DuckDB's. It sees `chip_scores`, `quarantine` and `runs` (published rows only) and the
-views of `schemas/sql/views`: `latest_chip_scores`, `observations` and `threats`. All of them are
-there, typed, before anything was published. `--question` asks one of `schemas/sql/questions`.
+views of `schemas/sql/views`: `latest_chip_scores`, `observations`, `open_quarantine` and `threats`.
+All of them are there, typed, before anything was published. `--question` asks one of
+`schemas/sql/questions`.
 
 Standard output gets the whole answer or nothing.
 """

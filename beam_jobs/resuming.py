@@ -21,7 +21,8 @@ def resume_plan(plan: RunPlan, options: RunOptions, artifact: ModelArtifact) -> 
         if given[name] != before:
             raise UsageError(
                 f"run {plan.run_id} was begun with {name} {before!r}, not {given[name]!r}: go on "
-                f"with what it was begun with, or give another --run_id, or delete {plan.staging}"
+                f"with what it was begun with, or give another {options.run_id_flag}, "
+                f"or delete {plan.staging}"
             )
     return replace(
         plan,

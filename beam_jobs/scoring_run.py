@@ -29,7 +29,7 @@ from pipelines.run_log import RunLog, event
 from pipelines.selection import Selection
 from pipelines.worker_settings import WorkerSettings
 from schemas.artifact import ArtifactError, ModelArtifact
-from schemas.tables import QUARANTINE, RUNS, chip_scores
+from schemas.tables import QUARANTINE, RUNS, SCORE, chip_scores
 
 Select = Callable[[ModelArtifact], Selection]
 """Gives the chips to score."""
@@ -54,7 +54,8 @@ def run_scoring(options: RunOptions, our_flags: Sequence[str], select: Select) -
     attempt, begun = _find_attempt(options)
     if not options.rescore and _is_published(options):
         publishing.finish_record(options.output, options.run_id)
-        print(f"run {options.run_id} is published already; --rescore replaces it")
+        replace = "; --rescore replaces it" if options.kind == SCORE else ""
+        print(f"run {options.run_id} is published already{replace}")
         return _code_of_published(options)
     if begun and (reason := attempts.read_hold(begun)):
         print(held_text(begun, reason))

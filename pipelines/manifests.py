@@ -18,6 +18,7 @@ MANIFEST_ENDINGS = (".parquet", ".csv")
 
 _MANIFEST = file_schema(CHIP_MANIFEST)
 _LISTED = ("etag", "size_bytes", "modified_at")
+"""What a listing tells of a chip."""
 _HEAD_THREADS = 16
 
 
@@ -47,6 +48,20 @@ def _typed(given: pa.Table, uris: pa.ChunkedArray, uri: str) -> pa.Table:
             continue
         fields.append(pa.field(field.name, field.type))
     return pa.table(columns, schema=pa.schema(fields))
+
+
+def look_up_anew(chips: pa.Table) -> pa.Table:
+    """Chips as they lie in the store now, whatever was known of their versions; those that are
+    gone, or cannot be looked up, have no etag.
+
+    Args:
+        chips: columns of CHIP_MANIFEST.
+    """
+    known = chips.drop_columns([name for name in _LISTED if name in chips.column_names])
+    nothing = [pa.nulls(chips.num_rows, _MANIFEST.field(name).type) for name in _LISTED]
+    for name, column in zip(_LISTED, nothing, strict=True):
+        known = known.append_column(name, column)
+    return _look_up_versions(known)
 
 
 def _look_up_versions(manifest: pa.Table) -> pa.Table:

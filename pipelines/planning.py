@@ -129,10 +129,20 @@ def chips_done(
     """chip_uri and etag of chips that this model has scored, or given up for a lasting reason,
     in published runs, or in some of them."""
     lasting = [reason.value for reason in QuarantineReason if reason.lasting]
-    scores = delta_tables.open_table(output, "chip_scores")
-    scored = _versions(scores, model_digest, run_ids) if scores else ()
+    scored = chips_scored(output, model_digest, run_ids)
     given_up = chips_given_up(output, model_digest, lasting, run_ids)
     return pa.RecordBatchReader.from_batches(CHIP_VERSIONS, chain(scored, given_up))
+
+
+def chips_scored(
+    output: str, model_digest: str, run_ids: Collection[str] | None = None
+) -> pa.RecordBatchReader:
+    """chip_uri and etag of chips that this model has scored, in published runs, or in some."""
+    scores = delta_tables.open_table(output, "chip_scores")
+    if scores is None:
+        return CHIP_VERSIONS.empty_table().to_reader()
+    batches = _versions(scores, model_digest, run_ids)
+    return pa.RecordBatchReader.from_batches(CHIP_VERSIONS, batches)
 
 
 def chips_given_up(

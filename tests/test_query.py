@@ -30,6 +30,7 @@ TABLES_AND_VIEWS = [
     "chip_scores",
     "latest_chip_scores",
     "observations",
+    "open_quarantine",
     "quarantine",
     "runs",
     "threats",

@@ -1,5 +1,6 @@
 -- What could not be scored in the latest night, why, and how much of the night is that?
--- A chip that was given up by one run of the night and scored by another counts in both.
+-- A chip that was tried several times counts once, as it was given up last; one that was scored
+-- since does not count.
 WITH night AS (
   SELECT max(run_date) AS run_date
   FROM (SELECT run_date FROM chip_scores UNION ALL SELECT run_date FROM quarantine) AS dates
@@ -12,11 +13,11 @@ chips AS (
 SELECT
   run_date,
   reason,
-  count(DISTINCT chip_uri) AS chips,
-  round(count(DISTINCT chip_uri) * 1.0 / (SELECT count(*) FROM chips), 4) AS share_of_night,
+  count(*) AS chips,
+  round(count(*) * 1.0 / (SELECT count(*) FROM chips), 4) AS share_of_night,
   min(chip_uri) AS a_chip_uri,
   min(message) AS a_message
-FROM quarantine
+FROM open_quarantine
 WHERE run_date = (SELECT run_date FROM night)
 GROUP BY run_date, reason
 ORDER BY chips DESC, reason
