@@ -44,9 +44,9 @@ $(INSTALLED): $(MADE) setup.py pyproject.toml constraints.txt
 test: install ## Run the tests
 	$(VENV_PYTHON) -m pytest $(ARGS)
 
-soak: install ## Run the tests of trust in full: 100 kills, 10,000 mutated files (SEED=N repeats)
-	KILLS=100 HOSTILE_FILES=10000 \
-	  $(VENV_PYTHON) -m pytest -s tests/test_kills.py tests/test_hostile_files.py $(ARGS)
+soak: install ## Run the tests of trust in full: 100 kills, 10,000 mutated files, 30 archives (SEED=N)
+	KILLS=100 HOSTILE_FILES=10000 ARCHIVES=30 $(VENV_PYTHON) -m pytest -s \
+	  tests/test_kills.py tests/test_hostile_files.py tests/test_nights.py $(ARGS)
 
 check: install ## Check format, lint and types, as CI does
 	$(VENV_PYTHON) -m ruff format --check .

@@ -9,13 +9,15 @@ import multiprocessing
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pytest
 
 from beam_jobs import score_chips
 from beam_jobs.command import exit_code
@@ -73,6 +75,21 @@ def start(
     )
     process.start()
     return Command(process, log)
+
+
+@contextmanager
+def scoring_here() -> Iterator[Callable[..., int]]:
+    """The same command within this process: called with flags, it gives the exit code."""
+    load: Any = QuickClassifier
+
+    def score(**flags: object) -> int:
+        arguments = [part for name, value in flags.items() for part in (f"--{name}", str(value))]
+        return exit_code(score_chips.main, arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scoring.SharedModel, "_load", lambda self: load())
+        patch.setattr(planning, "UNIT_CHIPS", 4)
+        yield score
 
 
 def _run(

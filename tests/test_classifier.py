@@ -19,6 +19,7 @@ from pipelines.classifier import (
 )
 from pipelines.devices import DeviceOutOfMemory, Gpu, driver_free_bytes, find_gpu
 from pipelines.errors import UsageError
+from pipelines.scoring import SharedModel
 from schemas.artifact import ArtifactError, Preprocessing
 from schemas.precision import gpu_precision
 from tests.support import make_artifact
@@ -116,6 +117,36 @@ def test_bfloat16_on_a_gpu_that_has_none_is_refused_with_what_to_use_instead():
     with pytest.raises(UsageError, match=r"8\.0 or more, which T4 is not; use auto, float32 or fl"):
         resolve_precision("bfloat16", _TURING)
     assert resolve_precision("bfloat16", _AMPERE) == "bfloat16"
+
+
+def test_a_model_that_brings_code_does_not_run_it_even_past_all_checks(tmp_path):
+    """`read_artifact` refuses it (test_artifact.py); Keras' safe mode would, too."""
+    artifact = make_artifact(tmp_path)
+    mark = str(tmp_path / "ran")
+    inputs = keras.Input(artifact.preprocessing.input_shape)
+    code = keras.layers.Lambda(lambda x: (open(mark, "w"), x)[1])  # noqa: SIM115
+    outputs = keras.layers.Dense(17)(keras.layers.Flatten()(code(inputs)))
+    Path(mark).unlink()  # of the building
+    keras.Model(inputs, outputs).save(tmp_path / "model.keras")
+    with pytest.raises(ValueError, match="unsafe"):
+        Classifier(tmp_path, artifact, "float32")
+    assert not Path(mark).exists()
+
+
+def test_a_model_is_looked_into_by_keras_only_when_its_digest_is_right(tmp_path, monkeypatch):
+    def load_model(*_, **__):
+        raise AssertionError("Keras was asked to load it")
+
+    artifact = make_artifact(tmp_path)
+    monkeypatch.setattr(keras.models, "load_model", load_model)
+    graph = SharedModel(str(tmp_path), artifact.model_digest, "float32", None, 1)
+    with pytest.raises(AssertionError, match="was asked"):
+        graph._load()
+    with (tmp_path / "model.keras").open("r+b") as file:
+        file.seek(-1, 2)
+        file.write(b"x")
+    with pytest.raises(ArtifactError, match="sha256"):
+        graph._load()
 
 
 def test_an_artifact_with_another_digest_than_planned_is_refused_with_both(tmp_path):
@@ -378,6 +409,7 @@ from pathlib import Path
 from pipelines.classifier import Classifier
 from pipelines.devices import find_gpu
 from pipelines.scoring import score_in_halves
+from pipelines.scoring import SharedModel
 from schemas.artifact import read_artifact
 assert find_gpu().memory_bytes() == 1024 * 2**20
 folder = Path({str(vgg16[0])!r})

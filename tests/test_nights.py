@@ -1,118 +1,152 @@
-"""Night after night over one archive: what is done, what is left, what is tried again."""
+"""Whatever three nights bring, every chip is accounted for, and planned once."""
 
 from __future__ import annotations
 
+import csv
 import os
+import random
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from beam_jobs import launch, score_chips
-from beam_jobs.command import exit_code
-from pipelines import delta_tables, scoring
-from tests.quick_scoring import QuickClassifier
-from tests.support import jpg_bytes, make_artifact, write_chips
+from beam_jobs.query import ask
+from tests.quick_scoring import scoring_here
+from tests.support import jpg_bytes, make_artifact
+
+_ARCHIVES = int(os.environ.get("ARCHIVES", "3"))
+Score = Callable[..., int]
+SOUND, LASTING, PASSING = "sound", "lasting", "passing"
+CONTENT = {
+    "sound": (SOUND, jpg_bytes()),
+    "other": (SOUND, jpg_bytes((90, 10, 10))),
+    "empty": (LASTING, b""),
+    "text": (LASTING, b"this is no picture"),
+    "cut": (LASTING, jpg_bytes()[:400]),
+    "gone": (PASSING, None),  # a link that leads nowhere: unreadable, and tried again
+}
 
 
 @pytest.fixture(scope="module")
-def artifacts(tmp_path_factory) -> list[Path]:
-    folders = [tmp_path_factory.mktemp("artifact") for _ in range(2)]
-    for seed, folder in enumerate(folders):
-        make_artifact(folder, seed=seed)
-    return folders
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder: Path = tmp_path_factory.mktemp("model")
+    make_artifact(folder)
+    return folder
 
 
-@pytest.fixture
-def score(artifacts, tmp_path, capsys, monkeypatch):
-    """Runs the command in this process; gives exit code, output and error."""
-    monkeypatch.setattr(scoring.SharedModel, "_load", lambda self: QuickClassifier())
-
-    def run(run_id: str, *flags: object, artifact: Path = artifacts[0]):
-        arguments = ["--chips", tmp_path / "chips", "--output", tmp_path / "out"]
-        arguments += ["--artifact", artifact, "--run_id", run_id, *flags]
-        code = exit_code(score_chips.main, [str(argument) for argument in arguments])
-        return code, *capsys.readouterr()
-
-    return run
+@pytest.fixture(scope="module")
+def score() -> Iterator[Score]:
+    with scoring_here() as command:
+        yield command
 
 
-def rows(tmp_path: Path, name: str) -> list[dict]:
-    table = delta_tables.open_table(str(tmp_path / "out"), name)
-    assert table is not None
-    return delta_tables.open_dataset(table).to_table().to_pylist()
+@dataclass
+class Archive:
+    """A folder of chips, and what ought to be known of it.
+
+    Attributes:
+        kinds: of the chips that are there now, by name.
+        done: names of chips that are not to be tried again as they are.
+        clock: the time of the last change; a replaced chip is newer.
+    """
+
+    folder: Path
+    kinds: dict[str, str] = field(default_factory=dict)
+    done: set[str] = field(default_factory=set)
+    clock: int = 1_700_000_000
+
+    def put(self, name: str, content: str) -> None:
+        """Add or replace a chip."""
+        self.remove(name)
+        path, self.clock = self.folder / name, self.clock + 1
+        kind, data = CONTENT[content]
+        if data is None:
+            path.symlink_to("nowhere")
+        else:
+            path.write_bytes(data)
+        os.utime(path, (self.clock, self.clock), follow_symlinks=False)
+        self.kinds[name] = kind
+
+    def remove(self, name: str) -> None:
+        """Take a chip away, where there is one."""
+        (self.folder / name).unlink(missing_ok=True)
+        self.kinds.pop(name, None)
+        self.done.discard(name)
+
+    def expect(self) -> dict[str, int]:
+        """What a run over it has to count; then it is done."""
+        left = {name: kind for name, kind in self.kinds.items() if name not in self.done}
+        self.done |= {name for name, kind in left.items() if kind != PASSING}
+        scored = sum(kind == SOUND for kind in left.values())
+        return {
+            "listed": len(self.kinds),
+            "skipped": len(self.kinds) - len(left),
+            "scored": scored,
+            "quarantined": len(left) - scored,
+        }
+
+    def manifest(self, path: Path, draw: random.Random) -> Path:
+        """A manifest that names every chip, and some of them twice or thrice."""
+        uris = [str(self.folder / name) for name in self.kinds]
+        named = uris + draw.choices(uris, k=len(uris))
+        draw.shuffle(named)
+        with path.open("w", newline="") as file:
+            csv.writer(file).writerows([["chip_uri"], *([uri] for uri in named)])
+        return path
 
 
-def counts(tmp_path: Path, run_id: str) -> list[int]:
-    """Listed, skipped, left over, scored, quarantined."""
-    (record,) = [row for row in rows(tmp_path, "runs") if row["run_id"] == run_id]
-    return [record[n] for n in ("listed", "skipped", "left_over", "scored", "quarantined")]
+def run(score: Score, model: Path, chips: Path, place: Path) -> dict[str, int]:
+    """Score; gives the counts of the run's record."""
+    flags = {"chips": chips, "artifact": model, "output": place / "out"}
+    assert score(**flags, max_quarantine_ratio=1) == 0
+    counts = "listed, skipped, scored, quarantined"
+    newest = f"SELECT {counts} FROM runs ORDER BY planned_at DESC LIMIT 1"
+    found: dict[str, int] = ask(str(place / "out"), newest).to_pylist()[0]
+    return found
 
 
-def chips_of(tmp_path: Path, run_id: str) -> list[str]:
-    found = [row["chip_id"] for row in rows(tmp_path, "chip_scores") if row["run_id"] == run_id]
-    return sorted(found)
+def seen(place: Path) -> set[str]:
+    """Addresses of the chips that are scored or given up; no version of a chip is scored twice."""
+    output = str(place / "out")
+    twice = "SELECT chip_uri, etag FROM chip_scores GROUP BY ALL HAVING count(*) > 1"
+    assert ask(output, twice).num_rows == 0
+    both = "SELECT chip_uri FROM chip_scores UNION SELECT chip_uri FROM quarantine"
+    return set(ask(output, both)["chip_uri"].to_pylist())
 
 
-def test_a_new_model_works_through_an_old_archive_from_its_newest_chips_on(
-    score, artifacts, tmp_path
+changes = st.lists(
+    st.tuples(st.integers(0, 9), st.sampled_from([*CONTENT, "sound", "sound", "removed"])),
+    max_size=10,
+)
+
+
+@settings(max_examples=_ARCHIVES, deadline=None)
+@given(
+    nights=st.lists(changes, min_size=3, max_size=3),
+    named=st.lists(st.booleans(), min_size=3, max_size=3),
+    seed=st.integers(0, 9),
+)
+def test_every_chip_of_three_nights_is_scored_given_up_or_skipped_and_planned_once(
+    score, model, nights, named, seed
 ):
-    paths = write_chips(tmp_path / "chips", 10)
-    for age, path in enumerate(paths):
-        os.utime(path, (1_700_000_000 - age, 1_700_000_000 - age))
-    assert score("before")[0] == 0
-
-    names = [path.stem for path in paths]
-    expected = {"n1": [10, 0, 6, 4, 0], "n2": [10, 4, 2, 4, 0], "n3": [10, 8, 0, 2, 0]}
-    for night, run_counts in expected.items():
-        code, out, _ = score(night, "--max_chips", 4, artifact=artifacts[1])
-        assert code == 0
-        assert counts(tmp_path, night) == run_counts
-        assert ("6 left to the next run" in out) == (night == "n1")
-        assert chips_of(tmp_path, night) == names[run_counts[1] :][:4]
-    assert score("n4", "--max_chips", 4, artifact=artifacts[1])[0] == 0
-    assert counts(tmp_path, "n4") == [10, 10, 0, 0, 0]
-
-
-def test_chips_that_keep_failing_do_not_keep_the_nights_from_being_published(score, tmp_path):
-    write_chips(tmp_path / "chips", 5)
-    (tmp_path / "chips" / "lost.jpg").symlink_to(tmp_path / "nowhere")
-    (tmp_path / "chips" / "empty.jpg").write_bytes(b"")
-    flags = ("--max_quarantine_ratio", 0.3)
-    assert score("n1", *flags)[0] == 0
-    assert counts(tmp_path, "n1") == [7, 0, 0, 5, 2]
-
-    assert score("n2", *flags)[0] == 0
-    assert counts(tmp_path, "n2") == [7, 6, 0, 0, 1]
-
-    (tmp_path / "nowhere").write_bytes(jpg_bytes())
-    assert score("n3", *flags)[0] == 0
-    assert counts(tmp_path, "n3") == [7, 6, 0, 1, 0]
-    assert chips_of(tmp_path, "n3") == ["lost"]
-
-
-def test_new_failures_count_beside_old_ones(score, tmp_path):
-    chips = tmp_path / "chips"
-    write_chips(chips, 9)
-    (chips / "lost.jpg").symlink_to(tmp_path / "nowhere")
-    assert score("n1")[0] == 0
-    (chips / "lost too.jpg").symlink_to(tmp_path / "nowhere")
-    code, _, error = score("n2")
-    assert code == 1
-    assert "2 of 2 chips were quarantined (unreadable 2, 1 of them as in earlier runs" in error
-    for i in range(4):
-        (chips / f"new {i}.jpg").write_bytes(jpg_bytes())
-    assert score("n3")[0] == 0
-    assert counts(tmp_path, "n3") == [15, 9, 0, 4, 2]
-
-
-def test_a_run_is_not_gone_on_with_for_another_number_of_chips(score, tmp_path, monkeypatch):
-    write_chips(tmp_path / "chips", 3)
-    with monkeypatch.context() as patch:
-        patch.setattr(launch, "run_graph", _die)
-        assert score("night", "--max_chips", 2)[0] != 0
-    code, _, error = score("night", "--max_chips", 3)
-    assert (code, "begun with max_chips 2, not 3" in error) == (2, True)
-
-
-def _die(*_args: object) -> None:
-    raise KeyboardInterrupt
+    with tempfile.TemporaryDirectory() as folder:
+        place, draw = Path(folder), random.Random(seed)
+        (place / "chips").mkdir()
+        archive = Archive(place / "chips")
+        archive.put("first.jpg", "sound")
+        for number, (night, by_manifest) in enumerate(zip(nights, named, strict=True)):
+            for chip, content in night:
+                if content == "removed":
+                    archive.remove(f"{chip}.jpg")
+                else:
+                    archive.put(f"{chip}.jpg", content)
+            manifest = archive.manifest(place / f"{number}.csv", draw)
+            chips = manifest if by_manifest else archive.folder
+            assert run(score, model, chips, place) == archive.expect()
+            assert seen(place) >= {str(archive.folder / name) for name in archive.kinds}
+            # The same again: nothing but what may pass is planned.
+            assert run(score, model, archive.folder, place) == archive.expect()
