@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import os
-import shutil
-import tempfile
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,11 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines import storage
+from pipelines.artifact_cache import fetch_artifact
 from pipelines.devices import DeviceOutOfMemory, Gpu, MemoryLimit, find_gpu, telling_memory
 from pipelines.errors import UsageError
 from pipelines.gpu_model import on_gpu
 from pipelines.tuning import BATCH_SIZE, CALLS_IN_FLIGHT, TUNED_FROM_CHIPS, Call
-from schemas.artifact import ARTIFACT_FILE, MODEL_FILE, ArtifactError, ModelArtifact, read_artifact
+from schemas.artifact import MODEL_FILE, ArtifactError, ModelArtifact, read_artifact
 from schemas.precision import KERAS_POLICIES, Precision, gpu_precision, native_bfloat16
 
 
@@ -140,37 +136,16 @@ def open_artifact(uri: str, expected_digest: str = "") -> tuple[Path, ModelArtif
         ArtifactError: the artifact does not fit together, or is another than expected.
         StorageError: it cannot be fetched.
     """
-    folder = _fetch(uri) if storage.is_remote(uri) else Path(uri)
-    artifact = read_artifact(folder)
+    if storage.is_remote(uri):
+        folder, artifact = fetch_artifact(uri)
+    else:
+        folder, artifact = Path(uri), read_artifact(Path(uri))
     if expected_digest and artifact.model_digest != expected_digest:
         raise ArtifactError(
             f"{uri} has changed since the run was planned: model_digest "
             f"{expected_digest} then, {artifact.model_digest} now"
         )
     return folder, artifact
-
-
-def _fetch(uri: str) -> Path:
-    """Copy a remote artifact to a local folder named by what is there, once a machine.
-
-    Only a copy that was read and found sound gets its place: an artifact that is being uploaded
-    while it is fetched fails this run and no later one.
-    """
-    description = storage.read_bytes(storage.join_uri(uri, ARTIFACT_FILE))
-    name = hashlib.sha256(uri.encode() + description).hexdigest()[:32]
-    cache = Path(tempfile.gettempdir()) / f"forest-chips-artifacts-{os.getuid()}"
-    if (cache / name).exists():
-        return cache / name
-    cache.mkdir(mode=0o700, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(dir=cache))
-    try:
-        storage.fetch_folder(uri, partial)
-        read_artifact(partial)
-        with contextlib.suppress(OSError):  # another process was faster; its copy is as good
-            partial.rename(cache / name)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    return cache / name
 
 
 def _has_convolutions(model: Any) -> bool:

@@ -28,6 +28,7 @@ from pipelines import imaging, storage
 from pipelines.elements import REJECTED, ChipBatch, Spent, Unit
 from pipelines.errors import ChipRejected, ObjectTooLarge, StorageError, StoreDown
 from pipelines.georeference import Place, bounds_of, read_place
+from pipelines.pixel_budget import PixelBudget, Slot
 from pipelines.tiff import TiffLayout
 from pipelines.worker_settings import WorkerSettings
 from schemas.artifact import Preprocessing
@@ -39,6 +40,7 @@ BATCHES_AHEAD = 2
 
 _REMOTE_THREADS = 16  # enough to hide an object store's latency at thousands of objects a second
 _ROWS_A_TASK = 32  # small enough to spread a batch over all threads, large against a task's cost
+_budget = PixelBudget(BATCHES_AHEAD + 1)  # and the one that the model works on
 _CHIP_NAMES = [column.name for column in CHIP_COLUMNS]
 
 
@@ -139,23 +141,34 @@ class ReadAhead:
     def __init__(self, preprocessing: Preprocessing, batch_size: int) -> None:
         self._preprocessing = preprocessing
         self._batch_size = batch_size
-        self._under_way: deque[_Reading] = deque()
+        self._under_way: deque[tuple[Slot, _Reading]] = deque()
 
     def read(self, unit: Unit) -> Iterator[ChipBatch]:
         """Begin every batch of a unit in turn, and yield those that are finished by then."""
         pool = _pool(threads_for(unit.chips["chip_uri"][0].as_py()))
         rows = unit.chips.num_rows
         for start in range(0, rows, self._batch_size):
+            while (slot := _budget.take(patient=not self._under_way)) is None:
+                yield from self._finish_first()
             chips = unit.chips.slice(start, self._batch_size)
             last = start + self._batch_size >= rows
-            self._under_way.append(_begin(unit.number, last, chips, self._preprocessing, pool))
+            reading = _begin(unit.number, last, chips, self._preprocessing, pool)
+            self._under_way.append((slot, reading))
             if len(self._under_way) > BATCHES_AHEAD:
-                yield _finish(self._under_way.popleft())
+                yield from self._finish_first()
 
     def drain(self) -> Iterator[ChipBatch]:
         """Yield the batches that are still under way."""
         while self._under_way:
-            yield _finish(self._under_way.popleft())
+            yield from self._finish_first()
+
+    def _finish_first(self) -> Iterator[ChipBatch]:
+        """Yield the batch whose turn it is; its slot is free once the model has had it."""
+        slot, reading = self._under_way.popleft()
+        try:
+            yield _finish(reading)
+        finally:
+            _budget.give_back(slot)
 
 
 @cache
