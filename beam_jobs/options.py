@@ -52,6 +52,7 @@ class RunOptions:
         max_quarantine_ratio: share of the run's chips over which nothing is published.
         stores: how patient every process is with object stores.
         rescore: score chips that this model has done before, and replace a published run.
+        plan_only: store the plan, and score nothing.
         keep_staging_days: days after which what a dead run has staged is deleted.
         log_format: text for people, json for machines.
         gpu: type of GPU that Dataflow attaches to each worker; None without.
@@ -71,6 +72,7 @@ class RunOptions:
     max_quarantine_ratio: float
     stores: StoreSettings
     rescore: bool
+    plan_only: bool
     keep_staging_days: int
     log_format: LogFormat
     gpu: str | None
@@ -103,11 +105,13 @@ class ScoreOptions(RunOptions):
         chips: absolute address of a folder or prefix, a glob, or a manifest.
         media_type: only chips of this media type; None for whatever is there.
         max_chips: so many of the newest chips are scored; None for all.
+        sidecar: absolute address of a table that tells more of the chips; None for none.
     """
 
     chips: str
     media_type: MediaType | None
     max_chips: int | None
+    sidecar: str | None
 
     def addresses(self) -> dict[str, str]:
         """Flag to the address that it names and every worker has to reach."""
@@ -119,12 +123,21 @@ class ScoreOptions(RunOptions):
             "chips": self.chips,
             "media_type": self.media_type,
             "max_chips": self.max_chips,
+            "sidecar": self.sidecar,
             **super().recorded(),
             "drift": asdict(self.drift),
         }
 
 
-ROW_OPTIONS = ("chips", "media_type", "max_chips", "precision", "rescore", "replayed")
+ROW_OPTIONS = (
+    "chips",
+    "media_type",
+    "max_chips",
+    "sidecar",
+    "precision",
+    "rescore",
+    "replayed",
+)
 """The recorded options that decide which rows a run publishes: a run that is gone on with must
 have them as it was begun."""
 
@@ -140,6 +153,7 @@ def parse_score_options(argv: Sequence[str], now: datetime) -> ScoreOptions:
         chips=storage.absolute_uri(given.chips),
         media_type=given.media_type,
         max_chips=given.max_chips,
+        sidecar=storage.absolute_uri(given.sidecar) if given.sidecar else None,
         **{**run_fields(given, beam_args, now), "drift": drift_limits(given)},
     )
 
@@ -165,6 +179,7 @@ def run_fields(
             deadline_s=given.storage_deadline, gcs_reads_per_second=given.gcs_reads_per_second
         ),
         "rescore": getattr(given, "rescore", False),
+        "plan_only": getattr(given, "plan_only", False),
         "keep_staging_days": given.keep_staging_days,
         "log_format": given.log_format,
         "gpu": given.gpu,
@@ -225,6 +240,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--media_type", choices=get_args(MediaType), help="only chips of this kind")
     newest = "score the newest N chips, and leave the others to the next run"
     add("--max_chips", type=at_least_1, metavar="N", help=newest)
+    more = "csv or Parquet: observed_at, scene_id, bounding box by chip_id or chip_uri"
+    add("--sidecar", type=_not_empty, metavar="FILE", help=more)
+    add("--plan_only", action="store_true", help="write the manifest, and score nothing")
     add("--rescore", action="store_true", help="score again what this model has done")
     add_drift_flags(parser)
     add_run_flags(parser)

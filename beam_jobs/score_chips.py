@@ -17,6 +17,7 @@ from beam_jobs.scoring_run import run_scoring
 from pipelines import planning
 from pipelines.archive import list_chips
 from pipelines.selection import Selection, select_chips
+from pipelines.sidecar import read_sidecar
 from schemas.artifact import ModelArtifact
 
 
@@ -33,8 +34,9 @@ def main(argv: Sequence[str]) -> int:
 
 def _select(options: ScoreOptions, artifact: ModelArtifact) -> Selection:
     """The archive's chips that are left to do."""
+    sidecar = read_sidecar(options.sidecar) if options.sidecar else None
     chips = list_chips(options.chips, options.media_type)
-    return select_chips(chips, _chips_to_skip(options, artifact), options.max_chips)
+    return select_chips(chips, _chips_to_skip(options, artifact), options.max_chips, sidecar)
 
 
 def _chips_to_skip(options: ScoreOptions, artifact: ModelArtifact) -> pa.RecordBatchReader:

@@ -19,7 +19,7 @@ from beam_jobs import dataflow, launch
 from beam_jobs.command import EXIT_BAD_NIGHT, is_interruption
 from beam_jobs.options import RunOptions
 from beam_jobs.resuming import resume_plan
-from beam_jobs.summary import held_text, told_outcome
+from beam_jobs.summary import held_text, plan_text, told_outcome
 from beam_jobs.versions import installed_versions
 from pipelines import attempts, delta_tables, planning, publishing, records, staging
 from pipelines.classifier import check_precision, open_artifact
@@ -61,6 +61,9 @@ def run_scoring(options: RunOptions, our_flags: Sequence[str], select: Select) -
         print(held_text(begun, reason))
         return EXIT_BAD_NIGHT
     plan = resume_plan(begun or _plan(options, artifact, attempt, select), options, artifact)
+    if options.plan_only:
+        print(plan_text(plan))
+        return 0
     _drop_old_staging(plan, options)
     try:
         counters = _score(plan, options, artifact, settings)

@@ -39,6 +39,19 @@ def held_text(plan: RunPlan, reason: str) -> str:
     )
 
 
+def plan_text(plan: RunPlan) -> str:
+    """What a run is to do, and how it is gone on with."""
+    counts = f"{plan.to_score} to score, {plan.skipped} skipped, {plan.left_over} left over"
+    listed = f"{plan.listed} chips listed"
+    return "\n".join(
+        [
+            f"run {plan.run_id} of {plan.run_date} is planned: {listed}, {counts}",
+            f"  manifest    {plan.manifest}",
+            f"  to score it, give the same flags with --run_id {plan.run_id}, without --plan_only",
+        ]
+    )
+
+
 def summary_text(plan: RunPlan, summary: RunSummary) -> str:
     """Counts, rate, reasons, labels, and where the tables lie."""
     counts = f"{summary.scored} scored, {summary.quarantined} quarantined, {plan.skipped} skipped"

@@ -17,6 +17,7 @@ import duckdb
 import pyarrow as pa
 
 from pipelines.given_tables import UTC, sql_type
+from pipelines.sidecar import Sidecar, check_named, joined
 from schemas.render import file_schema
 from schemas.tables import CHIP_MANIFEST
 
@@ -61,7 +62,10 @@ class Selection:
 
 
 def select_chips(
-    chips: pa.Table, done: pa.RecordBatchReader, max_chips: int | None = None
+    chips: pa.Table,
+    done: pa.RecordBatchReader,
+    max_chips: int | None = None,
+    sidecar: Sidecar | None = None,
 ) -> Selection:
     """Choose the chips to score.
 
@@ -70,6 +74,10 @@ def select_chips(
             it twice the newest version counts.
         done: columns chip_uri and etag of what this model need not see again.
         max_chips: the newest so many are chosen: those whose objects were written last.
+        sidecar: what else is known of chips; goes before what a manifest says.
+
+    Raises:
+        UsageError: the sidecar names none of the chips.
     """
     connection = _connect()
     connection.register("listing", chips)
@@ -80,7 +88,12 @@ def select_chips(
     if max_chips is not None and found > max_chips:
         chosen = _create(connection, "newest", f"fresh ORDER BY {_NEWEST} LIMIT {max_chips}")
         table = "newest"
-    ordered = connection.sql(f"SELECT {_columns(chips.schema)} FROM {table} ORDER BY {_ORDER}")
+    columns = _columns(chips.schema)
+    rows = f"SELECT {columns} FROM {table}"
+    if sidecar:
+        check_named(connection, sidecar, f"SELECT {columns} FROM listing")
+        rows = joined(sidecar, rows)
+    ordered = connection.sql(f"SELECT * FROM ({rows}) ORDER BY {_ORDER}")
     batches = _cast(ordered.to_arrow_reader(_BATCH_ROWS))
     reader = pa.RecordBatchReader.from_batches(_MANIFEST, batches)
     return Selection(listed, chosen, found - chosen, reader)
