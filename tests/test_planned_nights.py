@@ -1,4 +1,4 @@
-"""Night after night over one archive: what is done, what is left, what is tried again."""
+"""What is planned, night after night: what is left over, tried again, told by a sidecar."""
 
 from __future__ import annotations
 
