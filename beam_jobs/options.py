@@ -13,6 +13,7 @@ from typing import Any, ClassVar, get_args
 from beam_jobs.accelerators import GPU_TYPES
 from beam_jobs.command import CommandParser
 from beam_jobs.drift_options import add_drift_flags, drift_limits
+from beam_jobs.estimate_options import EstimateOptions, add_estimate_flags, estimate_options
 from beam_jobs.flag_types import at_least_1, positive, ratio
 from pipelines import run_log, storage
 from pipelines.drift import DriftLimits
@@ -106,12 +107,14 @@ class ScoreOptions(RunOptions):
         media_type: only chips of this media type; None for whatever is there.
         max_chips: so many of the newest chips are scored; None for all.
         sidecar: absolute address of a table that tells more of the chips; None for none.
+        estimate: how to tell what the run would take; None to run it.
     """
 
     chips: str
     media_type: MediaType | None
     max_chips: int | None
     sidecar: str | None
+    estimate: EstimateOptions | None
 
     def addresses(self) -> dict[str, str]:
         """Flag to the address that it names and every worker has to reach."""
@@ -154,6 +157,7 @@ def parse_score_options(argv: Sequence[str], now: datetime) -> ScoreOptions:
         media_type=given.media_type,
         max_chips=given.max_chips,
         sidecar=storage.absolute_uri(given.sidecar) if given.sidecar else None,
+        estimate=estimate_options(given),
         **{**run_fields(given, beam_args, now), "drift": drift_limits(given)},
     )
 
@@ -244,6 +248,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--sidecar", type=_not_empty, metavar="FILE", help=more)
     add("--plan_only", action="store_true", help="write the manifest, and score nothing")
     add("--rescore", action="store_true", help="score again what this model has done")
+    add_estimate_flags(parser)
     add_drift_flags(parser)
     add_run_flags(parser)
     return parser

@@ -12,12 +12,18 @@ from datetime import UTC, datetime
 import pyarrow as pa
 
 from beam_jobs.command import run_command
+from beam_jobs.estimate import estimate_run, estimate_text
+from beam_jobs.estimate_options import EstimateOptions
 from beam_jobs.options import ScoreOptions, our_flags, parse_score_options
-from beam_jobs.scoring_run import run_scoring
+from beam_jobs.scoring_run import check_run, run_scoring
 from pipelines import planning
 from pipelines.archive import list_chips
+from pipelines.classifier import open_artifact
+from pipelines.run_log import RunLog
 from pipelines.selection import Selection, select_chips
 from pipelines.sidecar import read_sidecar
+from pipelines.trial import ChipsToDo, Trial, score_sample
+from pipelines.worker_settings import WorkerSettings
 from schemas.artifact import ModelArtifact
 
 
@@ -29,7 +35,24 @@ def main(argv: Sequence[str]) -> int:
         RunFailed: nothing was published.
     """
     options = parse_score_options(argv, datetime.now(UTC))
+    if options.estimate:
+        return _estimate(options, options.estimate)
     return run_scoring(options, our_flags(), lambda artifact: _select(options, artifact))
+
+
+def _estimate(options: ScoreOptions, asked: EstimateOptions) -> int:
+    """Tell what the run would take; nothing is written."""
+    WorkerSettings(RunLog(options.run_id, options.log_format), options.stores).apply()
+    artifact = check_run(options, our_flags())
+
+    def score(to_do: ChipsToDo) -> Trial:
+        folder, _ = open_artifact(options.artifact, artifact.model_digest)
+        return score_sample(folder, artifact, options.precision, options.batch_size, to_do)
+
+    reads_per_second = options.stores.gcs_reads_per_second
+    estimate = estimate_run(asked, _select(options, artifact), reads_per_second, score)
+    print(estimate_text(estimate, asked.format))
+    return 0
 
 
 def _select(options: ScoreOptions, artifact: ModelArtifact) -> Selection:

@@ -50,7 +50,7 @@ def run_scoring(options: RunOptions, our_flags: Sequence[str], select: Select) -
     """
     settings = WorkerSettings(RunLog(options.run_id, options.log_format), options.stores)
     settings.apply()
-    artifact = _check(options, our_flags)
+    artifact = check_run(options, our_flags)
     attempt, begun = _find_attempt(options)
     if not options.rescore and _is_published(options):
         publishing.finish_record(options.output, options.run_id)
@@ -87,8 +87,12 @@ def _tell_failure(plan: RunPlan, error: BaseException) -> None:
     records.record_failure(plan, reason)
 
 
-def _check(options: RunOptions, our_flags: Sequence[str]) -> ModelArtifact:
-    """All that can be refused before anything is listed."""
+def check_run(options: RunOptions, our_flags: Sequence[str]) -> ModelArtifact:
+    """All that can be refused before anything is listed; gives the artifact.
+
+    Raises:
+        UsageError: flags, artifact or precision.
+    """
     launch.check_beam_args(options.beam_args, our_flags)
     dataflow.check_launch(options)
     try:

@@ -6,11 +6,21 @@ no faster than every 20 minutes (https://cloud.google.com/storage/docs/request-r
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
 
 DOUBLING_S = 1200.0
+
+
+def seconds_for(requests: int, start_per_second: float) -> float:
+    """How long so many requests take at least, where their rate doubles every 20 minutes.
+
+    >>> round(seconds_for(9_000_000, 5000.0) / 60)
+    21
+    """
+    return DOUBLING_S * math.log2(1 + requests * math.log(2) / (start_per_second * DOUBLING_S))
 
 
 class RequestRate:
