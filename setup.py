@@ -70,6 +70,7 @@ setup(
     packages=["schemas", "pipelines", "train", "train.study", "beam_jobs"],
     package_data={
         "schemas": ["sql/*/*.sql", "sql/*/*/*.sql", "bigquery/*.json"],
+        "pipelines": ["*.css"],
         "train": ["label_combinations.csv"],
         "train.study": ["*.css", "*.js"],
     },

@@ -30,9 +30,8 @@ EDGES = (0.0, 0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.999, 1
 lower edge, the last one both."""
 
 BINS = len(EDGES) - 1
-NOTABLE_PSI = 0.1
-"""Under it, a label's scores are as before (Siddiqi, as above)."""
 
+_TOLD = 5  # in a line for people; `runs.findings` has all
 _FEWEST_CHIPS = 30  # in the run, and in the nights before
 _FEWEST_NIGHTS = 2
 _FEWEST_NIGHTS_OF_VOLUME = 3  # the first night has the whole archive; one like it is no habit
@@ -136,9 +135,11 @@ class Verdict:
 
     @property
     def texts(self) -> list[str]:
-        """In words: what makes it bad; else what could not be judged."""
-        told = [finding.text for finding in self.findings if finding.bad]
-        return told or [finding.text for finding in self.findings if finding.note]
+        """In words: what makes it bad, the worst first; else what could not be judged."""
+        bad = sorted((f for f in self.findings if f.bad), key=_excess, reverse=True)
+        told = [finding.text for finding in bad[:_TOLD]]
+        more = [f"and {len(bad) - _TOLD} more"] if len(bad) > _TOLD else []
+        return [*told, *more] or [finding.text for finding in self.findings if finding.note]
 
 
 def findings_json(findings: Collection[Finding]) -> str:
@@ -248,6 +249,12 @@ def _too_few(now: int, before: int, done: str) -> str:
 def _shares(counts: Counts) -> npt.NDArray[np.float64]:
     shares: npt.NDArray[np.float64] = (counts + _PRIOR) / (counts.sum() + _PRIOR * BINS)
     return shares
+
+
+def _excess(bad: Finding) -> float:
+    """By how many times a bad figure is past its limit, on whichever side."""
+    ratio = (bad.value or 1) / (bad.limit or 1)
+    return max(ratio, 1 / ratio)
 
 
 def _told(finding: Finding) -> dict[str, object]:

@@ -7,7 +7,7 @@ are asked for are read, and of these only scores and labels.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,17 +18,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
+from deltalake import DeltaTable
 
 from pipelines import delta_tables, storage
 from pipelines.counting import RunCounts
 from pipelines.drift import BINS, Counts, Night, count_scores
 from pipelines.planning import RunPlan
+from pipelines.run_rows import scan_rows
 from pipelines.staging import StagedFile, StagedUnit
 from schemas.tables import PUBLISHED, SCORE
 
 _READ_THREADS = 8
-_BATCH_ROWS = 32_768
-_BATCHES_AHEAD = 4
 _LOOK_BACK = 200
 """The newest runs among which the nights before are looked for."""
 
@@ -49,7 +49,7 @@ def staged_night(plan: RunPlan, counts: RunCounts, units: Iterable[StagedUnit]) 
     """
     files = [unit.scores for unit in units if unit.scores]
     with ThreadPoolExecutor(_READ_THREADS) as pool:
-        tally = _sum(pool.map(_tally_file, files))
+        tally = add_up(pool.map(_tally_file, files))
     return Night(
         run_id=plan.run_id,
         run_date=plan.run_date,
@@ -60,18 +60,23 @@ def staged_night(plan: RunPlan, counts: RunCounts, units: Iterable[StagedUnit]) 
     )
 
 
-def published_night(output: str, record: dict[str, Any]) -> Night:
+def published_night(scores: DeltaTable, record: dict[str, Any]) -> Night:
     """A published run in numbers.
 
     Args:
-        record: its row in `runs`.
+        scores: the table `chip_scores`.
+        record: the run's row in `runs`.
 
     Raises:
         StorageError: the table cannot be read.
     """
-    scores = delta_tables.open_table(output, "chip_scores")
-    rows = delta_tables.open_dataset(scores, [record["run_id"]]) if scores else None
-    tally = _sum(map(tally_rows, _batches(rows))) if rows else _sum([])
+    rows = delta_tables.open_dataset(scores, [record["run_id"]])
+    columns = [*score_labels(rows.schema), "labels"]
+    return as_night(record, add_up(map(tally_rows, scan_rows(rows, columns))))
+
+
+def as_night(record: dict[str, Any], tally: Tally) -> Night:
+    """A run in numbers, from its row in `runs` and its counted rows."""
     return Night(
         run_id=record["run_id"],
         run_date=str(record["run_date"]),
@@ -106,43 +111,28 @@ def nights_before(
         and record["published_at"] < latest
     ]
     fitting.sort(key=lambda record: record["published_at"], reverse=True)
-    return [published_night(output, record) for record in fitting[:nights]]
+    scores = delta_tables.open_table(output, "chip_scores")
+    return [published_night(scores, record) for record in fitting[:nights]] if scores else []
 
 
 def tally_rows(rows: pa.RecordBatch | pa.Table) -> Tally:
     """Count rows of `chip_scores` with their score columns and `labels`."""
     scores = {
         label: count_scores(rows.column(name).to_numpy(zero_copy_only=False))
-        for name, label in _labels_of(rows.schema).items()
+        for name, label in score_labels(rows.schema).items()
     }
     found = pc.value_counts(pc.list_flatten(rows.column("labels"))).to_pylist()
     return Tally(scores, Counter({each["values"]: each["counts"] for each in found}))
 
 
-def _labels_of(schema: pa.Schema) -> dict[str, str]:
-    """Score column to label."""
+def score_labels(schema: pa.Schema) -> dict[str, str]:
+    """Score column to label, in label order, by the metadata of the columns of `chip_scores`."""
     labels = {field.name: (field.metadata or {}).get(b"label") for field in schema}
     return {name: label.decode() for name, label in labels.items() if label}
 
 
-def _tally_file(file: StagedFile) -> Tally:
-    with storage.open_file(file.uri) as source:
-        parquet = pq.ParquetFile(source)
-        columns = [*_labels_of(parquet.schema_arrow), "labels"]
-        return tally_rows(parquet.read(columns))  # a unit is small
-
-
-def _batches(rows: ds.Dataset) -> Iterator[pa.RecordBatch]:
-    columns = [*_labels_of(rows.schema), "labels"]
-    yield from rows.to_batches(
-        columns=columns,
-        batch_size=_BATCH_ROWS,
-        batch_readahead=_BATCHES_AHEAD,
-        fragment_readahead=_BATCHES_AHEAD,
-    )
-
-
-def _sum(tallies: Iterable[Tally]) -> Tally:
+def add_up(tallies: Iterable[Tally]) -> Tally:
+    """The tally of all the rows together."""
     scores: dict[str, Counts] = {}
     labels: Counter[str] = Counter()
     for tally in tallies:
@@ -150,6 +140,13 @@ def _sum(tallies: Iterable[Tally]) -> Tally:
             scores[label] = scores.get(label, np.zeros(BINS, np.int64)) + counts
         labels.update(tally.labels)
     return Tally(scores, labels)
+
+
+def _tally_file(file: StagedFile) -> Tally:
+    with storage.open_file(file.uri) as source:
+        parquet = pq.ParquetFile(source)
+        columns = [*score_labels(parquet.schema_arrow), "labels"]
+        return tally_rows(parquet.read(columns))  # a unit is small
 
 
 def _published_records(output: str) -> list[dict[str, Any]]:

@@ -22,6 +22,7 @@ from pipelines.delta_tables import DataFile
 from pipelines.drift import Verdict
 from pipelines.errors import RunFailed, StorageError
 from pipelines.planning import RunPlan
+from pipelines.reporting import try_report
 from pipelines.rivals import refuse_rivals
 from pipelines.run_log import event
 from pipelines.staging import StagedFile, StagedUnit, read_units, staged_numbers
@@ -79,14 +80,12 @@ def publish_run(plan: RunPlan, units: Iterable[StagedUnit]) -> None:
         check_quarantine(plan, counts, staged)
         if not visible:
             refuse_rivals(plan, scores_table)
-    verdict = watch_run(plan, counts, staged)
+    verdict, before = watch_run(plan, counts, staged)
     if verdict.bad and plan.drift.hold and not visible:
         _hold(plan, counts, verdict)
+        try_report(plan, before)
         return
-    scores = [(unit.number, unit.scores) for unit in staged if unit.scores]
-    quarantine = [(unit.number, unit.quarantine) for unit in staged if unit.quarantine]
-    _publish_files(plan, "quarantine", quarantine)
-    _publish_files(plan, "chip_scores", scores)
+    _publish_rows(plan, staged)
     records.publish_record(plan, counts, verdict)
     tell_verdict(plan, verdict, PUBLISHED)
     event(
@@ -99,6 +98,7 @@ def publish_run(plan: RunPlan, units: Iterable[StagedUnit]) -> None:
         reasons=counts.reasons,
     )
     _drop_staging(plan)
+    try_report(plan, before)
 
 
 def is_visible(plan: RunPlan) -> bool:
@@ -163,6 +163,13 @@ def _all_staged(plan: RunPlan, units: Iterable[StagedUnit]) -> list[StagedUnit]:
         earlier = missing.intersection(staged_numbers(plan.staging))
         by_number |= {unit.number: unit for unit in read_units(plan.staging, earlier)}
     return [by_number[number] for number in sorted(by_number)]
+
+
+def _publish_rows(plan: RunPlan, staged: list[StagedUnit]) -> None:
+    scores = [(unit.number, unit.scores) for unit in staged if unit.scores]
+    quarantine = [(unit.number, unit.quarantine) for unit in staged if unit.quarantine]
+    _publish_files(plan, "quarantine", quarantine)
+    _publish_files(plan, "chip_scores", scores)
 
 
 def _publish_files(plan: RunPlan, table: str, staged: list[tuple[int, StagedFile]]) -> None:

@@ -7,7 +7,7 @@ import logging
 import pyarrow as pa
 
 from pipelines.counting import RunCounts
-from pipelines.drift import Verdict, judge_night, not_judged, why_not_judged
+from pipelines.drift import Night, Verdict, judge_night, not_judged, why_not_judged
 from pipelines.errors import StorageError
 from pipelines.nights import nights_before, staged_night
 from pipelines.planning import RunPlan
@@ -21,16 +21,23 @@ JUDGED = "run_judged"
 _log = logging.getLogger(__name__)
 
 
-def watch_run(plan: RunPlan, counts: RunCounts, units: list[StagedUnit]) -> Verdict:
+def watch_run(
+    plan: RunPlan, counts: RunCounts, units: list[StagedUnit]
+) -> tuple[Verdict, list[Night]]:
     """Hold a staged run against the nights before it. That it cannot be judged, since a table
-    cannot be read, is no reason not to publish it."""
+    cannot be read, is no reason not to publish it.
+
+    Returns:
+        The verdict, and the nights that it was reached by.
+    """
     if plan.kind != SCORE:  # chips chosen by hand are no night
-        return Verdict(None, ())
+        return Verdict(None, ()), []
     try:
-        return _judge(plan, counts, units)
+        before = nights_before(plan.output, plan.run_id, plan.model_digest, plan.drift.nights)
+        return _judge(plan, counts, units, before), before
     except (StorageError, OSError, pa.ArrowException) as error:
         _log.exception("run %s cannot be judged", plan.run_id)
-        return not_judged(f"the nights before cannot be read: {error}")
+        return not_judged(f"the nights before cannot be read: {error}"), []
 
 
 def tell_verdict(plan: RunPlan, verdict: Verdict, status: str) -> None:
@@ -46,8 +53,9 @@ def tell_verdict(plan: RunPlan, verdict: Verdict, status: str) -> None:
     )
 
 
-def _judge(plan: RunPlan, counts: RunCounts, units: list[StagedUnit]) -> Verdict:
-    before = nights_before(plan.output, plan.run_id, plan.model_digest, plan.drift.nights)
+def _judge(
+    plan: RunPlan, counts: RunCounts, units: list[StagedUnit], before: list[Night]
+) -> Verdict:
     if why := why_not_judged(counts.scored + counts.quarantined, len(before)):
         return not_judged(why)  # and the staged files are not read for it
     return judge_night(staged_night(plan, counts, units), before, plan.drift)

@@ -104,7 +104,7 @@ def test_a_run_logs_its_plan_its_units_and_its_publication(place) -> None:
     events = {(line["event"], line.get("unit")): line for line in lines if "event" in line}
     assert set(events) == {
         ("run_planned", None), ("unit_staged", 0), ("unit_staged", 1),
-        ("run_judged", None), ("run_published", None),
+        ("run_judged", None), ("run_published", None), ("report_written", None),
     }  # fmt: skip
     assert {line["run_id"] for line in lines} == {"n"}
     staged = [events["unit_staged", unit] for unit in (0, 1)]

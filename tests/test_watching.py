@@ -145,7 +145,9 @@ def test_a_staged_night_has_the_numbers_of_the_same_night_published(output):
     units = [stage_unit([labelled(0, 0, 50, 7, True, 0.8)], plan.staging)]
     staged = staged_night(plan, count_run(plan, units), units)
     publish_run(plan, units)
-    published = published_night(output, read_record(output, "today"))
+    published = published_night(
+        delta_tables.open_table(output, "chip_scores"), read_record(output, "today")
+    )
     assert {name: counts.tolist() for name, counts in staged.scores.items()} == {
         name: counts.tolist() for name, counts in published.scores.items()
     }

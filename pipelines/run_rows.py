@@ -1,0 +1,84 @@
+"""The rows of one run, a few at a time: published ones from the tables, staged ones from files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+
+from pipelines import delta_tables, storage
+from pipelines.staging import StagedFile, StagedUnit
+
+_BATCH_ROWS = 32_768
+_BATCHES_AHEAD = 4
+
+Read = Callable[[Sequence[str]], Iterator[pa.RecordBatch]]
+"""Gives the rows with some of their columns."""
+
+
+@dataclass(frozen=True)
+class RunRows:
+    """The rows of a run.
+
+    Attributes:
+        columns: the columns of `chip_scores`, with their metadata.
+        scores, quarantine: read the run's rows of the two tables.
+    """
+
+    columns: pa.Schema
+    scores: Read
+    quarantine: Read
+
+
+def published_rows(output: str, run_id: str) -> RunRows:
+    """The rows of a published run; none of one that is not.
+
+    Raises:
+        StorageError: a table cannot be read.
+    """
+    tables = [delta_tables.open_table(output, name) for name in ("chip_scores", "quarantine")]
+    scores, quarantine = (delta_tables.open_dataset(t, [run_id]) if t else None for t in tables)
+    columns = pa.schema([]) if scores is None else scores.schema
+    return RunRows(columns, _from_dataset(scores), _from_dataset(quarantine))
+
+
+def staged_rows(units: Iterable[StagedUnit]) -> RunRows:
+    """The rows of staged units.
+
+    Raises:
+        StorageError: the first file cannot be read.
+    """
+    units = list(units)
+    scores = [unit.scores for unit in units if unit.scores]
+    columns = pa.schema([])
+    if scores:
+        with storage.open_file(scores[0].uri) as file:
+            columns = pq.read_schema(file)
+    quarantine = [unit.quarantine for unit in units if unit.quarantine]
+    return RunRows(columns, _from_files(scores), _from_files(quarantine))
+
+
+def scan_rows(rows: ds.Dataset, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """Some columns of a dataset, little of it in memory at a time."""
+    yield from rows.to_batches(
+        columns=list(columns),
+        batch_size=_BATCH_ROWS,
+        batch_readahead=_BATCHES_AHEAD,
+        fragment_readahead=_BATCHES_AHEAD,
+    )
+
+
+def _from_dataset(rows: ds.Dataset | None) -> Read:
+    return lambda columns: iter([]) if rows is None else scan_rows(rows, columns)
+
+
+def _from_files(files: Sequence[StagedFile]) -> Read:
+    def read(columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        for staged in files:
+            with storage.open_file(staged.uri) as file:
+                yield from pq.ParquetFile(file).iter_batches(_BATCH_ROWS, columns=list(columns))
+
+    return read

@@ -1,0 +1,66 @@
+"""Small pictures of chips, for people, by the same reading and decoding as for the model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+import numpy as np
+import simplejpeg
+
+from pipelines import imaging
+from pipelines.errors import ChipRejected, StorageError
+from pipelines.imaging import Pixels, Radiometry
+from pipelines.reading import read_chip
+from schemas.artifact import MediaType, Preprocessing
+
+SIDE_PX = 128
+
+_COLOURS = ("red", "green", "blue")
+_ACCEPTED_SIDES_PX = (1, 4096)
+_QUALITY = 85
+_READ_THREADS = 8
+_DARKEST, _LIGHTEST = 2, 98  # percentiles of a chip's values that become black and white
+
+_AS_SHOWN: dict[MediaType, Preprocessing] = {
+    "jpg": Preprocessing("jpg", SIDE_PX, _COLOURS, None, _ACCEPTED_SIDES_PX),
+    "tif": Preprocessing("tif", SIDE_PX, _COLOURS, ((0.0, 1.0),) * 3, _ACCEPTED_SIDES_PX),
+}
+
+
+@dataclass(frozen=True)
+class Thumbnail:
+    """A chip as a small picture.
+
+    Attributes:
+        jpeg: the picture, `SIDE_PX` a side; None where it cannot be had.
+        missing: why not; "" where it can.
+    """
+
+    jpeg: bytes | None
+    missing: str = ""
+
+
+def draw_thumbnails(chips: Sequence[tuple[str, MediaType]]) -> list[Thumbnail]:
+    """Thumbnails of chips by address and media type; one that is gone by now gives its reason."""
+    with ThreadPoolExecutor(_READ_THREADS) as pool:
+        return list(pool.map(lambda chip: draw_thumbnail(*chip), chips))
+
+
+def draw_thumbnail(uri: str, media_type: MediaType) -> Thumbnail:
+    """A chip's red, green and blue; a GeoTIFF's stretched from its own darkest to its lightest."""
+    shown = _AS_SHOWN[media_type]
+    try:
+        data = read_chip(uri, shown)
+        pixels = imaging.decode_chip(data, shown) if media_type == "jpg" else _stretch(data, shown)
+        return Thumbnail(simplejpeg.encode_jpeg(pixels, _QUALITY, "RGB"))
+    except (ChipRejected, StorageError, ValueError) as error:
+        return Thumbnail(None, str(error))
+
+
+def _stretch(data: bytes, shown: Preprocessing) -> Pixels:
+    values: Radiometry = imaging.read_tif(data, shown)
+    low, high = np.percentile(values, (_DARKEST, _LIGHTEST), axis=(0, 1))
+    ends = tuple((float(a), float(max(b, a + 1))) for a, b in zip(low, high, strict=True))
+    return np.ascontiguousarray(imaging.scale_bands(values, replace(shown, scaling=ends)))
