@@ -15,6 +15,7 @@ from beam_jobs.command import CommandParser
 from beam_jobs.drift_options import add_drift_flags, drift_limits
 from beam_jobs.estimate_options import EstimateOptions, add_estimate_flags, estimate_options
 from beam_jobs.flag_types import at_least_1, positive, ratio
+from beam_jobs.store_options import add_store_flags, store_settings
 from pipelines import run_log, storage
 from pipelines.drift import DriftLimits
 from pipelines.errors import UsageError
@@ -51,7 +52,7 @@ class RunOptions:
         batch_size: chips a call of the model; None leaves it to the worker.
         precision: what the model computes in.
         max_quarantine_ratio: share of the run's chips over which nothing is published.
-        stores: how patient every process is with object stores.
+        stores: which object stores every process asks, and how patiently.
         rescore: score chips that this model has done before, and replace a published run.
         plan_only: store the plan, and score nothing.
         keep_staging_days: days after which what a dead run has staged is deleted.
@@ -179,9 +180,7 @@ def run_fields(
         "batch_size": given.batch_size,
         "precision": given.precision,
         "max_quarantine_ratio": given.max_quarantine_ratio,
-        "stores": StoreSettings(
-            deadline_s=given.storage_deadline, gcs_reads_per_second=given.gcs_reads_per_second
-        ),
+        "stores": store_settings(given),
         "rescore": getattr(given, "rescore", False),
         "plan_only": getattr(given, "plan_only", False),
         "keep_staging_days": given.keep_staging_days,
@@ -272,8 +271,7 @@ def add_run_flags(parser: argparse.ArgumentParser, naming: str = "") -> None:
     add("--precision", choices=PRECISIONS, default="auto", help="default: %(default)s")
     share = "share of quarantined chips over which nothing is published; default: %(default)s"
     add("--max_quarantine_ratio", type=ratio, default=0.2, metavar="R", help=share)
-    deadline = "seconds over which failing requests to a store are repeated; default: 60"
-    add("--storage_deadline", type=positive, default=60.0, metavar="S", help=deadline)
+    add_store_flags(parser)
     reads = "reads a process sends to a gs:// bucket at first; default: 5000"
     add("--gcs_reads_per_second", type=positive, default=5000.0, metavar="N", help=reads)
     days = "what a dead run staged is deleted after N days; default: %(default)s"

@@ -13,6 +13,7 @@ from dataclasses import replace
 from beam_jobs.command import CommandParser, run_command
 from beam_jobs.flag_types import ratio
 from beam_jobs.options import checked_run_id
+from beam_jobs.store_options import parse_and_configure
 from beam_jobs.summary import summary_text, told_outcome
 from pipelines import attempts, delta_tables, publishing, records
 from pipelines.errors import RunFailed, UsageError
@@ -35,7 +36,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--run_id", required=True, metavar="ID", help="the run to finish")
     default = "share over which nothing is published; default: as the run was planned"
     parser.add_argument("--max_quarantine_ratio", type=ratio, metavar="R", help=default)
-    options = parser.parse_args(arguments)
+    options = parse_and_configure(parser, arguments)
     output, run_id = absolute_uri(options.output), checked_run_id(options.run_id)
     plan = attempts.find_staged(output, run_id)
     if plan is None:

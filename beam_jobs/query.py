@@ -24,6 +24,7 @@ from deltalake import DeltaTable
 
 from beam_jobs.answers import FORMATS
 from beam_jobs.command import CommandParser, run_command
+from beam_jobs.store_options import parse_and_configure
 from pipelines import delta_tables
 from pipelines.errors import StorageError, UsageError
 from pipelines.storage import absolute_uri, is_remote, list_objects
@@ -96,7 +97,7 @@ def _parse(arguments: Sequence[str]) -> Any:
     )
     parser.add_argument("--format", choices=sorted(FORMATS), default="table")
     parser.add_argument("--list_questions", action="store_true", help="say which stand ready")
-    options = parser.parse_args(arguments)
+    options = parse_and_configure(parser, arguments)
     if not options.list_questions:
         if not options.output:
             parser.error("--output is missing: the folder or prefix with the tables")

@@ -20,6 +20,7 @@ from deltalake import DeltaTable
 
 from beam_jobs.command import CommandParser, run_command
 from beam_jobs.options import ADDRESS, checked_run_id, new_run_id, parse_run_date
+from beam_jobs.store_options import parse_and_configure
 from beam_jobs.versions import installed_versions
 from pipelines import attempts, delta_tables, planning, publishing, records, storage
 from pipelines.errors import RunFailed, StorageError, UsageError
@@ -91,7 +92,7 @@ def _parse(arguments: Sequence[str], now: datetime) -> RelabelOptions:
     model = "beginning of the model_digest; default: the artifact's, or the one that scored last"
     add("--model_digest", default="", metavar="DIGEST", help=model)
     add("--run_id", default="", metavar="ID", help="a run to begin or go on; default: a fresh one")
-    given: argparse.Namespace = parser.parse_args(arguments)
+    given: argparse.Namespace = parse_and_configure(parser, arguments)
     return RelabelOptions(
         output=storage.absolute_uri(given.output),
         thresholds=storage.absolute_uri(given.thresholds),

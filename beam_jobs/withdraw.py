@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from beam_jobs.command import CommandParser, run_command
 from beam_jobs.options import checked_run_id
+from beam_jobs.store_options import parse_and_configure
 from pipelines.storage import absolute_uri
 from pipelines.withdrawing import withdraw_run
 
@@ -24,7 +25,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = CommandParser(prog="python -m beam_jobs.withdraw", description=__doc__ or "")
     parser.add_argument("--output", required=True, metavar="URI", help="where the tables lie")
     parser.add_argument("--run_id", required=True, metavar="ID", help="the run to take back")
-    options = parser.parse_args(arguments)
+    options = parse_and_configure(parser, arguments)
     run_id = checked_run_id(options.run_id)
     if withdraw_run(absolute_uri(options.output), run_id):
         print(f"run {run_id} is withdrawn; the next run scores its chips again")

@@ -44,7 +44,7 @@ class ScoreArchive(beam.PTransform):
         self._artifact = artifact
         self._settings = settings
         self._model = SharedModel(
-            plan.artifact, plan.model_digest, precision, batch_size, plan.to_score
+            plan.artifact, plan.model_digest, precision, batch_size, plan.to_score, settings
         )
 
     def expand(self, pbegin: beam.pvalue.PBegin) -> beam.PCollection[None]:

@@ -9,11 +9,11 @@ project (`gcp`, `aws`), imported where they are needed.
 from __future__ import annotations
 
 import base64
-import os
 from collections.abc import Iterator
 from typing import Any
 
 from pipelines.errors import StorageError
+from pipelines.object_store import current_s3
 from pipelines.objects import clean_etag
 from pipelines.storage_errors import detail
 
@@ -77,7 +77,7 @@ def _list_s3(bucket: str, prefix: str, after: str) -> Iterator[dict[str, Any]]:
     from botocore.config import Config
 
     retries = Config(retries={"mode": "standard", "max_attempts": 10})
-    client = boto3.client("s3", region_name=os.environ.get("AWS_REGION"), config=retries)
+    client = boto3.client("s3", config=retries, **current_s3().for_boto3())
     pages = client.get_paginator("list_objects_v2")
     for page in pages.paginate(Bucket=bucket, Prefix=prefix, StartAfter=after):
         for item in page.get("Contents", ()):

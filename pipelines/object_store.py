@@ -26,6 +26,7 @@ from obstore.exceptions import GenericError
 from pipelines.errors import StoreDown
 from pipelines.objects import check_size, clean_etag
 from pipelines.request_rate import RequestRate
+from pipelines.s3_endpoint import S3Endpoint, s3_endpoint
 from pipelines.storage_errors import (
     ACCESS_ERRORS,
     MISSING_ERRORS,
@@ -48,16 +49,20 @@ _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.2, 15.0
 
 @dataclass(frozen=True)
 class StoreSettings:
-    """How patient a process is with object stores, and how hasty.
+    """Which object stores a process asks, how patient it is with them, and how hasty.
 
     Attributes:
         deadline_s: seconds over which a request that fails for a passing reason is repeated.
         gcs_reads_per_second: reads that a process sends to one bucket on `gs://`, at first; the
             rate doubles every 20 minutes.
+        s3_endpoint: address of the store that `s3://` means; "" leaves it to the environment.
+        s3_region: its region; "" leaves it to the environment.
     """
 
     deadline_s: float = 60.0
     gcs_reads_per_second: float = 5000.0
+    s3_endpoint: str = ""
+    s3_region: str = ""
 
 
 _settings = StoreSettings()
@@ -152,10 +157,15 @@ def delta_options(uri: str) -> dict[str, str]:
     """Options with which delta-rs reaches the same store as this module does; none for a path."""
     scheme = uri.partition("://")[0]
     if scheme == "s3":
-        return {"aws_conditional_put": "etag", **_allow_http("AWS_ENDPOINT_URL")}
+        return {"aws_conditional_put": "etag", **current_s3().for_delta()}
     if scheme == "gs" and "STORAGE_EMULATOR_HOST" in os.environ:
         return {"google_service_account_key": _emulator_key(), "allow_http": "true"}
     return {}
+
+
+def current_s3() -> S3Endpoint:
+    """Where `s3://` leads in this process."""
+    return s3_endpoint(_settings.s3_endpoint, _settings.s3_region)
 
 
 def forget_stores() -> None:
@@ -249,7 +259,7 @@ def _store(scheme: str, bucket: str) -> Any:
         raise ValueError("the address names no bucket")
     patience: Any = {"retry_config": _retries(), "client_options": _client_options(scheme)}
     if scheme == "s3":
-        return obstore.store.S3Store(bucket, **patience)
+        return obstore.store.S3Store(bucket, config=current_s3().for_obstore(), **patience)
     if "STORAGE_EMULATOR_HOST" in os.environ:
         key = {"service_account_key": _emulator_key()}
         return obstore.store.GCSStore(bucket, config=key, **patience)
@@ -267,14 +277,10 @@ def _retries() -> dict[str, Any]:
 
 
 def _client_options(scheme: str) -> dict[str, Any]:
-    variable = "AWS_ENDPOINT_URL" if scheme == "s3" else "STORAGE_EMULATOR_HOST"
-    emulated = scheme == "gs" and variable in os.environ
-    allow = {"allow_http": "true"} if emulated else _allow_http(variable)
+    emulated = scheme == "gs" and "STORAGE_EMULATOR_HOST" in os.environ
+    plain = emulated or (scheme == "s3" and current_s3().allow_http)
+    allow = {"allow_http": "true"} if plain else {}
     return {"timeout": timedelta(seconds=TIMEOUT_S), **allow}
-
-
-def _allow_http(variable: str) -> dict[str, str]:
-    return {"allow_http": "true"} if os.environ.get(variable, "").startswith("http:") else {}
 
 
 def _emulator_key() -> str:

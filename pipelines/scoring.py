@@ -21,6 +21,7 @@ from pipelines.classifier import Classifier, open_artifact
 from pipelines.devices import DeviceOutOfMemory
 from pipelines.elements import REJECTED, ChipBatch, ScoredBatch, Spent
 from pipelines.reading import reject_rows
+from pipelines.worker_settings import WorkerSettings
 from schemas.precision import Precision
 from schemas.tables import QuarantineReason
 
@@ -34,6 +35,7 @@ class SharedModel:
         precision: what the model computes in, `auto` resolved on the worker.
         batch_size: chips a call, None to leave it to the worker.
         chips: chips of the whole run.
+        settings: applied first; Beam sets up who scores before who reads.
     """
 
     def __init__(
@@ -43,12 +45,14 @@ class SharedModel:
         precision: Precision,
         batch_size: int | None,
         chips: int,
+        settings: WorkerSettings | None = None,
     ) -> None:
         self._artifact_uri = artifact_uri
         self._model_digest = model_digest
         self._precision = precision
         self._batch_size = batch_size
         self._chips = chips
+        self._settings = settings
         self._shared = Shared()
 
     def classifier(self) -> Classifier:
@@ -61,6 +65,8 @@ class SharedModel:
         return self._batch_size or self.classifier().batch_size
 
     def _load(self) -> Classifier:
+        if self._settings:
+            self._settings.apply()
         folder, artifact = open_artifact(self._artifact_uri, self._model_digest)
         return Classifier(folder, artifact, self._precision, self._batch_size, self._chips)
 

@@ -15,7 +15,7 @@ class WorkerSettings:
 
     Attributes:
         log: how it logs.
-        stores: how patient it is with object stores.
+        stores: which object stores it asks, and how patiently.
     """
 
     log: RunLog

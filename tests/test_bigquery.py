@@ -27,7 +27,7 @@ from schemas.external_tables import (
 )
 from schemas.statements import statements
 from schemas.tables import QUARANTINE, RUNS
-from tests.published_runs import at, commit_rows, given_up, publish, run_row, scored
+from tests.published_runs import SCORES, at, commit_rows, given_up, publish, run_row, scored
 
 STATEMENTS = sorted((Path(schemas.__file__).parent / "sql" / "bigquery").rglob("*.sql"))
 VIEWS = {**statements("bigquery/published"), **statements("bigquery/views")}
@@ -114,6 +114,9 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> str:
     publish(output, "run-2", july, broken, "2026-07-02", published_at=at(2, 3))
     again = [scored("twice", "selective_logging", scored_at=at(2, 1))]
     publish(output, "run-3", again, [], "2026-07-02")
+    relabelled = [{**july[0], "labels": ["haze", "road"]}, {**july[3], "labels": ["clear"]}]
+    commit_rows(output, SCORES, "new-labels", relabelled, "2026-07-02")
+    commit_rows(output, RUNS, "new-labels", [run_row(at(2, 5), kind="relabel")], "2026-07-02")
     publish(output, "nothing", [], [given_up("q4", "empty")], "2026-07-02", published_at=at(2, 4))
     commit_rows(output, QUARANTINE, "dying", [given_up("q5", "empty")], "2026-07-02")
     commit_rows(output, RUNS, "failed", [run_row(at(2), status="failed")], "2026-07-02")

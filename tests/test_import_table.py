@@ -20,7 +20,7 @@ GROUND = FOR_TRAINING_TOO | {
     *("pipelines.jpeg", "pipelines.tiff", "pipelines.tiff_directory"),
     *("pipelines.globs", "pipelines.local_files", "pipelines.object_store"),
     *("pipelines.object_listing", "pipelines.client_listing", "pipelines.request_rate"),
-    *("pipelines.objects", "pipelines.storage_errors"),
+    *("pipelines.objects", "pipelines.s3_endpoint", "pipelines.storage_errors"),
 }
 """These import each other and nothing else of `pipelines`;
 imaging owns the first line, storage the rest."""

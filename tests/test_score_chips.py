@@ -452,6 +452,11 @@ def test_chips_model_and_tables_may_lie_in_an_object_store(score, tmp_path, obje
     assert code == 0
     assert "0 scored, 0 quarantined, 6 skipped" in out
 
+    storage.write_bytes(f"{object_store_uri}/chips/chip_00002.jpg", jpg_bytes((1, 2, 3)))
+    code, out, _ = score(f"{object_store_uri}/chips", **places)
+    assert code == 0
+    assert "1 scored, 0 quarantined, 5 skipped" in out  # its etag is new
+
 
 def test_the_command_prints_its_summary_and_ends_with_0(artifact, tmp_path):
     write_chips(tmp_path / "chips", 3)

@@ -1,5 +1,6 @@
 -- What could not be scored in the latest night, why, and how much of the night is that?
--- A chip that was given up by one run of the night and scored by another counts in both.
+-- A chip that was tried several times counts once, as it was given up last; one that was scored
+-- since does not count.
 -- Made of sql/questions/quarantine_last_night.sql by: python -m schemas.render
 WITH night AS (
   SELECT
@@ -37,15 +38,15 @@ WITH night AS (
 SELECT
   run_date,
   reason,
-  COUNT(DISTINCT chip_uri) AS chips,
-  ROUND(COUNT(DISTINCT chip_uri) * 1.0 / (
+  COUNT(*) AS chips,
+  ROUND(COUNT(*) * 1.0 / (
     SELECT
       COUNT(*)
     FROM chips
   ), 4) AS share_of_night,
   MIN(chip_uri) AS a_chip_uri,
   MIN(message) AS a_message
-FROM forest_chips.quarantine
+FROM forest_chips.open_quarantine
 WHERE
   run_date = (
     SELECT

@@ -1,0 +1,59 @@
+"""Where `s3://` leads: to Amazon, or to another store that speaks S3 (MinIO and the like).
+
+Told once, and passed to each of the three libraries that ask there (obstore, delta-rs, boto3), so
+that all of them reach the same store.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+_ANY_REGION = "us-east-1"  # other stores take it, but it must be said: delta-rs would ask around
+
+
+@dataclass(frozen=True)
+class S3Endpoint:
+    """A store that speaks S3; objects are asked for as URL/BUCKET/KEY.
+
+    Attributes:
+        url: its address, "" for Amazon's own.
+        region: "" where nothing names one.
+    """
+
+    url: str
+    region: str
+
+    @property
+    def allow_http(self) -> bool:
+        """Whether it is reached without TLS."""
+        return self.url.startswith("http://")
+
+    def for_obstore(self) -> dict[str, Any]:
+        """Its configuration for an `S3Store`."""
+        return _given(endpoint=self.url, region=self.region)
+
+    def for_delta(self) -> dict[str, str]:
+        """Its storage options for delta-rs."""
+        allow = {"allow_http": "true"} if self.allow_http else {}
+        return {**_given(aws_endpoint_url=self.url, aws_region=self.region), **allow}
+
+    def for_boto3(self) -> dict[str, str]:
+        """Its arguments for a client."""
+        return _given(endpoint_url=self.url, region_name=self.region)
+
+
+def s3_endpoint(url: str, region: str) -> S3Endpoint:
+    """The store that was asked for, else the one that the usual environment variables name."""
+    found = url or _first_of("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
+    place = region or _first_of("AWS_REGION", "AWS_DEFAULT_REGION")
+    return S3Endpoint(found, place or (_ANY_REGION if found else ""))
+
+
+def _first_of(*variables: str) -> str:
+    return next((os.environ[name] for name in variables if os.environ.get(name)), "")
+
+
+def _given(**values: str) -> dict[str, str]:
+    return {name: value for name, value in values.items() if value}
