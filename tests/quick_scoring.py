@@ -58,7 +58,11 @@ class Command(NamedTuple):
 
 
 def start(
-    flags: Mapping[str, object], log: Path, meet: Path | None = None, starts: int = 1
+    flags: Mapping[str, object],
+    log: Path,
+    meet: Path | None = None,
+    starts: int = 1,
+    prepare: Callable[[], None] | None = None,
 ) -> Command:
     """Start the scoring command, four chips a unit.
 
@@ -67,11 +71,12 @@ def start(
         log: a file for what it says.
         meet: a folder in which commands wait, about to store their plans.
         starts: how many wait for each other there.
+        prepare: called in the new process, before the command.
     """
     arguments = [part for name, value in flags.items() for part in (f"--{name}", str(value))]
     environment = dict(os.environ)
     process = _processes.Process(
-        target=_run, args=(arguments, environment, log, meet, starts), daemon=True
+        target=_run, args=(arguments, environment, log, meet, starts, prepare), daemon=True
     )
     process.start()
     return Command(process, log)
@@ -93,7 +98,12 @@ def scoring_here() -> Iterator[Callable[..., int]]:
 
 
 def _run(
-    arguments: list[str], environment: dict[str, str], log: Path, meet: Path | None, starts: int
+    arguments: list[str],
+    environment: dict[str, str],
+    log: Path,
+    meet: Path | None,
+    starts: int,
+    prepare: Callable[[], None] | None,
 ) -> None:
     os.environ.clear()
     os.environ.update(environment)
@@ -104,6 +114,8 @@ def _run(
     _make_quick()
     if meet:
         _make_meeting(meet, starts)
+    if prepare:
+        prepare()
     code = exit_code(score_chips.main, arguments)
     sys.stdout.flush()
     sys.stderr.flush()

@@ -1,27 +1,33 @@
 """The scoring command is killed at any moment: started again, it ends as if nothing had happened.
 
-`make soak` kills it 100 times. A seed is printed, and taken from SEED where that is set.
+`make soak` kills it 100 times at random. A seed is printed, and taken from SEED where that is set.
 """
 
 from __future__ import annotations
 
 import os
 import random
+import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
+from deltalake import DeltaTable
 
 from beam_jobs.query import ask
+from pipelines import committing
 from tests.quick_scoring import Command, start
 from tests.support import make_artifact, write_chips
 
 _KILLS = int(os.environ.get("KILLS", "6"))
 _SEED = int(os.environ.get("SEED", str(random.randrange(1_000_000))))
+_COMMIT_SECONDS = 0.01  # about what a commit takes on a disk
 _CHIPS, _BROKEN = 14, 2
 _NOTHING, _PUBLISHED = (0, 0, 0), (_CHIPS - _BROKEN, _BROKEN, 1)
 _RECORD_MISSING = (_CHIPS - _BROKEN, _BROKEN, 0)
@@ -49,12 +55,13 @@ def seconds(place) -> float:
     return time.monotonic() - began
 
 
-def score(place: Path, night: str) -> Command:
+def score(place: Path, night: str, prepare: Callable[[], None] | None = None) -> Command:
     """Start a run with tables of its own."""
     output = place / f"out-{night}"
     output.mkdir(exist_ok=True)
     flags = {"chips": place / "chips", "artifact": place / "model", "output": output}
-    return start({**flags, "run_id": night}, place / f"{night}-{time.time_ns()}.log")
+    log = place / f"{night}-{time.time_ns()}.log"
+    return start({**flags, "run_id": night}, log, prepare=prepare)
 
 
 def seen(place: Path, night: str) -> tuple[int, int, int]:
@@ -97,7 +104,55 @@ def test_a_run_that_is_killed_and_started_again_loses_and_doubles_no_chip(place,
         code, said = score(place, night).finish()
     assert code == 0, said
     assert found | {after_the_kill} <= {_NOTHING, _RECORD_MISSING, _PUBLISHED}
+    check_whole(place, night)
+
+
+def check_whole(place: Path, night: str) -> None:
+    """All chips are published, each once, and nothing is left behind."""
     assert seen(place, night) == _PUBLISHED
     chips = ask(str(place / f"out-{night}"), _CHIPS_SEEN)["chip_id"].to_pylist()
     assert sorted(chips) == [f"chip_{number:05d}" for number in range(_CHIPS)]
     assert not list((place / f"out-{night}" / "_staging").iterdir())
+
+
+def die_at_commit(name: str, moment: str) -> None:
+    """Be killed before, in or after the commit to a table."""
+    commit_files = committing.commit_files
+
+    def commit_or_die(table: DeltaTable, *args: Any, **kwargs: Any) -> None:
+        if Path(table.table_uri).name != name:
+            commit_files(table, *args, **kwargs)
+            return
+        if moment == "before":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if moment == "in":
+            kill = threading.Timer(random.uniform(0, _COMMIT_SECONDS), os.kill)
+            kill.args = (os.getpid(), signal.SIGKILL)
+            kill.start()
+        commit_files(table, *args, **kwargs)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    committing.commit_files = commit_or_die
+
+
+@pytest.mark.parametrize(
+    ("table", "moment", "left"),
+    [
+        ("quarantine", "after", {_NOTHING}),
+        ("chip_scores", "before", {_NOTHING}),
+        ("chip_scores", "in", {_NOTHING, _RECORD_MISSING}),
+        ("chip_scores", "after", {_RECORD_MISSING}),
+        ("runs", "in", {_RECORD_MISSING, _PUBLISHED}),
+    ],
+)
+def test_a_publisher_killed_around_a_commit_leaves_a_whole_run_or_none(place, table, moment, left):
+    night = f"commit-{table}-{moment}"
+    with watching(place, night) as found:
+        code, _said = score(place, night, partial(die_at_commit, table, moment)).finish()
+        after_the_kill = seen(place, night)
+        again, said = score(place, night).finish()
+    assert code == -signal.SIGKILL
+    assert after_the_kill in left
+    assert again == 0, said
+    assert found <= {_NOTHING, _RECORD_MISSING, _PUBLISHED}
+    check_whole(place, night)
