@@ -88,10 +88,12 @@ def unit_size(options: RunOptions, chips: int) -> int | None:
 
 
 def launch_flags(options: RunOptions, units: int) -> Sequence[str]:
-    """Beam's flags as the runner is given them, for so many units to score."""
+    """Beam's flags as the runner is given them, for so many units to score; without any, nobody
+    needs to wait for a GPU."""
     if not is_dataflow(options.beam_args):
         return options.beam_args
-    return complete_flags(options.beam_args, options.gpu, units, options.run_id)
+    gpu = options.gpu if units or given_flags(options.beam_args)["machine_type"] else None
+    return complete_flags(options.beam_args, gpu, units, options.run_id)
 
 
 def complete_flags(beam_args: Sequence[str], gpu: str | None, units: int, run_id: str) -> list[str]:

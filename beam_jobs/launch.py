@@ -107,6 +107,19 @@ def run_graph(
     return {} if only_submits(beam_args) else _counters(result)
 
 
+def submit_nothing(beam_args: Sequence[str]) -> None:
+    """Write down a job without work: the launcher of a Flex Template that leaves no job has failed,
+    as Dataflow sees it."""
+    run_graph(AlreadyPublished(), beam_args, 0, lambda: 0)
+
+
+class AlreadyPublished(beam.PTransform):
+    """A graph of nothing, by a name that tells why."""
+
+    def expand(self, pbegin: beam.pvalue.PBegin) -> beam.PCollection[str]:
+        return pbegin | beam.Create([""], reshuffle=False)
+
+
 def storage_error_in(error: Exception) -> str | None:
     """What an engine's error says of storage that failed on a worker: the engines wrap what a
     worker raises in pages of text."""

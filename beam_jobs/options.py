@@ -25,6 +25,9 @@ from schemas.artifact import MediaType
 from schemas.precision import PRECISIONS, Precision
 from schemas.tables import SCORE
 
+RUN_DATE_IN_ID = "{run_date}"
+"""Stands in `--run_id` for the night, so that the same command each night names another run."""
+
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -152,7 +155,7 @@ def parse_score_options(argv: Sequence[str], now: datetime) -> ScoreOptions:
     Raises:
         UsageError: a value that cannot be; argparse's own complaints end the process (code 2).
     """
-    given, beam_args = _parser().parse_known_args(argv)
+    given, beam_args = score_parser().parse_known_args(argv)
     return ScoreOptions(
         chips=storage.absolute_uri(given.chips),
         media_type=given.media_type,
@@ -171,12 +174,14 @@ def run_fields(
     Raises:
         UsageError: a value that cannot be.
     """
+    run_date = parse_run_date(given.run_date or "today", now)
+    run_id = given.run_id.replace(RUN_DATE_IN_ID, run_date)
     return {
         "artifact": storage.absolute_uri(given.artifact),
         "output": storage.absolute_uri(given.output),
-        "run_date": parse_run_date(given.run_date or "today", now),
+        "run_date": run_date,
         "run_date_given": given.run_date is not None,
-        "run_id": checked_run_id(given.run_id) if given.run_id else new_run_id(now),
+        "run_id": checked_run_id(run_id) if run_id else new_run_id(now),
         "batch_size": given.batch_size,
         "precision": given.precision,
         "max_quarantine_ratio": given.max_quarantine_ratio,
@@ -193,7 +198,7 @@ def run_fields(
 
 def our_flags() -> list[str]:
     """The flags of the scoring job that are not Beam's."""
-    return list(_parser()._option_string_actions)
+    return list(score_parser()._option_string_actions)
 
 
 def parse_run_date(text: str, now: datetime) -> str:
@@ -232,7 +237,8 @@ def checked_run_id(run_id: str) -> str:
     return run_id
 
 
-def _parser() -> argparse.ArgumentParser:
+def score_parser() -> argparse.ArgumentParser:
+    """The scoring job's command line; every flag that it does not know is Beam's."""
     parser = CommandParser(
         prog="python -m beam_jobs.score_chips",
         description="Score the chips of an archive and publish the labelled tables.\n"

@@ -56,6 +56,8 @@ def run_scoring(options: RunOptions, our_flags: Sequence[str], select: Select) -
         publishing.finish_record(options.output, options.run_id)
         replace = "; --rescore replaces it" if options.kind == SCORE else ""
         print(f"run {options.run_id} is published already{replace}")
+        if launch.only_submits(options.beam_args):
+            launch.submit_nothing(dataflow.launch_flags(options, 0))
         return _code_of_published(options)
     if begun and (reason := attempts.read_hold(begun)):
         print(held_text(begun, reason))
@@ -70,7 +72,7 @@ def run_scoring(options: RunOptions, our_flags: Sequence[str], select: Select) -
     except (Exception, KeyboardInterrupt) as error:
         _tell_failure(plan, error)
         raise
-    if plan.to_score and launch.only_submits(options.beam_args):
+    if launch.only_submits(options.beam_args):
         print(f"run {plan.run_id}: the job is submitted, and publishes the run at its end")
         return 0
     return told_outcome(plan, counters)
@@ -191,7 +193,7 @@ def _score(
         f"{left_over}{staged_before if staged else ''}",
         flush=True,
     )
-    if not units:
+    if not units and not launch.only_submits(options.beam_args):
         publishing.publish_run(plan, [])
         return {}
     from pipelines.batch_scoring import ScoreArchive

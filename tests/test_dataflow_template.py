@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -16,7 +17,7 @@ from beam_jobs.command import exit_code
 from pipelines import planning, storage
 from pipelines.planning import RunPlan
 from tests.object_stores import GcsServer
-from tests.support import make_artifact
+from tests.support import make_artifact, write_chips
 
 IMAGE = "europe-docker.pkg.dev/forest-project/forest/chips:1"
 CHIPS = 600
@@ -74,12 +75,15 @@ def launch(bucket: str, run_id: str, *flags: str) -> int:
 
 def read(bucket: str, run_id: str) -> Submitted:
     """The template, the graph that it names, and the run's plan."""
-    job = json.loads(storage.read_bytes(f"{bucket}/{run_id}.json"))
-    url = job["environment"]["sdkPipelineOptions"]["options"]["pipelineUrl"]
-    graph = beam_runner_api_pb2.Pipeline.FromString(storage.read_bytes(url))
     plan = planning.read_plan(f"{bucket}/tables", run_id, 1)
     assert plan is not None
-    return Submitted(job, graph, plan)
+    return Submitted(*read_job(bucket, run_id), plan)
+
+
+def read_job(bucket: str, run_id: str) -> tuple[dict[str, Any], beam_runner_api_pb2.Pipeline]:
+    job = json.loads(storage.read_bytes(f"{bucket}/{run_id}.json"))
+    url = job["environment"]["sdkPipelineOptions"]["options"]["pipelineUrl"]
+    return job, beam_runner_api_pb2.Pipeline.FromString(storage.read_bytes(url))
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +110,13 @@ def test_the_job_asks_for_the_workers_that_were_chosen(submitted: Submitted) -> 
     assert "use_multiple_sdk_containers" not in environment["experiments"]
     options = environment["sdkPipelineOptions"]["options"]
     assert options["element_processing_timeout_minutes"] == 60
+
+
+def test_the_projects_source_is_staged_for_the_workers(submitted: Submitted) -> None:
+    packages = {package["name"]: package["location"] for package in submitted.pool["packages"]}
+    assert "workflow.tar.gz" in packages
+    location = packages["workflow.tar.gz"].removeprefix("storage.googleapis.com/")
+    assert storage.head_object(f"gs://{location}") is not None
 
 
 def test_the_graph_is_the_story_of_the_job_in_its_order(submitted: Submitted) -> None:
@@ -189,6 +200,26 @@ def test_without_a_gpu_the_job_asks_for_none(bucket: str) -> None:
     assert found.pool["machineType"] == "n2-standard-4"
     assert found.pool["numThreadsPerWorker"] == 2
     assert found.plan.unit_rows == (CHIPS,)
+
+
+def test_a_night_with_nothing_to_score_and_a_published_run_leave_a_job_all_the_same(
+    bucket: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where a launcher leaves no job, Dataflow says that the launch failed."""
+    for path in write_chips(tmp_path, 2):
+        storage.write_bytes(f"{bucket}/few/{path.name}", path.read_bytes())
+    places = [f"--artifact={bucket}/artifact", f"--output={bucket}/scored"]
+    chips = f"--chips={bucket}/few"
+    assert exit_code(score_chips.main, [chips, *places, "--run_id=first"]) == 0
+    where = [chips, f"--output={bucket}/scored", "--gpu=nvidia-l4"]
+    for run_id, steps in [("second", "ScoreArchive"), ("first", "AlreadyPublished")]:
+        assert launch(bucket, run_id, *where) == 0
+        job, graph = read_job(bucket, run_id)
+        (pool,) = job["environment"]["workerPools"]
+        assert pool["machineType"] == "n2-standard-4"
+        assert "serviceOptions" not in job["environment"]
+        assert steps in {t.unique_name for t in graph.components.transforms.values()}
+    assert "run first is published already" in capsys.readouterr().out
 
 
 def test_a_launch_that_cannot_work_leaves_nothing_behind(
