@@ -18,8 +18,9 @@ from beam_jobs.command import run_command
 from beam_jobs.options import ADDRESS, RUN_DATE_IN_ID, score_parser
 
 METADATA = Path(__file__).parents[1] / "deploy" / "flex_template" / "metadata.json"
-OMITTED = ("help", "plan_only", "estimate")
-"""Flags with which no job starts, which is all that a template's launcher is for."""
+OMITTED = ("help", "plan_only", "estimate", "prices", "sample_chips", "format")
+"""Flags with which no job starts, which is all that a template's launcher is for, and those that
+belong to them."""
 
 PATTERNS: dict[Any, str] = {
     ADDRESS["type"]: r"^(gs|s3)://[^/]+.*$",
@@ -33,6 +34,7 @@ PATTERNS: dict[Any, str] = {
 
 _PATTERNS_BY_NAME = {
     "run_date": r"^(today|yesterday|[0-9]{4}-[0-9]{2}-[0-9]{2})$",
+    "s3_endpoint": r"^https?://[^/@?#\s]+(/[^@?#\s]*)?$",
     "run_id": r"^[A-Za-z0-9][A-Za-z0-9._-]{0,60}(\{run_date\}[A-Za-z0-9._-]{0,20})?$",
 }
 _IMAGE = {
@@ -98,18 +100,15 @@ def _more(name: str) -> str:
 
 
 def _pattern(name: str, action: argparse.Action) -> str:
-    """What a value of the parameter looks like.
-
-    Raises:
-        KeyError: a kind of flag that `PATTERNS` does not know.
-    """
+    """What a value of the parameter looks like; a test tells where it lets through what the job
+    does not take."""
     if name in _PATTERNS_BY_NAME:
         return _PATTERNS_BY_NAME[name]
     if _is_switch(action):
         return "^(true|false)$"
     if action.choices:
         return f"^({'|'.join(re.escape(str(choice)) for choice in action.choices)})$"
-    return PATTERNS[action.type]
+    return PATTERNS.get(action.type, r"^\S.*$")
 
 
 def _is_switch(action: argparse.Action) -> bool:

@@ -23,6 +23,8 @@ VALUES = (
     "s3://bucket",
     "/local/folder",
     "gs://",
+    "https://minio.example:9000",
+    "http://user:password@host",
     "",
     "0",
     "1",
