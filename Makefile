@@ -94,6 +94,10 @@ $(WORKER_ENV): $(INSTALLED) setup.py constraints.txt
 	  --constraint constraints.txt setuptools --requirement $(ENGINES)/requirements.txt
 	@touch $@
 
+googlesql: ## Build GoogleSQL's analyzer, for the tests of BigQuery's SQL (needs Go; 4 minutes, 5 GB of memory)
+	@mkdir -p build
+	cd tests/googlesql && go build -mod=readonly -o ../../build/googlesql .
+
 bench: install ## Measure scoring: limits of the machine, this project, its peers (25 minutes)
 	$(VENV_PYTHON) -m benchmarks.scoring --json build/bench/figures.json \
 	  --picture build/bench/figures.png $(ARGS)
