@@ -6,7 +6,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pipelines.errors import UsageError
@@ -62,6 +62,8 @@ def test_scenes_are_whole_and_no_single_move_brings_a_label_into_training_or_val
 
 
 @given(truth=chips(), shares=st.sampled_from(SHARES), seed=st.integers(0, 9))
+@example(truth=np.zeros((3, 1), np.uint8), shares=(0.9, 0.05, 0.05), seed=0)
+@example(truth=np.zeros((2, 1), np.uint8), shares=(0.9, 0.05, 0.05), seed=0)
 def test_parts_have_their_sizes_but_for_labels_that_keep_a_chip(truth, shares, seed):
     off = np.bincount(stratify(truth, shares, seed), minlength=len(shares)) - whole_sizes(
         len(truth), shares

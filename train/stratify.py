@@ -75,14 +75,14 @@ def whole_sizes(total: int, shares: Sequence[float]) -> Counts:
     """A whole number of chips for each share: rounded so that they sum to the total (largest
     remainders), and none 0 where there are as many chips as shares.
 
-    >>> whole_sizes(93, (0.8, 0.2)).tolist(), whole_sizes(3, (0.8, 0.1, 0.1)).tolist()
+    >>> whole_sizes(93, (0.8, 0.2)).tolist(), whole_sizes(3, (0.9, 0.05, 0.05)).tolist()
     ([74, 19], [1, 1, 1])
     """
     exact = total * np.asarray(shares, np.float64)
     sizes = np.floor(exact + 1e-9).astype(np.int64)
     for part in np.argsort(sizes - exact, kind="stable")[: total - sizes.sum()]:
         sizes[part] += 1
-    for part in np.flatnonzero(sizes == 0)[: max(0, total - len(sizes) + 1)]:
+    for part in np.flatnonzero(sizes == 0)[: total - np.count_nonzero(sizes)]:
         sizes[sizes.argmax()] -= 1
         sizes[part] += 1
     return sizes
