@@ -14,7 +14,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test soak check format bench clean distclean
+.PHONY: help install demo test soak check format engines googlesql bench clean distclean
 
 help: ## Tell what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -95,6 +95,8 @@ $(WORKER_ENV): $(INSTALLED) setup.py constraints.txt
 	@touch $@
 
 googlesql: ## Build GoogleSQL's analyzer, for the tests of BigQuery's SQL (needs Go; 4 minutes, 5 GB of memory)
+	@command -v go >/dev/null || { echo "make googlesql needs Go 1.25 or newer on PATH (Debian:" \
+	  "apt-get install golang); tests/test_googlesql.py is skipped without" >&2; exit 1; }
 	@mkdir -p build
 	cd tests/googlesql && go build -mod=readonly -o ../../build/googlesql .
 
