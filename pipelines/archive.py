@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from pipelines import storage
 from pipelines.errors import StorageError, UsageError
 from pipelines.manifests import MANIFEST_ENDINGS, read_manifest
+from pipelines.shards import SHARD_ENDINGS, list_members
 from schemas.artifact import MediaType
 
 EXTENSIONS: dict[MediaType, tuple[str, ...]] = {"jpg": (".jpg", ".jpeg"), "tif": (".tif", ".tiff")}
@@ -48,20 +49,31 @@ def keep_endings(chips: pa.Table, endings: tuple[str, ...]) -> pa.Table:
 
 
 def _list_images(uri: str, endings: tuple[str, ...]) -> pa.Table:
-    objects, images = 0, [_chips_of(storage.LISTING.empty_table())]
+    objects = 0
+    nothing = _chips_of(storage.LISTING.empty_table())
+    images, shards = [nothing], [nothing]
     try:
-        for table in storage.list_objects(uri):
+        for table in map(_chips_of, storage.list_objects(uri)):
             objects += table.num_rows
-            images.append(keep_endings(_chips_of(table), endings))
+            images.append(keep_endings(table, endings))
+            shards.append(keep_endings(table, SHARD_ENDINGS))
     except StorageError as error:
         raise UsageError(f"--chips: {error}") from error
-    found = pa.concat_tables(images)
+    found = _with_members(pa.concat_tables(images), pa.concat_tables(shards), endings)
     if not found.num_rows:
         raise UsageError(
             f"--chips {uri!r} holds no image: {objects} objects, "
             f"none ending in {', '.join(endings)}; check the address and --media_type"
         )
     return found
+
+
+def _with_members(images: pa.Table, shards: pa.Table, endings: tuple[str, ...]) -> pa.Table:
+    if not shards.num_rows:
+        return images
+    members = list_members(shards, endings)
+    # Loose chips have nulls where those in shards say which, and where in it.
+    return pa.concat_tables([images, *members], promote_options="default")
 
 
 def _chips_of(listing: pa.Table) -> pa.Table:

@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 
 import pyarrow as pa
 
-from pipelines.objects import LISTING, LISTING_ROWS, check_size
+from pipelines.objects import LISTING, LISTING_ROWS, check_size, check_version
 from pipelines.storage_errors import ACCESS_ERRORS, MISSING_ERRORS, storage_error
 
 
@@ -33,6 +33,16 @@ def read(path: str, most_bytes: int | None) -> bytes:
         while len(data) < size_bytes and (more := os.read(handle, size_bytes - len(data))):
             data += more
         return data
+    finally:
+        os.close(handle)
+
+
+def read_range(path: str, start: int, length: int, etag: str | None) -> bytes:
+    """Part of a file, if it is the version that is meant."""
+    handle, _ = _open_regular(path)
+    try:
+        check_version(path, _etag(os.fstat(handle)), etag)
+        return os.pread(handle, length, start)
     finally:
         os.close(handle)
 
@@ -155,11 +165,15 @@ def _as_listing(paths: Sequence[str], found: Sequence[os.stat_result]) -> pa.Tab
     modified_at = LISTING.field("modified_at").type
     columns = [
         pa.array(map(_as_text, paths), pa.string()),
-        pa.array([f"{ns:x}-{size:x}" for ns, size in zip(modified_ns, sizes, strict=True)]),
+        pa.array(map(_etag, found), pa.string()),
         pa.array(sizes, pa.int64()),
         pa.array(modified_ns, pa.timestamp("ns", "UTC")).cast(modified_at, safe=False),
     ]
     return pa.table(columns, schema=LISTING)
+
+
+def _etag(found: os.stat_result) -> str:
+    return f"{found.st_mtime_ns:x}-{found.st_size:x}"
 
 
 def _as_text(path: str) -> str:

@@ -24,7 +24,7 @@ import obstore.store
 from obstore.exceptions import GenericError
 
 from pipelines.errors import StoreDown
-from pipelines.objects import check_size, clean_etag
+from pipelines.objects import check_size, check_version, clean_etag
 from pipelines.request_rate import RequestRate
 from pipelines.s3_endpoint import S3Endpoint, s3_endpoint
 from pipelines.storage_errors import (
@@ -37,7 +37,6 @@ from pipelines.storage_errors import (
 )
 
 _T = TypeVar("_T")
-_READ_AHEAD_BYTES = 1 << 20
 _PAGE_ROWS = 1000  # of the stores' own listings
 TIMEOUT_S = 30.0
 """Seconds that one request may take before it counts as failed; what came of a body by then is
@@ -98,9 +97,19 @@ def read(uri: str, most_bytes: int | None) -> bytes:
         raise
 
 
-def open_file(uri: str) -> io.BufferedReader:
+def read_range(uri: str, start: int, length: int, etag: str | None) -> bytes:
+    """Part of an object, in one request, if it is the version that is meant."""
+    scheme, bucket, key = split(uri)
+    if scheme == "gs":
+        _read_rate(bucket).wait_turn()
+    answer = _store(scheme, bucket).get(_checked(key), options={"range": (start, start + length)})
+    check_version(uri, clean_etag(answer.meta["e_tag"]), etag)
+    return bytes(answer.bytes())
+
+
+def open_file(uri: str, read_ahead_bytes: int) -> io.BufferedReader:
     """An object as a file to read parts of, by range requests."""
-    return io.BufferedReader(_RemoteFile(uri), _READ_AHEAD_BYTES)
+    return io.BufferedReader(_RemoteFile(uri), read_ahead_bytes)
 
 
 def write(uri: str, data: bytes) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from pipelines.errors import ObjectTooLarge
+from pipelines.errors import ObjectTooLarge, StorageError
 
 LISTING = pa.schema(
     [
@@ -37,3 +37,13 @@ def check_size(uri: str, size_bytes: int, most_bytes: int | None) -> None:
     """
     if most_bytes is not None and size_bytes > most_bytes:
         raise ObjectTooLarge(f"{uri!r} has {size_bytes:,} bytes, at most {most_bytes:,} are read")
+
+
+def check_version(uri: str, found: str | None, meant: str | None) -> None:
+    """Refuse an object that was replaced, where parts of the old one are asked for.
+
+    Raises:
+        StorageError: it has another etag; None is any.
+    """
+    if meant is not None and found != meant:
+        raise StorageError(f"{uri!r} was replaced since it was listed")

@@ -25,8 +25,9 @@ from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
 from pipelines import imaging, storage
+from pipelines.chip_bytes import ChipBytes
 from pipelines.elements import REJECTED, ChipBatch, Spent, Unit
-from pipelines.errors import ChipRejected, ObjectTooLarge, StorageError, StoreDown
+from pipelines.errors import ChipRejected
 from pipelines.georeference import Place, bounds_of, read_place
 from pipelines.pixel_budget import PixelBudget, Slot
 from pipelines.tiff import TiffLayout
@@ -190,23 +191,6 @@ def read_unit(address: UnitAddress) -> Unit:
         return Unit(address.number, pq.ParquetFile(file).read_row_group(address.number))
 
 
-def read_chip(uri: str, preprocessing: Preprocessing) -> bytes:
-    """The bytes of a chip.
-
-    Raises:
-        ChipRejected: unreadable, or too_large to be a chip at all.
-        StoreDown: no chip can be read, so none is to blame: the run ends.
-    """
-    try:
-        return storage.read_bytes(uri, preprocessing.max_bytes)
-    except ObjectTooLarge as error:
-        raise ChipRejected(Reason.TOO_LARGE, str(error)) from error
-    except StoreDown:
-        raise
-    except StorageError as error:
-        raise ChipRejected(Reason.UNREADABLE, str(error)) from error
-
-
 class _Rejection(NamedTuple):
     row: int
     reason: str
@@ -245,15 +229,17 @@ def _begin(
     rows = chips.num_rows
     pixels = np.empty((rows, *preprocessing.input_shape), np.uint8)
     places: list[Place | None] = [None] * rows
-    uris = chips["chip_uri"].to_pylist()
+    chip_bytes = ChipBytes(chips, preprocessing.max_bytes)
 
     def read_rows(start: int) -> _TaskDone:
         done = _TaskDone()
+        stop = min(start + _ROWS_A_TASK, rows)
+        read_row = chip_bytes.of_rows(start, stop)
         began = perf_counter()
-        for row in range(start, min(start + _ROWS_A_TASK, rows)):
+        for row in range(start, stop):
             read = began
             try:
-                data = read_chip(uris[row], preprocessing)
+                data = read_row(row)
                 read = perf_counter()
                 done.bytes_read += len(data)
                 pixels[row], places[row] = _decode(data, preprocessing)

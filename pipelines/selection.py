@@ -29,7 +29,9 @@ STEM = r"""regexp_extract({uri}, '([^/]+?)(?:\.[^./]+)?/*\z', 1)"""
 
 _MANIFEST = file_schema(CHIP_MANIFEST)
 _BATCH_ROWS = 100_000
-_ORDER = "chip_uri"
+_SHARD_ORDER = "coalesce(shard_uri, chip_uri), offset_bytes, chip_uri"
+"""Chips of a shard lie together, as they lie in it, so that they are read as one stream."""
+
 _NEWEST = "modified_at DESC NULLS LAST, chip_uri"
 
 
@@ -93,7 +95,8 @@ def select_chips(
     if sidecar:
         check_named(connection, sidecar, f"SELECT {columns} FROM listing")
         rows = joined(sidecar, rows)
-    ordered = connection.sql(f"SELECT * FROM ({rows}) ORDER BY {_ORDER}")
+    order = _SHARD_ORDER if "shard_uri" in chips.column_names else "chip_uri"
+    ordered = connection.sql(f"SELECT * FROM ({rows}) ORDER BY {order}")
     batches = _cast(ordered.to_arrow_reader(_BATCH_ROWS))
     reader = pa.RecordBatchReader.from_batches(_MANIFEST, batches)
     return Selection(listed, chosen, found - chosen, reader)
@@ -134,7 +137,10 @@ def _source(field: pa.Field, given: pa.Schema) -> str:
     """What stands in a column of the manifest: a chip without an id has its file's stem."""
     known = field.name in given.names
     if field.name == "chip_id":
-        stem = STEM.format(uri="chip_uri")
+        in_shard = "offset_bytes IS NOT NULL AND shard_uri IS NOT NULL"
+        member = f"CASE WHEN {in_shard} THEN chip_uri[len(shard_uri) + 2:] ELSE chip_uri END"
+        has_shards = {"shard_uri", "offset_bytes"}.issubset(given.names)
+        stem = STEM.format(uri=member if has_shards else "chip_uri")
         return f"coalesce(chip_id, {stem})" if known else stem
     return f'"{field.name}"' if known else f"NULL::{sql_type(field.type)}"
 

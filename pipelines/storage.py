@@ -130,8 +130,28 @@ def read_bytes(uri: str, most_bytes: int | None = None) -> bytes:
         raise storage_error("read", uri, error) from error
 
 
-def open_file(uri: str) -> BinaryIO:
+def read_range(uri: str, start: int, length: int, etag: str | None = None) -> bytes:
+    """Part of an object; fewer bytes where it ends before.
+
+    Args:
+        etag: the version that is meant; None for any.
+
+    Raises:
+        StorageError: it is not there, was replaced, may not be read, or its store does not answer.
+    """
+    try:
+        if not is_remote(uri):
+            return local_files.read_range(uri, start, length, etag)
+        return object_store.read_range(uri, start, length, etag)
+    except ACCESS_ERRORS as error:
+        raise storage_error("read", uri, error) from error
+
+
+def open_file(uri: str, read_ahead_bytes: int = 1 << 20) -> BinaryIO:
     """The object as a file to read parts of, by range requests where it is remote.
+
+    Args:
+        read_ahead_bytes: what a range request asks for at least.
 
     Raises:
         StorageError: it is not there or may not be read.
@@ -139,7 +159,7 @@ def open_file(uri: str) -> BinaryIO:
     try:
         if not is_remote(uri):
             return local_files.open_file(uri)
-        return object_store.open_file(uri)
+        return object_store.open_file(uri, read_ahead_bytes)
     except ACCESS_ERRORS as error:
         raise storage_error("read", uri, error) from error
 

@@ -90,6 +90,7 @@ class QuarantineReason(StrEnum):
     TOO_LARGE = "too_large", True, "a side longer, or more bytes, than the artifact accepts"
     DECODE_ERROR = "decode_error", True, "the decoder gave up for another reason"
     NON_FINITE_SCORE = "non_finite_score", True, "the model's scores are not all finite numbers"
+    BAD_SHARD = "bad_shard", True, "a tar of chips that is none, is compressed, or breaks off"
     UNREADABLE = "unreadable", False, "the object could not be fetched from storage"
     OUT_OF_MEMORY = "out_of_memory", False, "the device had no memory even for this chip alone"
 
@@ -142,6 +143,13 @@ CHIP_MANIFEST = Table(
     columns=(
         *CHIP_COLUMNS,
         Column("modified_at", "timestamp", "When the object was last written.", "UTC"),
+        Column("shard_uri", "string", "Address of the tar that the chip lies in, if it does."),
+        Column(
+            "offset_bytes",
+            "int64",
+            "Where in that tar the chip begins; null where the tar itself is to be given up.",
+            "bytes",
+        ),
     ),
 )
 

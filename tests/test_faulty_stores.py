@@ -13,8 +13,8 @@ import pytest
 from beam_jobs import score_chips
 from beam_jobs.command import exit_code
 from pipelines import delta_tables, object_store, storage
+from pipelines.chip_bytes import read_chip
 from pipelines.errors import ChipRejected, StorageError, StoreDown
-from pipelines.reading import read_chip
 from pipelines.request_rate import RequestRate
 from pipelines.storage import StoreSettings
 from schemas.tables import QuarantineReason
@@ -86,7 +86,7 @@ def test_an_object_that_stays_unreadable_costs_itself_alone(
     uri = f"{object_store_uri}/always503.jpg"
     storage.write_bytes(uri, b"there")
     with faulty(uri, 0, HASTY), pytest.raises(ChipRejected, match="503") as rejected:
-        read_chip(uri, JPG)
+        read_chip(uri, JPG.max_bytes)
     assert rejected.value.reason == QuarantineReason.UNREADABLE
 
 
@@ -94,7 +94,7 @@ def test_a_store_that_is_down_is_no_fault_of_a_chip(object_store_uri: str, fault
     uri = f"{object_store_uri}/chip.jpg"
     began = time.monotonic()
     with faulty(uri, 1, HASTY), pytest.raises(StoreDown, match="nor anything else there") as down:
-        read_chip(uri, JPG)
+        read_chip(uri, JPG.max_bytes)
     assert time.monotonic() - began < 5
     assert "\n" not in str(down.value)
 

@@ -14,6 +14,7 @@ from beam_jobs.command import exit_code
 from pipelines import delta_tables, scoring
 from tests.quick_scoring import QuickClassifier
 from tests.support import jpg_bytes, make_artifact, write_chips
+from tests.tars import tar_bytes
 
 
 @pytest.fixture(scope="module")
@@ -142,6 +143,35 @@ def test_a_plan_alone_scores_nothing_and_is_gone_on_with_or_given_as_a_manifest(
     assert counts(tmp_path, "n3") == [5, 0, 0, 5, 0]
     assert score("n4", "--chips", manifest)[0] == 0
     assert counts(tmp_path, "n4") == [5, 5, 0, 0, 0]
+
+
+def test_chips_in_tars_are_scored_once_and_anew_when_their_tar_is_replaced(score, tmp_path):
+    write_chips(tmp_path / "chips", 2)
+    members = [(f"deep/{i}.jpg", jpg_bytes((9 * i, 9, 9))) for i in range(4)]
+    shard = tmp_path / "chips" / "s.tar"
+    shard.write_bytes(tar_bytes([*members, ("empty.jpg", b"")]))
+    assert score("n1", "--batch_size", 2, "--max_quarantine_ratio", 0.5)[0] == 0
+    assert counts(tmp_path, "n1") == [7, 0, 0, 6, 1]
+    uris = {row["chip_uri"] for row in rows(tmp_path, "chip_scores")}
+    assert {f"{shard}#deep/{i}.jpg" for i in range(4)} < uris
+
+    assert score("n2")[0] == 0
+    assert counts(tmp_path, "n2") == [7, 7, 0, 0, 0]
+
+    shard.write_bytes(tar_bytes(members[:3]))
+    os.utime(shard, (1, 1))
+    assert score("n3")[0] == 0
+    assert counts(tmp_path, "n3") == [5, 2, 0, 3, 0]
+
+    manifest = re.search("manifest    (.*)", score("n4", "--rescore", "--plan_only")[1])[1]
+    assert score("n5", "--chips", manifest, "--rescore")[0] == 0
+    assert counts(tmp_path, "n5") == [5, 0, 0, 5, 0]
+
+    shard.write_bytes(tar_bytes(members)[:900])
+    assert score("n6", "--max_quarantine_ratio", 1)[0] == 0
+    assert counts(tmp_path, "n6") == [3, 2, 0, 0, 1]
+    assert score("n7")[0] == 0
+    assert counts(tmp_path, "n7") == [3, 3, 0, 0, 0]
 
 
 def test_a_run_is_not_gone_on_with_for_another_number_of_chips(score, tmp_path, monkeypatch):

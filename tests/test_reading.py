@@ -9,6 +9,7 @@ from apache_beam.testing.util import assert_that, equal_to
 from rasterio.warp import transform_bounds
 
 from pipelines import imaging, reading
+from pipelines.chip_bytes import read_chip
 from pipelines.elements import Unit
 from pipelines.reading import ReadAhead
 from tests.planned_chips import planned_chips
@@ -77,7 +78,7 @@ def test_an_object_too_large_to_be_a_chip_is_refused_whatever_the_listing_said(t
     with swollen.open("wb") as file:
         file.truncate(JPG.max_bytes + 1)
     with pytest.raises(reading.ChipRejected) as rejected:
-        reading.read_chip(str(swollen), JPG)
+        read_chip(str(swollen), JPG.max_bytes)
     assert rejected.value.reason == "too_large"
 
 

@@ -10,6 +10,8 @@ CREATE TABLE chip_manifest (
   lat_max FLOAT64 OPTIONS (description = "Northern edge of the chip (WGS 84), where known. Unit: degrees."),
   etag STRING OPTIONS (description = "The store's version tag of the object when it was listed."),
   size_bytes INT64 OPTIONS (description = "Size of the object when it was listed. Unit: bytes."),
-  modified_at TIMESTAMP OPTIONS (description = "When the object was last written. Unit: UTC.")
+  modified_at TIMESTAMP OPTIONS (description = "When the object was last written. Unit: UTC."),
+  shard_uri STRING OPTIONS (description = "Address of the tar that the chip lies in, if it does."),
+  offset_bytes INT64 OPTIONS (description = "Where in that tar the chip begins; null where the tar itself is to be given up. Unit: bytes.")
 )
 OPTIONS (description = "The chips that a run is to score; a row group is a unit of work.");

@@ -10,7 +10,9 @@ CREATE TABLE chip_manifest (
     lat_max DOUBLE,
     etag VARCHAR,
     size_bytes BIGINT,
-    modified_at TIMESTAMP WITH TIME ZONE
+    modified_at TIMESTAMP WITH TIME ZONE,
+    shard_uri VARCHAR,
+    offset_bytes BIGINT
 );
 COMMENT ON TABLE chip_manifest IS 'The chips that a run is to score; a row group is a unit of work.';
 COMMENT ON COLUMN chip_manifest.chip_uri IS 'Absolute address of the chip''s object.';
@@ -24,3 +26,5 @@ COMMENT ON COLUMN chip_manifest.lat_max IS 'Northern edge of the chip (WGS 84), 
 COMMENT ON COLUMN chip_manifest.etag IS 'The store''s version tag of the object when it was listed.';
 COMMENT ON COLUMN chip_manifest.size_bytes IS 'Size of the object when it was listed. Unit: bytes.';
 COMMENT ON COLUMN chip_manifest.modified_at IS 'When the object was last written. Unit: UTC.';
+COMMENT ON COLUMN chip_manifest.shard_uri IS 'Address of the tar that the chip lies in, if it does.';
+COMMENT ON COLUMN chip_manifest.offset_bytes IS 'Where in that tar the chip begins; null where the tar itself is to be given up. Unit: bytes.';

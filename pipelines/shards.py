@@ -1,0 +1,102 @@
+"""Tars of chips: each picture in them is a chip, named `SHARD#MEMBER`.
+
+A tar is indexed by its headers when a run is planned. A chip's etag is made of the tar's, of where
+it begins and how long it is: a tar that was replaced has new chips. Whether a row is a member, its
+columns `shard_uri` and `offset_bytes` say, never its name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipelines import storage
+from pipelines.errors import StorageError
+from pipelines.tar_index import DamagedTar as DamagedTar
+from pipelines.tar_index import Member, read_members
+from schemas.render import file_schema
+from schemas.tables import CHIP_MANIFEST
+
+SHARD_ENDINGS = (".tar", ".tar.gz", ".tgz")
+"""Names of tars; compressed ones are listed to be given up, not to be overlooked."""
+
+COLUMNS = ("chip_uri", "etag", "size_bytes", "modified_at", "shard_uri", "offset_bytes")
+SHARD_CHIPS = pa.schema([file_schema(CHIP_MANIFEST).field(name) for name in COLUMNS])
+"""Schema of the chips of shards."""
+
+_READ_AHEAD_BYTES = 8 << 20
+"""A range request takes as long as some megabytes take to arrive, so that the headers of small
+members cost least where the bytes between them are fetched, too."""
+
+_THREADS = 8
+
+
+def list_members(shards: pa.Table, endings: tuple[str, ...]) -> Iterator[pa.Table]:
+    """The chips of some shards, a table each.
+
+    Args:
+        shards: rows of a listing, with the column chip_uri.
+        endings: file name endings of the members that are chips.
+    """
+    with ThreadPoolExecutor(_THREADS) as pool:
+        yield from pool.map(lambda row: _chips_of(row, endings), shards.to_pylist())
+
+
+def members_of(uri: str) -> Iterator[Member]:
+    """The members of a shard.
+
+    Raises:
+        DamagedTar: it cannot be read to its end.
+        StorageError: it cannot be read at all.
+    """
+    with storage.open_file(uri, _READ_AHEAD_BYTES) as file:
+        yield from read_members(file)
+
+
+def shard_etag(etag: str | None) -> str | None:
+    """The etag of the shard whose member has this one."""
+    return etag.rpartition("@")[0] or None if etag else None
+
+
+def _chips_of(shard: dict[str, Any], endings: tuple[str, ...]) -> pa.Table:
+    """A shard's chips, of each name the last one, as who unpacks a tar gets it. What cannot be read
+    is a row of its own, which the reading gives up with the reason."""
+    by_name: dict[str, Member] = {}
+    whole = True
+    try:
+        for member in members_of(shard["chip_uri"]):
+            if member.name.lower().endswith(endings):
+                by_name[member.name] = member
+    except StorageError:
+        whole = False
+    chips = _as_chips(shard, by_name.values())
+    return chips if whole else pa.concat_tables([chips, _as_bad(shard)])
+
+
+def _as_chips(shard: dict[str, Any], members: Iterable[Member]) -> pa.Table:
+    names, offsets, sizes = zip(*members, strict=True) if members else ((), (), ())
+    uri, etag = shard["chip_uri"], shard["etag"]
+    places = zip(offsets, sizes, strict=True)
+    etags = [f"{etag}@{offset}+{size}" for offset, size in places] if etag else [None] * len(names)
+    columns = {
+        "chip_uri": pc.binary_join_element_wise(uri, pa.array(names, pa.string()), "#"),
+        "etag": pa.array(etags, pa.string()),
+        "size_bytes": pa.array(sizes, pa.int64()),
+        "modified_at": pa.repeat(pa.scalar(shard["modified_at"], _type("modified_at")), len(names)),
+        "shard_uri": pa.repeat(uri, len(names)),
+        "offset_bytes": pa.array(offsets, pa.int64()),
+    }
+    return pa.table(columns, schema=SHARD_CHIPS)
+
+
+def _as_bad(shard: dict[str, Any]) -> pa.Table:
+    row = {name: shard.get(name) for name in COLUMNS} | {"shard_uri": shard["chip_uri"]}
+    return pa.Table.from_pylist([row], SHARD_CHIPS)
+
+
+def _type(name: str) -> pa.DataType:
+    return SHARD_CHIPS.field(name).type
