@@ -65,6 +65,22 @@ def read_chip(uri: str, most_bytes: int) -> bytes:
         raise ChipRejected(Reason.UNREADABLE, str(error)) from error
 
 
+def read_named(uri: str, most_bytes: int) -> bytes:
+    """The bytes of a chip of which only the address is known: a file, else a member of a tar.
+
+    Raises:
+        ChipRejected, StoreDown: as `read_chip`.
+    """
+    try:
+        return read_chip(uri, most_bytes)
+    except ChipRejected as rejected:
+        found = shards.find_chip(uri) if rejected.reason == Reason.UNREADABLE else None
+        if found is None:
+            raise
+    chips = pa.Table.from_pylist([found], shards.SHARD_CHIPS)
+    return ChipBytes(chips, most_bytes).of_rows(0, 1)(0)
+
+
 def _has_shards(chips: pa.Table) -> bool:
     """Rows that did not come through a manifest have no such column."""
     return "shard_uri" in chips.column_names and chips["shard_uri"].null_count < chips.num_rows

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from pipelines import storage
 from pipelines.errors import StorageError, UsageError
 from pipelines.given_tables import absolute_uris, cast_column, read_columns
+from pipelines.shards import find_chip
 from schemas.render import file_schema
 from schemas.tables import CHIP_MANIFEST
 
@@ -19,6 +20,7 @@ MANIFEST_ENDINGS = (".parquet", ".csv")
 _MANIFEST = file_schema(CHIP_MANIFEST)
 _LISTED = ("etag", "size_bytes", "modified_at")
 """What a listing tells of a chip."""
+_IN_SHARD = ("shard_uri", "offset_bytes")
 _HEAD_THREADS = 16
 
 
@@ -71,14 +73,20 @@ def _look_up_versions(manifest: pa.Table) -> pa.Table:
     if not etags.null_count:
         return manifest
     has_etag = etags.is_valid()
-    rows = manifest.filter(pc.invert(has_etag)).to_pylist()
+    unknown = manifest.filter(pc.invert(has_etag))
+    return pa.concat_tables(
+        [manifest.filter(has_etag), _looked_up(unknown)], promote_options="default"
+    )
+
+
+def _looked_up(chips: pa.Table) -> pa.Table:
+    rows = chips.to_pylist()
     with ThreadPoolExecutor(_HEAD_THREADS) as pool:
-        heads = list(pool.map(_head_or_none, [row["chip_uri"] for row in rows]))
-    for row, head in zip(rows, heads, strict=True):
-        if head:
-            row.update({name: head[name] for name in _LISTED})
-    looked_up = pa.Table.from_pylist(rows, manifest.schema)
-    return pa.concat_tables([manifest.filter(has_etag), looked_up])
+        for row, found in zip(rows, pool.map(_find, rows), strict=True):
+            row.update(found)
+    fields = [_MANIFEST.field(n) for n in _IN_SHARD if any(row.get(n) for row in rows)]
+    new = [pa.field(f.name, f.type) for f in fields if f.name not in chips.column_names]
+    return pa.Table.from_pylist(rows, pa.schema([*chips.schema, *new]))
 
 
 def clean_etags(etags: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -88,9 +96,14 @@ def clean_etags(etags: pa.ChunkedArray) -> pa.ChunkedArray:
     return pc.replace_substring_regex(etags, r'(?s)\A(?:W/)?"*(.*?)"*\z', r"\1")
 
 
-def _head_or_none(uri: str) -> dict[str, Any] | None:
-    """A chip that cannot be looked up is left to the reading, which quarantines what stays so."""
+def _find(row: dict[str, Any]) -> dict[str, Any]:
+    """What a listing would tell of a chip, and where it lies in a tar, if it does. One that cannot
+    be looked up is left to the reading, which quarantines what stays so."""
+    uri = row["chip_uri"]
     try:
-        return storage.head_object(uri)
+        found = storage.head_object(uri)
+        if found is None and row.get("shard_uri") is None:
+            return find_chip(uri) or {}
     except StorageError:
-        return None
+        return {}
+    return {name: found[name] for name in _LISTED} if found else {}

@@ -7,8 +7,11 @@ columns `shard_uri` and `offset_bytes` say, never its name.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import lru_cache
 from typing import Any
 
 import pyarrow as pa
@@ -23,6 +26,8 @@ from schemas.tables import CHIP_MANIFEST
 
 SHARD_ENDINGS = (".tar", ".tar.gz", ".tgz")
 """Names of tars; compressed ones are listed to be given up, not to be overlooked."""
+
+_IN_SHARD = re.compile(r"(?:\.tar|\.tar\.gz|\.tgz)#", re.IGNORECASE)
 
 COLUMNS = ("chip_uri", "etag", "size_bytes", "modified_at", "shard_uri", "offset_bytes")
 SHARD_CHIPS = pa.schema([file_schema(CHIP_MANIFEST).field(name) for name in COLUMNS])
@@ -57,6 +62,33 @@ def members_of(uri: str) -> Iterator[Member]:
         yield from read_members(file)
 
 
+def find_chip(uri: str) -> dict[str, Any] | None:
+    """A row of SHARD_CHIPS for an address of the form `SHARD#MEMBER`; None where it leads nowhere.
+
+    Raises:
+        StorageError: a store does not answer.
+    """
+    for end in _IN_SHARD.finditer(uri):
+        shard, name = uri[: end.end() - 1], uri[end.end() :]
+        if head := storage.head_object(shard):
+            member = _members_by_name(shard, head["etag"]).get(name)
+            if member:
+                found: dict[str, Any]
+                (found,) = _as_chips({**head, "chip_uri": shard}, [member]).to_pylist()
+                return found
+    return None
+
+
+@lru_cache(maxsize=16)
+def _members_by_name(shard: str, etag: str | None) -> dict[str, Member]:
+    """A shard's members, as of one version; what stands before a damage, where it has one."""
+    found = {}
+    with suppress(DamagedTar):
+        for member in members_of(shard):
+            found[member.name] = member
+    return found
+
+
 def shard_etag(etag: str | None) -> str | None:
     """The etag of the shard whose member has this one."""
     return etag.rpartition("@")[0] or None if etag else None
@@ -77,7 +109,7 @@ def _chips_of(shard: dict[str, Any], endings: tuple[str, ...]) -> pa.Table:
     return chips if whole else pa.concat_tables([chips, _as_bad(shard)])
 
 
-def _as_chips(shard: dict[str, Any], members: Iterable[Member]) -> pa.Table:
+def _as_chips(shard: dict[str, Any], members: Collection[Member]) -> pa.Table:
     names, offsets, sizes = zip(*members, strict=True) if members else ((), (), ())
     uri, etag = shard["chip_uri"], shard["etag"]
     places = zip(offsets, sizes, strict=True)

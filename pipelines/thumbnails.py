@@ -10,9 +10,9 @@ import numpy as np
 import simplejpeg
 
 from pipelines import imaging
+from pipelines.chip_bytes import read_named
 from pipelines.errors import ChipRejected, StorageError
 from pipelines.imaging import Pixels, Radiometry
-from pipelines.reading import read_chip
 from schemas.artifact import MediaType, Preprocessing
 
 SIDE_PX = 128
@@ -52,7 +52,7 @@ def draw_thumbnail(uri: str, media_type: MediaType) -> Thumbnail:
     """A chip's red, green and blue; a GeoTIFF's stretched from its own darkest to its lightest."""
     shown = _AS_SHOWN[media_type]
     try:
-        data = read_chip(uri, shown)
+        data = read_named(uri, shown.max_bytes)
         pixels = imaging.decode_chip(data, shown) if media_type == "jpg" else _stretch(data, shown)
         return Thumbnail(simplejpeg.encode_jpeg(pixels, _QUALITY, "RGB"))
     except (ChipRejected, StorageError, ValueError) as error:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipelines import chip_bytes, shards, storage
-from pipelines.chip_bytes import ChipBytes
+from pipelines.chip_bytes import ChipBytes, read_named
 from pipelines.elements import Unit
 from pipelines.errors import ChipRejected
 from pipelines.reading import ReadAhead
@@ -148,6 +148,26 @@ def test_a_manifest_may_not_point_anywhere_in_a_tar(tmp_path):
     for row in range(3):
         with pytest.raises(ChipRejected, match="unreadable"):
             read_row(row)
+
+
+def test_a_chip_of_which_only_the_address_is_known_is_found_again(tmp_path, object_store_uri):
+    for uri in (str(tmp_path), object_store_uri):
+        storage.write_bytes(f"{uri}/a.tar#b/s.tar", tar_bytes([("c.tar#d/e.jpg", b"in")]))
+        storage.write_bytes(f"{uri}/a.tar", tar_bytes([("other.jpg", b"x")]))
+        storage.write_bytes(f"{uri}/a.tar#file.jpg", b"file")
+        assert read_named(f"{uri}/a.tar#b/s.tar#c.tar#d/e.jpg", 100) == b"in"
+        assert read_named(f"{uri}/a.tar#file.jpg", 100) == b"file"
+        with pytest.raises(ChipRejected, match="unreadable"):
+            read_named(f"{uri}/a.tar#none.jpg", 100)
+
+
+def test_a_manifest_may_name_members_by_their_addresses_alone(tmp_path):
+    (tmp_path / "s.tar").write_bytes(tar_bytes(PICTURES.items()))
+    (tmp_path / "r.jpg").write_bytes(jpg_bytes())
+    listed = planned_chips(tmp_path)
+    lines = ["chip_uri,etag,size_bytes", *listed["chip_uri"].to_pylist()]
+    (tmp_path / "m.csv").write_text(",,\n".join(lines).replace("bytes,,", "bytes") + ",,\n")
+    assert planned_chips(tmp_path / "m.csv").equals(listed)
 
 
 def test_media_types_are_told_by_the_members_names(tmp_path):
