@@ -198,7 +198,8 @@ def create_bytes(uri: str, data: bytes) -> bool:
     """Put an object whole where there is none; of several who try at once, one does.
 
     Returns:
-        Whether this call made it; False leaves alone what is there.
+        Whether these bytes are there now; False leaves alone the others that are. (An object store
+        whose answer is lost is asked again, and finds that the name is taken: by this very call.)
 
     Raises:
         StorageError: the place cannot be written.
@@ -209,7 +210,7 @@ def create_bytes(uri: str, data: bytes) -> bool:
         else:
             local_files.create(Path(uri), data)
     except TAKEN_ERRORS:
-        return False
+        return is_remote(uri) and read_bytes(uri) == data
     except ACCESS_ERRORS as error:
         raise storage_error("write", uri, error) from error
     return True

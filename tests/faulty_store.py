@@ -3,7 +3,7 @@
 It is a child process, as the servers are (tests/object_stores.py says why). Which requests fail is
 drawn from a seed: a share of them is answered 500, 503 or 429, kept waiting, dropped, or cut short
 in mid-body. A share of 1 is a store that is down: 503 for all. Names with `always503` are that
-on any day.
+on any day; of names with `answerlost` the first request is carried out and not answered.
 
 Use it as `with FaultyStore(server.url, share=0.2, seed=1) as store`, and `store.url`.
 """
@@ -56,9 +56,13 @@ class _Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.upstream, self.share = urlsplit(upstream).netloc, share
         self.chance, self.lock, self.failed = random.Random(seed), threading.Lock(), 0
+        self.lost: set[str] = set()
 
     def draw(self, path: str) -> int | str | None:
         with self.lock:
+            if "answerlost" in path and path not in self.lost:
+                self.lost.add(path)
+                return "lose"
             if self.share == 1 or "always503" in path:
                 return 503
             if self.chance.random() >= self.share:
@@ -81,22 +85,24 @@ class _Handler(BaseHTTPRequestHandler):
             time.sleep(STALL_S if fault == "stall" else 0)
             self.close_connection = True
         else:
-            self._pass_on(body, cut=fault == "cut")
+            self._pass_on(body, fault)
 
     do_GET = do_HEAD = do_PUT = do_POST = do_PATCH = do_DELETE = _serve
 
     def log_message(self, format: str, *args: Any) -> None:
         """Say nothing."""
 
-    def _pass_on(self, body: bytes, cut: bool) -> None:
+    def _pass_on(self, body: bytes, fault: str | None) -> None:
         connection = http.client.HTTPConnection(self.server.upstream)
         connection.request(self.command, self.path, body, dict(self.headers))
         answer = connection.getresponse()
         data = answer.read()
         size = int(answer.getheader("Content-Length") or len(data))
         connection.close()
-        self.close_connection = cut
-        self._answer(answer.status, answer.getheaders(), data[: size // 2] if cut else data, size)
+        self.close_connection = fault is not None
+        if fault != "lose":
+            data = data[: size // 2] if fault == "cut" else data
+            self._answer(answer.status, answer.getheaders(), data, size)
 
     def _answer(self, status: int, headers: Any, data: bytes, size: int) -> None:
         self.send_response(status)

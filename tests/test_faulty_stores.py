@@ -90,6 +90,16 @@ def test_an_object_that_stays_unreadable_costs_itself_alone(
     assert rejected.value.reason == QuarantineReason.UNREADABLE
 
 
+def test_what_was_created_though_the_answer_was_lost_is_ours_and_stays_so(
+    object_store_uri: str, faulty: Faulty
+) -> None:
+    uri = f"{object_store_uri}/answerlost"
+    with faulty(object_store_uri, 0, PATIENT):
+        assert storage.create_bytes(uri, b"ours")
+        assert not storage.create_bytes(uri, b"theirs")
+        assert storage.read_bytes(uri) == b"ours"
+
+
 def test_a_store_that_is_down_is_no_fault_of_a_chip(object_store_uri: str, faulty: Faulty) -> None:
     uri = f"{object_store_uri}/chip.jpg"
     began = time.monotonic()
