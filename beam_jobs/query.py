@@ -14,7 +14,7 @@ import io
 import os
 import sys
 import tempfile
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import duckdb
@@ -27,6 +27,7 @@ from beam_jobs.command import CommandParser, run_command
 from beam_jobs.store_options import parse_and_configure
 from pipelines import delta_tables
 from pipelines.errors import StorageError, UsageError
+from pipelines.replacing import quarantined_rows
 from pipelines.storage import absolute_uri, is_remote, list_objects
 from schemas.labels import PLANET_LABELS
 from schemas.render import arrow_schema
@@ -140,16 +141,16 @@ def _relations(output: str, named: str) -> dict[str, Any]:
     for name in ("quarantine", "runs"):
         table = delta_tables.open_table(output, name) if name in named else None
         if table is not None:
-            run_ids = {partition["run_id"] for partition in table.partitions()}
-            published = delta_tables.published_run_ids(scores, run_ids)
-            rows_of = _rows_of_runs if name == "runs" else delta_tables.open_dataset
-            relations[name] = rows_of(table, published)
+            rows_of = _rows_of_runs if name == "runs" else quarantined_rows
+            relations[name] = rows_of(table, scores)
     return relations
 
 
-def _rows_of_runs(runs: DeltaTable, published: Collection[str]) -> pa.Table:
+def _rows_of_runs(runs: DeltaTable, scores: DeltaTable | None) -> pa.Table:
     """The runs, a row each. A row that claims another state than `chip_scores` shows is one whose
     publisher or withdrawer has not come to it yet: it is left out."""
+    run_ids = {partition["run_id"] for partition in runs.partitions()}
+    published = delta_tables.published_run_ids(scores, run_ids)
     is_published = pads.field("run_id").isin(pa.array(published, pa.string()))
     rows = delta_tables.open_dataset(runs)
     return rows.to_table(filter=is_published == (pads.field("status") == PUBLISHED))

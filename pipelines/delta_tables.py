@@ -230,6 +230,31 @@ def runs_since(table: DeltaTable, version: int) -> set[str]:
     return {entry["run_id"] for entry in entries if "run_id" in entry}
 
 
+def snapshot_of_attempt(table: DeltaTable, run_id: str, attempt: int) -> DeltaTable | None:
+    """The newest snapshot in which no later attempt at a run is committed; None where the log does
+    not go back so far.
+
+    Raises:
+        StorageError: the log cannot be read.
+    """
+    uri = table.table_uri
+    try:
+        for entry in insist(table.history):
+            if entry.get("run_id") == run_id and entry["version"]:
+                earlier = _open_at(uri, entry["version"] - 1)
+                if attempts_of(earlier, run_id) <= attempt:
+                    return earlier
+    except DeltaError as error:
+        if not is_passing(error):
+            return None
+        raise _storage_error("open", uri, error) from error
+    return None
+
+
+def _open_at(uri: str, version: int) -> DeltaTable:
+    return insist(lambda: DeltaTable(uri, version=version, storage_options=delta_options(uri)))
+
+
 def committed_at(table: DeltaTable, run_id: str) -> datetime | None:
     """When a run's rows were committed to this table; None where it has no rows there."""
     actions = pa.table(table.get_add_actions()).select(["partition", "modification_time"])

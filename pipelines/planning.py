@@ -15,10 +15,10 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
-from deltalake import DeltaTable
 
 from pipelines import delta_tables, storage
 from pipelines.drift import DriftLimits
+from pipelines.replacing import quarantined_rows
 from schemas.tables import SCORE, QuarantineReason
 
 UNIT_CHIPS = 4096
@@ -141,7 +141,7 @@ def chips_scored(
     scores = delta_tables.open_table(output, "chip_scores")
     if scores is None:
         return CHIP_VERSIONS.empty_table().to_reader()
-    batches = _versions(scores, model_digest, run_ids)
+    batches = _versions(delta_tables.open_dataset(scores, run_ids), model_digest)
     return pa.RecordBatchReader.from_batches(CHIP_VERSIONS, batches)
 
 
@@ -157,29 +157,26 @@ def chips_given_up(
     if quarantine is None:
         return CHIP_VERSIONS.empty_table().to_reader()
     scores = delta_tables.open_table(output, "chip_scores")
-    found = {partition["run_id"] for partition in quarantine.partitions()}
-    asked = found if run_ids is None else found.intersection(run_ids)
-    published = delta_tables.published_run_ids(scores, asked)
+    rows = quarantined_rows(quarantine, scores, run_ids)
     of_reason = ds.field("reason").isin(list(reasons))
-    batches = _versions(quarantine, model_digest, published, of_reason)
+    batches = _versions(rows, model_digest, of_reason)
     return pa.RecordBatchReader.from_batches(CHIP_VERSIONS, batches)
 
 
 def _versions(
-    table: DeltaTable,
+    rows: ds.Dataset,
     model_digest: str,
-    run_ids: Collection[str] | None,
     condition: ds.Expression | None = None,
 ) -> Iterator[pa.RecordBatch]:
     """Two columns of some rows, batch after batch: of ten million chips they take a gigabyte."""
     wanted = ds.field("model_digest") == model_digest
-    rows = delta_tables.open_dataset(table, run_ids).scanner(
+    found = rows.scanner(
         columns=CHIP_VERSIONS.names,
         filter=wanted if condition is None else wanted & condition,
         batch_readahead=_BATCHES_AHEAD,
         fragment_readahead=_FILES_AHEAD,
     )
-    for batch in rows.to_batches():
+    for batch in found.to_batches():
         yield batch.cast(CHIP_VERSIONS)
 
 

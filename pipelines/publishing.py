@@ -25,10 +25,11 @@ from pipelines.planning import RunPlan
 from pipelines.reporting import try_report
 from pipelines.rivals import refuse_rivals
 from pipelines.run_log import event
-from pipelines.staging import StagedFile, StagedUnit, read_units, staged_numbers
+from pipelines.staging import StagedFile, StagedUnit, parquet_bytes, read_units, staged_numbers
 from pipelines.watching import tell_verdict, watch_run
 from pipelines.worker_settings import WorkerSettings
-from schemas.tables import HELD, PUBLISHED
+from schemas.render import file_schema
+from schemas.tables import HELD, PUBLISHED, QUARANTINE
 
 _COPY_THREADS = 16
 _log = logging.getLogger(__name__)
@@ -178,6 +179,8 @@ def _publish_files(plan: RunPlan, table: str, staged: list[tuple[int, StagedFile
         return
     with ThreadPoolExecutor(_COPY_THREADS) as pool:
         files = list(pool.map(lambda item: _copy(plan, table, *item), staged))
+    if table == QUARANTINE.name and plan.attempt > 1 and not files:
+        files = [_empty_file(plan)]
     committing.commit_rows(plan, table, files)
 
 
@@ -187,3 +190,12 @@ def _copy(plan: RunPlan, table: str, number: int, staged: StagedFile) -> DataFil
     path = f"{folder}/unit-{number:06d}-{plan.attempt}.parquet"
     storage.copy_object(staged.uri, storage.join_uri(plan.output, table, path))
     return DataFile(path, staged.size_bytes, staged.rows, staged.night)
+
+
+def _empty_file(plan: RunPlan) -> DataFile:
+    """A file without rows: its name tells readers that the attempt was here
+    (`pipelines/replacing.py`)."""
+    path = f"{committing.partition_path(plan)}/unit-none-{plan.attempt}.parquet"
+    data = parquet_bytes(file_schema(QUARANTINE).empty_table())
+    storage.write_bytes(storage.join_uri(plan.output, QUARANTINE.name, path), data)
+    return DataFile(path, len(data), 0)
