@@ -1,0 +1,24 @@
+output "template" {
+  description = "Where `gcloud dataflow flex-template build` is to put the template."
+  value       = local.template
+}
+
+output "artifact" {
+  description = "Where the model artifact is to be copied."
+  value       = local.artifact
+}
+
+output "output" {
+  description = "The job's --output."
+  value       = local.output
+}
+
+output "connection" {
+  description = "For python -m beam_jobs.bigquery --connection."
+  value       = "${var.project}.${var.region}.${google_bigquery_connection.forest.connection_id}"
+}
+
+output "worker" {
+  description = "Account that the jobs run as."
+  value       = google_service_account.worker.email
+}

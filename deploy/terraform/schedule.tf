@@ -1,0 +1,67 @@
+# The same request each night: the job itself knows what yesterday is, and names its run by it.
+# - Twice in a night: Dataflow refuses a second job of the name while the first is active; after it,
+#   the run is published already and nothing changes.
+# - After nights that were missed: one run over all that is not scored yet.
+
+locals {
+  parameters = merge(
+    {
+      chips               = var.chips
+      artifact            = local.artifact
+      output              = local.output
+      run_date            = "yesterday"
+      run_id              = "nightly-{run_date}"
+      log_format          = "json"
+      sdk_container_image = var.image
+    },
+    var.gpu == "" ? {} : { gpu = var.gpu },
+    var.hold_on_drift ? { hold_on_drift = "true" } : {},
+  )
+
+  environment = merge(
+    {
+      serviceAccountEmail = google_service_account.worker.email
+      tempLocation        = "gs://${google_storage_bucket.forest.name}/tmp"
+      stagingLocation     = "gs://${google_storage_bucket.forest.name}/tmp/staging"
+      launcherMachineType = var.launcher_machine_type
+      maxWorkers          = var.max_workers
+    },
+    var.worker_zone == "" ? {} : { workerZone = var.worker_zone },
+    var.subnetwork == "" ? {} : { subnetwork = var.subnetwork, ipConfiguration = "WORKER_IP_PRIVATE" },
+  )
+}
+
+resource "google_cloud_scheduler_job" "nightly" {
+  name             = "forest-chips-nightly"
+  region           = var.region
+  description      = "Scores what came to the archive"
+  schedule         = var.schedule
+  time_zone        = "Etc/UTC"
+  attempt_deadline = "320s"
+
+  retry_config {
+    retry_count          = 3
+    min_backoff_duration = "300s"
+    max_backoff_duration = "1800s"
+  }
+
+  http_target {
+    http_method = "POST"
+    uri         = "https://dataflow.googleapis.com/v1b3/projects/${var.project}/locations/${var.region}/flexTemplates:launch"
+    headers     = { "Content-Type" = "application/json" }
+    body = base64encode(jsonencode({
+      launchParameter = {
+        jobName              = "forest-chips-nightly"
+        containerSpecGcsPath = local.template
+        parameters           = local.parameters
+        environment          = local.environment
+      }
+    }))
+    oauth_token {
+      service_account_email = google_service_account.scheduler.email
+      scope                 = "https://www.googleapis.com/auth/cloud-platform"
+    }
+  }
+
+  depends_on = [google_service_account_iam_member.scheduler]
+}

@@ -1,0 +1,87 @@
+variable "project" {
+  description = "Id of the Google Cloud project."
+  type        = string
+}
+
+variable "region" {
+  description = "Where bucket, dataset, jobs and scheduler are: one region, so that no chip crosses a border."
+  type        = string
+}
+
+variable "bucket" {
+  description = "Name of the bucket that is made for model, tables and the jobs' files."
+  type        = string
+}
+
+variable "chips" {
+  description = "The archive: folder, prefix, glob or manifest, for example gs://archive/chips."
+  type        = string
+  validation {
+    condition     = can(regex("^(gs|s3)://", var.chips))
+    error_message = "Workers reach gs:// and s3:// only."
+  }
+}
+
+variable "chips_bucket" {
+  description = "Bucket of the archive, on which the workers get the right to read; empty where it is var.bucket, or not Google's."
+  type        = string
+  default     = ""
+}
+
+variable "image" {
+  description = "The project's container image, with its tag: REGION-docker.pkg.dev/PROJECT/forest/chips:TAG."
+  type        = string
+}
+
+variable "schedule" {
+  description = "When a night is scored, as cron says it, in UTC; the job scores what came until then, as yesterday's."
+  type        = string
+  default     = "15 2 * * *"
+}
+
+variable "gpu" {
+  description = "GPU of each worker, for example nvidia-l4; empty for none."
+  type        = string
+  default     = ""
+}
+
+variable "max_workers" {
+  description = "Most workers at a time: what a night may cost at most, and your quota."
+  type        = number
+  default     = 20
+}
+
+variable "worker_zone" {
+  description = "Zone of the workers, where a GPU is out of stock in others; empty for any of the region."
+  type        = string
+  default     = ""
+}
+
+variable "launcher_machine_type" {
+  description = "Machine that plans the run. This one is for ten million chips."
+  type        = string
+  default     = "e2-highmem-4"
+}
+
+variable "subnetwork" {
+  description = "Subnetwork of the workers as regions/REGION/subnetworks/NAME, with Private Google Access; empty for the default network and public addresses."
+  type        = string
+  default     = ""
+}
+
+variable "hold_on_drift" {
+  description = "Whether a night that looks unlike those before waits for somebody to publish it."
+  type        = bool
+  default     = false
+}
+
+variable "alert_emails" {
+  description = "Who is told of a failed night, of a bad one, and of none."
+  type        = list(string)
+}
+
+variable "first_night_done" {
+  description = "Set to true after the first run: BigQuery looks into a Delta table when its external table is made."
+  type        = bool
+  default     = false
+}
