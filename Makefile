@@ -92,6 +92,9 @@ $(WORKER_ENV): $(INSTALLED) setup.py constraints.txt
 	@$(VENV_PYTHON) -m venv --clear $(ENGINES)/worker-env
 	@$(ENGINES)/worker-env/bin/python -m pip install --quiet --no-compile \
 	  --constraint constraints.txt setuptools --requirement $(ENGINES)/requirements.txt
+	@# Prism gives a worker one minute to start: what that takes is compiled here.
+	@$(ENGINES)/worker-env/bin/python -m pip freeze >$(ENGINES)/installed.txt
+	@$(ENGINES)/worker-env/bin/python -c 'import apache_beam.runners.worker.sdk_worker_main'
 	@touch $@
 
 googlesql: ## Build GoogleSQL's analyzer, for the tests of BigQuery's SQL (needs Go; 4 minutes, 5 GB of memory)

@@ -18,14 +18,20 @@ _EXPECTED = re.compile(
     r"|absl::InitializeLog\(\)|^(\[SDK\] )?[IE]0000 .*(port|cudart_stub|cuda_platform)\.cc"
 )
 _OURS = ("pipelines", "beam_jobs")
-_OUR_EVENT = '"event": "'  # of a worker with --log_format json
-_WORKER_DIED = re.compile(
-    r"SDK worker disconnected|Channel closed prematurely|Worker subprocess exited"
-)
+_OUR_EVENT = re.compile(r'\\?"event\\?": ')  # of a worker with --log_format json
+_WORKERS_LOG = "apache_beam.runners.portability.local_job_service"
+_TROUBLE = {
+    r"SDK worker disconnected|Channel closed prematurely|Worker subprocess exited": (
+        "a worker's process ended in mid-run: killed, or out of memory"
+    ),
+    r"didn't get control connection": "no worker was ready within the minute that Prism waits",
+}
+"""What engines say of workers that fail without an error of their own, and what it means."""
 
 
 def calm_log() -> None:
-    """Keep what every run says off standard error."""
+    """Keep what every run says off standard error, and let the workers' events through."""
+    logging.getLogger(_WORKERS_LOG).setLevel(logging.INFO)
     for handler in logging.getLogger().handlers:
         if type(handler) is logging.StreamHandler:
             handler.addFilter(is_news)
@@ -37,10 +43,12 @@ def is_news(record: logging.LogRecord) -> bool:
     A handler has to ask: Beam finds out the level of Prism's records after their logger took them.
     """
     if record.levelno < logging.WARNING:
-        return record.name.startswith(_OURS) or _OUR_EVENT in record.getMessage()
+        return record.name.startswith(_OURS) or bool(_OUR_EVENT.search(record.getMessage()))
     return not _EXPECTED.search(record.getMessage())
 
 
-def worker_died(error: BaseException) -> bool:
-    """Whether an engine's error says that a worker's process ended in the middle of its work."""
-    return bool(_WORKER_DIED.search(str(error)))
+def worker_trouble(error: BaseException) -> str:
+    """What an engine's error says of a worker that failed without an error of its own; "" if it
+    says nothing of the kind."""
+    told = str(error)
+    return next((meaning for said, meaning in _TROUBLE.items() if re.search(said, told)), "")

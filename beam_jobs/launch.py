@@ -16,7 +16,7 @@ from apache_beam.options.pipeline_options import PipelineOptions, _BeamArgumentP
 from apache_beam.runners.runner import PipelineState, create_runner
 from tqdm import tqdm
 
-from beam_jobs.engine_log import calm_log, worker_died
+from beam_jobs.engine_log import calm_log, worker_trouble
 from beam_jobs.interruptible import run_interruptibly
 from beam_jobs.source_package import source_to_stage, with_source_package
 from pipelines.errors import RunFailed, StorageError, UsageError
@@ -88,7 +88,7 @@ def run_graph(
         The engine's own counters of the job; none where it has none, or nobody waited.
 
     Raises:
-        RunFailed: the engine reports another end than success, or a worker's process died.
+        RunFailed: the engine reports another end than success, or a worker's process failed.
     """
     calm_log()
     logging.getLogger("apache_beam.runners.common").addFilter(_is_no_error_of_ours)
@@ -135,11 +135,10 @@ def _run(pipeline: beam.Pipeline) -> Any:
         result = pipeline.run()
         state = result.wait_until_finish()
     except Exception as error:
-        if not worker_died(error):
+        if not (trouble := worker_trouble(error)):
             raise
         raise RunFailed(
-            "a worker's process ended in mid-run: killed, or out of memory; nothing was "
-            "published; the same command with the same --run_id goes on"
+            f"{trouble}; nothing was published; the same command with the same --run_id goes on"
         ) from error
     if state not in (PipelineState.DONE, None):
         raise RunFailed(f"the engine ended in state {state}; nothing was published")

@@ -199,7 +199,15 @@ def _score(
     from pipelines.batch_scoring import ScoreArchive
     from pipelines.progress import chips_done
 
-    graph = ScoreArchive(plan, units, artifact, options.batch_size, options.precision, settings)
+    graph = ScoreArchive(
+        plan,
+        units,
+        artifact,
+        options.batch_size,
+        options.precision,
+        settings,
+        options.share_model,
+    )
     before, resumed = chips_done(), sum(plan.unit_rows[number] for number in staged)
 
     def done() -> int:

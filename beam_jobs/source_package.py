@@ -75,7 +75,8 @@ def with_source_package(beam_args: Sequence[str]) -> Iterator[list[str]]:
 def copy_source(root: Path, folder: Path) -> None:
     """Copy what a source distribution is made of, and nothing that was built or cached."""
     for name in PROJECT_FILES:
-        shutil.copy(root / name, folder / name)
+        if (root / name).is_file():  # an image may leave the README out
+            shutil.copy(root / name, folder / name)
     for name in PROJECT_PACKAGES:
         leave_out = shutil.ignore_patterns("__pycache__", "*.py[co]")
         shutil.copytree(root / name, folder / name, ignore=leave_out)

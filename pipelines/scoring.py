@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import uuid
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -20,7 +22,9 @@ from pipelines import progress
 from pipelines.classifier import Classifier, open_artifact
 from pipelines.devices import DeviceOutOfMemory
 from pipelines.elements import REJECTED, ChipBatch, ScoredBatch, Spent
+from pipelines.model_sharing import share_classifier
 from pipelines.reading import reject_rows
+from pipelines.run_log import event
 from pipelines.worker_settings import WorkerSettings
 from schemas.precision import Precision
 from schemas.tables import QuarantineReason
@@ -36,6 +40,7 @@ class SharedModel:
         batch_size: chips a call, None to leave it to the worker.
         chips: chips of the whole run.
         settings: applied first; Beam sets up who scores before who reads.
+        across_processes: whether all processes of a machine share one model.
     """
 
     def __init__(
@@ -46,6 +51,7 @@ class SharedModel:
         batch_size: int | None,
         chips: int,
         settings: WorkerSettings | None = None,
+        across_processes: bool = False,
     ) -> None:
         self._artifact_uri = artifact_uri
         self._model_digest = model_digest
@@ -54,21 +60,29 @@ class SharedModel:
         self._chips = chips
         self._settings = settings
         self._shared = Shared()
+        self._name = uuid.uuid4().hex if across_processes else ""
 
     def classifier(self) -> Classifier:
         """The model, loaded and tuned to the device where this process has not done so."""
-        found: Classifier = self._shared.acquire(self._load)
+        found: Classifier = self._shared.acquire(self._share if self._name else self._load)
         return found
 
     def batch_size(self) -> int:
         """Chips a call here: reader and scorer ask the same model, and so agree."""
         return self._batch_size or self.classifier().batch_size
 
+    def _share(self) -> Classifier:
+        return share_classifier(self._load, self._name)
+
     def _load(self) -> Classifier:
         if self._settings:
             self._settings.apply()
+        began = perf_counter()
         folder, artifact = open_artifact(self._artifact_uri, self._model_digest)
-        return Classifier(folder, artifact, self._precision, self._batch_size, self._chips)
+        model = Classifier(folder, artifact, self._precision, self._batch_size, self._chips)
+        seconds = perf_counter() - began
+        event("model_loaded", model_digest=self._model_digest, process=os.getpid(), seconds=seconds)
+        return model
 
 
 class ScoreChips(beam.PTransform):
