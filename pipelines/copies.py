@@ -30,7 +30,7 @@ def refuse_relabelled(output: str, scores: DeltaTable, run_id: str) -> None:
     Raises:
         UsageError: names a relabelling.
     """
-    kinds = _kinds(output)
+    kinds = kinds_of_runs(output)
     if kinds.get(run_id) == RELABEL:
         return
     # A run without a row may be a relabelling whose publisher died just before it.
@@ -43,8 +43,12 @@ def refuse_relabelled(output: str, scores: DeltaTable, run_id: str) -> None:
         )
 
 
-def _kinds(output: str) -> dict[str, str]:
-    """Kind by run."""
+def kinds_of_runs(output: str) -> dict[str, str]:
+    """What each run did, one of `runs.kind`, where its row is written.
+
+    Raises:
+        StorageError: `runs` cannot be read.
+    """
     runs = delta_tables.open_table(output, "runs")
     if runs is None:
         return {}

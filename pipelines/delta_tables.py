@@ -75,6 +75,8 @@ class PublishedFile(NamedTuple):
     run_date: str
     run_id: str
     path: str
+    size_bytes: int
+    rows: int
 
 
 def open_table(output: str, name: str) -> DeltaTable | None:
@@ -97,7 +99,7 @@ def open_table(output: str, name: str) -> DeltaTable | None:
     except NotADirectoryError as error:
         raise UsageError(f"{output!r} must be a folder, and has a file in the way") from error
     except (DeltaError, OSError) as error:
-        raise _storage_error("open", uri, error) from error
+        raise table_error("open", uri, error) from error
 
 
 def ensure_table(output: str, table: Table) -> DeltaTable:
@@ -176,7 +178,13 @@ def commit_files(
     except (DeltaError, OSError) as error:
         if is_passing(error):  # the commit may have landed all the same
             raise PublishConflict(_one_line(error)) from error
-        raise _storage_error("commit to", table.table_uri, error) from error
+        raise table_error("commit to", table.table_uri, error) from error
+
+
+def next_turn(table: DeltaTable) -> tuple[str, int]:
+    """What every commit that takes files out of a table must carry, and every publication: of two
+    upon the same snapshot the second is refused. delta-rs itself would let both land."""
+    return (PUBLISHER, int(table.transaction_version(PUBLISHER) or 0) + 1)
 
 
 def next_transactions(
@@ -187,8 +195,8 @@ def next_transactions(
     Args:
         attempt: number of the run's publication; by default one more than the table has seen.
     """
-    turn = int(table.transaction_version(PUBLISHER) or 0) + 1
-    return [(PUBLISHER, turn), (_run(run_id), attempt or attempts_of(table, run_id) + 1)]
+    attempt = attempt or attempts_of(table, run_id) + 1
+    return [next_turn(table), (_run(run_id), attempt)]
 
 
 def attempts_of(table: DeltaTable, run_id: str) -> int:
@@ -216,8 +224,7 @@ def take_back(
         PublishConflict: someone committed since the snapshot.
         StorageError: the log cannot be written.
     """
-    turn, _ = next_transactions(table, run_id)
-    transactions = [turn, (_withdrawal(run_id), attempt)]
+    transactions = [next_turn(table), (_withdrawal(run_id), attempt)]
     partition = {"run_date": night, "run_id": run_id}
     metadata = {"run_id": run_id, "withdrawn": str(attempt)}
     commit_files(table, left, partition, transactions, True, metadata)
@@ -247,7 +254,7 @@ def snapshot_of_attempt(table: DeltaTable, run_id: str, attempt: int) -> DeltaTa
     except DeltaError as error:
         if not is_passing(error):
             return None
-        raise _storage_error("open", uri, error) from error
+        raise table_error("open", uri, error) from error
     return None
 
 
@@ -282,12 +289,11 @@ def published_run_ids(scores: DeltaTable | None, candidates: Iterable[str]) -> s
 
 def data_files(table: DeltaTable) -> list[PublishedFile]:
     """The files of a snapshot, by night, run and path."""
-    actions = pa.table(table.get_add_actions()).select(["path", "partition"]).to_pylist()
+    names = ["partition", "path", "size_bytes", "num_records"]
+    actions = pa.table(table.get_add_actions()).select(names).to_pylist()
     return sorted(
-        PublishedFile(
-            str(action["partition"]["run_date"]), action["partition"]["run_id"], action["path"]
-        )
-        for action in actions
+        PublishedFile(str(partition["run_date"]), partition["run_id"], *file)
+        for partition, *file in (action.values() for action in actions)
     )
 
 
@@ -342,7 +348,7 @@ def _create(output: str, table: Table) -> None:
     except CommitFailedError:
         pass  # another creator was faster: the table is there
     except (DeltaError, OSError) as error:
-        raise _storage_error("create", uri, error) from error
+        raise table_error("create", uri, error) from error
 
 
 def _create_at(uri: str, table: Table) -> None:
@@ -384,7 +390,8 @@ def _columns(schema: pa.Schema) -> dict[str, str]:
     }
 
 
-def _storage_error(verb: str, uri: str, error: Exception) -> StorageError | UsageError:
+def table_error(verb: str, uri: str, error: Exception) -> StorageError | UsageError:
+    """What delta-rs says of a table, as an error of ours."""
     if "NoSuchBucket" in str(error):
         return UsageError(f"cannot {verb} {uri!r}: there is no such bucket")
     return StorageError(f"cannot {verb} {uri!r}: {_one_line(error)}")

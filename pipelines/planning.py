@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from pipelines import delta_tables, storage
 from pipelines.drift import DriftLimits
 from pipelines.replacing import quarantined_rows
-from schemas.tables import SCORE, QuarantineReason
+from schemas.tables import EXPIRED_CHIPS, SCORE, QuarantineReason
 
 UNIT_CHIPS = 4096
 """Chips a unit where nothing tells a better number: many batches, so that reading ahead pays; few
@@ -131,7 +131,8 @@ def chips_done(
     lasting = [reason.value for reason in QuarantineReason if reason.lasting]
     scored = chips_scored(output, model_digest, run_ids)
     given_up = chips_given_up(output, model_digest, lasting, run_ids)
-    return pa.RecordBatchReader.from_batches(CHIP_VERSIONS, chain(scored, given_up))
+    expired = chips_expired(output, model_digest, run_ids)
+    return pa.RecordBatchReader.from_batches(CHIP_VERSIONS, chain(scored, given_up, expired))
 
 
 def chips_scored(
@@ -160,6 +161,22 @@ def chips_given_up(
     rows = quarantined_rows(quarantine, scores, run_ids)
     of_reason = ds.field("reason").isin(list(reasons))
     batches = _versions(rows, model_digest, of_reason)
+    return pa.RecordBatchReader.from_batches(CHIP_VERSIONS, batches)
+
+
+def chips_expired(
+    output: str, model_digest: str, run_ids: Collection[str] | None = None
+) -> pa.RecordBatchReader:
+    """chip_uri and etag of chips whose rows were removed for their age, of published runs, or of
+    some of them."""
+    expired = delta_tables.open_table(output, EXPIRED_CHIPS.name)
+    if expired is None:
+        return CHIP_VERSIONS.empty_table().to_reader()
+    found = {partition["run_id"] for partition in expired.partitions()}
+    asked = found if run_ids is None else found.intersection(run_ids)
+    scores = delta_tables.open_table(output, "chip_scores")
+    published = delta_tables.published_run_ids(scores, asked)
+    batches = _versions(delta_tables.open_dataset(expired, published), model_digest)
     return pa.RecordBatchReader.from_batches(CHIP_VERSIONS, batches)
 
 

@@ -18,7 +18,16 @@ from schemas.dialects import to_bigquery
 from schemas.external_tables import DATASET, EXTERNAL_TABLES, delta_table_ddl, listed_table_ddl
 from schemas.labels import PLANET_LABELS
 from schemas.statements import header_of, statements
-from schemas.tables import CHIP_MANIFEST, QUARANTINE, RUNS, Column, ColumnType, Table, chip_scores
+from schemas.tables import (
+    CHIP_MANIFEST,
+    EXPIRED_CHIPS,
+    QUARANTINE,
+    RUNS,
+    Column,
+    ColumnType,
+    Table,
+    chip_scores,
+)
 
 _ARROW_TYPES: dict[ColumnType, pa.DataType] = {
     "string": pa.string(),
@@ -124,7 +133,7 @@ def text_with_unit(column: Column) -> str:
 def rendered_files() -> dict[str, str]:
     """Every rendering that is checked in: path below `schemas/` to content."""
     files: dict[str, str] = {}
-    for table in (CHIP_MANIFEST, chip_scores(PLANET_LABELS), QUARANTINE, RUNS):
+    for table in (CHIP_MANIFEST, chip_scores(PLANET_LABELS), QUARANTINE, RUNS, EXPIRED_CHIPS):
         fields = json.dumps(bigquery_fields(table), indent=2, ensure_ascii=False)
         files[f"bigquery/{table.name}.json"] = fields + "\n"
         files[f"sql/bigquery/{table.name}.sql"] = _sql_header(table) + bigquery_ddl(table)

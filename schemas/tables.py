@@ -237,6 +237,19 @@ RUNS = Table(
 )
 
 
+EXPIRED_CHIPS = Table(
+    name="expired_chips",
+    description="Chips whose rows were removed for their age, and need not be scored again.",
+    version=1,
+    columns=(
+        *(column for column in CHIP_COLUMNS if column.name in ("chip_uri", "etag")),
+        _MODEL_DIGEST,
+        *_PARTITION_COLUMNS,
+    ),
+    partition_by=_PARTITION_BY,
+)
+
+
 @cache
 def chip_scores(label_set: LabelSet) -> Table:
     """The table of scored chips for a label set: one score column for each label."""

@@ -1,0 +1,93 @@
+"""Keep the tables in order: `python -m beam_jobs.maintain --output URI [--keep_days N]`.
+
+With --keep_days, rows of nights older than that leave `chip_scores` and `quarantine`; their chips
+are not scored again, and `runs` keeps its rows. Then each run's small files are put together, files
+that nobody needs any more are deleted, and the tables' logs are shortened. Readers see the same
+rows all the while, and a night's run may be at work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+from beam_jobs.command import CommandParser, run_command
+from beam_jobs.flag_types import at_least_0, at_least_1
+from beam_jobs.options import ADDRESS
+from pipelines import delta_tables
+from pipelines.errors import StorageError, UsageError
+from pipelines.housekeeping import compact, shorten_log, vacuum
+from pipelines.retention import expire
+from pipelines.storage import absolute_uri
+from schemas.tables import EXPIRED_CHIPS, QUARANTINE, RUNS
+
+TABLES = ("chip_scores", QUARANTINE.name, RUNS.name, EXPIRED_CHIPS.name)
+_VACUUM_HOURS = 168
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Maintain the tables of one OUTPUT; gives the exit code.
+
+    Raises:
+        UsageError: there are no tables.
+        RunFailed: others committed again and again.
+        StorageError: a table cannot be read or written.
+    """
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    output, preview = absolute_uri(options.output), bool(options.preview)
+    _check_there(output)
+    if options.keep_days is not None:
+        _expire(output, options.keep_days, preview)
+    for name in TABLES:
+        _tidy(output, name, options.vacuum_hours, preview)
+    return 0
+
+
+def _parser() -> CommandParser:
+    parser = CommandParser(prog="python -m beam_jobs.maintain", description=__doc__ or "")
+    add = parser.add_argument
+    add("--output", help="where the tables lie", **ADDRESS)
+    days = "rows of nights (run_date) older than N days leave the tables; default: none do"
+    add("--keep_days", type=at_least_1, metavar="N", help=days)
+    hours = "files that left the tables are deleted after H hours; default: %(default)s"
+    add("--vacuum_hours", type=at_least_0, default=_VACUUM_HOURS, metavar="H", help=hours)
+    add("--preview", action="store_true", help="say what would be done, and do nothing")
+    return parser
+
+
+def _check_there(output: str) -> None:
+    try:
+        found = delta_tables.open_table(output, "chip_scores")
+    except StorageError as error:
+        raise UsageError(f"--output: {error}") from error
+    if found is None:
+        raise UsageError(f"--output {output!r} holds no table chip_scores: nothing to maintain")
+
+
+def _expire(output: str, days: int, preview: bool) -> None:
+    before = str(datetime.now(UTC).date() - timedelta(days=days))
+    expiry = expire(output, before, preview)
+    rows = ", ".join(f"{number:,} of {name}" for name, number in expiry.rows.items())
+    print(f"nights before {before}: {expiry.nights} {_are(preview)} removed, rows: {rows}")
+
+
+def _tidy(output: str, name: str, hours: int, preview: bool) -> None:
+    compaction = compact(output, name, preview)
+    dead = vacuum(output, name, hours, preview)
+    if not preview:
+        shorten_log(output, name)
+    print(
+        f"{name}: {compaction.files_before:,} small files of {compaction.runs:,} runs "
+        f"{_are(preview)} put together to {compaction.files_after:,}; {dead:,} dead files "
+        f"{_are(preview)} deleted",
+        flush=True,
+    )
+
+
+def _are(preview: bool) -> str:
+    return "would be" if preview else "were"
+
+
+if __name__ == "__main__":
+    run_command(main)
