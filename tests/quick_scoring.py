@@ -9,7 +9,7 @@ import multiprocessing
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -63,6 +63,7 @@ def start(
     meet: Path | None = None,
     starts: int = 1,
     prepare: Callable[[], None] | None = None,
+    switches: Sequence[str] = (),
 ) -> Command:
     """Start the scoring command, four chips a unit.
 
@@ -72,8 +73,10 @@ def start(
         meet: a folder in which commands wait, about to store their plans.
         starts: how many wait for each other there.
         prepare: called in the new process, before the command.
+        switches: flags without a value, dashes and all.
     """
     arguments = [part for name, value in flags.items() for part in (f"--{name}", str(value))]
+    arguments.extend(switches)
     environment = dict(os.environ)
     process = _processes.Process(
         target=_run, args=(arguments, environment, log, meet, starts, prepare), daemon=True

@@ -30,6 +30,7 @@ _SEED = int(os.environ.get("SEED", str(random.randrange(1_000_000))))
 _COMMIT_SECONDS = 0.01  # about what a commit takes on a disk
 _CHIPS, _BROKEN = 14, 2
 _NOTHING, _PUBLISHED = (0, 0, 0), (_CHIPS - _BROKEN, _BROKEN, 1)
+_OLD, _NEW = (_CHIPS - 1, 1, 1), (_CHIPS - 4, 4, 1)
 _RECORD_MISSING = (_CHIPS - _BROKEN, _BROKEN, 0)
 _SEEN = """SELECT (SELECT count(*) FROM chip_scores), (SELECT count(*) FROM quarantine),
 (SELECT count(*) FROM runs)"""
@@ -156,3 +157,31 @@ def test_a_publisher_killed_around_a_commit_leaves_a_whole_run_or_none(place, ta
     assert again == 0, said
     assert found <= {_NOTHING, _RECORD_MISSING, _PUBLISHED}
     check_whole(place, night)
+
+
+@pytest.mark.parametrize("kill", range(max(2, _KILLS // 3)))
+def test_a_replacement_that_is_killed_shows_the_old_run_or_the_new_one(tmp_path, place, kill):
+    """Three more chips have broken since. A third of the moments lie around the publication."""
+    write_chips(tmp_path / "chips", _CHIPS)[3].write_bytes(b"")
+    flags = {"chips": tmp_path / "chips", "artifact": place / "model", "run_id": "night"}
+    (tmp_path / "out-night").mkdir()
+    flags["output"] = tmp_path / "out-night"
+    assert start(flags, tmp_path / "first").finish()[0] == 0
+    for broken in sorted((tmp_path / "chips").iterdir())[6:9]:
+        broken.write_bytes(b"")
+    again = {**flags, "max_quarantine_ratio": 0.9}
+    draw = random.Random(_SEED * 1000 + kill)
+    with watching(tmp_path, "night") as found:
+        if kill % 3:
+            command = start({**again}, tmp_path / "killed", switches=("--rescore",))
+            time.sleep(draw.uniform(0, 1))
+            command.process.kill()
+            command.process.join()
+        else:
+            die = partial(die_at_commit, draw.choice(["quarantine", "chip_scores"]), "in")
+            start(again, tmp_path / "killed", prepare=die, switches=("--rescore",)).finish()
+        time.sleep(0.2)
+        code, said = start(again, tmp_path / "last", switches=("--rescore",)).finish()
+    assert code == 0, said
+    assert found <= {_OLD, _NEW}, f"SEED={_SEED}, kill {kill}"
+    assert seen(tmp_path, "night") == _NEW
