@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from statistics import median
 
@@ -41,7 +41,7 @@ _CHANCE_PSI = 37.37
 stability index, Journal of Risk Model Validation 14 (4), 2020); this is its 0.9999 quantile."""
 
 _CHANCE_SHARE = 3.72  # standard deviations; the 0.9999 quantile of the normal distribution
-_PRIOR = 0.5  # chips added to each bin: an empty one would make the index infinite
+_PRIOR = 0.5  # chips that a bin has more: an empty one would make the index infinite
 
 
 @dataclass(frozen=True)
@@ -136,10 +136,15 @@ class Verdict:
     @property
     def texts(self) -> list[str]:
         """In words: what makes it bad, the worst first; else what could not be judged."""
-        bad = sorted((f for f in self.findings if f.bad), key=_excess, reverse=True)
+        bad = worst_first(self.findings)
         told = [finding.text for finding in bad[:_TOLD]]
         more = [f"and {len(bad) - _TOLD} more"] if len(bad) > _TOLD else []
         return [*told, *more] or [finding.text for finding in self.findings if finding.note]
+
+
+def worst_first(findings: Iterable[Finding]) -> list[Finding]:
+    """The bad ones, by how many times they are past their limits."""
+    return sorted((finding for finding in findings if finding.bad), key=_excess, reverse=True)
 
 
 def findings_json(findings: Collection[Finding]) -> str:
@@ -164,7 +169,9 @@ def stability_index(now: Counts, before: Counts) -> float:
     The sum over the bins of (p - q) ln(p / q), p and q the shares (Lewis, An Introduction to
     Credit Scoring, 1992; as a divergence, Jeffreys 1946).
     """
-    p, q = _shares(now), _shares(before)
+    # The same share is added on both sides, so that what is equal stays so.
+    added = _PRIOR / max(1, min(now.sum(), before.sum()))
+    p, q = _shares(now, added), _shares(before, added)
     return float(((p - q) * np.log(p / q)).sum())
 
 
@@ -246,9 +253,11 @@ def _too_few(now: int, before: int, done: str) -> str:
     return f"{now} chips {done} and {before} before, {_FEWEST_CHIPS} of each are the fewest"
 
 
-def _shares(counts: Counts) -> npt.NDArray[np.float64]:
-    shares: npt.NDArray[np.float64] = (counts + _PRIOR) / (counts.sum() + _PRIOR * BINS)
-    return shares
+def _shares(counts: Counts, added: float) -> npt.NDArray[np.float64]:
+    """Shares by bin, a little added to each."""
+    shares = counts / max(1, counts.sum()) + added
+    whole: npt.NDArray[np.float64] = shares / shares.sum()
+    return whole
 
 
 def _excess(bad: Finding) -> float:

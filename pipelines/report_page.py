@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from html import escape
 from importlib.resources import files
 from typing import Any
 
-from pipelines.drift import Counts, Finding, Night, read_findings
+from pipelines.drift import Counts, Finding, Night, read_findings, worst_first
 from pipelines.report_charts import score_histogram, share_bar
 from pipelines.report_facts import Example, ReportFacts
 from pipelines.thumbnails import SIDE_PX, Thumbnail
@@ -64,35 +64,42 @@ def shown(text: object) -> str:
     return escape("".join(c if c.isprintable() else repr(c)[1:-1] for c in str(text)))
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[Cell]], caption: str = "") -> str:
-    """A table; cells are HTML, whole numbers are set flush right, None is a dash."""
-    top = "".join(f'<th scope="col">{name}</th>' for name in head)
-    body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows)
-    told = f"<caption>{caption}</caption>" if caption else ""
-    return (
-        f'<div class="table"><table>{told}<thead><tr>{top}</tr></thead>'
-        f"<tbody>{body}</tbody></table></div>"
-    )
+def table(head: Sequence[str], rows: Sequence[Sequence[Cell]], numbers: Collection[int]) -> str:
+    """A table; cells are HTML or whole numbers, None is a dash.
+
+    Args:
+        numbers: columns that are set flush right.
+    """
+    classes = [' class="number"' if column in numbers else "" for column in range(len(head))]
+    names = zip(head, classes, strict=True)
+    top = "".join(f'<th scope="col"{kind}>{name}</th>' for name, kind in names)
+    body = "".join(f"<tr>{_cells(row, classes)}</tr>" for row in rows)
+    whole = f"<table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>"
+    return f'<div class="table">{whole}</div>'
+
+
+def _cells(row: Sequence[Cell], classes: Sequence[str]) -> str:
+    pairs = zip(row, classes, strict=True)
+    return "".join(f"<td{kind}>{_cell(cell)}</td>" for cell, kind in pairs)
 
 
 def _cell(cell: Cell) -> str:
     match cell:
         case None:
-            return f'<td class="number">{_NOTHING}</td>'
+            return _NOTHING
         case int():
-            return f'<td class="number">{cell:,}</td>'
-        case str() if cell.rstrip("% s").replace(".", "").replace(",", "").lstrip("+-").isdigit():
-            return f'<td class="number">{cell}</td>'
-        case _:
-            return f"<td>{cell}</td>"
+            return f"{cell:,}"
+        case str():
+            return cell
 
 
 def _verdict(facts: ReportFacts) -> str:
     record = facts.record
     verdict = record["verdict"]
     findings = read_findings(record["findings"])
-    told = [finding for finding in findings if finding.bad or finding.note or _is_notable(finding)]
-    items = "".join(f"<li>{_judged(finding)}</li>" for finding in told)
+    bad = worst_first(findings)
+    others = [f for f in findings if not f.bad and (f.note or _is_notable(f))]
+    items = "".join(f"<li>{_judged(finding)}</li>" for finding in (*bad, *others))
     state = _state(record)
     return (
         f'<section class="verdict {verdict or "none"}"><p><strong>{_VERDICTS[verdict]}</strong>'
@@ -128,8 +135,11 @@ def _counts(facts: ReportFacts) -> str:
         f"<div><dt>{name.replace('_', ' ')}</dt><dd>{record[name]:,}</dd></div>" for name in names
     )
     rows = [_night_row(night) for night in (facts.night, *facts.before)]
-    nights = table(("Night", "Run", "Chips to do", "Scored", "Quarantined", "Share"), rows)
-    return f"<h2>Chips</h2><dl>{tiles}</dl>{nights if facts.before else ''}"
+    head = ("Night", "Run", "Chips to do", "Scored", "Quarantined", "Share")
+    nights = table(head, rows, numbers=range(2, 6)) if facts.before else ""
+    findings = read_findings(record["findings"])
+    told = [shown(finding.text) for finding in findings if finding.check != "psi"]
+    return f"<h2>Chips</h2><dl>{tiles}</dl>{nights}<p>{'; '.join(told)}</p>"
 
 
 def _night_row(night: Night) -> list[Cell]:
@@ -171,7 +181,7 @@ def _prevalence(facts: ReportFacts) -> str:
         f"<p>Share of the scored chips that carry each label, beside {compared}. The index (PSI) "
         "compares scores, whatever the thresholds: under 0.1 nothing has changed; among a few "
         "dozen chips it is larger by chance, and so is its limit.</p>"
-        f"{table(head, rows)}"
+        f"{table(head, rows, numbers=(1, 2, 3, 4, 6))}"
     )
 
 
@@ -264,7 +274,7 @@ def _durations(record: Mapping[str, Any]) -> str:
     done = record["scored"] + record["quarantined"]
     rate = f"<p>{done / record['score_seconds']:,.1f} chips a second" if done else "<p>No chips"
     read = f", {record['bytes_read'] / 1e6:,.1f} MB read" if record["bytes_read"] else ""
-    return f"<h2>Durations</h2>{table(('What', 'Seconds'), rows)}{rate}{read}.</p>"
+    return f"<h2>Durations</h2>{table(('What', 'Seconds'), rows, numbers=[1])}{rate}{read}.</p>"
 
 
 def _provenance(record: Mapping[str, Any]) -> str:
@@ -277,11 +287,11 @@ def _provenance(record: Mapping[str, Any]) -> str:
         **json.loads(record["versions"]),
     }
     rows = [[shown(name), f"<code>{shown(value)}</code>"] for name, value in known.items()]
-    return f"<h2>Made with</h2>{table(('What', 'Value'), rows)}"
+    return f"<h2>Made with</h2>{table(('What', 'Value'), rows, numbers=())}"
 
 
 def _seconds(value: float) -> str:
-    return f"{value:,.1f}"
+    return f"{value:,.2f}"
 
 
 def _share(part: int, whole: int) -> float:

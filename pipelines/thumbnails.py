@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -42,10 +42,27 @@ class Thumbnail:
     missing: str = ""
 
 
-def draw_thumbnails(chips: Sequence[tuple[str, MediaType]]) -> list[Thumbnail]:
-    """Thumbnails of chips by address and media type; one that is gone by now gives its reason."""
-    with ThreadPoolExecutor(_READ_THREADS) as pool:
-        return list(pool.map(lambda chip: draw_thumbnail(*chip), chips))
+_TOO_LATE = Thumbnail(None, "it could not be read in time")
+
+
+def draw_thumbnails(
+    chips: Sequence[tuple[str, MediaType]], patience_s: float = 60.0
+) -> list[Thumbnail]:
+    """Thumbnails of chips by address and media type; one that is gone by now gives its reason.
+
+    Args:
+        patience_s: after so many seconds the others go without: a store that is down must not
+            keep a report waiting.
+    """
+    pool = ThreadPoolExecutor(_READ_THREADS)
+    drawing = [pool.submit(draw_thumbnail, *chip) for chip in chips]
+    wait(drawing, patience_s)
+    pool.shutdown(wait=False, cancel_futures=True)
+    return [each.result() if _is_drawn(each) else _TOO_LATE for each in drawing]
+
+
+def _is_drawn(drawing: Future[Thumbnail]) -> bool:
+    return drawing.done() and not drawing.cancelled()
 
 
 def draw_thumbnail(uri: str, media_type: MediaType) -> Thumbnail:

@@ -64,6 +64,7 @@ def test_the_index_is_symmetric_never_negative_and_0_for_the_same_shares(one, ot
     assert stability_index(one, other) == pytest.approx(stability_index(other, one))
     assert stability_index(one, other) >= 0
     assert stability_index(one, one) == 0
+    assert stability_index(one, 3 * one) == pytest.approx(0, abs=1e-12)
 
 
 @pytest.mark.parametrize("size", [30, 100, 1000])

@@ -2,6 +2,7 @@
 
 import json
 import re
+import threading
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import simplejpeg
 
 from beam_jobs.command import exit_code
 from beam_jobs.report import main as report_command
-from pipelines import reporting, storage
+from pipelines import reporting, storage, thumbnails
 from pipelines.publishing import publish_run
 from pipelines.records import read_record
 from pipelines.report_facts import gather_facts
@@ -210,6 +211,24 @@ def test_a_broken_chip_has_no_thumbnail_and_a_reason(tmp_path):
     found = draw_thumbnail(str(chip), "jpg")
     assert found.jpeg is None
     assert found.missing
+
+
+def test_a_store_that_hangs_keeps_no_report_waiting(tmp_path, monkeypatch):
+    chip = tmp_path / "chip.jpg"
+    chip.write_bytes(jpg_bytes())
+    end, read_named = threading.Event(), thumbnails.read_named
+
+    def read_or_hang(uri, most_bytes):
+        if uri == "hangs":
+            end.wait(30)
+        return read_named(uri, most_bytes)
+
+    monkeypatch.setattr(thumbnails, "read_named", read_or_hang)
+    chips = [("hangs", "jpg")] * 20 + [(str(chip), "jpg")]
+    drawn = thumbnails.draw_thumbnails([chips[-1], *chips], patience_s=3)
+    end.set()
+    assert drawn[0].jpeg
+    assert {each.missing for each in drawn[1:]} == {"it could not be read in time"}
 
 
 def test_a_geotiffs_thumbnail_shows_red_green_and_blue_from_darkest_to_lightest(tmp_path):
