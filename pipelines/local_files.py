@@ -13,6 +13,7 @@ import shutil
 import stat
 import uuid
 from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -22,6 +23,9 @@ import pyarrow as pa
 
 from pipelines.objects import LISTING, LISTING_ROWS, check_size, check_version
 from pipelines.storage_errors import ACCESS_ERRORS, MISSING_ERRORS, storage_error
+
+_LISTING_THREADS = 8
+_Scanned = tuple[list[tuple[str, float]], list[pa.Table]]
 
 
 def read(path: str, most_bytes: int | None) -> bytes:
@@ -116,25 +120,51 @@ def list_files(path: str, depth: float) -> Iterator[pa.Table]:
     Raises:
         StorageError: there is no such path, or a folder cannot be listed.
     """
-    files = _walk(path, depth)
     try:
-        while chunk := list(islice(files, LISTING_ROWS)):
-            paths, found = zip(*chunk, strict=True)
-            yield _as_listing(paths, found)
+        if not os.path.isdir(path):
+            yield _as_listing([path], [os.stat(path)])
+            return
+        yield from _gathered(_walk(path, depth))
     except ACCESS_ERRORS as error:
         where = getattr(error, "filename", None) or path
         raise storage_error("list", where, error) from error
     yield LISTING.empty_table()
 
 
-def _walk(path: str, depth: float) -> Iterator[tuple[str, os.stat_result]]:
-    """Every file below a path; links to folders are not followed, since they may go round."""
-    if not os.path.isdir(path):
-        yield path, os.stat(path)
-        return
-    folders = [(path, depth)]
-    while folders:
-        folder, levels = folders.pop()
+def _gathered(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    """Small tables, as of many small folders, put together."""
+    held: list[pa.Table] = []
+    rows = 0
+    for table in tables:
+        held.append(table)
+        rows += table.num_rows
+        if rows >= LISTING_ROWS:
+            yield pa.concat_tables(held).combine_chunks()
+            held, rows = [], 0
+    if held:
+        yield pa.concat_tables(held).combine_chunks()
+
+
+def _walk(path: str, depth: float) -> Iterator[pa.Table]:
+    """Every file below a folder, folder after folder, several at a time: one on a network keeps
+    its reader waiting."""
+    waiting, running = [(path, depth)], set[Future[_Scanned]]()
+    with ThreadPoolExecutor(_LISTING_THREADS, "list") as pool:
+        while waiting or running:
+            while waiting and len(running) < _LISTING_THREADS:
+                running.add(pool.submit(_scan, *waiting.pop()))
+            done, running = wait(running, return_when=FIRST_COMPLETED)
+            for folder in done:
+                folders, tables = folder.result()
+                waiting += folders
+                yield from tables
+
+
+def _scan(folder: str, levels: float) -> _Scanned:
+    """A folder's folders, of which links are none since they may go round, and its files."""
+    folders: list[tuple[str, float]] = []
+
+    def files() -> Iterator[tuple[str, os.stat_result]]:
         with os.scandir(folder) as entries:
             for entry in entries:
                 if entry.is_dir(follow_symlinks=False):
@@ -142,6 +172,11 @@ def _walk(path: str, depth: float) -> Iterator[tuple[str, os.stat_result]]:
                         folders.append((entry.path, levels - 1))
                 elif found := _stat_file(entry):
                     yield entry.path, found
+
+    found, tables = files(), []
+    while chunk := list(islice(found, LISTING_ROWS)):
+        tables.append(_as_listing(*zip(*chunk, strict=True)))
+    return folders, tables
 
 
 def _stat_file(entry: os.DirEntry[str]) -> os.stat_result | None:
