@@ -14,7 +14,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test soak check format engines googlesql bench clean distclean
+.PHONY: help install airflow demo test soak check format engines googlesql bench clean distclean
 
 help: ## Tell what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -102,6 +102,20 @@ googlesql: ## Build GoogleSQL's analyzer, for the tests of BigQuery's SQL (needs
 	  "apt-get install golang); tests/test_googlesql.py is skipped without" >&2; exit 1; }
 	@mkdir -p build
 	cd tests/googlesql && go build -mod=readonly -o ../../build/googlesql .
+
+# --- Airflow, in an environment of its own: it pins other versions than this project --------------
+
+AIRFLOW := build/airflow/.installed
+
+airflow: $(AIRFLOW) ## Install Airflow into build/airflow, to test the DAG with (2 GB)
+
+$(AIRFLOW): $(MADE) deploy/airflow/requirements.txt
+	@echo "Installing Airflow into build/airflow (some minutes)"
+	@rm -rf build/airflow
+	@$(VENV_PYTHON) -m venv build/airflow
+	@build/airflow/bin/python -m pip install --quiet --no-compile \
+	  --requirement deploy/airflow/requirements.txt
+	@touch $@
 
 bench: install ## Measure scoring: limits of the machine, this project, its peers (25 minutes)
 	$(VENV_PYTHON) -m benchmarks.scoring --json build/bench/figures.json \
