@@ -1,9 +1,10 @@
 """Scores what came to the archive, each night, by the Flex Template (deploy/README.md).
 
-Copy this file into Airflow's dags folder and set the Variable `forest_chips` to JSON with `project`,
-`region`, `template`, `image`, `worker`, `temp`, `chips`, `artifact`, `output`, `gpu`, `max_workers`,
-`dataset` and `alert_email`. The connection `google_cloud_default` needs what the scheduler's account
-has in deploy/terraform, and to read the dataset.
+Copy this file into the dags folder and set the Variable `forest_chips` to JSON with `project`,
+`region`, `template`, `image`, `worker`, `temp`, `chips`, `artifact`, `output`, `gpu`,
+`max_workers`, `dataset` and `alert_email`; without GPUs, delete the line of `gpu` below. The
+connection `google_cloud_default` needs what the scheduler's account has in deploy/terraform, and to
+read the dataset.
 
 Late and repeated launches are safe: a night's run is named by its date, so a second launch goes on
 with a run that died, and changes nothing about one that is published. Nights that were missed are
