@@ -63,7 +63,7 @@ def list_chips(uri: str) -> dict[MediaType, dict[str, str | None]]:
     except StorageError as error:
         raise UsageError(f"--chips: {error}") from error
     chips: dict[MediaType, dict[str, str | None]] = {}
-    for found, version in versions.items():
+    for found, version in sorted(versions.items()):  # a listing has no order of its own
         if media_type := EXTENSIONS.get(PurePosixPath(found).suffix.lower()):
             chips.setdefault(media_type, {})[found] = version
     if not chips:
