@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 from urllib.parse import unquote
 
 import pytest
 
+from beam_jobs import score_chips
 from beam_jobs.accelerators import GPU_TYPES
 from beam_jobs.cloud_checks import NEEDED, check_permissions, check_region
+from beam_jobs.command import exit_code
 from pipelines.errors import UsageError
+from tests.object_stores import GcsServer
 
 L4 = GPU_TYPES["nvidia-l4"]
 
@@ -52,6 +56,21 @@ def test_the_stores_own_answer_is_asked_for(gs_uri: str) -> None:
     check_permissions("test-project", {"--output": f"{gs_uri}/tables"})
     with pytest.raises(UsageError, match="or there is no such bucket"):
         check_permissions("test-project", {"--output": "gs://bucket-that-is-not-there/tables"})
+
+
+def test_the_command_refuses_an_output_that_it_may_only_read_before_anything_else(
+    gcs_server: GcsServer, gs_uri: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = gcs_server.create_bucket(f"readonly-{uuid.uuid4().hex[:8]}")
+    places = {"chips": f"{gs_uri}/c", "artifact": f"{gs_uri}/a", "output": f"{output}/tables"}
+    flags = ["--runner=DataflowRunner", "--project=test-project", "--region=europe-west4"]
+    flags += [f"--temp_location={gs_uri}/tmp", "--sdk_container_image=gcr.io/p/i:1"]
+    given = [f"--{name}={value}" for name, value in places.items()]
+    assert exit_code(score_chips.main, [*given, *flags]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(
+        f"error: --output '{output}/tables': the launcher has no storage.objects"
+    )
 
 
 @pytest.mark.parametrize(
