@@ -44,7 +44,7 @@ def score() -> Iterator[Callable[..., int]]:
         yield command
 
 
-@pytest.mark.parametrize("room", [0, 1, 4, 8])  # the plan, then two or three files a unit
+@pytest.mark.parametrize("room", [0, 4])  # the plan, then two or three files a unit
 def test_a_disk_that_fills_up_in_staging_fails_the_run_and_room_mends_it(
     flags, score, room, tmp_path, monkeypatch, capsys
 ):
@@ -93,7 +93,7 @@ def resize(disk: Path, kib: int) -> None:
     subprocess.run(["mount", "-o", f"remount,size={kib}k", str(disk)], check=True)
 
 
-@pytest.mark.parametrize("kib", [44, 72, 112, 136, 160, 208])
+@pytest.mark.parametrize("kib", [44, 112, 160, 208])
 def test_a_disk_that_is_full_at_any_moment_leaves_a_whole_run_or_none(
     flags, small_disk, kib, tmp_path_factory
 ):

@@ -18,7 +18,7 @@ from beam_jobs.query import ask
 from tests.quick_scoring import scoring_here
 from tests.support import jpg_bytes, make_artifact
 
-_ARCHIVES = int(os.environ.get("ARCHIVES", "3"))
+_ARCHIVES = int(os.environ.get("ARCHIVES", "2"))
 Score = Callable[..., int]
 SOUND, LASTING, PASSING = "sound", "lasting", "passing"
 CONTENT = {

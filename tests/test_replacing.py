@@ -22,9 +22,14 @@ SEEN = """SELECT chip_id, 'scored' AS what FROM chip_scores
 UNION ALL SELECT chip_id, reason FROM quarantine ORDER BY chip_id"""
 
 
-@pytest.fixture(params=["local", "s3"])
-def output(request, tmp_path) -> str:
-    place = str(tmp_path) if request.param == "local" else str(request.getfixturevalue("s3_uri"))
+@pytest.fixture
+def place(request) -> str:
+    """On a disk, unless a test asks for another place by its fixture."""
+    return str(request.getfixturevalue(getattr(request, "param", "tmp_path")))
+
+
+@pytest.fixture
+def output(place) -> str:
     for table in (chip_scores(PLANET_LABELS), QUARANTINE, RUNS):
         delta_tables.ensure_table(place, table)
     return place
@@ -49,7 +54,11 @@ def given_up_ids(output: str) -> list[str]:
     return sorted(file_stem(uri) for uri in found)
 
 
-@pytest.mark.parametrize("given_up", [0, 2])
+@pytest.mark.parametrize(
+    ("place", "given_up"),
+    [("tmp_path", 0), ("tmp_path", 2), ("s3_uri", 2)],
+    indirect=["place"],
+)
 def test_a_replacement_that_died_half_way_shows_what_it_was_to_replace(
     output, monkeypatch, given_up
 ):
@@ -90,11 +99,8 @@ def test_a_third_attempt_after_a_dead_second_shows_the_first_until_it_is_publish
     assert sum(row["what"] != "scored" for row in seen(output)) == 3
 
 
-def test_what_the_table_no_longer_has_is_not_waited_for(tmp_path, monkeypatch):
+def test_what_the_table_no_longer_has_is_not_waited_for(output, tmp_path, monkeypatch):
     """After a vacuum: no quarantined rows, rather than an error or those of the other attempt."""
-    output = str(tmp_path)
-    for table in (chip_scores(PLANET_LABELS), QUARANTINE, RUNS):
-        delta_tables.ensure_table(output, table)
     first = make_plan(output)
     publish_run(first, stage(first, 1))
     second = make_plan(output, attempt=2)
