@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Sequence
 from typing import Any
@@ -65,8 +66,14 @@ def _nights_before(output: str, record: dict[str, Any]) -> list[Night]:
     """The nights that a run was compared with, as far as they are published still."""
     if record["kind"] != SCORE:
         return []
-    run = record["run_id"], record["model_digest"]
-    return nights_before(output, *run, DriftLimits().nights, record["published_at"])
+    drift = json.loads(record["options"]).get("drift", {})
+    return nights_before(
+        output,
+        record["run_id"],
+        record["model_digest"],
+        drift.get("nights", DriftLimits().nights),
+        record["published_at"],
+    )
 
 
 def _rows(output: str, record: dict[str, Any]) -> RunRows:
