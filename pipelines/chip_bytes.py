@@ -172,4 +172,4 @@ def _why_bad(shard: str) -> ChipRejected:
         return ChipRejected(Reason.BAD_SHARD, f"{shard!r}: {error}")
     except StorageError as error:
         return ChipRejected(Reason.UNREADABLE, str(error))
-    return ChipRejected(Reason.UNREADABLE, f"{shard!r} could not be read when the run was planned")
+    return ChipRejected(Reason.UNREADABLE, f"{shard!r} is a sound tar now: list it for its chips")

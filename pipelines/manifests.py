@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from pipelines import storage
 from pipelines.errors import StorageError, UsageError
 from pipelines.given_tables import absolute_uris, cast_column, read_columns
-from pipelines.shards import find_chip
+from pipelines.shards import SHARD_ENDINGS, find_chip
 from schemas.render import file_schema
 from schemas.tables import CHIP_MANIFEST
 
@@ -106,4 +106,6 @@ def _find(row: dict[str, Any]) -> dict[str, Any]:
             return find_chip(uri) or {}
     except StorageError:
         return {}
-    return {name: found[name] for name in _LISTED} if found else {}
+    known = {name: found[name] for name in _LISTED} if found else {}
+    # A tar is no chip, whatever is wrong with it: the reading says what.
+    return known | ({"shard_uri": uri} if uri.lower().endswith(SHARD_ENDINGS) else {})

@@ -10,12 +10,14 @@ from __future__ import annotations
 import tempfile
 import uuid
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 
+from pipelines.errors import StorageError
 from pipelines.given_tables import UTC, sql_type
 from pipelines.sidecar import Sidecar, check_named, joined
 from schemas.render import file_schema
@@ -80,7 +82,16 @@ def select_chips(
 
     Raises:
         UsageError: the sidecar names none of the chips.
+        StorageError: what is done cannot be read, or the scratch folder not be written; reading the
+            chips that were chosen may raise it, too.
     """
+    with _told():
+        return _select(chips, done, max_chips, sidecar)
+
+
+def _select(
+    chips: pa.Table, done: pa.RecordBatchReader, max_chips: int | None, sidecar: Sidecar | None
+) -> Selection:
     connection = _connect()
     connection.register("listing", chips)
     connection.register("done", done)
@@ -146,5 +157,22 @@ def _source(field: pa.Field, given: pa.Schema) -> str:
 
 
 def _cast(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    for batch in batches:
-        yield batch.cast(_MANIFEST)
+    with _told():
+        for batch in batches:
+            yield batch.cast(_MANIFEST)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """DuckDB's errors, and Arrow's within them, are pages long."""
+    try:
+        yield
+    except _NO_FAULT_OF_THE_SQL as error:
+        detail = str(error).partition("\n")[0].partition(". Detail:")[0]
+        raise StorageError(f"the chips to score cannot be found out: {detail}") from error
+
+
+_NO_FAULT_OF_THE_SQL = (
+    *(duckdb.IOException, duckdb.OutOfMemoryException, duckdb.InvalidInputException),
+    *(pa.ArrowException, OSError),
+)

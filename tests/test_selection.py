@@ -4,12 +4,16 @@ from datetime import UTC, datetime, timedelta
 
 import duckdb
 import pyarrow as pa
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines import selection, storage
+from pipelines.errors import StorageError
+from pipelines.planning import chips_done
 from pipelines.selection import select_chips
 from tests.planned_chips import chips_of, versions
+from tests.published_runs import publish, scored
 
 _PAIRS = st.lists(st.tuples(st.sampled_from("abcdef"), st.sampled_from("123")), max_size=12)
 _NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -61,6 +65,15 @@ def test_the_chips_written_last_are_taken_and_the_others_counted(hours, most):
     assert selected.chips.read_all()["chip_id"].to_pylist() == [str(i) for i in sorted(newest)]
     assert selected.left_over == max(0, len(hours) - most)
     assert selected.listed == selected.to_score + selected.left_over
+
+
+def test_a_published_file_that_is_gone_is_told_in_one_line(tmp_path):
+    publish(str(tmp_path), "r1", [scored("/a.jpg")])
+    (file,) = tmp_path.glob("chip_scores/*/*/*.parquet")
+    file.unlink()
+    with pytest.raises(StorageError, match=r"cannot be found out: .*unit-1.parquet'$") as told:
+        select_chips(chips_of([("a", "1")]), chips_done(str(tmp_path), "model-1"))
+    assert "\n" not in str(told.value)
 
 
 @given(st.lists(st.text("/.ab\n\\é\0森", max_size=12), min_size=1))

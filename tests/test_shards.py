@@ -170,6 +170,13 @@ def test_a_manifest_may_name_members_by_their_addresses_alone(tmp_path):
     assert planned_chips(tmp_path / "m.csv").equals(listed)
 
 
+def test_a_tar_in_a_manifest_is_no_chip_but_says_what_is_wrong_with_it(tmp_path):
+    (tmp_path / "bad.tar").write_bytes(b"x" * 600)
+    (tmp_path / "sound.tar").write_bytes(tar_bytes(PICTURES.items()))
+    (tmp_path / "m.csv").write_text("chip_uri\nbad.tar\nsound.tar\n")
+    assert read(tmp_path / "m.csv") == ({}, {"bad": "bad_shard", "sound": "unreadable"})
+
+
 def test_media_types_are_told_by_the_members_names(tmp_path):
     (tmp_path / "s.tar").write_bytes(tar_bytes([("a.jpg", b"1"), ("b.TIF", b"2")]))
     assert planned_chips(tmp_path, "tif")["chip_id"].to_pylist() == ["b"]
