@@ -32,8 +32,15 @@ UNITS_A_WORKER = 10
 _RUNNERS = ("dataflowrunner", "dataflow")
 _DEADLINE = "max_workflow_runtime_walltime_seconds"
 _STREAMING = ("streaming", "update", "create_from_snapshot", "transform_name_mapping")
+_IMAGES = (
+    "sdk_container_image",
+    "worker_harness_container_image",  # its old name
+    "prebuild_sdk_container_engine",
+)
 _PROJECT_ID = re.compile(r"[a-z][-a-z0-9:.]{4,}[a-z0-9]")
+_JOB_NAME = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
 _NO_JOB_NAME = re.compile(r"[^-a-z0-9]+")
+_OLD_WORKER = re.compile(r"disable_.*(runner_v2|portable_runner).*")
 
 
 def is_dataflow(beam_args: Sequence[str]) -> bool:
@@ -181,7 +188,7 @@ def _check_places(given: Mapping[str, Any]) -> None:
     for name in ("temp_location", "staging_location"):
         if given[name] and not re.fullmatch("gs://[^/]+.*", given[name]):
             raise UsageError(f"--{name} {given[name]!r} is not on gs://")
-    if not given["sdk_container_image"]:
+    if not any(given[name] for name in _IMAGES):
         raise UsageError(
             "--sdk_container_image is missing: Beam's own image has no TensorFlow; build the "
             "project's (deploy/README.md)"
@@ -192,6 +199,16 @@ def _check_batch(given: Mapping[str, Any]) -> None:
     for name in _STREAMING:
         if given[name]:
             raise UsageError(f"--{name} is for streaming jobs, and this is a batch job")
+    old = [found for found in list_of(given, "experiments") if _OLD_WORKER.fullmatch(found)]
+    if old:
+        raise UsageError(f"--experiments={old[0]}: Beam runs on Dataflow's Runner v2 only")
+    if given["job_name"] and not _JOB_NAME.fullmatch(given["job_name"]):
+        raise UsageError(
+            f"--job_name {given['job_name']!r}: use lower-case letters, digits and '-', at most 63"
+        )
+    start, most = given["num_workers"], given["max_num_workers"]
+    if start and most and start > most:
+        raise UsageError(f"--num_workers {start} is over --max_num_workers {most}")
 
 
 def _check_flexrs(given: Mapping[str, Any], workers: Workers) -> None:

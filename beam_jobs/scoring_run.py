@@ -58,6 +58,7 @@ def run_scoring(options: RunOptions, our_flags: Sequence[str], select: Select) -
         print(f"run {options.run_id} is published already{replace}")
         if launch.only_submits(options.beam_args):
             launch.submit_nothing(dataflow.launch_flags(options, 0))
+            return 0
         return _code_of_published(options)
     if begun and (reason := attempts.read_hold(begun)):
         print(held_text(begun, reason))

@@ -197,6 +197,9 @@ def test_a_unit_is_whole_batches_and_never_out_of_bounds(
         ([*BASE, "--streaming"], None, "--streaming is for streaming jobs"),
         ([*BASE, "--update"], None, "--update is for streaming jobs"),
         ([*BASE, "--create_from_snapshot=x"], None, "for streaming jobs"),
+        ([*BASE, "--experiments=disable_runner_v2"], None, "Runner v2 only"),
+        ([*BASE, "--job_name=Tonight"], None, "--job_name 'Tonight': use lower-case"),
+        ([*BASE, "--num_workers=9", "--max_num_workers=3"], None, "9 is over --max_num_workers 3"),
         ([*BASE, "--flexrs_goal=COST_OPTIMIZED"], "nvidia-l4", "FlexRS has no GPUs"),
         ([*BASE, "--flexrs_goal=SPEED_OPTIMIZED", L4], None, "FlexRS has no GPUs"),
         (
@@ -240,6 +243,14 @@ def test_what_cannot_work_is_refused_with_the_reason(
 def test_what_can_work_is_not_refused(gpu: str | None) -> None:
     check_job(BASE, gpu, PLACES)
     check_job([*BASE, "--worker_zone=europe-west4-a", "--staging_location=gs://b"], gpu, PLACES)
+
+
+@pytest.mark.parametrize(
+    "flag",
+    ["--worker_harness_container_image=gcr.io/p/i", "--prebuild_sdk_container_engine=docker"],
+)
+def test_an_image_by_another_flag_is_an_image(flag: str) -> None:
+    check_job([*without("sdk_container_image"), flag], None, PLACES)
 
 
 @pytest.mark.parametrize("flag", ["--chips", "--artifact", "--output"])

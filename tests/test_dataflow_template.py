@@ -12,8 +12,8 @@ from apache_beam.internal.gcp import auth
 from apache_beam.portability import common_urns
 from apache_beam.portability.api import beam_runner_api_pb2
 
-from beam_jobs import score_chips
-from beam_jobs.command import exit_code
+from beam_jobs import score_chips, scoring_run
+from beam_jobs.command import EXIT_BAD_NIGHT, exit_code
 from pipelines import planning, storage
 from pipelines.planning import RunPlan
 from tests.object_stores import GcsServer
@@ -203,7 +203,10 @@ def test_without_a_gpu_the_job_asks_for_none(bucket: str) -> None:
 
 
 def test_a_night_with_nothing_to_score_and_a_published_run_leave_a_job_all_the_same(
-    bucket: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    bucket: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Where a launcher leaves no job, Dataflow says that the launch failed."""
     for path in write_chips(tmp_path, 2):
@@ -220,6 +223,8 @@ def test_a_night_with_nothing_to_score_and_a_published_run_leave_a_job_all_the_s
         assert "serviceOptions" not in job["environment"]
         assert steps in {t.unique_name for t in graph.components.transforms.values()}
     assert "run first is published already" in capsys.readouterr().out
+    monkeypatch.setattr(scoring_run, "_code_of_published", lambda _: EXIT_BAD_NIGHT)
+    assert launch(bucket, "first", *where) == 0  # the job was launched, whatever the night was
 
 
 def test_a_launch_that_cannot_work_leaves_nothing_behind(
