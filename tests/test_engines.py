@@ -99,7 +99,11 @@ def mark() -> Iterator[str]:
     """Stands in the environment of what a test starts; none of it may outlive the test."""
     mark = uuid.uuid4().hex
     yield mark
-    engines.wait_until(lambda: not engines.running(mark), 30)
+    try:
+        engines.wait_until(lambda: not engines.running(mark), 30)
+    finally:
+        for process in engines.running(mark):
+            os.kill(process, signal.SIGKILL)
 
 
 @pytest.fixture
