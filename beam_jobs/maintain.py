@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from beam_jobs.command import CommandParser, run_command
 from beam_jobs.flag_types import at_least_0, at_least_1
 from beam_jobs.options import ADDRESS
+from beam_jobs.store_options import parse_and_configure
 from pipelines import delta_tables
 from pipelines.errors import StorageError, UsageError
 from pipelines.housekeeping import compact, shorten_log, vacuum
@@ -34,7 +35,7 @@ def main(arguments: Sequence[str]) -> int:
         StorageError: a table cannot be read or written.
     """
     parser = _parser()
-    options = parser.parse_args(arguments)
+    options = parse_and_configure(parser, arguments)
     output, preview = absolute_uri(options.output), bool(options.preview)
     _check_there(output)
     if options.keep_days is not None:
