@@ -6,13 +6,17 @@ from deltalake import DeltaTable
 
 from pipelines import delta_tables, storage
 from pipelines.attempts import refusal_written
-from pipelines.delta_tables import DataFile, PublishConflict, commit_files
+from pipelines.delta_tables import (
+    COMMIT_TRIES,
+    DataFile,
+    PublishConflict,
+    commit_files,
+    commit_tries,
+)
 from pipelines.errors import RunFailed
 from pipelines.planning import RunPlan
 from pipelines.rivals import refuse_rivals
 from schemas.tables import RUNS
-
-_COMMIT_TRIES = 10
 
 
 def open_table(plan: RunPlan, name: str) -> DeltaTable:
@@ -36,7 +40,7 @@ def commit_rows(plan: RunPlan, name: str, files: list[DataFile]) -> None:
         RunFailed: others were faster again and again, or have published the same chips.
     """
     partition = {"run_date": plan.run_date, "run_id": plan.run_id}
-    for _ in range(_COMMIT_TRIES):
+    for _ in commit_tries():
         table = open_table(plan, name)
         if is_done(plan, table):
             return
@@ -50,7 +54,7 @@ def commit_rows(plan: RunPlan, name: str, files: list[DataFile]) -> None:
             return
         except PublishConflict:
             continue
-    raise RunFailed(f"run {plan.run_id}: {_COMMIT_TRIES} commits to {name} met with conflicts")
+    raise RunFailed(f"run {plan.run_id}: {COMMIT_TRIES} commits to {name} met with conflicts")
 
 
 def commit_note(plan: RunPlan, row: DataFile) -> None:
@@ -62,7 +66,7 @@ def commit_note(plan: RunPlan, row: DataFile) -> None:
         StorageError: the log cannot be written.
     """
     partition = {"run_date": plan.run_date, "run_id": plan.run_id}
-    for _ in range(_COMMIT_TRIES):
+    for _ in commit_tries():
         table = open_table(plan, RUNS.name)
         if is_done(plan, table):
             return
@@ -72,7 +76,7 @@ def commit_note(plan: RunPlan, row: DataFile) -> None:
             return
         except PublishConflict:
             continue
-    raise RunFailed(f"{_COMMIT_TRIES} commits met with conflicts")
+    raise RunFailed(f"{COMMIT_TRIES} commits met with conflicts")
 
 
 def is_done(plan: RunPlan, table: DeltaTable) -> bool:

@@ -15,9 +15,10 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import re
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import lru_cache
@@ -45,6 +46,12 @@ _MISREAD = re.compile(r"[%\\\x00-\x1f]")
 """What delta-rs reads as something else in a local path: %20 as a space, a backslash as /."""
 
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+
+
+COMMIT_TRIES = 10
+"""How often a commit is tried that others are in the way of."""
+
+_LONGEST_WAIT_S = 1.0
 
 
 class PublishConflict(Exception):
@@ -179,6 +186,15 @@ def commit_files(
         if is_passing(error):  # the commit may have landed all the same
             raise PublishConflict(_one_line(error)) from error
         raise table_error("commit to", table.table_uri, error) from error
+
+
+def commit_tries() -> Iterator[int]:
+    """Numbers of the tries at a commit. Between two of them it waits for a random time, longer and
+    longer: others are in the way, and would be again."""
+    for number in range(COMMIT_TRIES):
+        if number:
+            time.sleep(random.uniform(0, min(_LONGEST_WAIT_S, 0.02 * 2**number)))
+        yield number
 
 
 def next_turn(table: DeltaTable) -> tuple[str, int]:

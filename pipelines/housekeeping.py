@@ -17,7 +17,12 @@ from deltalake import CommitProperties, DeltaTable, Transaction, WriterPropertie
 from deltalake.exceptions import CommitFailedError, DeltaError
 
 from pipelines import delta_tables
-from pipelines.delta_tables import PublishConflict, PublishedFile
+from pipelines.delta_tables import (
+    COMMIT_TRIES,
+    PublishConflict,
+    PublishedFile,
+    commit_tries,
+)
 from pipelines.errors import RunFailed
 from schemas.tables import RUNS
 
@@ -27,7 +32,6 @@ TARGET_BYTES = 128 * 2**20
 FULL_VACUUM_HOURS = 24
 """Files that no commit names may be a publisher's that is at work: younger ones stay."""
 
-COMMIT_TRIES = 5
 _NO_STATISTICS = {"delta.dataSkippingNumIndexedCols": "0"}
 _WRITER = WriterProperties(compression="ZSTD", compression_level=3, max_row_group_size=131_072)
 _TASKS = 2
@@ -56,7 +60,7 @@ def compact(output: str, name: str, preview: bool) -> Compaction:
         RunFailed: others committed again and again.
         StorageError: the table cannot be read or written.
     """
-    for _ in range(COMMIT_TRIES):
+    for _ in commit_tries():
         table = delta_tables.open_table(output, name)
         found = small_files(output, table) if table else {}
         if table is None or not found:

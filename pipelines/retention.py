@@ -20,9 +20,15 @@ from deltalake import DeltaTable
 
 from pipelines import delta_tables, storage
 from pipelines.copies import kinds_of_runs
-from pipelines.delta_tables import DataFile, PublishConflict, PublishedFile
+from pipelines.delta_tables import (
+    COMMIT_TRIES,
+    DataFile,
+    PublishConflict,
+    PublishedFile,
+    commit_tries,
+)
 from pipelines.errors import RunFailed
-from pipelines.housekeeping import COMMIT_TRIES, committing_to, in_turn
+from pipelines.housekeeping import committing_to, in_turn
 from pipelines.staging import COMPRESSION
 from schemas.render import file_schema
 from schemas.tables import EXPIRED_CHIPS, QUARANTINE, RELABEL, QuarantineReason
@@ -59,7 +65,7 @@ def expire(output: str, before: str, preview: bool) -> Expiry:
         StorageError: a table cannot be read or written.
     """
     told = None
-    for _ in range(COMMIT_TRIES):
+    for _ in commit_tries():
         tables = {name: delta_tables.open_table(output, name) for name in TABLES}
         old = {name: _old_files(tables, name, before) for name in TABLES}
         told = told or _summary(old)

@@ -15,13 +15,11 @@ from deltalake import DeltaTable
 
 from pipelines import delta_tables, publishing, storage
 from pipelines.copies import refuse_relabelled
-from pipelines.delta_tables import DataFile, PublishConflict
+from pipelines.delta_tables import COMMIT_TRIES, DataFile, PublishConflict, commit_tries
 from pipelines.errors import RunFailed, UsageError
 from pipelines.staging import parquet_bytes
 from schemas.render import file_schema
 from schemas.tables import RUNS, WITHDRAWN
-
-_COMMIT_TRIES = 10
 
 _Left = Callable[[DeltaTable], tuple[list[DataFile], str]]
 
@@ -55,7 +53,7 @@ def withdraw_run(output: str, run_id: str) -> bool:
 
 def _take_back(output: str, name: str, run_id: str, attempt: int, left: _Left) -> bool:
     """One commit, after whoever is committing at the same moment; False where it is done."""
-    for _ in range(_COMMIT_TRIES):
+    for _ in commit_tries():
         table = delta_tables.open_table(output, name)
         if table is None or delta_tables.withdrawn_attempt(table, run_id) >= attempt:
             return False
@@ -66,7 +64,7 @@ def _take_back(output: str, name: str, run_id: str, attempt: int, left: _Left) -
             return True
         except PublishConflict:
             continue
-    raise RunFailed(f"run {run_id}: {_COMMIT_TRIES} commits to {name} met with conflicts")
+    raise RunFailed(f"run {run_id}: {COMMIT_TRIES} commits to {name} met with conflicts")
 
 
 def _nothing(_: DeltaTable) -> tuple[list[DataFile], str]:
