@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 from beam_jobs.command import EXIT_BAD_NIGHT
 from pipelines import attempts, records, storage
-from pipelines.drift import Verdict
 from pipelines.planning import RunPlan
 from pipelines.records import RunSummary
+from pipelines.verdicts import Verdict
 
 _TABLES = ("chip_scores", "quarantine", "runs")
 

@@ -12,15 +12,15 @@ once in ten thousand times; over a few hundred chips of each label that no longe
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from statistics import median
 
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.verdicts import Finding, Verdict, not_judged
 from schemas.tables import BAD, GOOD
 
 Counts = npt.NDArray[np.int64]
@@ -31,7 +31,6 @@ lower edge, the last one both."""
 
 BINS = len(EDGES) - 1
 
-_TOLD = 5  # in a line for people; `runs.findings` has all
 _FEWEST_CHIPS = 30  # in the run, and in the nights before
 _FEWEST_NIGHTS = 2
 _FEWEST_NIGHTS_OF_VOLUME = 3  # the first night has the whole archive; one like it is no habit
@@ -87,76 +86,6 @@ class Night:
         return self.scored + self.quarantined
 
 
-@dataclass(frozen=True)
-class Finding:
-    """What one check found.
-
-    Attributes:
-        check: psi, quarantine, volume, or run for all of them.
-        value: the figure, None where it could not be judged.
-        limit: from where on it is bad, chance included.
-        bad: whether it is.
-        label: the label whose scores were looked at; "" for the others.
-        note: why it could not be judged; "" where it was.
-    """
-
-    check: str
-    value: float | None = None
-    limit: float | None = None
-    bad: bool = False
-    label: str = ""
-    note: str = ""
-
-    @property
-    def text(self) -> str:
-        """The finding in words, for people."""
-        if self.value is None:
-            return f"{self.check} not judged: {self.note}".removeprefix("run ")
-        of = f" of {self.label}" if self.label else ""
-        return f"{self.check}{of} {self.value:.3g} (limit {self.limit:.3g})"
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What is thought of a night.
-
-    Attributes:
-        verdict: `runs.verdict`: good, bad, or None where nothing could be judged.
-        findings: one of every check, and of psi one of every label.
-    """
-
-    verdict: str | None
-    findings: tuple[Finding, ...]
-
-    @property
-    def bad(self) -> bool:
-        """Whether somebody should look at the night."""
-        return self.verdict == BAD
-
-    @property
-    def texts(self) -> list[str]:
-        """In words: what makes it bad, the worst first; else what could not be judged."""
-        bad = worst_first(self.findings)
-        told = [finding.text for finding in bad[:_TOLD]]
-        more = [f"and {len(bad) - _TOLD} more"] if len(bad) > _TOLD else []
-        return [*told, *more] or [finding.text for finding in self.findings if finding.note]
-
-
-def worst_first(findings: Iterable[Finding]) -> list[Finding]:
-    """The bad ones, by how many times they are past their limits."""
-    return sorted((finding for finding in findings if finding.bad), key=_excess, reverse=True)
-
-
-def findings_json(findings: Collection[Finding]) -> str:
-    """Findings as a JSON array of objects, what is not known left out."""
-    return json.dumps([_told(finding) for finding in findings])
-
-
-def read_findings(text: str | None) -> tuple[Finding, ...]:
-    """Read what `findings_json` wrote; none of a run that was not looked at."""
-    return tuple(Finding(**each) for each in json.loads(text or "[]"))
-
-
 def count_scores(scores: npt.NDArray[np.float32]) -> Counts:
     """Scores `[n]` in [0, 1] by bin, `int64 [BINS]`."""
     inner = np.array(EDGES[1:-1], np.float32)
@@ -200,11 +129,6 @@ def why_not_judged(chips: int, nights_before: int) -> str:
     if nights_before < _FEWEST_NIGHTS:
         return f"{nights_before} runs of this model to compare with, fewer than {_FEWEST_NIGHTS}"
     return ""
-
-
-def not_judged(why: str) -> Verdict:
-    """No verdict, and the reason in the place of every finding."""
-    return Verdict(None, (Finding("run", note=why),))
 
 
 def _judge_scores(
@@ -258,17 +182,3 @@ def _shares(counts: Counts, added: float) -> npt.NDArray[np.float64]:
     shares = counts / max(1, counts.sum()) + added
     whole: npt.NDArray[np.float64] = shares / shares.sum()
     return whole
-
-
-def _excess(bad: Finding) -> float:
-    """By how many times a bad figure is past its limit, on whichever side."""
-    ratio = (bad.value or 1) / (bad.limit or 1)
-    return max(ratio, 1 / ratio)
-
-
-def _told(finding: Finding) -> dict[str, object]:
-    known = {name: value for name, value in asdict(finding).items() if value not in (None, "")}
-    return {
-        name: round(value, 4) if isinstance(value, float) else value
-        for name, value in known.items()
-    }

@@ -19,13 +19,13 @@ from pipelines import attempts, committing, delta_tables, planning, records, sto
 from pipelines.attempts import refusal_written
 from pipelines.counting import RunCounts, check_quarantine, count_run
 from pipelines.delta_tables import DataFile
-from pipelines.drift import Verdict
 from pipelines.errors import RunFailed, StorageError
 from pipelines.planning import RunPlan
 from pipelines.reporting import try_report
 from pipelines.rivals import refuse_rivals
 from pipelines.run_log import event
 from pipelines.staging import StagedFile, StagedUnit, parquet_bytes, read_units, staged_numbers
+from pipelines.verdicts import Verdict
 from pipelines.watching import tell_verdict, watch_run
 from pipelines.worker_settings import WorkerSettings
 from schemas.render import file_schema

@@ -16,11 +16,11 @@ import pyarrow.compute as pc
 from pipelines import committing, delta_tables, storage
 from pipelines.counting import RunCounts
 from pipelines.delta_tables import DataFile
-from pipelines.drift import Verdict, findings_json, read_findings
 from pipelines.elements import Spent
 from pipelines.errors import RunFailed, StorageError
 from pipelines.planning import RunPlan
 from pipelines.staging import parquet_bytes
+from pipelines.verdicts import Verdict, findings_json, read_findings
 from schemas.render import file_schema
 from schemas.tables import FAILED, HELD, PUBLISHED, RUNS
 

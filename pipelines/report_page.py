@@ -1,29 +1,23 @@
-"""A night's report as one web page that asks no server for anything.
-
-Whatever comes from outside (addresses, messages, labels, options) is text: it is escaped, and
-characters that do not show, or turn the direction of reading, are written out.
-"""
+"""A night's report, section by section."""
 
 from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
-from importlib.resources import files
 from typing import Any
 
-from pipelines.drift import Counts, Finding, Night, read_findings, worst_first
+from pipelines.drift import Counts, Night
 from pipelines.report_charts import score_histogram, share_bar
 from pipelines.report_facts import Example, ReportFacts
+from pipelines.report_html import NOTHING, Cell, shown, table, whole_page
 from pipelines.thumbnails import SIDE_PX, Thumbnail
+from pipelines.verdicts import Finding, read_findings, worst_first
 from schemas.tables import HELD, PUBLISHED, QuarantineReason
 
-Cell = str | int | None
-_NOTHING = "-"
 _NOTABLE = 0.4  # of the limit of PSI: 0.1 where that is 0.25, "no change" (see pipelines.drift)
 _VERDICTS = {"good": "Good", "bad": "Bad", None: "Not judged"}
-_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
 def render_report(facts: ReportFacts, thumbnails: Mapping[str, Thumbnail]) -> str:
@@ -45,52 +39,7 @@ def render_report(facts: ReportFacts, thumbnails: Mapping[str, Thumbnail]) -> st
         _provenance(record),
     ]
     body = f"<h1>{title}</h1>\n" + "\n".join(section for section in sections if section)
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        '<meta name="color-scheme" content="light dark">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
-        f"<title>{title}</title>\n<style>\n{_stylesheet()}</style>\n</head>\n"
-        f"<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
-    )
-
-
-def shown(text: object) -> str:
-    """Text from outside, escaped for HTML; characters that do not show are written out.
-
-    >>> shown("a<b\\n")
-    'a&lt;b\\\\n'
-    """
-    return escape("".join(c if c.isprintable() else repr(c)[1:-1] for c in str(text)))
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[Cell]], numbers: Collection[int]) -> str:
-    """A table; cells are HTML or whole numbers, None is a dash.
-
-    Args:
-        numbers: columns that are set flush right.
-    """
-    classes = [' class="number"' if column in numbers else "" for column in range(len(head))]
-    names = zip(head, classes, strict=True)
-    top = "".join(f'<th scope="col"{kind}>{name}</th>' for name, kind in names)
-    body = "".join(f"<tr>{_cells(row, classes)}</tr>" for row in rows)
-    whole = f"<table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>"
-    return f'<div class="table">{whole}</div>'
-
-
-def _cells(row: Sequence[Cell], classes: Sequence[str]) -> str:
-    pairs = zip(row, classes, strict=True)
-    return "".join(f"<td{kind}>{_cell(cell)}</td>" for cell, kind in pairs)
-
-
-def _cell(cell: Cell) -> str:
-    match cell:
-        case None:
-            return _NOTHING
-        case int():
-            return f"{cell:,}"
-        case str():
-            return cell
+    return whole_page(title, body)
 
 
 def _verdict(facts: ReportFacts) -> str:
@@ -282,7 +231,7 @@ def _provenance(record: Mapping[str, Any]) -> str:
         "kind": record["kind"],
         "model": record["model_digest"],
         "thresholds": record["thresholds_digest"],
-        "precision": record["precision"] or _NOTHING,
+        "precision": record["precision"] or NOTHING,
         **json.loads(record["options"]),
         **json.loads(record["versions"]),
     }
@@ -309,7 +258,3 @@ def _scores_before(before: Sequence[Night]) -> dict[str, Counts]:
         for label, counts in night.scores.items():
             found[label] = found[label] + counts if label in found else counts
     return found
-
-
-def _stylesheet() -> str:
-    return files("pipelines").joinpath("report.css").read_text(encoding="utf-8")

@@ -7,12 +7,13 @@ import logging
 import pyarrow as pa
 
 from pipelines.counting import RunCounts
-from pipelines.drift import Night, Verdict, judge_night, not_judged, why_not_judged
+from pipelines.drift import Night, judge_night, why_not_judged
 from pipelines.errors import StorageError
 from pipelines.nights import nights_before, staged_night
 from pipelines.planning import RunPlan
 from pipelines.run_log import event
 from pipelines.staging import StagedUnit
+from pipelines.verdicts import Verdict, not_judged
 from schemas.tables import HELD, SCORE
 
 JUDGED = "run_judged"

@@ -11,14 +11,12 @@ from pipelines.drift import (
     BINS,
     EDGES,
     DriftLimits,
-    Finding,
     Night,
     count_scores,
-    findings_json,
     judge_night,
-    read_findings,
     stability_index,
 )
+from pipelines.verdicts import Finding, findings_json, read_findings
 
 LABELS = tuple("abcdefgh")
 LIMITS = DriftLimits()

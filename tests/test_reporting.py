@@ -15,7 +15,7 @@ from pipelines import reporting, storage, thumbnails
 from pipelines.publishing import publish_run
 from pipelines.records import read_record
 from pipelines.report_facts import gather_facts
-from pipelines.report_page import shown
+from pipelines.report_html import shown
 from pipelines.reporting import report_uri, write_report
 from pipelines.run_rows import published_rows, staged_rows
 from pipelines.staging import stage_unit
