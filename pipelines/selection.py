@@ -7,6 +7,7 @@ DuckDB makes when it needs it and removes (docs/decisions/duckdb.md).
 
 from __future__ import annotations
 
+import os
 import tempfile
 import uuid
 from collections.abc import Iterable, Iterator
@@ -25,6 +26,9 @@ from schemas.tables import CHIP_MANIFEST
 
 MEMORY_LIMIT = "1.5GB"
 """What DuckDB may hold beside the listing."""
+
+MOST_THREADS = 4
+"""Each thread that sorts holds blocks of its own: with 64 of them the limit is too little."""
 
 STEM = r"""regexp_extract({uri}, '([^/]+?)(?:\.[^./]+)?/*\z', 1)"""
 """SQL for `storage.file_stem` of an address; the property test compares them."""
@@ -117,6 +121,7 @@ def _connect() -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect()
     scratch = Path(tempfile.gettempdir(), f"forest-chips-plan-{uuid.uuid4().hex}")
     connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
+    connection.execute(f"SET threads = {min(MOST_THREADS, os.cpu_count() or 1)}")
     connection.execute("SET temp_directory = $folder", {"folder": str(scratch)})
     connection.execute("SET preserve_insertion_order = false")  # what comes out is ordered
     connection.execute(UTC)

@@ -87,6 +87,7 @@ def test_stems_in_sql_are_the_stems_of_storage(uris):
 
 def test_what_does_not_fit_into_memory_goes_to_a_folder_that_is_removed(tmp_path, monkeypatch):
     monkeypatch.setattr(selection, "MEMORY_LIMIT", "80MB")
+    monkeypatch.setattr(selection, "MOST_THREADS", 2)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     chips = chips_of([(f"night/{'x' * 100}/{i:06d}", f"{i}") for i in range(400_000)])
     selected = select_chips(chips, versions([]))
