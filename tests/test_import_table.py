@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -166,3 +167,12 @@ def test_importing_a_package_loads_nothing_else(package: str) -> None:
     command = [sys.executable, "-c", code]
     loaded = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert loaded.stdout.split() == [package]
+
+
+@pytest.mark.parametrize("package", ["pipelines", "beam_jobs"])
+def test_the_map_of_a_package_names_each_of_its_modules(package) -> None:
+    map_of_it = ast.get_docstring(ast.parse((ROOT / package / "__init__.py").read_text())) or ""
+    modules = {path.stem for path in (ROOT / package).glob("*.py")} - {"__init__"}
+    lines = [line for line in map_of_it.splitlines() if line.startswith("    ")]
+    named = set(re.findall(r"[a-z_0-9]+", " ".join(lines)))
+    assert modules - named == set()
