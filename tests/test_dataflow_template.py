@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +18,7 @@ from apache_beam.portability.api import beam_runner_api_pb2
 
 from beam_jobs import score_chips, scoring_run
 from beam_jobs.command import EXIT_BAD_NIGHT, exit_code
+from beam_jobs.source_package import copy_source
 from pipelines import planning, storage
 from pipelines.planning import RunPlan
 from tests.object_stores import GcsServer
@@ -54,9 +59,9 @@ def bucket(gcs_server: GcsServer, tmp_path_factory: pytest.TempPathFactory) -> I
         yield uri
 
 
-def launch(bucket: str, run_id: str, *flags: str) -> int:
-    """Launch a job as a Flex Template's launcher does; gives the exit code."""
-    arguments = [
+def flags_of(bucket: str, run_id: str) -> list[str]:
+    """What a Flex Template's launcher is started with."""
+    return [
         f"--chips={bucket}/night.csv",
         f"--artifact={bucket}/artifact",
         f"--output={bucket}/tables",
@@ -68,9 +73,12 @@ def launch(bucket: str, run_id: str, *flags: str) -> int:
         f"--template_location={bucket}/{run_id}.json",
         f"--sdk_container_image={IMAGE}",
         "--no_auth",
-        *flags,
     ]
-    return exit_code(score_chips.main, arguments)
+
+
+def launch(bucket: str, run_id: str, *flags: str) -> int:
+    """Launch a job as a Flex Template's launcher does; gives the exit code."""
+    return exit_code(score_chips.main, [*flags_of(bucket, run_id), *flags])
 
 
 def read(bucket: str, run_id: str) -> Submitted:
@@ -225,6 +233,32 @@ def test_a_night_with_nothing_to_score_and_a_published_run_leave_a_job_all_the_s
     assert "run first is published already" in capsys.readouterr().out
     monkeypatch.setattr(scoring_run, "_code_of_published", lambda _: EXIT_BAD_NIGHT)
     assert launch(bucket, "first", *where) == 0  # the job was launched, whatever the night was
+
+
+def test_the_images_program_launches_from_an_installation_and_stages_no_source(
+    bucket: str, tmp_path: Path
+) -> None:
+    """As in the image: the project is installed, there is no checkout, parameters have values."""
+    root = Path(__file__).parents[1]
+    source, site = tmp_path / "source", tmp_path / "site"
+    source.mkdir()
+    copy_source(root, source)
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*pip, "--target", str(site), str(source)], check=True)
+    shutil.copy(root / "deploy" / "flex_template" / "main.py", tmp_path / "main.py")
+    given = [*flags_of(bucket, "from-image"), "--rescore=true", "--hold_on_drift=false"]
+    done = subprocess.run(
+        [sys.executable, str(tmp_path / "main.py"), *given],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(site)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "run from-image: the job is submitted" in done.stdout
+    found = read(bucket, "from-image")
+    assert "workflow.tar.gz" not in {package["name"] for package in found.pool["packages"]}
+    assert found.plan.rescore
 
 
 def test_a_launch_that_cannot_work_leaves_nothing_behind(
