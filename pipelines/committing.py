@@ -40,13 +40,15 @@ def commit_rows(plan: RunPlan, name: str, files: list[DataFile]) -> None:
         RunFailed: others were faster again and again, or have published the same chips.
     """
     partition = {"run_date": plan.run_date, "run_id": plan.run_id}
+    looked_at = plan.scores_version
     for _ in commit_tries():
         table = open_table(plan, name)
         if is_done(plan, table):
             return
         if name == "chip_scores":
             with refusal_written(plan):
-                refuse_rivals(plan, table)
+                refuse_rivals(plan, table, looked_at)
+            looked_at = table.version()  # a look takes time, in which others may commit again
         transactions = delta_tables.next_transactions(table, plan.run_id, plan.attempt)
         replace = plan.attempt > 1 or name == RUNS.name  # the row of an attempt that failed
         try:

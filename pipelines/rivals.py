@@ -18,7 +18,7 @@ from pipelines.planning import RunPlan
 from schemas.tables import RELABEL
 
 
-def refuse_rivals(plan: RunPlan, scores: DeltaTable) -> None:
+def refuse_rivals(plan: RunPlan, scores: DeltaTable, since: int | None = None) -> None:
     """Hold a run back whose chips others have published since it was planned.
 
     A run that was asked to score again what is scored (`--rescore`) has no rivals. A relabelling
@@ -26,16 +26,18 @@ def refuse_rivals(plan: RunPlan, scores: DeltaTable) -> None:
 
     Args:
         scores: the snapshot of `chip_scores` upon which the run would be committed.
+        since: a version that was looked at before; by default that of the plan.
 
     Raises:
         RunFailed: says which run won, and what to do.
     """
-    if plan.kind == RELABEL:
-        _refuse_changed_sources(plan, scores)
-        return
     if plan.rescore or not plan.to_score:
         return
-    for rival in sorted(delta_tables.runs_since(scores, plan.scores_version) - {plan.run_id}):
+    newer = delta_tables.runs_since(scores, plan.scores_version if since is None else since)
+    if plan.kind == RELABEL:
+        _refuse_changed_sources(plan, newer)
+        return
+    for rival in sorted(newer - {plan.run_id}):
         if lost := _shared_chips(plan, rival):
             raise RunFailed(
                 f"run {plan.run_id}: run {rival} was faster and has published {lost} of its "
@@ -43,9 +45,8 @@ def refuse_rivals(plan: RunPlan, scores: DeltaTable) -> None:
             )
 
 
-def _refuse_changed_sources(plan: RunPlan, scores: DeltaTable) -> None:
-    copied = set(plan.options["relabelled_runs"])
-    if changed := sorted(copied & delta_tables.runs_since(scores, plan.scores_version)):
+def _refuse_changed_sources(plan: RunPlan, newer: set[str]) -> None:
+    if changed := sorted(newer.intersection(plan.options["relabelled_runs"])):
         raise RunFailed(
             f"run {plan.run_id}: run {changed[0]}, whose rows it has relabelled, was replaced or "
             "withdrawn meanwhile; nothing was published; run again"

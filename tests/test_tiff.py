@@ -168,10 +168,10 @@ def test_counts_that_would_fill_the_memory_are_refused_unread() -> None:
     big = b"II+\0\x08\0\0\0" + struct.pack("<QQ", 16, 1 << 62) + body
     huge = directory([(STRIP_OFFSETS, LONG, 2 << 20, 8)]) + body
     for data, message in ((many, "65535 tags"), (big, "claims 46"), (huge, "2097152 values")):
-        began = time.perf_counter()
+        began = time.process_time()
         with pytest.raises(TiffError, match=message):
             read_layout(data)
-        assert time.perf_counter() - began < 0.5
+        assert time.process_time() - began < 0.5
 
 
 def test_real_geotiffs_are_read_as_rasterio_reads_them(shared_data: Path) -> None:
