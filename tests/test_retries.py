@@ -37,9 +37,9 @@ def test_units_scored_twice_are_published_once_with_the_rows_staged_first(tmp_pa
     def score_twice(plan: RunPlan, units: Sequence[int], *args: Any) -> ScoreArchive:
         return ScoreArchive(plan, [*units, *reversed(units)], *args)
 
-    with scoring_here() as score:
-        monkeypatch.setattr(scoring.SharedModel, "_load", lambda self: model)
-        monkeypatch.setattr(batch_scoring, "ScoreArchive", score_twice)
+    with scoring_here() as score, monkeypatch.context() as patch:
+        patch.setattr(scoring.SharedModel, "_load", lambda self: model)
+        patch.setattr(batch_scoring, "ScoreArchive", score_twice)
         flags: dict[str, Path] = {"chips": tmp_path / "chips", "artifact": tmp_path / "model"}
         assert score(**flags, output=tmp_path / "out") == 0
     assert model.calls == 6
