@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from beam_jobs.command import CommandParser, run_command
-from beam_jobs.flag_types import at_least_0, at_least_1
+from beam_jobs.flag_types import days, hours
 from beam_jobs.options import ADDRESS
 from beam_jobs.store_options import parse_and_configure
 from pipelines import delta_tables
@@ -49,10 +49,10 @@ def _parser() -> CommandParser:
     parser = CommandParser(prog="python -m beam_jobs.maintain", description=__doc__ or "")
     add = parser.add_argument
     add("--output", help="where the tables lie", **ADDRESS)
-    days = "rows of nights (run_date) older than N days leave the tables; default: none do"
-    add("--keep_days", type=at_least_1, metavar="N", help=days)
-    hours = "files that left the tables are deleted after H hours; default: %(default)s"
-    add("--vacuum_hours", type=at_least_0, default=_VACUUM_HOURS, metavar="H", help=hours)
+    kept = "rows of nights (run_date) older than N days leave the tables; default: none do"
+    add("--keep_days", type=days, metavar="N", help=kept)
+    older = "files that left the tables are deleted after H hours; default: %(default)s"
+    add("--vacuum_hours", type=hours, default=_VACUUM_HOURS, metavar="H", help=older)
     add("--preview", action="store_true", help="say what would be done, and do nothing")
     return parser
 

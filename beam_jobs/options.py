@@ -14,7 +14,7 @@ from beam_jobs.accelerators import GPU_TYPES
 from beam_jobs.command import CommandParser
 from beam_jobs.drift_options import add_drift_flags, drift_limits
 from beam_jobs.estimate_options import EstimateOptions, add_estimate_flags, estimate_options
-from beam_jobs.flag_types import at_least_1, positive, ratio
+from beam_jobs.flag_types import at_least_1, days, not_empty, positive, ratio
 from beam_jobs.store_options import add_store_flags, store_settings
 from pipelines import run_log, storage
 from pipelines.drift import DriftLimits
@@ -177,7 +177,7 @@ def run_fields(
         UsageError: a value that cannot be.
     """
     run_date = parse_run_date(given.run_date or "today", now)
-    run_id = given.run_id.replace(RUN_DATE_IN_ID, run_date)
+    run_id = (given.run_id or "").replace(RUN_DATE_IN_ID, run_date)
     return {
         "artifact": storage.absolute_uri(given.artifact),
         "output": storage.absolute_uri(given.output),
@@ -272,9 +272,9 @@ def add_run_flags(parser: argparse.ArgumentParser, naming: str = "") -> None:
     add("--artifact", help="model artifact that the trainer wrote", **ADDRESS)
     add("--output", help="where the tables lie", **ADDRESS)
     night = "the run's night: today (default), yesterday or YYYY-MM-DD (UTC)"
-    add(f"--{naming}run_date", dest="run_date", metavar="DATE", help=night)
+    add(f"--{naming}run_date", dest="run_date", type=not_empty, metavar="DATE", help=night)
     name = "a run to begin or go on; default: a fresh one"
-    add(f"--{naming}run_id", dest="run_id", default="", metavar="ID", help=name)
+    add(f"--{naming}run_id", dest="run_id", type=not_empty, metavar="ID", help=name)
     default_batch = "default: 256; large runs on a GPU find it by trying"
     add("--batch_size", type=at_least_1, metavar="N", help=default_batch)
     add("--precision", choices=PRECISIONS, default="auto", help="default: %(default)s")
@@ -283,8 +283,8 @@ def add_run_flags(parser: argparse.ArgumentParser, naming: str = "") -> None:
     add_store_flags(parser)
     reads = "reads a process sends to a gs:// bucket at first; default: 5000"
     add("--gcs_reads_per_second", type=positive, default=5000.0, metavar="N", help=reads)
-    days = "what a dead run staged is deleted after N days; default: %(default)s"
-    add("--keep_staging_days", type=at_least_1, default=7, metavar="N", help=days)
+    kept = "what a dead run staged is deleted after N days; default: %(default)s"
+    add("--keep_staging_days", type=days, default=7, metavar="N", help=kept)
     one = "one model for all processes of a machine (see docs/engines.md)"
     add("--share_model", action="store_true", help=one)
     gpu = "GPU of each worker of Dataflow, for example nvidia-l4; default: none"

@@ -28,7 +28,7 @@ def main(arguments: Sequence[str]) -> int:
     options = parse_and_configure(parser, arguments)
     run_id = checked_run_id(options.run_id)
     if withdraw_run(absolute_uri(options.output), run_id):
-        print(f"run {run_id} is withdrawn; the next run scores its chips again")
+        print(f"run {run_id} is withdrawn; the next run scores its chips that no other has scored")
     else:
         print(f"run {run_id} was withdrawn before")
     return 0
