@@ -2,6 +2,8 @@
 
 # Interpreter for .venv; by default the first fitting one on PATH. `make distclean` before a change.
 PYTHON ?=
+# Processes that run the tests: two share the work of two cores; 0 runs all in one, for a debugger.
+WORKERS ?= 2
 # More arguments: make test ARGS="-k thresholds", make bench ARGS="--only ours"
 ARGS ?=
 
@@ -42,7 +44,7 @@ $(INSTALLED): $(MADE) setup.py pyproject.toml constraints.txt
 	@touch $@
 
 test: install ## Run the tests
-	$(VENV_PYTHON) -m pytest $(ARGS)
+	$(VENV_PYTHON) -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 soak: install ## Run the tests of trust in full: 100 kills, 10,000 mutated files, 30 archives (SEED=N)
 	KILLS=100 HOSTILE_FILES=10000 ARCHIVES=30 $(VENV_PYTHON) -m pytest -s \

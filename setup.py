@@ -51,6 +51,7 @@ TEST = [
     "moto[s3]>=5.1",
     "pillow>=12.1",
     "pytest>=8.2",
+    "pytest-xdist>=3.6",
     "python-hcl2>=8.1",
     "pyyaml>=6.0",
     "sqlglot>=30",

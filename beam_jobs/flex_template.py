@@ -26,6 +26,7 @@ PATTERNS: dict[Any, str] = {
     ADDRESS["type"]: r"^(gs|s3)://[^/]+.*$",
     flag_types.at_least_0: r"^(0|[1-9][0-9]{0,14})$",
     flag_types.at_least_1: r"^[1-9][0-9]{0,14}$",
+    flag_types.days: r"^[1-9][0-9]{0,3}$",
     flag_types.positive: r"^([1-9][0-9]{0,14}(\.[0-9]+)?|0\.[0-9]*[1-9][0-9]*)$",
     flag_types.ratio: r"^(0(\.[0-9]+)?|1(\.0+)?)$",
     flag_types.factor: r"^[1-9][0-9]{0,14}(\.[0-9]+)?$",

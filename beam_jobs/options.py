@@ -21,7 +21,7 @@ from pipelines.drift import DriftLimits
 from pipelines.errors import UsageError
 from pipelines.run_log import LogFormat
 from pipelines.storage import StoreSettings
-from schemas.artifact import MediaType
+from schemas.artifact import ARTIFACT_FILE, MediaType
 from schemas.precision import PRECISIONS, Precision
 from schemas.tables import SCORE
 
@@ -158,6 +158,10 @@ def parse_score_options(argv: Sequence[str], now: datetime) -> ScoreOptions:
         UsageError: a value that cannot be; argparse's own complaints end the process (code 2).
     """
     given, beam_args = score_parser().parse_known_args(argv)
+    if given.estimate and given.plan_only:
+        raise UsageError(
+            "--estimate writes nothing and --plan_only writes a plan: give one of them"
+        )
     return ScoreOptions(
         chips=storage.absolute_uri(given.chips),
         media_type=given.media_type,
@@ -179,7 +183,7 @@ def run_fields(
     run_date = parse_run_date(given.run_date or "today", now)
     run_id = (given.run_id or "").replace(RUN_DATE_IN_ID, run_date)
     return {
-        "artifact": storage.absolute_uri(given.artifact),
+        "artifact": _folder_of_artifact(given.artifact),
         "output": storage.absolute_uri(given.output),
         "run_date": run_date,
         "run_date_given": given.run_date is not None,
@@ -197,6 +201,13 @@ def run_fields(
         "drift": DriftLimits(),  # of a night over an archive only
         "beam_args": tuple(beam_args),
     }
+
+
+def _folder_of_artifact(given: str) -> str:
+    uri = storage.absolute_uri(given)
+    if uri.endswith(f"/{ARTIFACT_FILE}"):
+        raise UsageError(f"--artifact {given!r}: give the folder that this file lies in")
+    return uri
 
 
 def our_flags() -> list[str]:

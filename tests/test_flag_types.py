@@ -7,6 +7,7 @@ import pytest
 
 from beam_jobs import flag_types
 from beam_jobs.options import parse_score_options
+from pipelines.errors import UsageError
 
 NEEDED = ["--chips", "/c", "--artifact", "/a", "--output", "/o"]
 
@@ -40,3 +41,17 @@ def test_an_empty_name_of_a_run_is_refused_rather_than_taken_for_none(
 def test_the_longest_time_that_staging_is_kept_is_one_that_the_calendar_has() -> None:
     options = parse_score_options([*NEEDED, "--keep_staging_days", "36500"], datetime.now(UTC))
     assert options.keep_staging_days == 36_500
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--estimate", "--plan_only"], "give one of them"),
+        (["--artifact", "model/artifact.json"], "give the folder that this file lies in"),
+    ],
+)
+def test_flags_that_ask_for_what_cannot_be_are_refused_and_told(
+    flags: list[str], said: str
+) -> None:
+    with pytest.raises(UsageError, match=said):
+        parse_score_options([*NEEDED, *flags], datetime.now(UTC))
