@@ -44,7 +44,7 @@ $(INSTALLED): $(MADE) setup.py pyproject.toml constraints.txt
 	@touch $@
 
 test: install ## Run the tests
-	$(VENV_PYTHON) -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+	$(VENV_PYTHON) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 soak: install ## Run the tests of trust in full: 100 kills, 10,000 mutated files, 30 archives (SEED=N)
 	KILLS=100 HOSTILE_FILES=10000 ARCHIVES=30 $(VENV_PYTHON) -m pytest -s \
