@@ -9,9 +9,8 @@ from pipelines.attempts import refusal_written
 from pipelines.delta_tables import (
     COMMIT_TRIES,
     DataFile,
-    PublishConflict,
     commit_files,
-    commit_tries,
+    commit_in_turn,
 )
 from pipelines.errors import RunFailed
 from pipelines.planning import RunPlan
@@ -41,7 +40,9 @@ def commit_rows(plan: RunPlan, name: str, files: list[DataFile]) -> None:
     """
     partition = {"run_date": plan.run_date, "run_id": plan.run_id}
     looked_at = plan.scores_version
-    for _ in commit_tries():
+
+    def commit() -> None:
+        nonlocal looked_at
         table = open_table(plan, name)
         if is_done(plan, table):
             return
@@ -51,12 +52,10 @@ def commit_rows(plan: RunPlan, name: str, files: list[DataFile]) -> None:
             looked_at = table.version()  # a look takes time, in which others may commit again
         transactions = delta_tables.next_transactions(table, plan.run_id, plan.attempt)
         replace = plan.attempt > 1 or name == RUNS.name  # the row of an attempt that failed
-        try:
-            commit_files(table, files, partition, transactions, replace, metadata=partition)
-            return
-        except PublishConflict:
-            continue
-    raise RunFailed(f"run {plan.run_id}: {COMMIT_TRIES} commits to {name} met with conflicts")
+        commit_files(table, files, partition, transactions, replace, metadata=partition)
+
+    told = f"run {plan.run_id}: {COMMIT_TRIES} commits to {name} met with conflicts"
+    commit_in_turn(commit, told)
 
 
 def commit_note(plan: RunPlan, row: DataFile) -> None:
@@ -68,17 +67,14 @@ def commit_note(plan: RunPlan, row: DataFile) -> None:
         StorageError: the log cannot be written.
     """
     partition = {"run_date": plan.run_date, "run_id": plan.run_id}
-    for _ in commit_tries():
+
+    def commit() -> None:
         table = open_table(plan, RUNS.name)
-        if is_done(plan, table):
-            return
-        turn, _attempt = delta_tables.next_transactions(table, plan.run_id)
-        try:
-            commit_files(table, [row], partition, [turn], replace=True, metadata=partition)
-            return
-        except PublishConflict:
-            continue
-    raise RunFailed(f"{COMMIT_TRIES} commits met with conflicts")
+        if not is_done(plan, table):
+            turn = [delta_tables.next_turn(table)]
+            commit_files(table, [row], partition, turn, replace=True, metadata=partition)
+
+    commit_in_turn(commit, f"{COMMIT_TRIES} commits met with conflicts")
 
 
 def is_done(plan: RunPlan, table: DeltaTable) -> bool:

@@ -18,11 +18,11 @@ import os
 import random
 import re
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -32,12 +32,14 @@ from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundErr
 from deltalake.transaction import AddAction
 from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
 
-from pipelines.errors import StorageError, UsageError
+from pipelines.errors import RunFailed, StorageError, UsageError
 from pipelines.object_store import insist
 from pipelines.storage import absolute_uri, delta_options, is_remote, join_uri
 from pipelines.storage_errors import is_passing, without_secrets
 from schemas.render import delta_schema
 from schemas.tables import Table
+
+T = TypeVar("T")
 
 PUBLISHER = "publisher"
 """The application id that every publisher counts up."""
@@ -188,13 +190,35 @@ def commit_files(
         raise table_error("commit to", table.table_uri, error) from error
 
 
-def commit_tries() -> Iterator[int]:
+def _commit_tries() -> Iterator[int]:
     """Numbers of the tries at a commit. Between two of them it waits for a random time, longer and
     longer: others are in the way, and would be again."""
     for number in range(COMMIT_TRIES):
         if number:
             time.sleep(random.uniform(0, min(_LONGEST_WAIT_S, 0.02 * 2**number)))
         yield number
+
+
+def commit_in_turn(commit: Callable[[], T], told: str) -> T:
+    """Make a commit after whoever is committing at the same moment.
+
+    Args:
+        commit: opens the table anew each time, looks whether there is still something to do, and
+            commits; it raises PublishConflict where somebody was faster.
+        told: what the error says if somebody always was.
+
+    Returns:
+        What `commit` gives.
+
+    Raises:
+        RunFailed: others were faster again and again.
+    """
+    for _ in _commit_tries():
+        try:
+            return commit()
+        except PublishConflict:
+            continue
+    raise RunFailed(told)
 
 
 def next_turn(table: DeltaTable) -> tuple[str, int]:

@@ -21,9 +21,8 @@ from pipelines.delta_tables import (
     COMMIT_TRIES,
     PublishConflict,
     PublishedFile,
-    commit_tries,
+    commit_in_turn,
 )
-from pipelines.errors import RunFailed
 from schemas.tables import RUNS
 
 TARGET_BYTES = 128 * 2**20
@@ -60,7 +59,8 @@ def compact(output: str, name: str, preview: bool) -> Compaction:
         RunFailed: others committed again and again.
         StorageError: the table cannot be read or written.
     """
-    for _ in commit_tries():
+
+    def commit() -> Compaction:
         table = delta_tables.open_table(output, name)
         found = small_files(output, table) if table else {}
         if table is None or not found:
@@ -68,20 +68,19 @@ def compact(output: str, name: str, preview: bool) -> Compaction:
         before = sum(len(files) for files in found.values())
         if preview:
             return Compaction(len(found), before, _files_after(found))
-        try:
-            with committing_to(table):
-                _write_no_statistics(table)
-                made = table.optimize.compact(
-                    partition_filters=[("run_id", "in", sorted(found))],
-                    target_size=TARGET_BYTES,
-                    max_concurrent_tasks=_TASKS,
-                    writer_properties=_WRITER,
-                    commit_properties=in_turn(table, "compaction"),
-                )
-            return Compaction(len(found), made["numFilesRemoved"], made["numFilesAdded"])
-        except PublishConflict:
-            continue
-    raise RunFailed(f"{name} was not compacted: {COMMIT_TRIES} commits met with conflicts")
+        with committing_to(table):
+            _write_no_statistics(table)
+            made = table.optimize.compact(
+                partition_filters=[("run_id", "in", sorted(found))],
+                target_size=TARGET_BYTES,
+                max_concurrent_tasks=_TASKS,
+                writer_properties=_WRITER,
+                commit_properties=in_turn(table, "compaction"),
+            )
+        return Compaction(len(found), made["numFilesRemoved"], made["numFilesAdded"])
+
+    told = f"{name} was not compacted: {COMMIT_TRIES} commits met with conflicts"
+    return commit_in_turn(commit, told)
 
 
 def small_files(output: str, table: DeltaTable) -> dict[str, list[PublishedFile]]:

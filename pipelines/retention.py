@@ -23,11 +23,9 @@ from pipelines.copies import kinds_of_runs
 from pipelines.delta_tables import (
     COMMIT_TRIES,
     DataFile,
-    PublishConflict,
     PublishedFile,
-    commit_tries,
+    commit_in_turn,
 )
-from pipelines.errors import RunFailed
 from pipelines.housekeeping import committing_to, in_turn
 from pipelines.staging import COMPRESSION
 from schemas.render import file_schema
@@ -64,22 +62,22 @@ def expire(output: str, before: str, preview: bool) -> Expiry:
         RunFailed: others committed again and again.
         StorageError: a table cannot be read or written.
     """
-    told = None
-    for _ in commit_tries():
+    first: Expiry | None = None
+
+    def commit() -> Expiry:
+        nonlocal first
         tables = {name: delta_tables.open_table(output, name) for name in TABLES}
         old = {name: _old_files(tables, name, before) for name in TABLES}
-        told = told or _summary(old)
+        first = first or _summary(old)
         if preview or not any(old.values()):
-            return told
-        try:
-            _remember(output, tables, old)
-            for name, table in tables.items():
-                if table is not None and old[name]:
-                    _remove(table, old[name], before)
-            return told
-        except PublishConflict:
-            continue
-    raise RunFailed(f"old nights stay: {COMMIT_TRIES} commits met with conflicts")
+            return first
+        _remember(output, tables, old)
+        for name, table in tables.items():
+            if table is not None and old[name]:
+                _remove(table, old[name], before)
+        return first
+
+    return commit_in_turn(commit, f"old nights stay: {COMMIT_TRIES} commits met with conflicts")
 
 
 def _old_files(

@@ -15,8 +15,8 @@ from deltalake import DeltaTable
 
 from pipelines import delta_tables, publishing, storage
 from pipelines.copies import refuse_relabelled
-from pipelines.delta_tables import COMMIT_TRIES, DataFile, PublishConflict, commit_tries
-from pipelines.errors import RunFailed, UsageError
+from pipelines.delta_tables import COMMIT_TRIES, DataFile, commit_in_turn
+from pipelines.errors import UsageError
 from pipelines.staging import parquet_bytes
 from schemas.render import file_schema
 from schemas.tables import RUNS, WITHDRAWN
@@ -53,18 +53,18 @@ def withdraw_run(output: str, run_id: str) -> bool:
 
 def _take_back(output: str, name: str, run_id: str, attempt: int, left: _Left) -> bool:
     """One commit, after whoever is committing at the same moment; False where it is done."""
-    for _ in commit_tries():
+
+    def commit() -> bool:
         table = delta_tables.open_table(output, name)
         if table is None or delta_tables.withdrawn_attempt(table, run_id) >= attempt:
             return False
         if delta_tables.attempts_of(table, run_id) > attempt:
             return False  # rows of the next attempt, whose publisher died or is at work
-        try:
-            delta_tables.take_back(table, run_id, attempt, *left(table))
-            return True
-        except PublishConflict:
-            continue
-    raise RunFailed(f"run {run_id}: {COMMIT_TRIES} commits to {name} met with conflicts")
+        delta_tables.take_back(table, run_id, attempt, *left(table))
+        return True
+
+    told = f"run {run_id}: {COMMIT_TRIES} commits to {name} met with conflicts"
+    return commit_in_turn(commit, told)
 
 
 def _nothing(_: DeltaTable) -> tuple[list[DataFile], str]:
