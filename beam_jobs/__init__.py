@@ -17,7 +17,7 @@ Now and then
 What they share
     options, drift_options, estimate_options, store_options, flag_types: the flags
     scoring_run, resuming, versions, summary: a run from chosen chips to published tables
-    launch, interruptible, engine_log, source_package: the engine it runs on
+    launch, interruptible, worker_processes, engine_log, source_package: the engine it runs on
     dataflow, dataflow_workers, accelerators, cloud_checks: Dataflow's flags made right
     estimate, prices, answers, command
 """

@@ -8,7 +8,7 @@ import logging
 import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import apache_beam as beam
 from apache_beam.metrics import MetricsFilter
@@ -19,6 +19,7 @@ from tqdm import tqdm
 from beam_jobs.engine_log import calm_log, worker_trouble
 from beam_jobs.interruptible import run_interruptibly
 from beam_jobs.source_package import source_to_stage, with_source_package
+from beam_jobs.worker_processes import end_worker_processes
 from pipelines.errors import RunFailed, StorageError, UsageError
 from pipelines.progress import COUNTERS, NAMESPACE
 from schemas.artifact import ArtifactError
@@ -32,6 +33,7 @@ _STORAGE_ERROR = re.compile(
 )
 _WHILE = re.compile(r" \[while running .*", re.DOTALL)
 _POLL_SECONDS = 1.0
+T = TypeVar("T")
 _TOLD_ERRORS = (KeyboardInterrupt, RunFailed, StorageError, UsageError, ArtifactError)
 
 
@@ -100,10 +102,7 @@ def run_graph(
             args.append(f"--runner={IN_PROCESS_ENGINE}")
         pipeline = beam.Pipeline(options=PipelineOptions(args))
         pipeline | graph
-        # The others wait for a process in a way that can be interrupted, and some set handlers of
-        # signals, which only the main thread may.
-        in_process = runner_of(args) == IN_PROCESS_ENGINE
-        result = run_interruptibly(lambda: _run(pipeline)) if in_process else _run(pipeline)
+        result = _run(pipeline, in_process=runner_of(args) == IN_PROCESS_ENGINE)
     return {} if only_submits(beam_args) else _counters(result)
 
 
@@ -129,11 +128,17 @@ def storage_error_in(error: Exception) -> str | None:
     return str(found[-1]) if found else None
 
 
-def _run(pipeline: beam.Pipeline) -> Any:
+def _run(pipeline: beam.Pipeline, in_process: bool) -> Any:
     """Run and wait; gives the result."""
-    try:
+
+    def run() -> tuple[Any, str | None]:
         result = pipeline.run()
-        state = result.wait_until_finish()
+        return result, result.wait_until_finish()
+
+    try:
+        # The others wait for a process in a way that can be interrupted, and some set handlers of
+        # signals, which only the main thread may.
+        result, state = _run_in_process(run) if in_process else run()
     except Exception as error:
         if not (trouble := worker_trouble(error)):
             raise
@@ -143,6 +148,14 @@ def _run(pipeline: beam.Pipeline) -> Any:
     if state not in (PipelineState.DONE, None):
         raise RunFailed(f"the engine ended in state {state}; nothing was published")
     return result
+
+
+def _run_in_process(run: Callable[[], T]) -> T:
+    try:
+        return run_interruptibly(run, worker_trouble)
+    except BaseException:
+        end_worker_processes()  # the other workers: nobody waits for what they do
+        raise
 
 
 def _counters(result: Any) -> dict[str, int]:

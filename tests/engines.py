@@ -144,7 +144,7 @@ def running(mark: str, command: str = "") -> list[int]:
     return sorted(found)
 
 
-def wait_until(holds: Callable[[], bool], seconds: float = 60) -> None:
+def wait_until(holds: Callable[[], object], seconds: float = 60) -> None:
     """Wait for something to become true.
 
     Raises:

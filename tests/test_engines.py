@@ -29,6 +29,7 @@ TOLERANCE = 1e-6
 
 COUNTS = ("listed", "skipped", "scored", "quarantined", "quarantined_by_reason", "precision")
 _BOOT_WORKER = r"sdk_worker_main"
+_PYTHON_WORKER = r"^\S*python\S* -m apache_beam\.runners\.worker\.sdk_worker_main"
 
 
 @pytest.fixture(scope="module")
@@ -182,6 +183,30 @@ def test_every_engine_publishes_the_rows_of_the_one_in_the_process(
     assert {n: run[n] for n in COUNTS} == {n: reference_run[n] for n in COUNTS}
 
 
+def _assert_failed(ended: Ended, output: Path) -> None:
+    """It says so in one line, its last, and has published nothing."""
+    assert ended.code == 1, ended.terminal
+    assert ended.terminal.splitlines()[-1].startswith("error: a worker's process ended in mid-run")
+    errors = [line for line in ended.terminal.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1
+    found = _published(output)
+    assert (found.scores, found.quarantine) == ([], [])
+    assert [run["status"] for run in found.runs] == ["failed"]
+
+
+def test_a_worker_killed_before_it_is_connected_fails_the_run_at_once(
+    mark: str, archive: Path, artifact: Path, tmp_path: Path
+) -> None:
+    two = ("--direct_running_mode=multi_processing", "--direct_num_workers=2")
+    launch = Launch([*_flags(archive, artifact, tmp_path), *two], FEW, mark)
+    engines.wait_until(
+        lambda: engines.running(mark, _PYTHON_WORKER) or not launch.is_running(), 200
+    )
+    os.kill(engines.running(mark, _PYTHON_WORKER)[-1], signal.SIGKILL)
+    _assert_failed(launch.finish(), tmp_path)
+    assert not engines.running(mark)
+
+
 @_on("two processes", "Prism with a worker pool", "Prism with boot")
 def test_a_worker_killed_in_mid_run_fails_it_and_the_next_start_finishes_it(
     engine: list[str],
@@ -197,14 +222,7 @@ def test_a_worker_killed_in_mid_run_fails_it_and_the_next_start_finishes_it(
     engines.wait_until(lambda: any(staged.glob("*/units/*.json")) or not launch.is_running(), 200)
     killed = engines.running(mark, _BOOT_WORKER)
     os.kill(killed[-1], signal.SIGKILL)
-    ended = launch.finish()
-    assert ended.code == 1
-    assert ended.terminal.splitlines()[-1].startswith("error: a worker's process ended in mid-run")
-    errors = [line for line in ended.terminal.splitlines() if line.startswith("error: ")]
-    assert len(errors) == 1
-    found = _published(tmp_path)
-    assert (found.scores, found.quarantine) == ([], [])
-    assert [run["status"] for run in found.runs] == ["failed"]
+    _assert_failed(launch.finish(), tmp_path)
     done_before = len(list(staged.glob("*/units/*.json")))
     assert 0 < done_before < CHIPS // FEW
 

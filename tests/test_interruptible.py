@@ -6,13 +6,16 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
+from select import select
 
 import pytest
 
 from beam_jobs.interruptible import run_interruptibly
 from beam_jobs.query import ask
+from beam_jobs.worker_processes import end_worker_processes
 from tests.support import make_artifact, write_chips
 
 _SLOW_COMMAND = """
@@ -39,6 +42,43 @@ def test_what_the_work_gives_and_raises_comes_through() -> None:
     assert run_interruptibly(lambda: 7) == 7
     with pytest.raises(ZeroDivisionError):
         run_interruptibly(lambda: 1 / 0)
+
+
+def test_what_ends_another_thread_ends_the_work_only_if_it_is_fatal(monkeypatch) -> None:
+    others: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", lambda args: others.append(args.exc_type))
+    never = threading.Event()
+
+    def work() -> None:
+        for error in (KeyError("harmless"), OSError("fatal"), OSError("told by the first")):
+            thread = threading.Thread(target=_raise, args=(error,))
+            thread.start()
+            thread.join()
+        never.wait(60)
+
+    with pytest.raises(OSError, match="fatal"):
+        run_interruptibly(work, lambda error: isinstance(error, OSError))
+    assert others == [KeyError]
+
+
+def _raise(error: Exception) -> None:
+    raise error
+
+
+def test_worker_processes_are_ended_and_no_others() -> None:
+    starter = subprocess.Popen(
+        ["sh", "-c", 'sh -c "sleep 60; : $WORKER" & echo started; wait $!; echo $?'],
+        env={**os.environ, "WORKER": "apache_beam.runners.worker.sdk_worker_main"},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert starter.stdout.readline() == "started\n"
+    seen = ""
+    while not seen:  # until the shell has become the worker
+        end_worker_processes()
+        seen = starter.stdout.readline() if select([starter.stdout], [], [], 0.1)[0] else ""
+    assert int(seen) == 128 + signal.SIGKILL
+    assert starter.wait(10) == 0
 
 
 @pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGINT])
