@@ -15,13 +15,14 @@ _EXPECTED = re.compile(
     r"|No (session file|semi_persistent_directory) found"  # no main session is sent: none is needed
     r"|Discarding unparseable args"  # flags that only the launcher knows
     r"|send on closed channel"  # a stack of Go's, after a worker's death that was told before
+    r"|Failed to read inputs in the data plane"  # a worker's death again
     r"|absl::InitializeLog\(\)|^(\[SDK\] )?[IE]0000 .*(port|cudart_stub|cuda_platform)\.cc"
 )
 _OURS = ("pipelines", "beam_jobs")
 _OUR_EVENT = re.compile(r'\\?"event\\?": ')  # of a worker with --log_format json
 _WORKERS_LOG = "apache_beam.runners.portability.local_job_service"
 _TROUBLE = {
-    r"SDK worker disconnected|Channel closed prematurely|Worker subprocess exited": (
+    r"SDK worker disconnected|Channel closed prematurely|Worker subprocess exited|^RpcError$": (
         "a worker's process ended in mid-run: killed, or out of memory"
     ),
     r"didn't get control connection": "no worker was ready within the minute that Prism waits",
@@ -50,5 +51,5 @@ def is_news(record: logging.LogRecord) -> bool:
 def worker_trouble(error: BaseException) -> str:
     """What an engine's error says of a worker that failed without an error of its own; "" if it
     says nothing of the kind."""
-    told = str(error)
+    told = str(error) or type(error).__name__  # gRPC's own has no text where a worker is lost
     return next((meaning for said, meaning in _TROUBLE.items() if re.search(said, told)), "")
