@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hypothesis
@@ -35,6 +35,26 @@ def _own_pixel_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pixel_cache, "default_folder", lambda: folder)
         yield
+
+
+@pytest.fixture(scope="session")
+def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small model of the 17 labels on jpg chips; many tests share it, so none changes it."""
+    from tests.support import make_artifact
+
+    folder = tmp_path_factory.mktemp("artifact")
+    make_artifact(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def quick_score() -> Iterator[Callable[..., int]]:
+    """The scoring command in this process with a model that takes no time to load: called with
+    flags, it gives the exit code."""
+    from tests.quick_scoring import scoring_here
+
+    with scoring_here() as command:
+        yield command
 
 
 @pytest.fixture(scope="session")

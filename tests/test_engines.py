@@ -19,7 +19,7 @@ import pytest
 from pipelines import delta_tables
 from tests import engines
 from tests.engines import Ended, Launch
-from tests.support import make_artifact, write_chips
+from tests.support import write_chips
 
 CHIPS = int(os.environ.get("ENGINE_CHIPS", "300"))
 UNIT_CHIPS = max(40, CHIPS // 10)
@@ -30,13 +30,6 @@ TOLERANCE = 1e-6
 COUNTS = ("listed", "skipped", "scored", "quarantined", "quarantined_by_reason", "precision")
 _BOOT_WORKER = r"sdk_worker_main"
 _PYTHON_WORKER = r"^\S*python\S* -m apache_beam\.runners\.worker\.sdk_worker_main"
-
-
-@pytest.fixture(scope="module")
-def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("artifact")
-    make_artifact(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")

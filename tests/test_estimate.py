@@ -20,20 +20,13 @@ from pipelines.selection import Selection
 from pipelines.trial import Trial, take_sample
 from schemas.render import file_schema
 from schemas.tables import CHIP_MANIFEST
-from tests.support import make_artifact, write_chips
+from tests.support import write_chips
 
 PRICES = (
     "worker_type,price_per_hour,speed,chips_per_second,workers\n"
     "n2,0.5,2,,10\n"
     '"g2, with L4",1.25,,1000,\n'
 )
-
-
-@pytest.fixture(scope="module")
-def artifact(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("artifact")
-    make_artifact(folder)
-    return folder
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from pipelines.request_rate import RequestRate
 from pipelines.storage import StoreSettings
 from schemas.tables import QuarantineReason
 from tests.faulty_store import FaultyStore
-from tests.support import JPG, make_artifact, write_chips
+from tests.support import JPG, write_chips
 
 PATIENT = StoreSettings(deadline_s=30)
 HASTY = StoreSettings(deadline_s=0.5)
@@ -189,13 +189,6 @@ def test_only_reads_of_gs_are_slowed(gs_uri: str, s3_uri: str) -> None:
 # --- The whole command --------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def artifact(tmp_path_factory: pytest.TempPathFactory) -> str:
-    folder = tmp_path_factory.mktemp("artifact")
-    make_artifact(folder)
-    return str(folder)
-
-
 def _score(capsys: pytest.CaptureFixture[str], *flags: str) -> tuple[int, str]:
     code = exit_code(score_chips.main, flags)
     return code, "".join(capsys.readouterr())
@@ -210,14 +203,14 @@ def _published(output: str) -> list[dict[str, object]]:
 
 def test_a_night_on_a_faulty_store_has_the_rows_of_a_night_on_a_sound_one(
     object_store_uri: str,
-    artifact: str,
+    artifact: Path,
     faulty: Faulty,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     for path in write_chips(tmp_path / "chips", 24):
         storage.write_bytes(f"{object_store_uri}/chips/{path.name}", path.read_bytes())
-    flags = ["--chips", f"{object_store_uri}/chips", "--artifact", artifact, "--output"]
+    flags = ["--chips", f"{object_store_uri}/chips", "--artifact", str(artifact), "--output"]
     assert _score(capsys, *flags, f"{object_store_uri}/sound")[0] == 0
     with faulty(object_store_uri, 0.2, PATIENT) as store:
         code, told = _score(capsys, *flags, f"{object_store_uri}/faulty")
@@ -229,11 +222,18 @@ def test_a_night_on_a_faulty_store_has_the_rows_of_a_night_on_a_sound_one(
 
 
 def test_a_run_whose_store_goes_down_ends_with_one_line_and_publishes_nothing(
-    gs_uri: str, artifact: str, faulty: Faulty, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    gs_uri: str, artifact: Path, faulty: Faulty, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     manifest = tmp_path / "manifest.csv"
     manifest.write_text("chip_uri,etag\n" + "".join(f"{gs_uri}/{i}.jpg,e\n" for i in range(40)))
-    flags = ["--chips", str(manifest), "--artifact", artifact, "--output", str(tmp_path / "out")]
+    flags = [
+        "--chips",
+        str(manifest),
+        "--artifact",
+        str(artifact),
+        "--output",
+        str(tmp_path / "out"),
+    ]
     with faulty(gs_uri, 1, HASTY):
         code, told = _score(capsys, *flags, "--storage_deadline", "0.5")
     assert code == 1

@@ -13,7 +13,7 @@ import pytest
 
 from beam_jobs.query import ask
 from pipelines import local_files
-from tests.quick_scoring import scoring_here, start
+from tests.quick_scoring import start
 from tests.support import make_artifact, write_chips
 
 _NOTHING, _RECORD_MISSING, _PUBLISHED = [0, 0, 0], [9, 1, 0], [9, 1, 1]
@@ -38,15 +38,9 @@ def seen(output: Path) -> list[int]:
 # --- A disk that takes so many files more ---------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def score() -> Iterator[Callable[..., int]]:
-    with scoring_here() as command:
-        yield command
-
-
 @pytest.mark.parametrize("room", [0, 4])  # the plan, then two or three files a unit
 def test_a_disk_that_fills_up_in_staging_fails_the_run_and_room_mends_it(
-    flags, score, room, tmp_path, monkeypatch, capsys
+    flags, quick_score, room, tmp_path, monkeypatch, capsys
 ):
     written = []
     write, create = local_files.write, local_files.create
@@ -63,13 +57,13 @@ def test_a_disk_that_fills_up_in_staging_fails_the_run_and_room_mends_it(
     with monkeypatch.context() as patch:
         patch.setattr(local_files, "write", unless_full(write))
         patch.setattr(local_files, "create", unless_full(create))
-        code = score(**flags, output=tmp_path)
+        code = quick_score(**flags, output=tmp_path)
     (told,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert code == (2 if room < 1 else 1)  # refused before any work, or failed
     assert "cannot write" in told
     assert told.partition("; ")[0].endswith("No space left on device")
     assert seen(tmp_path) == _NOTHING
-    assert score(**flags, output=tmp_path) == 0
+    assert quick_score(**flags, output=tmp_path) == 0
     assert seen(tmp_path) == _PUBLISHED
 
 

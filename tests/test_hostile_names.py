@@ -6,18 +6,15 @@ import csv
 import io
 import json
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
-import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from beam_jobs.answers import FORMATS
 from beam_jobs.query import ask
 from pipelines.storage import file_stem, join_uri, write_bytes
-from tests.quick_scoring import scoring_here
-from tests.support import jpg_bytes, make_artifact
+from tests.support import jpg_bytes
 from tests.test_storage import put_by_client
 
 Score = Callable[..., int]
@@ -43,19 +40,6 @@ NAMES = st.text(
 )
 LONG = "/".join("x" * 239 for _ in range(4)) + "/" + "y" * 40  # 1,000 characters
 JPG = jpg_bytes()
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder: Path = tmp_path_factory.mktemp("model")
-    make_artifact(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def score() -> Iterator[Score]:
-    with scoring_here() as command:
-        yield command
 
 
 def published(output: str) -> dict[str, str]:
@@ -85,22 +69,22 @@ def check_answers(output: str, uris: Sequence[str]) -> None:
 @settings(max_examples=2, deadline=None)
 @given(names=st.sets(NAMES, min_size=1, max_size=12), folder=NAMES)
 @example(names={*ODD, LONG}, folder="'; DROP TABLE runs; --\n*")
-def test_a_local_name_stays_data_from_listing_to_answer(score, model, names, folder):
+def test_a_local_name_stays_data_from_listing_to_answer(quick_score, artifact, names, folder):
     with tempfile.TemporaryDirectory() as place:
         archive, output = f"{place}/x{folder}", f"{place}/out"
         uris = [f"{archive}/{name}.jpg" for name in sorted(names)]
         for number, uri in enumerate(uris):
             write_bytes(uri, JPG if number % 5 < 4 else b"")
-        flags = {"chips": archive, "artifact": model, "output": output}
-        assert score(**flags, max_quarantine_ratio=1) == 0
+        flags = {"chips": archive, "artifact": artifact, "output": output}
+        assert quick_score(**flags, max_quarantine_ratio=1) == 0
         assert published(output) == {uri: file_stem(uri) for uri in uris}
         check_answers(output, [uri for number, uri in enumerate(uris) if number % 5 < 4])
-        assert score(**flags) == 0
+        assert quick_score(**flags) == 0
         (again,) = ask(output, "SELECT * FROM runs ORDER BY planned_at DESC LIMIT 1").to_pylist()
         assert (again["listed"], again["skipped"]) == (len(uris), len(uris))
 
 
-def test_an_objects_name_stays_data_from_listing_to_answer(score, model, s3_uri, tmp_path):
+def test_an_objects_name_stays_data_from_listing_to_answer(quick_score, artifact, s3_uri, tmp_path):
     """Names that obstore takes for others are quarantined under their own."""
     plain = [f"night/{name}.jpg" for name in ODD if not set(name) & set("\n\r\t\x1b\x7f")]
     odd = ["night/../x.jpg", "night//x.jpg", "night/a\tb.jpg", "night/./x.jpg"]
@@ -110,8 +94,8 @@ def test_an_objects_name_stays_data_from_listing_to_answer(score, model, s3_uri,
     for name in odd:
         put_by_client(s3_uri, name)
     output = str(tmp_path / "out")
-    flags = {"chips": f"{s3_uri}/night", "artifact": model, "output": output}
-    assert score(**flags, max_quarantine_ratio=1) == 0
+    flags = {"chips": f"{s3_uri}/night", "artifact": artifact, "output": output}
+    assert quick_score(**flags, max_quarantine_ratio=1) == 0
     uris = {name: join_uri(s3_uri, name) for name in [*plain, *odd, long]}
     assert published(output) == {uri: file_stem(uri) for uri in uris.values()}
     check_answers(output, [uris[name] for name in [*plain, long]])

@@ -10,14 +10,7 @@ from beam_jobs.query import ask
 from pipelines import scoring
 from pipelines.records import read_record
 from tests.quick_scoring import QuickClassifier
-from tests.support import jpg_bytes, make_artifact
-
-
-@pytest.fixture(scope="module")
-def artifact(tmp_path_factory) -> str:
-    folder = tmp_path_factory.mktemp("artifact")
-    make_artifact(folder)
-    return str(folder)
+from tests.support import jpg_bytes
 
 
 @pytest.fixture

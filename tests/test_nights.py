@@ -6,17 +6,15 @@ import csv
 import os
 import random
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from beam_jobs.query import ask
-from tests.quick_scoring import scoring_here
-from tests.support import jpg_bytes, make_artifact
+from tests.support import jpg_bytes
 
 _ARCHIVES = int(os.environ.get("ARCHIVES", "2"))
 Score = Callable[..., int]
@@ -29,19 +27,6 @@ CONTENT = {
     "cut": (LASTING, jpg_bytes()[:400]),
     "gone": (PASSING, None),  # a link that leads nowhere: unreadable, and tried again
 }
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder: Path = tmp_path_factory.mktemp("model")
-    make_artifact(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def score() -> Iterator[Score]:
-    with scoring_here() as command:
-        yield command
 
 
 @dataclass
@@ -99,9 +84,9 @@ class Archive:
         return path
 
 
-def run(score: Score, model: Path, chips: Path, place: Path) -> dict[str, int]:
+def run(score: Score, artifact: Path, chips: Path, place: Path) -> dict[str, int]:
     """Score; gives the counts of the run's record."""
-    flags = {"chips": chips, "artifact": model, "output": place / "out"}
+    flags = {"chips": chips, "artifact": artifact, "output": place / "out"}
     assert score(**flags, max_quarantine_ratio=1) == 0
     counts = "listed, skipped, scored, quarantined"
     newest = f"SELECT {counts} FROM runs ORDER BY planned_at DESC LIMIT 1"
@@ -131,7 +116,7 @@ changes = st.lists(
     seed=st.integers(0, 9),
 )
 def test_every_chip_of_three_nights_is_scored_given_up_or_skipped_and_planned_once(
-    score, model, nights, named, seed
+    quick_score, artifact, nights, named, seed
 ):
     with tempfile.TemporaryDirectory() as folder:
         place, draw = Path(folder), random.Random(seed)
@@ -146,7 +131,7 @@ def test_every_chip_of_three_nights_is_scored_given_up_or_skipped_and_planned_on
                     archive.put(f"{chip}.jpg", content)
             manifest = archive.manifest(place / f"{number}.csv", draw)
             chips = manifest if by_manifest else archive.folder
-            assert run(score, model, chips, place) == archive.expect()
+            assert run(quick_score, artifact, chips, place) == archive.expect()
             assert seen(place) >= {str(archive.folder / name) for name in archive.kinds}
             # The same again: nothing but what may pass is planned.
-            assert run(score, model, archive.folder, place) == archive.expect()
+            assert run(quick_score, artifact, archive.folder, place) == archive.expect()

@@ -17,13 +17,6 @@ from tests.quick_scoring import QuickClassifier
 from tests.support import jpg_bytes, make_artifact, write_chips
 
 
-@pytest.fixture(scope="module")
-def artifact(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("artifact")
-    make_artifact(folder)
-    return folder
-
-
 @pytest.fixture
 def score(artifact, tmp_path, capsys, monkeypatch):
     """Runs the command in this process, four chips a unit; gives exit code, output and error."""

@@ -31,13 +31,6 @@ from train.sample_archive import write_sample_archive
 _ROOT = Path(__file__).parents[1]
 
 
-@pytest.fixture(scope="module")
-def artifact(tmp_path_factory) -> str:
-    folder = tmp_path_factory.mktemp("artifact")
-    make_artifact(folder)
-    return str(folder)
-
-
 @pytest.fixture
 def score(artifact, tmp_path, capsys):
     """Runs the command in this process; gives exit code, standard output and error."""
@@ -70,7 +63,7 @@ def test_every_chip_is_scored_as_the_model_scores_its_own_pixels(score, artifact
 
     found = rows(tmp_path / "out", "chip_scores")
     assert sorted(row["chip_uri"] for row in found) == [str(path) for path in paths]
-    opened = open_artifact(artifact)
+    opened = open_artifact(str(artifact))
     pixels = np.stack([imaging.decode_chip(path.read_bytes(), JPG) for path in paths])
     expected = Classifier(*opened, "float32").score(pixels)
     by_chip = _scores(found)
@@ -460,7 +453,7 @@ def test_chips_model_and_tables_may_lie_in_an_object_store(score, tmp_path, obje
 
 def test_the_command_prints_its_summary_and_ends_with_0(artifact, tmp_path):
     write_chips(tmp_path / "chips", 3)
-    flags = ["--chips", "chips", "--artifact", artifact, "--output", "out", "--run_id", "r-1"]
+    flags = ["--chips", "chips", "--artifact", str(artifact), "--output", "out", "--run_id", "r-1"]
     command = [sys.executable, "-m", "beam_jobs.score_chips", *flags]
     environment = {**os.environ, "PYTHONPATH": str(_ROOT)}
     done = subprocess.run(
@@ -516,7 +509,7 @@ import contextlib, io, sys
 from beam_jobs import score_chips
 from beam_jobs.command import exit_code
 from beam_jobs.query import ask
-common = ["--chips", "chips", "--artifact", {artifact!r}, "--output", "out"]
+common = ["--chips", "chips", "--artifact", {str(artifact)!r}, "--output", "out"]
 for wrong in {flags!r}:
     errors = io.StringIO()
     with contextlib.redirect_stderr(errors), contextlib.redirect_stdout(errors):
