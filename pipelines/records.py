@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines import committing, delta_tables, storage
+from pipelines import attempts, committing, delta_tables, storage
 from pipelines.counting import RunCounts
 from pipelines.delta_tables import DataFile
 from pipelines.elements import Spent
@@ -105,12 +105,20 @@ def record_failure(plan: RunPlan, reason: str) -> None:
     """Leave a row that says why the run failed, where that can be done.
 
     A run that is published, if by an earlier attempt, keeps its row. The row stands until the
-    next attempt's takes its place.
+    next attempt's takes its place. A refusal ends its attempt: of the last step, its retries and
+    the launcher, who all tell it, the first is written.
     """
     try:
-        _note(plan, _failed_row(plan, reason))
+        if not _is_refusal_told(plan):
+            _note(plan, _failed_row(plan, reason))
     except (StorageError, RunFailed) as error:
         _log.warning("run %s: its failure is not in runs: %s", plan.run_id, error)
+
+
+def _is_refusal_told(plan: RunPlan) -> bool:
+    record = read_record(plan.output, plan.run_id) if attempts.read_refusal(plan) else None
+    planned_at = datetime.fromtimestamp(plan.planned_at, UTC)
+    return record is not None and (record["status"], record["planned_at"]) == (FAILED, planned_at)
 
 
 def _note(plan: RunPlan, row: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""A unit that goes through the graph twice, as a retried bundle takes it, counts once."""
+"""What is done twice, as a retried bundle does it, counts once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from beam_jobs.query import ask
-from pipelines import batch_scoring, scoring
+from pipelines import batch_scoring, delta_tables, scoring
 from pipelines.batch_scoring import ScoreArchive
 from pipelines.planning import RunPlan
 from tests.quick_scoring import QuickClassifier, scoring_here
@@ -53,3 +53,18 @@ def test_units_scored_twice_are_published_once_with_the_rows_staged_first(tmp_pa
     a_unit = "SELECT DISTINCT score_clear FROM chip_scores WHERE chip_id BETWEEN"
     assert ask(output, f"{a_unit} 'chip_00000' AND 'chip_00003'").num_rows == 1
     assert ask(output, f"{a_unit} 'chip_00004' AND 'chip_00007'").num_rows == 1
+
+
+def test_a_refusal_is_written_into_runs_once_by_the_last_step_and_the_launcher(
+    quick_score, artifact, tmp_path
+):
+    write_chips(tmp_path / "chips", 10)[3].write_bytes(b"")
+    flags = {"chips": tmp_path / "chips", "artifact": artifact, "output": tmp_path / "out"}
+    for attempt in (1, 2):  # a refused run that is started again is a new attempt, with its row
+        assert quick_score(**flags, run_id="night", max_quarantine_ratio=0) == 1
+        runs = delta_tables.open_table(str(tmp_path / "out"), "runs")
+        assert runs is not None
+        assert runs.version() == attempt
+        (run,) = ask(str(tmp_path / "out"), "SELECT status, reason FROM runs").to_pylist()
+        assert run["status"] == "failed"
+        assert run["reason"].startswith("run night: 1 of 10 chips were quarantined")
