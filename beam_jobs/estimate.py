@@ -16,6 +16,7 @@ from pipelines.planning import unit_rows
 from pipelines.request_rate import seconds_for
 from pipelines.selection import Selection
 from pipelines.trial import ChipsToDo, Trial, take_sample
+from pipelines.wording import count_of
 
 _WRITES_A_UNIT = 5
 """Scores and quarantine staged and copied, and the unit's record."""
@@ -129,11 +130,11 @@ def estimate_text(estimate: Estimate, format: str) -> str:
     reasons = ", ".join(f"{name} {n}" for name, n in estimate.sample_quarantined.items())
     left_over = f", {estimate.left_over:,} left to the next run" if estimate.left_over else ""
     lines = [
-        f"estimate, nothing was written: {estimate.to_score:,} chips to score of "
+        f"estimate, nothing was written: {count_of(estimate.to_score, 'chip')} to score of "
         f"{estimate.listed:,} listed, {estimate.skipped:,} done before{left_over}",
         f"  to read     {estimate.size_bytes / 1e9:,.2f} GB",
         f"  requests    {estimate.reads:,} reads, {estimate.writes:,} writes{_ramp(estimate)}",
-        f"  sample      {estimate.sampled} chips, {given_up} would be quarantined"
+        f"  sample      {count_of(estimate.sampled, 'chip')}, {given_up} would be quarantined"
         + (f" ({reasons})" if reasons else ""),
         f"  this machine {estimate.chips_per_second:,.1f} chips/s in {estimate.precision}, after "
         f"{estimate.start_seconds:.1f} s to load the model",

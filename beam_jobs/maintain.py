@@ -20,6 +20,7 @@ from pipelines.errors import StorageError, UsageError
 from pipelines.housekeeping import compact, shorten_log, vacuum
 from pipelines.retention import expire
 from pipelines.storage import absolute_uri
+from pipelines.wording import count_of
 from schemas.tables import EXPIRED_CHIPS, QUARANTINE, RUNS
 
 TABLES = ("chip_scores", QUARANTINE.name, RUNS.name, EXPIRED_CHIPS.name)
@@ -70,7 +71,8 @@ def _expire(output: str, days: int, preview: bool) -> None:
     before = str(datetime.now(UTC).date() - timedelta(days=days))
     expiry = expire(output, before, preview)
     rows = ", ".join(f"{number:,} of {name}" for name, number in expiry.rows.items())
-    print(f"nights before {before}: {expiry.nights} {_are(preview)} removed, rows: {rows}")
+    removed = f"{expiry.nights:,} {_are(preview, expiry.nights)} removed"
+    print(f"nights before {before}: {removed}, rows: {rows}")
 
 
 def _tidy(output: str, name: str, hours: int, preview: bool) -> None:
@@ -78,16 +80,16 @@ def _tidy(output: str, name: str, hours: int, preview: bool) -> None:
     dead = vacuum(output, name, hours, preview)
     if not preview:
         shorten_log(output, name)
-    print(
-        f"{name}: {compaction.files_before:,} small files of {compaction.runs:,} runs "
-        f"{_are(preview)} put together to {compaction.files_after:,}; {dead:,} dead files "
-        f"{_are(preview)} deleted",
-        flush=True,
-    )
+    small, runs = count_of(compaction.files_before, "small file"), count_of(compaction.runs, "run")
+    made = f"{_are(preview, compaction.files_before)} put together to {compaction.files_after:,}"
+    deleted = f"{count_of(dead, 'dead file')} {_are(preview, dead)} deleted"
+    print(f"{name}: {small} of {runs} {made}; {deleted}", flush=True)
 
 
-def _are(preview: bool) -> str:
-    return "would be" if preview else "were"
+def _are(preview: bool, number: int) -> str:
+    if preview:
+        return "would be"
+    return "was" if number == 1 else "were"
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ from pipelines.planning import RunPlan
 from pipelines.relabel_planning import select_rows
 from pipelines.relabelling import labels_of, stage_relabelled
 from pipelines.threshold_files import Thresholds, read_thresholds
+from pipelines.wording import count_of
 from schemas.tables import QUARANTINE, RELABEL, RUNS
 
 
@@ -78,7 +79,8 @@ def main(arguments: Sequence[str]) -> int:
     except (RunFailed, StorageError) as error:
         records.record_failure(plan, str(error))
         raise
-    print(f"run {plan.run_id} of {plan.run_date} published: {plan.to_score} rows relabelled")
+    rows = count_of(plan.to_score, "row")
+    print(f"run {plan.run_id} of {plan.run_date} published: {rows} relabelled")
     return 0
 
 
@@ -140,8 +142,8 @@ def _plan(
         delta_tables.ensure_table(options.output, table)
     listed = sum(selection.unit_rows)
     print(
-        f"run {options.run_id}: {listed} rows by model {selection.model_digest} to relabel; "
-        f"{selection.others} by other models stay as they are",
+        f"run {options.run_id}: {count_of(listed, 'row')} by model {selection.model_digest} "
+        f"to relabel; {selection.others:,} by other models stay as they are",
         flush=True,
     )
     plan = RunPlan(

@@ -27,6 +27,7 @@ from pipelines.errors import RunFailed, StorageError, UsageError
 from pipelines.planning import RunPlan
 from pipelines.run_log import RunLog, event
 from pipelines.selection import Selection
+from pipelines.wording import count_of
 from pipelines.worker_settings import WorkerSettings
 from schemas.artifact import ArtifactError, ModelArtifact
 from schemas.tables import QUARANTINE, RUNS, SCORE, chip_scores
@@ -187,10 +188,10 @@ def _score(
         units_staged_before=len(staged),
         plan_seconds=plan.planned_at - plan.started_at,
     )
-    staged_before = f", {len(staged)} of {len(plan.unit_rows)} units staged before"
-    left_over = f", {plan.left_over} left to the next run" if plan.left_over else ""
+    staged_before = f", {len(staged):,} of {len(plan.unit_rows):,} units staged before"
+    left_over = f", {plan.left_over:,} left to the next run" if plan.left_over else ""
     print(
-        f"run {plan.run_id}: {plan.listed} chips listed, {plan.to_score} to score"
+        f"run {plan.run_id}: {count_of(plan.listed, 'chip')} listed, {plan.to_score:,} to score"
         f"{left_over}{staged_before if staged else ''}",
         flush=True,
     )

@@ -9,6 +9,7 @@ from pipelines import attempts, records, storage
 from pipelines.planning import RunPlan
 from pipelines.records import RunSummary
 from pipelines.verdicts import Verdict
+from pipelines.wording import count_of
 
 _TABLES = ("chip_scores", "quarantine", "runs")
 
@@ -41,8 +42,8 @@ def held_text(plan: RunPlan, reason: str) -> str:
 
 def plan_text(plan: RunPlan) -> str:
     """What a run is to do, and how it is gone on with."""
-    counts = f"{plan.to_score} to score, {plan.skipped} skipped, {plan.left_over} left over"
-    listed = f"{plan.listed} chips listed"
+    counts = f"{plan.to_score:,} to score, {plan.skipped:,} skipped, {plan.left_over:,} left over"
+    listed = f"{count_of(plan.listed, 'chip')} listed"
     return "\n".join(
         [
             f"run {plan.run_id} of {plan.run_date} is planned: {listed}, {counts}",

@@ -35,5 +35,5 @@ Afterwards: changes to what is published
 Ground: what all of them stand on
     storage, local_files, object_store, object_listing, client_listing, objects, globs,
     s3_endpoint, request_rate, storage_errors: objects by address
-    errors, worker_settings
+    errors, worker_settings, wording
 """

@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.verdicts import Finding, Verdict, not_judged
+from pipelines.wording import count_of
 from schemas.tables import BAD, GOOD
 
 Counts = npt.NDArray[np.int64]
@@ -127,7 +128,8 @@ def why_not_judged(chips: int, nights_before: int) -> str:
     if not chips:
         return "there was nothing to score"
     if nights_before < _FEWEST_NIGHTS:
-        return f"{nights_before} runs of this model to compare with, fewer than {_FEWEST_NIGHTS}"
+        runs = count_of(nights_before, "run")
+        return f"{runs} of this model to compare with, fewer than {_FEWEST_NIGHTS}"
     return ""
 
 
@@ -161,10 +163,11 @@ def _judge_quarantine(night: Night, before: Sequence[Night], limits: DriftLimits
 def _judge_volume(night: Night, before: Sequence[Night], limits: DriftLimits) -> Finding:
     sizes = [each.chips for each in before]
     if len(sizes) < _FEWEST_NIGHTS_OF_VOLUME:
-        fewest = f"{len(sizes)} runs before, fewer than {_FEWEST_NIGHTS_OF_VOLUME}"
+        fewest = f"{count_of(len(sizes), 'run')} before, fewer than {_FEWEST_NIGHTS_OF_VOLUME}"
         return Finding("volume", note=fewest)
     if median(sizes) < _FEWEST_CHIPS:
-        return Finding("volume", note=f"runs before of {median(sizes):g} chips, too few")
+        usual = count_of(int(median(sizes)), "chip")
+        return Finding("volume", note=f"runs before of {usual}, too few")
     nearest = min(max(night.chips, min(sizes)), max(sizes))  # within their range: the night itself
     ratio = night.chips / nearest
     limit = limits.volume if ratio >= 1 else 1 / limits.volume
@@ -174,7 +177,8 @@ def _judge_volume(night: Night, before: Sequence[Night], limits: DriftLimits) ->
 def _too_few(now: int, before: int, done: str) -> str:
     if min(now, before) >= _FEWEST_CHIPS:
         return ""
-    return f"{now} chips {done} and {before} before, {_FEWEST_CHIPS} of each are the fewest"
+    chips = count_of(now, "chip")
+    return f"{chips} {done} and {before:,} before, {_FEWEST_CHIPS} of each are the fewest"
 
 
 def _shares(counts: Counts, added: float) -> npt.NDArray[np.float64]:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from pipelines.drift import EDGES, Counts
+from pipelines.wording import count_of
 
 _BAR_WIDTH, _BAR_HEIGHT = 180, 16
 _BIN_WIDTH, _BINS_HEIGHT, _FOOT = 15, 64, 14
@@ -62,7 +63,8 @@ def _heights(counts: Counts) -> Sequence[float]:
 
 def _said(number: int, counts: Counts) -> str:
     share = counts[number] / max(1, counts.sum())
-    return f"{EDGES[number]:g} to {EDGES[number + 1]:g}: {counts[number]:,} chips, {share:.1%}"
+    chips = count_of(int(counts[number]), "chip")
+    return f"{EDGES[number]:g} to {EDGES[number + 1]:g}: {chips}, {share:.1%}"
 
 
 def _steps(heights: Sequence[float]) -> str:

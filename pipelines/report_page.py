@@ -14,6 +14,7 @@ from pipelines.report_facts import Example, ReportFacts
 from pipelines.report_html import NOTHING, Cell, shown, table, whole_page
 from pipelines.thumbnails import SIDE_PX, Thumbnail
 from pipelines.verdicts import Finding, read_findings, worst_first
+from pipelines.wording import count_of
 from schemas.tables import HELD, PUBLISHED, QuarantineReason
 
 _NOTABLE = 0.4  # of the limit of PSI: 0.1 where that is 0.25, "no change" (see pipelines.drift)
@@ -124,7 +125,7 @@ def _prevalence(facts: ReportFacts) -> str:
         for label in night.scores
     ]
     head = ("Label", "Chips", "Share", "Before", "Points", "Share, | before", "PSI of scores")
-    compared = f"the {len(before)} nights before" if before else "no night before"
+    compared = f"the {count_of(len(before), 'night')} before" if before else "no night before"
     return (
         "<h2>Labels</h2>"
         f"<p>Share of the scored chips that carry each label, beside {compared}. The index (PSI) "

@@ -143,7 +143,7 @@ def test_the_first_night_has_the_whole_archive_and_the_second_is_none_the_worse(
     [
         (0, (100, 100), "not judged: there was nothing to score"),
         (100, (), "not judged: 0 runs of this model to compare with, fewer than 2"),
-        (100, (100,), "not judged: 1 runs of this model to compare with, fewer than 2"),
+        (100, (100,), "not judged: 1 run of this model to compare with, fewer than 2"),
         (20, (100, 100), "psi not judged: 20 chips scored and 200 before, 30 of each are the"),
         (100, (9, 9), "psi not judged: 100 chips scored and 18 before"),
         (100, (9, 9, 9), "volume not judged: runs before of 9 chips, too few"),

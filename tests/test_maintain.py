@@ -210,7 +210,7 @@ def test_a_replacement_that_is_on_its_way_is_left_alone(output, capsys, monkeypa
     assert "quarantine: 0 small files" in run(output, capsys)[1]
     assert seen(output) == before
     publish_run(second, units)
-    assert "quarantine: 2 small files of 1 runs" in run(output, capsys)[1]
+    assert "quarantine: 2 small files of 1 run were" in run(output, capsys)[1]
 
 
 def test_compacted_files_have_no_statistics_and_other_readers_lose_no_row(output, capsys):
@@ -254,7 +254,7 @@ def test_old_nights_leave_and_their_chips_are_not_scored_again(output, capsys):
     chips, before = done(output), seen(output)
     code, out, err = run(output, capsys, "--keep_days", "30")
     assert (code, err) == (0, "")
-    assert "1 were removed, rows: 3 of chip_scores, 1 of quarantine" in out
+    assert "1 was removed, rows: 3 of chip_scores, 1 of quarantine" in out
     after = seen(output)
     assert {row["run_id"] for row in after["chip_scores"]} == {"recent"}
     assert {row["chip_uri"] for row in after["open_quarantine"]} == {"y"}
@@ -388,6 +388,6 @@ def test_object_stores_are_maintained_as_disks_are(object_store_uri, capsys):
     chips = done(output)
     code, out, err = run(output, capsys, "--keep_days", "30", "--vacuum_hours", "0")
     assert (code, err) == (0, "")
-    assert "chip_scores: 3 small files of 1 runs were put together to 1; 6 dead files" in out
+    assert "chip_scores: 3 small files of 1 run were put together to 1; 6 dead files" in out
     assert {row["chip_uri"] for row in seen(output)["chip_scores"]} == set("def")
     assert done(output) == chips

@@ -134,7 +134,7 @@ def test_a_chip_that_was_scored_since_is_left_alone(jobs):
     jobs.put(a=GOOD)
     jobs.score("two")
     assert set(jobs.unknown()) == {"b"}
-    assert "1 chips listed" in jobs.replay()[1]
+    assert "1 chip listed" in jobs.replay()[1]
 
 
 def test_a_chip_that_another_model_gave_up_is_not_scored_twice_by_the_same(jobs, monkeypatch):

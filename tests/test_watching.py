@@ -107,7 +107,8 @@ def test_the_first_nights_are_not_judged_and_end_with_exit_code_0(output, capsys
         plan = night(output, f"n{number}")
         assert told_outcome(plan) == 0
         assert read_record(output, f"n{number}")["verdict"] is None
-        expected = f"none; not judged: {number} runs of this model to compare with"
+        runs = ("0 runs", "1 run")[number]
+        expected = f"none; not judged: {runs} of this model to compare with"
         assert expected in capsys.readouterr().out
 
 
