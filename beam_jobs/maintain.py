@@ -8,7 +8,7 @@ rows all the while, and a night's run may be at work.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from beam_jobs.command import CommandParser, run_command
@@ -39,10 +39,11 @@ def main(arguments: Sequence[str]) -> int:
     options = parse_and_configure(parser, arguments)
     output, preview = absolute_uri(options.output), bool(options.preview)
     _check_there(output)
+    leaving: Mapping[str, frozenset[str]] = {}
     if options.keep_days is not None:
-        _expire(output, options.keep_days, preview)
+        leaving = _expire(output, options.keep_days, preview)
     for name in TABLES:
-        _tidy(output, name, options.vacuum_hours, preview)
+        _tidy(output, name, options.vacuum_hours, preview, leaving.get(name, frozenset()))
     return 0
 
 
@@ -67,17 +68,21 @@ def _check_there(output: str) -> None:
         raise UsageError(f"--output {output!r} holds no table chip_scores: nothing to maintain")
 
 
-def _expire(output: str, days: int, preview: bool) -> None:
+def _expire(output: str, days: int, preview: bool) -> Mapping[str, frozenset[str]]:
+    """Gives the paths of the files that left, or would leave, by table."""
     before = str(datetime.now(UTC).date() - timedelta(days=days))
     expiry = expire(output, before, preview)
     rows = ", ".join(f"{number:,} of {name}" for name, number in expiry.rows.items())
     removed = f"{expiry.nights:,} {_are(preview, expiry.nights)} removed"
     print(f"nights before {before}: {removed}, rows: {rows}")
+    return expiry.paths
 
 
-def _tidy(output: str, name: str, hours: int, preview: bool) -> None:
-    compaction = compact(output, name, preview)
+def _tidy(output: str, name: str, hours: int, preview: bool, leaving: frozenset[str]) -> None:
+    compaction = compact(output, name, preview, leaving)
     dead = vacuum(output, name, hours, preview)
+    if preview and not hours:  # what leaves the table by this command is deleted by it, too
+        dead += len(leaving) + compaction.files_before
     if not preview:
         shorten_log(output, name)
     small, runs = count_of(compaction.files_before, "small file"), count_of(compaction.runs, "run")

@@ -8,7 +8,7 @@ stay until they are vacuumed.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
@@ -50,10 +50,15 @@ class Compaction:
     files_after: int = 0
 
 
-def compact(output: str, name: str, preview: bool) -> Compaction:
+def compact(
+    output: str, name: str, preview: bool, leaving: Collection[str] = frozenset()
+) -> Compaction:
     """Put each run's small files together, in one commit.
 
     Rows, and what is published, stay as they are. Runs that are not in all tables are left alone.
+
+    Args:
+        leaving: paths of files that only a preview still finds in the table.
 
     Raises:
         RunFailed: others committed again and again.
@@ -62,7 +67,7 @@ def compact(output: str, name: str, preview: bool) -> Compaction:
 
     def commit() -> Compaction:
         table = delta_tables.open_table(output, name)
-        found = small_files(output, table) if table else {}
+        found = small_files(output, table, leaving) if table else {}
         if table is None or not found:
             return Compaction()
         before = sum(len(files) for files in found.values())
@@ -83,13 +88,15 @@ def compact(output: str, name: str, preview: bool) -> Compaction:
     return commit_in_turn(commit, told)
 
 
-def small_files(output: str, table: DeltaTable) -> dict[str, list[PublishedFile]]:
+def small_files(
+    output: str, table: DeltaTable, leaving: Collection[str] = frozenset()
+) -> dict[str, list[PublishedFile]]:
     """The files under half the target's size of each run that has several of them in a night."""
     runs = delta_tables.open_table(output, RUNS.name)
     scores = delta_tables.open_table(output, "chip_scores")
     by_partition: defaultdict[tuple[str, str], list[PublishedFile]] = defaultdict(list)
     for file in delta_tables.data_files(table):
-        if file.size_bytes < TARGET_BYTES // 2:
+        if file.size_bytes < TARGET_BYTES // 2 and file.path not in leaving:
             by_partition[file.run_date, file.run_id].append(file)
     found: defaultdict[str, list[PublishedFile]] = defaultdict(list)
     for (_, run_id), files in by_partition.items():

@@ -12,6 +12,7 @@ import uuid
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import chain
 
 import pyarrow as pa
 import pyarrow.dataset as ds
@@ -46,10 +47,12 @@ class Expiry:
     Attributes:
         nights: nights that had rows.
         rows: rows by table.
+        paths: the files that they lie in, by table, relative to its root.
     """
 
     nights: int
     rows: dict[str, int]
+    paths: dict[str, frozenset[str]]
 
 
 def expire(output: str, before: str, preview: bool) -> Expiry:
@@ -106,11 +109,10 @@ def _is_ahead(run_id: str, table: DeltaTable | None, scores: DeltaTable | None) 
 
 def _summary(old: dict[str, dict[Partition, list[PublishedFile]]]) -> Expiry:
     nights = {night for partitions in old.values() for night, _ in partitions}
-    rows = {
-        name: sum(file.rows for files in partitions.values() for file in files)
-        for name, partitions in old.items()
-    }
-    return Expiry(len(nights), rows)
+    files = {name: [*chain.from_iterable(each.values())] for name, each in old.items()}
+    rows = {name: sum(file.rows for file in found) for name, found in files.items()}
+    paths = {name: frozenset(file.path for file in found) for name, found in files.items()}
+    return Expiry(len(nights), rows, paths)
 
 
 def _remember(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 import time
 from datetime import UTC, datetime
@@ -365,14 +366,22 @@ def _split(output: str) -> None:
     commit_files(table, new, part, [delta_tables.next_turn(table)], True, part)
 
 
-def test_a_preview_tells_the_same_and_does_nothing(output, capsys):
+@pytest.mark.parametrize("hours", ["0", "1", "24"])
+@pytest.mark.parametrize("keep", [(), ("--keep_days", "30")])
+def test_a_preview_tells_the_same_and_does_nothing(output, capsys, keep, hours):
+    publish_files(output, "replaced", "gh", RECENT, at(3))
+    part, table = {"run_date": RECENT, "run_id": "replaced"}, open_table(output, "chip_scores")
+    new = [write_rows(output, SCORES, part, [scored("g")], "new")]  # two files are dead already
+    commit_files(table, new, part, next_transactions(table, "replaced"), True, part)
     before = {path: os.stat(path).st_mtime_ns for path in map(str, Path(output).rglob("*"))}
-    flags = ("--keep_days", "30", "--vacuum_hours", "0")
-    code, out, _ = run(output, capsys, *flags, "--preview")
+    flags = (*keep, "--vacuum_hours", hours)
+    code, previewed, _ = run(output, capsys, *flags, "--preview")
     assert code == 0
-    assert "1 would be removed, rows: 3 of chip_scores, 1 of quarantine" in out
-    assert "chip_scores: 6 small files of 2 runs would be put together to 2" in out
     assert {p: os.stat(p).st_mtime_ns for p in map(str, Path(output).rglob("*"))} == before
+    told = run(output, capsys, *flags)[1]
+    assert re.sub("(was|were) (removed|put|deleted)", r"would be \2", told) == previewed
+    files_dead = {"0": 8, "1": 0, "24": 0}[hours]
+    assert f" {files_dead} dead files would be" in previewed.split("quarantine: ")[0]
 
 
 def test_an_output_without_tables_is_wrong_use(tmp_path, capsys):
