@@ -19,6 +19,8 @@ def add_drift_flags(parser: argparse.ArgumentParser) -> None:
     add("--drift_volume", type=factor, default=limits.volume, metavar="N", help=volume)
     nights = "published runs to compare with, at most; 0 judges nothing" + default
     add("--drift_nights", type=at_least_0, default=limits.nights, metavar="N", help=nights)
+    empty = "judge nights of no chips, too: the archive grows every night, and one without is bad"
+    add("--drift_empty", action="store_true", help=empty)
     hold = "a bad night is not published, but waits for python -m beam_jobs.publish"
     add("--hold_on_drift", action="store_true", help=hold)
 
@@ -31,4 +33,5 @@ def drift_limits(given: argparse.Namespace) -> DriftLimits:
         volume=given.drift_volume,
         nights=given.drift_nights,
         hold=given.hold_on_drift,
+        empty=given.drift_empty,
     )

@@ -54,6 +54,8 @@ class DriftLimits:
         volume: times fewer or more chips than on any of the nights before.
         nights: published runs to compare with, at most; 0 judges nothing.
         hold: whether a bad night waits for somebody instead of being published.
+        empty: whether a night of no chips is judged, by its volume: an archive that grows every
+            night has stopped to. Others may have nothing new.
     """
 
     psi: float = 0.25
@@ -61,6 +63,7 @@ class DriftLimits:
     volume: float = 4.0
     nights: int = 7
     hold: bool = False
+    empty: bool = False
 
 
 @dataclass(frozen=True)
@@ -111,7 +114,7 @@ def judge_night(night: Night, before: Sequence[Night], limits: DriftLimits) -> V
     Args:
         before: the nights to compare with, in any order.
     """
-    if why := why_not_judged(night.chips, len(before)):
+    if why := why_not_judged(night.chips, len(before), limits):
         return not_judged(why)
     findings = (
         *_judge_scores(night, before, limits),
@@ -123,9 +126,9 @@ def judge_night(night: Night, before: Sequence[Night], limits: DriftLimits) -> V
     return Verdict(BAD if any(finding.bad for finding in findings) else GOOD, findings)
 
 
-def why_not_judged(chips: int, nights_before: int) -> str:
+def why_not_judged(chips: int, nights_before: int, limits: DriftLimits) -> str:
     """Why a run of so many chips cannot be judged by so many nights; "" where it can."""
-    if not chips:
+    if not chips and not limits.empty:
         return "there was nothing to score"
     if nights_before < _FEWEST_NIGHTS:
         runs = count_of(nights_before, "run")

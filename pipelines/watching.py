@@ -57,6 +57,6 @@ def tell_verdict(plan: RunPlan, verdict: Verdict, status: str) -> None:
 def _judge(
     plan: RunPlan, counts: RunCounts, units: list[StagedUnit], before: list[Night]
 ) -> Verdict:
-    if why := why_not_judged(counts.scored + counts.quarantined, len(before)):
+    if why := why_not_judged(counts.scored + counts.quarantined, len(before), plan.drift):
         return not_judged(why)  # and the staged files are not read for it
     return judge_night(staged_night(plan, counts, units), before, plan.drift)

@@ -139,6 +139,22 @@ def test_the_first_night_has_the_whole_archive_and_the_second_is_none_the_worse(
 
 
 @pytest.mark.parametrize(
+    ("before", "verdict", "text"),
+    [
+        ((100, 100, 100), "bad", "volume 0 (limit 0.25)"),
+        ((100, 100), None, "volume not judged: 2 runs before, fewer than 3"),
+        ((9, 9, 9), None, "volume not judged: runs before of 9 chips, too few"),
+    ],
+)
+def test_a_night_of_no_chips_is_judged_by_its_volume_where_that_is_asked_for(
+    rng, before, verdict, text
+):
+    judged = judge_night(night(rng, 0), nights(rng, *before), DriftLimits(empty=True))
+    assert judged.verdict == verdict
+    assert text in judged.texts
+
+
+@pytest.mark.parametrize(
     ("scored", "before", "why"),
     [
         (0, (100, 100), "not judged: there was nothing to score"),

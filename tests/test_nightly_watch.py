@@ -61,8 +61,12 @@ def test_a_night_of_black_pictures_is_held_until_somebody_publishes_it(score, tm
     code, told = score("black")
     assert (code, "is published already" in told) == (3, True)
     assert score("nothing-new")[0] == 0
+    code, told = score("stopped", "--drift_empty")
+    assert (code, "  verdict     bad; volume 0 (limit 0.25)" in told) == (3, True)
+    code, told = score("stopped-again", "--drift_empty", "--hold_on_drift")
+    assert (code, "is held, and nothing was published: volume 0" in told) == (3, True)
     assert sorted(path.stem for path in (tmp_path / "o" / "reports").iterdir()) == [
-        "black", "n1", "n2", "n3", "nothing-new"
+        "black", "n1", "n2", "n3", "nothing-new", "stopped", "stopped-again"
     ]  # fmt: skip
 
 

@@ -141,6 +141,7 @@ _EXAMPLE = {
 }
 _ALL = {
     "gpu": "nvidia-l4",
+    "drift_empty": True,
     "hold_on_drift": True,
     "worker_zone": "europe-west4-b",
     "subnetwork": "regions/europe-west4/subnetworks/private",

@@ -15,6 +15,7 @@ locals {
       sdk_container_image = var.image
     },
     var.gpu == "" ? {} : { gpu = var.gpu },
+    var.drift_empty ? { drift_empty = "true" } : {},
     var.hold_on_drift ? { hold_on_drift = "true" } : {},
   )
 

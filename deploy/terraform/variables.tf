@@ -69,6 +69,12 @@ variable "subnetwork" {
   default     = ""
 }
 
+variable "drift_empty" {
+  description = "Whether a night without new chips is a bad one: the archive grows every night."
+  type        = bool
+  default     = false
+}
+
 variable "hold_on_drift" {
   description = "Whether a night that looks unlike those before waits for somebody to publish it."
   type        = bool
