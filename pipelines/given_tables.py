@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from pipelines import storage
 from pipelines.errors import StorageError, UsageError
+from pipelines.given_faults import refuse_endless_times
 
 UTC = "SET TimeZone = 'UTC'"
 """Times without a zone mean UTC, on every machine."""
@@ -26,6 +27,7 @@ _SQL_TYPES = {
     "double": "DOUBLE",
     "timestamp[us, tz=UTC]": "TIMESTAMPTZ",
 }
+_TEXTS = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
 _UNTIDY = r"//|(?:\A|/)\.\.?(?:/|\z)|/\z"  # what makes a path another one when it is tidied
 _ODD_IN_REMOTE = r"[?&@]|/\z"  # what may sign an address, and what is cut off
 
@@ -70,8 +72,13 @@ def cast_column(column: pa.ChunkedArray, field: pa.Field, where: str) -> pa.Chun
     Raises:
         UsageError: a value that cannot be.
     """
-    if column.type == field.type:
-        return column
+    cast = column if column.type == field.type else _cast(column, field, where)
+    if pa.types.is_timestamp(field.type):
+        refuse_endless_times(cast, f"{where}, column {field.name}")
+    return cast
+
+
+def _cast(column: pa.ChunkedArray, field: pa.Field, where: str) -> pa.ChunkedArray:
     connection = duckdb.connect()
     connection.execute(UTC)
     connection.register("given", pa.table({field.name: column}))
@@ -115,7 +122,7 @@ def _replace_odd(
 
 def _as_text(uris: pa.ChunkedArray, where: str) -> pa.ChunkedArray:
     kind = uris.type.value_type if pa.types.is_dictionary(uris.type) else uris.type
-    is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
+    is_text = any(is_kind(kind) for is_kind in _TEXTS)
     uris = uris.cast(pa.string()) if is_text else pa.chunked_array([pa.nulls(len(uris))])
     if uris.null_count or pc.any(pc.equal(uris, "")).as_py():
         raise UsageError(f"{where}: chip_uri must be text and may not be empty")

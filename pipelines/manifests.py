@@ -10,10 +10,11 @@ import pyarrow.compute as pc
 
 from pipelines import storage
 from pipelines.errors import StorageError, UsageError
+from pipelines.given_faults import BOUNDS_FAULTS, refuse_faults, with_bounds
 from pipelines.given_tables import absolute_uris, cast_column, read_columns
 from pipelines.shards import SHARD_ENDINGS, find_chip
 from schemas.render import file_schema
-from schemas.tables import CHIP_MANIFEST
+from schemas.tables import BOUNDS, CHIP_MANIFEST
 
 MANIFEST_ENDINGS = (".parquet", ".csv")
 
@@ -22,6 +23,7 @@ _LISTED = ("etag", "size_bytes", "modified_at")
 """What a listing tells of a chip."""
 _IN_SHARD = ("shard_uri", "offset_bytes")
 _HEAD_THREADS = 16
+_SIZE_FAULT = {"size_bytes is no size of a file": "size_bytes NOT BETWEEN 0 AND 1e15"}
 
 
 def read_manifest(uri: str) -> pa.Table:
@@ -35,7 +37,15 @@ def read_manifest(uri: str) -> pa.Table:
     if not table.num_rows:
         raise UsageError(f"manifest {uri!r} names no chip")
     uris = absolute_uris(table["chip_uri"], storage.parent_uri(uri), f"manifest {uri!r}")
-    return _look_up_versions(_typed(table.drop_columns("chip_uri"), uris, uri))
+    chips = _typed(table.drop_columns("chip_uri"), uris, uri)
+    _refuse_faults(chips, f"manifest {uri!r}")
+    return _look_up_versions(chips)
+
+
+def _refuse_faults(chips: pa.Table, where: str) -> None:
+    refuse_faults(chips, "chip_uri", _SIZE_FAULT, where)
+    if not set(BOUNDS).isdisjoint(chips.column_names):
+        refuse_faults(with_bounds(chips), "chip_uri", BOUNDS_FAULTS, where)
 
 
 def _typed(given: pa.Table, uris: pa.ChunkedArray, uri: str) -> pa.Table:
@@ -43,13 +53,22 @@ def _typed(given: pa.Table, uris: pa.ChunkedArray, uri: str) -> pa.Table:
     columns, fields = [uris], [pa.field("chip_uri", pa.string())]
     for field in _MANIFEST:
         if field.name in given.column_names:
-            columns.append(cast_column(given[field.name], field, f"manifest {uri!r}"))
+            column = cast_column(given[field.name], field, f"manifest {uri!r}")
+            columns.append(_unless_empty(column) if field.type == pa.string() else column)
         elif field.name in _LISTED:
             columns.append(pa.chunked_array([pa.nulls(len(uris), field.type)]))
         else:
             continue
         fields.append(pa.field(field.name, field.type))
     return pa.table(columns, schema=pa.schema(fields))
+
+
+def _unless_empty(texts: pa.ChunkedArray) -> pa.ChunkedArray:
+    """An empty text, as Parquet can hold it, tells as little as none: as an etag it would stay the
+    same however often the chip is replaced."""
+    if not pc.any(pc.equal(texts, "")).as_py():
+        return texts  # without a copy: these may be a gigabyte
+    return pc.if_else(pc.equal(texts, ""), pa.scalar(None, texts.type), texts)
 
 
 def look_up_anew(chips: pa.Table) -> pa.Table:

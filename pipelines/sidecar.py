@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from pipelines import storage
 from pipelines.errors import UsageError
+from pipelines.given_faults import BOUNDS_FAULTS, refuse_faults
 from pipelines.given_tables import absolute_uris, cast_column, read_columns
 from schemas.render import file_schema
 from schemas.tables import BOUNDS, CHIP_MANIFEST
@@ -23,17 +24,9 @@ GIVEN = ("scene_id", "observed_at", *BOUNDS)
 
 _MANIFEST = file_schema(CHIP_MANIFEST)
 _FAULTS = {
-    "its bounding box is not whole": (
-        "(lon_min IS NULL)::INT + (lat_min IS NULL)::INT + (lon_max IS NULL)::INT "
-        "+ (lat_max IS NULL)::INT IN (1, 2, 3)"
-    ),
-    "a longitude is not between -180 and 180": (
-        "NOT (lon_min BETWEEN -180 AND 180 AND lon_max BETWEEN -180 AND 180)"
-    ),
-    "a latitude is not between -90 and 90": (
-        "NOT (lat_min BETWEEN -90 AND 90 AND lat_max BETWEEN -90 AND 90)"
-    ),
-    "lat_min is over lat_max": "lat_min > lat_max",
+    "it names no chip": "coalesce(named, '') = ''",
+    "it is there twice": "times > 1",
+    **BOUNDS_FAULTS,
 }
 
 
@@ -71,7 +64,7 @@ def read_sidecar(uri: str) -> Sidecar:
         raise UsageError(f"{where} names no chip")
     key = next(name for name in KEYS if name in names)
     sidecar = Sidecar(uri, key, _typed(given, key, uri, where))
-    _refuse_faults(sidecar, where)
+    refuse_faults(sidecar.rows, key, _FAULTS, where)
     return sidecar
 
 
@@ -123,17 +116,3 @@ def _typed(given: pa.Table, key: str, uri: str, where: str) -> pa.Table:
         columns[key] = absolute_uris(given[key], storage.parent_uri(uri), where)
     rows = [columns.get(f.name, pa.nulls(given.num_rows, f.type)) for f in fields]
     return pa.table(rows, names=[field.name for field in fields])
-
-
-def _refuse_faults(sidecar: Sidecar, where: str) -> None:
-    """Name the first row that is wrong, in order of the keys, and say how many are."""
-    connection = duckdb.connect()
-    connection.register("given", sidecar.rows)
-    named = f"""(SELECT *, "{sidecar.key}" AS named, count(*) OVER (PARTITION BY named) AS times
-                 FROM given)"""
-    faults = {"it names no chip": "coalesce(named, '') = ''", "it is there twice": "times > 1"}
-    cases = " ".join(f"WHEN {test} THEN '{fault}'" for fault, test in (faults | _FAULTS).items())
-    wrong = f"SELECT named, CASE {cases} END AS fault FROM {named} WHERE fault IS NOT NULL"
-    found = connection.sql(f"SELECT *, count(*) OVER () FROM ({wrong}) ORDER BY named LIMIT 1")
-    for named_chip, fault, rows in found.fetchall():
-        raise UsageError(f"{where}, {sidecar.key} {named_chip!r}: {fault} (wrong rows: {rows})")

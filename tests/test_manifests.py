@@ -17,14 +17,14 @@ def test_a_csv_manifest_gives_what_it_knows_and_the_store_the_rest(tmp_path):
     (path,) = write_chips(tmp_path / "chips", 1)
     manifest = tmp_path / "night.csv"
     manifest.write_bytes(
-        "\ufeffchip_uri,scene_id,observed_at,lon_min,note\r\n"
-        "chips/chip_00000.jpg,007,2026-11-21T14:03:00Z,-61.5,x\r\n".encode()
+        "\ufeffchip_uri,scene_id,observed_at,lon_min,lat_min,lon_max,lat_max,note\r\n"
+        "chips/chip_00000.jpg,007,2026-11-21T14:03:00Z,-61.5,-3,-61.4,-2.9,x\r\n".encode()
     )
     (row,) = planned_chips(manifest).to_pylist()
     assert row["chip_uri"] == str(path)  # relative to the manifest
     assert row["scene_id"] == "007"
     assert row["observed_at"] == datetime(2026, 11, 21, 14, 3, tzinfo=UTC)
-    assert (row["lon_min"], row["lat_min"]) == (-61.5, None)
+    assert (row["lon_min"], row["lat_min"]) == (-61.5, -3)
     assert row["etag"] == storage.head_object(str(path))["etag"]
     assert row["size_bytes"] == path.stat().st_size
 
@@ -87,3 +87,39 @@ def test_a_parquet_manifest_that_is_no_parquet_is_refused(tmp_path):
     manifest.write_bytes(b"chip_uri\n")
     with pytest.raises(UsageError, match=r"m\.parquet' cannot be read"):
         list_chips(str(manifest), None)
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "fault"),
+    [
+        ("size_bytes", "-5", "/a.jpg': size_bytes is no size of a file (wrong rows: 1)"),
+        ("size_bytes", "9223372036854775807", "size_bytes is no size of a file"),
+        ("lon_min", "-61.5", "/a.jpg': its bounding box is not whole (wrong rows: 1)"),
+        ("lon_min,lat_min,lon_max,lat_max", "1,2,500,3", "a longitude is not between"),
+        ("observed_at", "infinity", "column observed_at: a time is not in the years 1 to 9999"),
+        ("modified_at", "290000-01-01", "column modified_at: a time is not in the years"),
+    ],
+)
+def test_a_manifest_with_a_value_that_no_chip_can_have_is_refused(tmp_path, header, row, fault):
+    manifest = tmp_path / "night.csv"
+    manifest.write_text(f"chip_uri,{header}\na.jpg,{row}\nb.jpg{',' * (row.count(',') + 1)}\n")
+    with pytest.raises(UsageError) as refused:
+        list_chips(str(manifest), None)
+    assert fault in str(refused.value)
+    assert len(str(refused.value).splitlines()) == 1
+
+
+def test_an_etag_and_an_id_that_are_empty_in_parquet_count_as_not_given(tmp_path):
+    (path,) = write_chips(tmp_path, 1)
+    manifest = tmp_path / "night.parquet"
+    pq.write_table(pa.table({"chip_uri": [str(path)], "chip_id": [""], "etag": [""]}), manifest)
+    (row,) = planned_chips(manifest).to_pylist()
+    assert (row["chip_id"], row["etag"]) == (path.stem, storage.head_object(str(path))["etag"])
+
+
+def test_a_manifest_may_hold_its_text_as_views(tmp_path):
+    manifest = tmp_path / "night.parquet"
+    columns = {name: pa.array(["x.jpg"], pa.string_view()) for name in ("chip_uri", "etag")}
+    pq.write_table(pa.table(columns), manifest)
+    (row,) = planned_chips(manifest).to_pylist()
+    assert (row["chip_uri"], row["etag"]) == (str(tmp_path / "x.jpg"), "x.jpg")

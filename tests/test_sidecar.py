@@ -90,6 +90,7 @@ def test_a_box_may_cross_the_180th_meridian(tmp_path):
         ("chip_id,scene_id\n,1\n", "it names no chip"),
         ("chip_uri,scene_id\n,1\n", "chip_uri must be text and may not be empty"),
         ("chip_id,observed_at\na,yesterday\n", "column observed_at, has unfit values.*yesterday"),
+        ("chip_id,observed_at\na,infinity\n", "time is not in the years 1 to 9999 .wrong rows: 1"),
         ("chip_id,lon_min,lat_min,lon_max,lat_max\na,1,,3,4\n", "bounding box is not whole"),
         ("chip_id,lon_min,lat_min,lon_max,lat_max\na,1,2,181,4\n", "longitude is not between"),
         ("chip_id,lon_min,lat_min,lon_max,lat_max\na,-inf,2,3,4\n", "longitude is not between"),
