@@ -6,6 +6,7 @@ import argparse
 import math
 
 _DAYS = 36_500
+_LARGEST = 10**15  # more of anything is a slip, and what counts in 64 bits stops at 9e18
 
 
 def not_empty(text: str) -> str:
@@ -47,7 +48,7 @@ def at_least_1(text: str) -> int:
     """A number of things, for argparse.
 
     Raises:
-        argparse.ArgumentTypeError: it is under 1.
+        argparse.ArgumentTypeError: it is under 1, or more than can be counted.
     """
     number = _whole(text)
     if number < 1:
@@ -83,7 +84,7 @@ def at_least_0(text: str) -> int:
     """A number of things, or none, for argparse.
 
     Raises:
-        argparse.ArgumentTypeError: it is under 0.
+        argparse.ArgumentTypeError: it is under 0, or more than can be counted.
     """
     number = _whole(text)
     if number < 0:
@@ -105,9 +106,12 @@ def factor(text: str) -> float:
 
 def _whole(text: str) -> int:
     try:
-        return int(text)
+        number = int(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number") from None
+    if number > _LARGEST:
+        raise argparse.ArgumentTypeError(f"{text} is over {_LARGEST}")
+    return number
 
 
 def _number(text: str) -> float:

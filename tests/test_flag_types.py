@@ -16,6 +16,7 @@ NEEDED = ["--chips", "/c", "--artifact", "/a", "--output", "/o"]
     ("read", "text", "said"),
     [
         (flag_types.at_least_1, "1e3", "'1e3' is no whole number"),
+        (flag_types.at_least_1, "9" * 20, f"{'9' * 20} is over 1000000000000000"),
         (flag_types.positive, "abc", "'abc' is no number"),
         (flag_types.positive, "inf", "inf is no finite number over 0"),
         (flag_types.days, "1000000000000", "1000000000000 is over 36500"),
