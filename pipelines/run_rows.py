@@ -10,6 +10,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from pipelines import delta_tables, storage
+from pipelines.replacing import quarantined_rows
 from pipelines.staging import StagedFile, StagedUnit
 
 _BATCH_ROWS = 32_768
@@ -39,10 +40,11 @@ def published_rows(output: str, run_id: str) -> RunRows:
     Raises:
         StorageError: a table cannot be read.
     """
-    tables = [delta_tables.open_table(output, name) for name in ("chip_scores", "quarantine")]
-    scores, quarantine = (delta_tables.open_dataset(t, [run_id]) if t else None for t in tables)
-    columns = pa.schema([]) if scores is None else scores.schema
-    return RunRows(columns, _from_dataset(scores), _from_dataset(quarantine))
+    scores, quarantine = (delta_tables.open_table(output, n) for n in ("chip_scores", "quarantine"))
+    scored = delta_tables.open_dataset(scores, [run_id]) if scores else None
+    given_up = quarantined_rows(quarantine, scores, [run_id]) if quarantine else None
+    columns = pa.schema([]) if scored is None else scored.schema
+    return RunRows(columns, _from_dataset(scored), _from_dataset(given_up))
 
 
 def staged_rows(units: Iterable[StagedUnit]) -> RunRows:

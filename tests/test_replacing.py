@@ -11,6 +11,7 @@ from pipelines import committing, delta_tables, planning
 from pipelines.delta_tables import open_table
 from pipelines.planning import RunPlan
 from pipelines.publishing import publish_run
+from pipelines.run_rows import published_rows
 from pipelines.staging import StagedUnit, stage_unit
 from pipelines.storage import file_stem
 from schemas.labels import PLANET_LABELS
@@ -54,6 +55,12 @@ def given_up_ids(output: str) -> list[str]:
     return sorted(file_stem(uri) for uri in found)
 
 
+def reported_ids(output: str) -> list[str]:
+    """What the run's report tells of as given up."""
+    batches = published_rows(output, "r1").quarantine(["chip_id"])
+    return sorted(chip for batch in batches for chip in batch.column("chip_id").to_pylist())
+
+
 @pytest.mark.parametrize(
     ("place", "given_up"),
     [("tmp_path", 0), ("tmp_path", 2), ("s3_uri", 2)],
@@ -75,10 +82,12 @@ def test_a_replacement_that_died_half_way_shows_what_it_was_to_replace(
     assert delta_tables.attempts_of(open_table(output, "quarantine"), "r1") == 2
     assert seen(output) == before
     assert given_up_ids(output) == [row["chip_id"] for row in before if row["what"] != "scored"]
+    assert reported_ids(output) == given_up_ids(output)
     publish_run(second, staged)
     after = seen(output)
     assert len(after) == 8
     assert sum(row["what"] != "scored" for row in after) == len(given_up_ids(output)) == given_up
+    assert reported_ids(output) == given_up_ids(output)
 
 
 def test_a_third_attempt_after_a_dead_second_shows_the_first_until_it_is_published(
