@@ -3,7 +3,7 @@
 With --keep_days, rows of nights older than that leave `chip_scores` and `quarantine`; their chips
 are not scored again, and `runs` keeps its rows. Then each run's small files are put together, files
 that nobody needs any more are deleted, and the tables' logs are shortened. Readers see the same
-rows all the while, and a night's run may be at work.
+rows all the while, and a night's run may be at work. Indexes of tars are deleted when they are old.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from beam_jobs.command import CommandParser, run_command
 from beam_jobs.flag_types import days, hours
 from beam_jobs.options import ADDRESS
 from beam_jobs.store_options import parse_and_configure
-from pipelines import delta_tables
+from pipelines import delta_tables, kept_indexes
 from pipelines.errors import StorageError, UsageError
 from pipelines.housekeeping import compact, shorten_log, vacuum
 from pipelines.retention import expire
@@ -44,6 +44,7 @@ def main(arguments: Sequence[str]) -> int:
         leaving = _expire(output, options.keep_days, preview)
     for name in TABLES:
         _tidy(output, name, options.vacuum_hours, preview, leaving.get(name, frozenset()))
+    _drop_old_indexes(output, preview)
     return 0
 
 
@@ -89,6 +90,13 @@ def _tidy(output: str, name: str, hours: int, preview: bool, leaving: frozenset[
     made = f"{_are(preview, compaction.files_before)} put together to {compaction.files_after:,}"
     deleted = f"{count_of(dead, 'dead file')} {_are(preview, dead)} deleted"
     print(f"{name}: {small} of {runs} {made}; {deleted}", flush=True)
+
+
+def _drop_old_indexes(output: str, preview: bool) -> None:
+    older_than = datetime.now(UTC) - timedelta(days=kept_indexes.KEPT_DAYS)
+    if dropped := kept_indexes.drop_old(output, older_than, preview):
+        told = f"indexes of {count_of(dropped, 'tar')}, over {kept_indexes.KEPT_DAYS} days old,"
+        print(f"{told} {_are(preview, 2)} deleted", flush=True)
 
 
 def _are(preview: bool, number: int) -> str:

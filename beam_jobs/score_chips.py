@@ -19,6 +19,7 @@ from beam_jobs.scoring_run import check_run, run_scoring
 from pipelines import planning
 from pipelines.archive import list_chips
 from pipelines.classifier import open_artifact
+from pipelines.kept_indexes import KeptIndexes
 from pipelines.run_log import RunLog
 from pipelines.selection import Selection, select_chips
 from pipelines.sidecar import read_sidecar
@@ -58,7 +59,8 @@ def _estimate(options: ScoreOptions, asked: EstimateOptions) -> int:
 def _select(options: ScoreOptions, artifact: ModelArtifact) -> Selection:
     """The archive's chips that are left to do."""
     sidecar = read_sidecar(options.sidecar) if options.sidecar else None
-    chips = list_chips(options.chips, options.media_type)
+    indexes = KeptIndexes(options.output, keep=not options.estimate)
+    chips = list_chips(options.chips, options.media_type, indexes.members_of)
     return select_chips(chips, _chips_to_skip(options, artifact), options.max_chips, sidecar)
 
 

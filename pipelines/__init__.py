@@ -5,7 +5,8 @@ The graph
     batch_scoring, elements (what flows through it), progress (what it counts)
 
 Plan: from an archive to a run's manifest
-    archive, shards, tar_index, manifests, sidecar, given_tables, given_faults: what is there
+    archive, shards, tar_index, kept_indexes: what is there
+    manifests, sidecar, given_tables, given_faults: what is given
     selection, failing_again: what is left to do
     planning, attempts: the plan, and going on with one
     trial: what it would take

@@ -13,20 +13,23 @@ import pyarrow.compute as pc
 from pipelines import storage
 from pipelines.errors import StorageError, UsageError
 from pipelines.manifests import MANIFEST_ENDINGS, read_manifest
-from pipelines.shards import SHARD_ENDINGS, list_members
+from pipelines.shards import SHARD_ENDINGS, ReadMembers, list_members, read_shard
 from schemas.artifact import MediaType
 
 EXTENSIONS: dict[MediaType, tuple[str, ...]] = {"jpg": (".jpg", ".jpeg"), "tif": (".tif", ".tiff")}
 """File name endings, in lower case, by which a listing's chips are told from other files."""
 
 
-def list_chips(chips: str, media_type: MediaType | None) -> pa.Table:
+def list_chips(
+    chips: str, media_type: MediaType | None, read_members: ReadMembers = read_shard
+) -> pa.Table:
     """The chips of an archive: columns of CHIP_MANIFEST, at least chip_uri, etag, size_bytes and
     modified_at; a chip may stand in it twice.
 
     Args:
         chips: absolute address of a folder or prefix, a glob, or a manifest (.parquet, .csv).
         media_type: only chips of this media type, told by their file names; None for both.
+        read_members: gives the members of a tar that is listed.
 
     Raises:
         UsageError: nothing there, no image among it, or a manifest that is none.
@@ -34,7 +37,7 @@ def list_chips(chips: str, media_type: MediaType | None) -> pa.Table:
     if chips.lower().endswith(MANIFEST_ENDINGS):
         found = read_manifest(chips)
         return keep_endings(found, endings_of(media_type)) if media_type else found
-    return _list_images(chips, endings_of(media_type))
+    return _list_images(chips, endings_of(media_type), read_members)
 
 
 def endings_of(media_type: MediaType | None) -> tuple[str, ...]:
@@ -48,7 +51,7 @@ def keep_endings(chips: pa.Table, endings: tuple[str, ...]) -> pa.Table:
     return chips.filter(pc.match_substring_regex(chips["chip_uri"], pattern, ignore_case=True))
 
 
-def _list_images(uri: str, endings: tuple[str, ...]) -> pa.Table:
+def _list_images(uri: str, endings: tuple[str, ...], read_members: ReadMembers) -> pa.Table:
     objects = 0
     nothing = _chips_of(storage.LISTING.empty_table())
     images, shards = [nothing], [nothing]
@@ -59,7 +62,8 @@ def _list_images(uri: str, endings: tuple[str, ...]) -> pa.Table:
             shards.append(keep_endings(table, SHARD_ENDINGS))
     except StorageError as error:
         raise UsageError(f"--chips: {error}") from error
-    found = _with_members(pa.concat_tables(images), pa.concat_tables(shards), endings)
+    members = list_members(pa.concat_tables(shards), endings, read_members)
+    found = _with_members(pa.concat_tables(images), list(members))
     if not found.num_rows:
         raise UsageError(
             f"--chips {uri!r} holds no image: {objects} objects, "
@@ -68,10 +72,9 @@ def _list_images(uri: str, endings: tuple[str, ...]) -> pa.Table:
     return found
 
 
-def _with_members(images: pa.Table, shards: pa.Table, endings: tuple[str, ...]) -> pa.Table:
-    if not shards.num_rows:
+def _with_members(images: pa.Table, members: list[pa.Table]) -> pa.Table:
+    if not members:
         return images
-    members = list_members(shards, endings)
     # Loose chips have nulls where those in shards say which, and where in it.
     return pa.concat_tables([images, *members], promote_options="default")
 

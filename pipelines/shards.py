@@ -8,7 +8,7 @@ columns `shard_uri` and `offset_bytes` say, never its name.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import lru_cache
@@ -33,6 +33,9 @@ COLUMNS = ("chip_uri", "etag", "size_bytes", "modified_at", "shard_uri", "offset
 SHARD_CHIPS = pa.schema([file_schema(CHIP_MANIFEST).field(name) for name in COLUMNS])
 """Schema of the chips of shards."""
 
+ReadMembers = Callable[[dict[str, Any]], Iterator[Member]]
+"""Gives the members of the shard that a row of a listing, with the column chip_uri, stands for."""
+
 _READ_AHEAD_BYTES = 8 << 20
 """A range request takes as long as some megabytes take to arrive, so that the headers of small
 members cost least where the bytes between them are fetched, too."""
@@ -40,15 +43,23 @@ members cost least where the bytes between them are fetched, too."""
 _THREADS = 8
 
 
-def list_members(shards: pa.Table, endings: tuple[str, ...]) -> Iterator[pa.Table]:
+def list_members(
+    shards: pa.Table, endings: tuple[str, ...], read: ReadMembers
+) -> Iterator[pa.Table]:
     """The chips of some shards, a table each.
 
     Args:
         shards: rows of a listing, with the column chip_uri.
         endings: file name endings of the members that are chips.
+        read: what tells a shard's members.
     """
     with ThreadPoolExecutor(_THREADS) as pool:
-        yield from pool.map(lambda row: _chips_of(row, endings), shards.to_pylist())
+        yield from pool.map(lambda row: _chips_of(row, endings, read), shards.to_pylist())
+
+
+def read_shard(shard: dict[str, Any]) -> Iterator[Member]:
+    """The members of a shard by its headers, each time; raises what `members_of` raises."""
+    return members_of(shard["chip_uri"])
 
 
 def members_of(uri: str) -> Iterator[Member]:
@@ -94,13 +105,13 @@ def shard_etag(etag: str | None) -> str | None:
     return etag.rpartition("@")[0] or None if etag else None
 
 
-def _chips_of(shard: dict[str, Any], endings: tuple[str, ...]) -> pa.Table:
+def _chips_of(shard: dict[str, Any], endings: tuple[str, ...], read: ReadMembers) -> pa.Table:
     """A shard's chips, of each name the last one, as who unpacks a tar gets it. What cannot be read
     is a row of its own, which the reading gives up with the reason."""
     by_name: dict[str, Member] = {}
     whole = True
     try:
-        for member in members_of(shard["chip_uri"]):
+        for member in read(shard):
             if member.name.lower().endswith(endings):
                 by_name[member.name] = member
     except StorageError:

@@ -123,6 +123,21 @@ def test_what_is_published_outlives_compaction_vacuum_and_the_old_log(output, ca
     assert {row["chip_uri"] for row in seen(output)["chip_scores"]} == set("abcde")
 
 
+def test_old_indexes_of_tars_are_deleted(output, capsys):
+    old, young = (Path(output, "_tar_index", name, "members") for name in ("old", "young"))
+    for path in (old, young):
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"x")
+    long_ago = time.time() - 31 * 86_400
+    os.utime(old, (long_ago, long_ago))
+    told = "indexes of 1 tar, over 30 days old, {} deleted"
+    assert told.format("would be") in run(output, capsys, "--preview")[1]
+    assert old.exists()
+    assert told.format("were") in run(output, capsys)[1]
+    assert (old.exists(), young.exists()) == (False, True)
+    assert "indexes" not in run(output, capsys)[1]
+
+
 def test_compacted_runs_are_withdrawn_and_replaced_whole(output, capsys):
     run(output, capsys)
     table = open_table(output, "chip_scores")

@@ -11,7 +11,7 @@ import pytest
 
 from beam_jobs import launch, score_chips
 from beam_jobs.command import exit_code
-from pipelines import delta_tables, scoring
+from pipelines import delta_tables, kept_indexes, scoring
 from tests.quick_scoring import QuickClassifier
 from tests.support import jpg_bytes, make_artifact, write_chips
 from tests.tars import tar_bytes
@@ -185,3 +185,24 @@ def test_a_run_is_not_gone_on_with_for_another_number_of_chips(score, tmp_path, 
 
 def _die(*_args: object) -> None:
     raise KeyboardInterrupt
+
+
+def test_a_tar_is_read_when_it_is_planned_first_and_an_estimate_writes_nothing(
+    score, tmp_path, monkeypatch
+):
+    opened = []
+    members_of = kept_indexes.members_of
+    monkeypatch.setattr(
+        kept_indexes, "members_of", lambda uri: opened.append(uri) or members_of(uri)
+    )
+    shard = tmp_path / "chips" / "s.tar"
+    shard.parent.mkdir()
+    shard.write_bytes(tar_bytes([(f"{i}.jpg", jpg_bytes()) for i in range(3)]))
+    assert score("n0", "--estimate")[0] == 0
+    assert not (tmp_path / "out").exists()
+    opened.clear()
+    assert score("n1", "--plan_only")[0] == 0
+    assert score("n2")[0] == 0
+    assert score("n3", "--rescore")[0] == 0
+    assert opened == [str(shard)]
+    assert counts(tmp_path, "n3") == [3, 0, 0, 3, 0]

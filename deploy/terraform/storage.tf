@@ -17,7 +17,8 @@ resource "google_storage_bucket" "forest" {
   uniform_bucket_level_access = true
   public_access_prevention    = "enforced"
 
-  # What jobs leave behind. Nothing below tables/ but staging: an old file may be part of a table.
+  # What jobs leave behind. Nothing below tables/ but staging and indexes of tars: an old file may be
+  # part of a table.
   lifecycle_rule {
     action {
       type = "Delete"
@@ -27,14 +28,15 @@ resource "google_storage_bucket" "forest" {
       matches_prefix = ["tmp/"]
     }
   }
-  # Staging of dead runs, should no later run have deleted it (--keep_staging_days is 7).
+  # Staging of dead runs, should no later run have deleted it (--keep_staging_days is 7), and indexes of
+  # tars, should nobody run `maintain`.
   lifecycle_rule {
     action {
       type = "Delete"
     }
     condition {
       age            = 30
-      matches_prefix = ["tables/_staging/"]
+      matches_prefix = ["tables/_staging/", "tables/_tar_index/"]
     }
   }
   lifecycle_rule {
