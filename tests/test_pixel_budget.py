@@ -23,6 +23,14 @@ from tests.support import JPG, write_chips
 THREADS = 8
 
 
+@pytest.fixture(autouse=True)
+def budget(monkeypatch: pytest.MonkeyPatch) -> PixelBudget:
+    """One of which nothing is held by what other tests have left running."""
+    budget = PixelBudget(BATCHES_AHEAD + 1)
+    monkeypatch.setattr(reading, "_budget", budget)
+    return budget
+
+
 @pytest.fixture
 def unit(tmp_path: Path) -> Callable[[int], Unit]:
     write_chips(tmp_path, 24)
@@ -66,14 +74,16 @@ def test_many_threads_hold_no_more_pixels_than_one_and_lose_no_batch(
     assert 2 <= max(most) <= BATCHES_AHEAD + 1
 
 
-def test_what_a_failed_bundle_held_is_free_again(unit: Callable[[int], Unit]) -> None:
+def test_what_a_failed_bundle_held_is_free_again(
+    unit: Callable[[int], Unit], budget: PixelBudget
+) -> None:
     for number in range(2 * BATCHES_AHEAD):
         ahead = ReadAhead(JPG, 4)
         batches = ahead.read(unit(number))
         assert next(batches).unit == number
         del ahead, batches
     gc.collect()
-    assert len(reading._budget._taken) == 0
+    assert len(budget._taken) == 0
 
 
 def test_who_holds_a_slot_makes_way_for_who_waits() -> None:

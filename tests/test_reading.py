@@ -11,7 +11,8 @@ from rasterio.warp import transform_bounds
 from pipelines import imaging, reading
 from pipelines.chip_bytes import read_chip
 from pipelines.elements import Unit
-from pipelines.reading import ReadAhead
+from pipelines.pixel_budget import PixelBudget
+from pipelines.reading import BATCHES_AHEAD, ReadAhead
 from tests.planned_chips import planned_chips
 from tests.support import JPG, TIF, jpg_bytes, write_chips
 from train.sample_archive import write_sample_archive
@@ -122,6 +123,7 @@ def test_reading_goes_on_into_the_next_unit_and_no_further_ahead_than_its_bound(
         return begin(unit, *rest)
 
     monkeypatch.setattr(reading, "_begin", counted)
+    monkeypatch.setattr(reading, "_budget", PixelBudget(BATCHES_AHEAD + 1))
     write_chips(tmp_path, 12)
     ahead = ReadAhead(JPG, 4)
     first = list(ahead.read(_unit(tmp_path, 0)))
