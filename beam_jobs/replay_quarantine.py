@@ -11,7 +11,6 @@ new run.
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,6 +19,7 @@ from typing import Any, ClassVar
 import pyarrow as pa
 
 from beam_jobs.command import CommandParser, run_command
+from beam_jobs.engine_log import calm_tensorflow
 from beam_jobs.options import RunOptions, add_run_flags, checked_run_id, parse_run_date, run_fields
 from beam_jobs.query import ask
 from beam_jobs.scoring_run import run_scoring
@@ -119,5 +119,5 @@ _CHIPS = pa.schema([file_schema(QUARANTINE).field(column.name) for column in CHI
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    calm_tensorflow()
     run_command(main)

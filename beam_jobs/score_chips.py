@@ -5,13 +5,13 @@ python -m beam_jobs.score_chips --chips URI --artifact URI --output URI
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import pyarrow as pa
 
 from beam_jobs.command import run_command
+from beam_jobs.engine_log import calm_tensorflow
 from beam_jobs.estimate import estimate_run, estimate_text
 from beam_jobs.estimate_options import EstimateOptions
 from beam_jobs.options import ScoreOptions, our_flags, parse_score_options
@@ -71,5 +71,5 @@ def _chips_to_skip(options: ScoreOptions, artifact: ModelArtifact) -> pa.RecordB
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    calm_tensorflow()
     run_command(main)

@@ -11,7 +11,6 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from glob import glob
 
 import pyarrow as pa
 
@@ -23,6 +22,7 @@ from beam_jobs.summary import held_text, plan_text, told_outcome
 from beam_jobs.versions import installed_versions
 from pipelines import attempts, delta_tables, planning, publishing, records, staging
 from pipelines.classifier import check_precision, open_artifact
+from pipelines.devices import has_gpu_device
 from pipelines.errors import RunFailed, StorageError, UsageError
 from pipelines.planning import RunPlan
 from pipelines.run_log import RunLog, event
@@ -104,7 +104,7 @@ def check_run(options: RunOptions, our_flags: Sequence[str]) -> ModelArtifact:
     except (ArtifactError, StorageError) as error:
         raise UsageError(f"--artifact: {error}") from error
     if launch.runs_locally(options.beam_args):
-        check_precision(options.precision, has_gpu=bool(glob("/dev/nvidia[0-9]*")))
+        check_precision(options.precision, has_gpu_device())
     return artifact
 
 
