@@ -15,7 +15,7 @@ from beam_jobs.engine_log import calm_tensorflow
 from beam_jobs.estimate import estimate_run, estimate_text
 from beam_jobs.estimate_options import EstimateOptions
 from beam_jobs.options import ScoreOptions, our_flags, parse_score_options
-from beam_jobs.scoring_run import check_run, run_scoring
+from beam_jobs.scoring_run import check_run, check_tables, run_scoring
 from pipelines import planning
 from pipelines.archive import list_chips
 from pipelines.classifier import open_artifact
@@ -45,6 +45,7 @@ def _estimate(options: ScoreOptions, asked: EstimateOptions) -> int:
     """Tell what the run would take; nothing is written."""
     WorkerSettings(RunLog(options.run_id, options.log_format), options.stores).apply()
     artifact = check_run(options, our_flags())
+    check_tables(options.output, artifact)
 
     def score(to_do: ChipsToDo) -> Trial:
         folder, _ = open_artifact(options.artifact, artifact.model_digest)

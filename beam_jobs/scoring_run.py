@@ -30,7 +30,7 @@ from pipelines.selection import Selection
 from pipelines.wording import count_of
 from pipelines.worker_settings import WorkerSettings
 from schemas.artifact import ArtifactError, ModelArtifact
-from schemas.tables import QUARANTINE, RUNS, SCORE, chip_scores
+from schemas.tables import QUARANTINE, RUNS, SCORE, Table, chip_scores
 
 Select = Callable[[ModelArtifact], Selection]
 """Gives the chips to score."""
@@ -108,6 +108,23 @@ def check_run(options: RunOptions, our_flags: Sequence[str]) -> ModelArtifact:
     return artifact
 
 
+def check_tables(output: str, artifact: ModelArtifact) -> None:
+    """Refuse an output that cannot take the artifact's scores; nothing is written.
+
+    Raises:
+        UsageError: it holds another label set, or cannot be read.
+    """
+    try:
+        for table in _tables(artifact):
+            delta_tables.check_table(output, table)
+    except StorageError as error:
+        raise UsageError(f"--output: {error}") from error
+
+
+def _tables(artifact: ModelArtifact) -> tuple[Table, ...]:
+    return chip_scores(artifact.label_set), QUARANTINE, RUNS
+
+
 def _find_attempt(options: RunOptions) -> tuple[int, RunPlan | None]:
     """Number of this attempt at the run, and its plan where it was begun before; the first look at
     the output, too."""
@@ -131,6 +148,7 @@ def _plan(options: RunOptions, artifact: ModelArtifact, attempt: int, select: Se
     """Choose the chips and store what is to do; gives the plan that holds, which is
     another's where the same run is being planned elsewhere."""
     started_at = time.time()
+    check_tables(options.output, artifact)
     scores_version = planning.scores_version(options.output)
     chosen = select(artifact)
     plan = RunPlan(
@@ -161,7 +179,7 @@ def _plan(options: RunOptions, artifact: ModelArtifact, attempt: int, select: Se
 def _store(plan: RunPlan, chips: pa.RecordBatchReader, artifact: ModelArtifact) -> RunPlan:
     """Create what is missing below the output, store the plan."""
     try:
-        for table in (chip_scores(artifact.label_set), QUARANTINE, RUNS):
+        for table in _tables(artifact):
             delta_tables.ensure_table(plan.output, table)
         return planning.store_plan(plan, chips)
     except StorageError as error:

@@ -53,6 +53,7 @@ _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 COMMIT_TRIES = 10
 """How often a commit is tried that others are in the way of."""
 
+_TOLD_COLUMNS = 4
 _LONGEST_WAIT_S = 1.0
 
 
@@ -127,6 +128,18 @@ def ensure_table(output: str, table: Table) -> DeltaTable:
         raise StorageError(f"created {join_uri(output, table.name)!r}, but it is not there")
     _check_columns(output, table, found)
     return found
+
+
+def check_table(output: str, table: Table) -> None:
+    """Refuse a table that is there with other columns; nothing is written.
+
+    Raises:
+        UsageError: it is (OUTPUT holds another label set), or the bucket does not exist.
+        StorageError: it cannot be opened.
+    """
+    found = open_table(output, table.name)
+    if found is not None:
+        _check_columns(output, table, found)
 
 
 def add_actions(files: Iterable[DataFile], partition: Mapping[str, str]) -> list[AddAction]:
@@ -414,8 +427,10 @@ def _check_columns(output: str, table: Table, found: DeltaTable) -> None:
         for name in sorted(ours.keys() | theirs.keys())
         if ours.get(name) != theirs.get(name)
     ]
+    told, more = differences[:_TOLD_COLUMNS], len(differences) - _TOLD_COLUMNS
+    told += [f"and {more} more"] if more > 0 else []
     raise UsageError(
-        f"{join_uri(output, table.name)!r} has other columns: {', '.join(differences)}; "
+        f"{join_uri(output, table.name)!r} has other columns: {', '.join(told)}; "
         "one OUTPUT holds one label set: use another OUTPUT"
     )
 

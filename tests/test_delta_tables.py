@@ -18,6 +18,7 @@ from deltalake.transaction import AddAction
 from pipelines.delta_tables import (
     PublishConflict,
     attempts_of,
+    check_table,
     commit_files,
     committed_at,
     ensure_table,
@@ -73,6 +74,12 @@ def test_an_output_takes_no_second_label_set(output: str) -> None:
     assert "score_fire" in str(refused.value)
     assert "score_forest" not in str(refused.value)
     assert "one OUTPUT holds one label set" in str(refused.value)
+
+
+def test_of_many_other_columns_some_are_told_and_the_rest_are_counted(output: str) -> None:
+    ensure_table(output, chip_scores(LabelSet(tuple(f"a{n}" for n in range(9)))))
+    with pytest.raises(UsageError, match=r"other columns: score_a1 .*score_a4 .*, and 4 more; one"):
+        check_table(output, chip_scores(LabelSet(("a0",))))
 
 
 def test_labels_that_share_a_column_name_are_still_two_labels(output: str) -> None:

@@ -14,12 +14,14 @@ from beam_jobs.command import exit_code
 from beam_jobs.estimate import estimate_run, estimate_text
 from beam_jobs.estimate_options import EstimateOptions
 from beam_jobs.prices import WorkerType, read_prices
+from pipelines.delta_tables import ensure_table
 from pipelines.errors import UsageError
 from pipelines.request_rate import DOUBLING_S, seconds_for
 from pipelines.selection import Selection
 from pipelines.trial import Trial, take_sample
+from schemas.labels import LabelSet
 from schemas.render import file_schema
-from schemas.tables import CHIP_MANIFEST
+from schemas.tables import CHIP_MANIFEST, chip_scores
 from tests.support import write_chips
 
 PRICES = (
@@ -116,6 +118,17 @@ def test_a_broken_artifact_is_told_before_anything_is_listed(estimate, tmp_path,
     code, _, err = estimate("--estimate", "--artifact", tmp_path)
     assert code == 2
     assert err.startswith("error: --artifact: ")
+
+
+@pytest.mark.parametrize("flags", [("--estimate",), ()], ids=["estimate", "run"])
+def test_an_output_of_another_label_set_is_told_before_anything_is_listed(
+    estimate, tmp_path, flags
+):
+    ensure_table(str(tmp_path / "out"), chip_scores(LabelSet(("fire", "mine"))))
+    code, out, err = estimate(*flags)  # where there are no chips to list, either
+    assert (code, out) == (2, "")
+    assert "one OUTPUT holds one label set" in err
+    assert len(err.splitlines()) == 1
 
 
 # ------------------------------------------------------------------------------- the arithmetic
