@@ -239,8 +239,8 @@ def _score(
     try:
         return launch.run_graph(graph, beam_args, plan.to_score, done)
     except Exception as error:
-        if publishing.is_visible(plan):  # by another start of the run, which took the staged files
-            publishing.publish_run(plan, [])
+        if publishing.is_visible(plan):  # by this start, or by another that took the staged files
+            _complete(plan)
             return {}
         # The engines wrap what a worker raises; a refusal to publish is told by its refusal.
         if reason := attempts.read_refusal(plan):
@@ -250,3 +250,18 @@ def _score(
         if told := launch.storage_error_in(error):
             raise RunFailed(f"{told}; nothing was published") from error
         raise
+
+
+def _complete(plan: RunPlan) -> None:
+    """Bring a run to its end whose chips readers see already.
+
+    Raises:
+        RunFailed: that cannot be.
+    """
+    try:
+        publishing.publish_run(plan, [])
+    except StorageError as error:
+        raise RunFailed(
+            f"{error}; its chips are published, and the same command with the same --run_id "
+            "writes what is missing"
+        ) from error

@@ -9,7 +9,7 @@ from typing import Any
 
 from pipelines import attempts, storage
 from pipelines.drift import DriftLimits, Night
-from pipelines.errors import UsageError
+from pipelines.errors import StorageError, UsageError
 from pipelines.nights import nights_before
 from pipelines.planning import RunPlan
 from pipelines.records import read_record
@@ -56,7 +56,8 @@ def try_report(plan: RunPlan, before: Sequence[Night]) -> None:
     try:
         uri = write_report(plan.output, plan.run_id, before)
     except Exception as error:
-        _log.exception("run %s: its report is not written", plan.run_id)
+        is_bug = not isinstance(error, StorageError)
+        _log.error("run %s: its report is not written: %s", plan.run_id, error, exc_info=is_bug)
         event("report_failed", logging.ERROR, run_id=plan.run_id, reason=str(error))
     else:
         event("report_written", uri=uri)

@@ -7,11 +7,13 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
+import pytest
 import simplejpeg
 
 from beam_jobs.command import exit_code
 from beam_jobs.report import main as report_command
 from pipelines import reporting, storage, thumbnails
+from pipelines.errors import StorageError
 from pipelines.publishing import publish_run
 from pipelines.records import read_record
 from pipelines.report_facts import gather_facts
@@ -163,16 +165,18 @@ def test_a_night_of_nothing_and_a_run_that_failed_have_reports_too(output, capsy
     assert "failed: <the disk> is full" in page(output, "r").text
 
 
+@pytest.mark.parametrize("error", [RuntimeError("no ink"), StorageError("no ink")])
 def test_a_report_that_cannot_be_written_costs_a_loud_line_and_not_the_run(
-    output, monkeypatch, caplog
+    error, output, monkeypatch, caplog
 ):
     def fail(*_):
-        raise RuntimeError("no ink")
+        raise error
 
     monkeypatch.setattr(reporting, "render_report", fail)
     night(output, "today")
     assert read_record(output, "today")["status"] == "published"
-    assert "run today: its report is not written" in caplog.text
+    assert "run today: its report is not written: no ink" in caplog.text
+    assert ("Traceback" in caplog.text) == isinstance(error, RuntimeError)  # a bug
     (event,) = [r for r in caplog.records if getattr(r, "event", "") == "report_failed"]
     assert (event.levelname, event.event_fields["reason"]) == ("ERROR", "no ink")
 
