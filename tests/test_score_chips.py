@@ -381,7 +381,7 @@ def test_one_output_holds_one_label_set(score, tmp_path):
     make_artifact(tmp_path / "uc", label_set=LabelSet(("mobile-home", "sea")))
     code, _, err = score(tmp_path / "chips", artifact=tmp_path / "uc")
     assert code == 2
-    assert "score_mobile_home" in err
+    assert "score_agriculture (float of 'agriculture' there, missing here)" in err
     assert "use another OUTPUT" in err
 
 
