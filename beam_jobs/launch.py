@@ -24,6 +24,8 @@ from pipelines.errors import RunFailed, StorageError, UsageError
 from pipelines.progress import COUNTERS, NAMESPACE
 from schemas.artifact import ArtifactError
 
+T = TypeVar("T")
+
 IN_PROCESS_ENGINE = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
 """The engine without `--runner`. Beam's own default may first download a binary and run that."""
 
@@ -33,7 +35,6 @@ _STORAGE_ERROR = re.compile(
 )
 _WHILE = re.compile(r" \[while running .*", re.DOTALL)
 _POLL_SECONDS = 1.0
-T = TypeVar("T")
 _TOLD_ERRORS = (KeyboardInterrupt, RunFailed, StorageError, UsageError, ArtifactError)
 
 
