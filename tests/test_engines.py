@@ -28,8 +28,8 @@ TOLERANCE = 1e-6
 """Largest difference of a score between two engines: batches are cut alike, so little is left."""
 
 COUNTS = ("listed", "skipped", "scored", "quarantined", "quarantined_by_reason", "precision")
-_BOOT_WORKER = r"sdk_worker_main"
-_PYTHON_WORKER = r"^\S*python\S* -m apache_beam\.runners\.worker\.sdk_worker_main"
+TWO_PROCESSES = ("--direct_running_mode=multi_processing", "--direct_num_workers=2")
+_WORKER = r"^\S*python\S* -m apache_beam\.runners\.worker\.sdk_worker_main"
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +115,7 @@ def engine(request: pytest.FixtureRequest, mark: str) -> Iterator[list[str]]:
     """Beam's flags for a way of running, named by the test's parameter."""
     if request.param in LOADS:
         shared = ["--share_model"] if LOADS[request.param] == 1 else []
-        yield ["--direct_running_mode=multi_processing", "--direct_num_workers=2", *shared]
+        yield [*TWO_PROCESSES, *shared]
         return
     request.getfixturevalue("prism")
     if request.param == "Prism in the launcher":
@@ -191,12 +191,9 @@ def _assert_failed(ended: Ended, output: Path) -> None:
 def test_a_worker_killed_before_it_is_connected_fails_the_run_at_once(
     mark: str, archive: Path, artifact: Path, tmp_path: Path
 ) -> None:
-    two = ("--direct_running_mode=multi_processing", "--direct_num_workers=2")
-    launch = Launch([*_flags(archive, artifact, tmp_path), *two], FEW, mark)
-    engines.wait_until(
-        lambda: engines.running(mark, _PYTHON_WORKER) or not launch.is_running(), 200
-    )
-    os.kill(engines.running(mark, _PYTHON_WORKER)[-1], signal.SIGKILL)
+    launch = Launch([*_flags(archive, artifact, tmp_path), *TWO_PROCESSES], FEW, mark)
+    engines.wait_until(lambda: engines.running(mark, _WORKER) or not launch.is_running(), 200)
+    os.kill(engines.running(mark, _WORKER)[-1], signal.SIGKILL)
     _assert_failed(launch.finish(), tmp_path)
     assert not engines.running(mark)
 
@@ -214,7 +211,7 @@ def test_a_worker_killed_in_mid_run_fails_it_and_the_next_start_finishes_it(
     launch = Launch([*flags, *engine], FEW, mark)
     staged = tmp_path / "_staging"
     engines.wait_until(lambda: any(staged.glob("*/units/*.json")) or not launch.is_running(), 200)
-    killed = engines.running(mark, _BOOT_WORKER)
+    killed = engines.running(mark, _WORKER)
     os.kill(killed[-1], signal.SIGKILL)
     _assert_failed(launch.finish(), tmp_path)
     done_before = len(list(staged.glob("*/units/*.json")))
