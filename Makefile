@@ -48,7 +48,7 @@ test: install ## Run the tests
 
 soak: install ## Run the tests of trust in full: 100 kills, 10,000 mutated files, 30 archives (SEED=N)
 	KILLS=100 HOSTILE_FILES=10000 ARCHIVES=30 $(VENV_PYTHON) -m pytest -s \
-	  tests/test_kills.py tests/test_hostile_files.py tests/test_nights.py $(ARGS)
+	  tests/whole/test_kills.py tests/whole/test_hostile_files.py tests/whole/test_nights.py $(ARGS)
 
 check: install ## Check format, lint and types, as CI does
 	$(VENV_PYTHON) -m ruff format --check .
@@ -101,7 +101,7 @@ $(WORKER_ENV): $(INSTALLED) setup.py constraints.txt
 
 googlesql: ## Build GoogleSQL's analyzer, for the tests of BigQuery's SQL (needs Go; 4 minutes, 5 GB of memory)
 	@command -v go >/dev/null || { echo "make googlesql needs Go 1.25 or newer on PATH (Debian:" \
-	  "apt-get install golang); tests/test_googlesql.py is skipped without" >&2; exit 1; }
+	  "apt-get install golang); tests/whole/test_googlesql.py is skipped without" >&2; exit 1; }
 	@mkdir -p build
 	cd tests/googlesql && go build -mod=readonly -o ../../build/googlesql .
 

@@ -11,21 +11,21 @@ import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before anything loads TensorFlow
 
-from pipelines import storage
-from train import pixel_cache
+from pipelines.storage import store
+from train.data import pixel_cache
 
 # Time limits of single examples would fail on a busy machine; the suite has one of its own.
 hypothesis.settings.register_profile("project", deadline=None)
 hypothesis.settings.load_profile("project")
 
-pytest_plugins = ["tests.object_stores"]
+pytest_plugins = ["tests.support.object_stores"]
 
 
 @pytest.fixture(autouse=True)
 def _fresh_connections() -> Iterator[None]:
     """A test may change the environment that its connections to stores were made in."""
     yield
-    storage.forget_stores()
+    store.forget_stores()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -40,7 +40,7 @@ def _own_pixel_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
 @pytest.fixture(scope="session")
 def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small model of the 17 labels on jpg chips; many tests share it, so none changes it."""
-    from tests.support import make_artifact
+    from tests.support.samples import make_artifact
 
     folder = tmp_path_factory.mktemp("artifact")
     make_artifact(folder)
@@ -51,7 +51,7 @@ def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def quick_score() -> Iterator[Callable[..., int]]:
     """The scoring command in this process with a model that takes no time to load: called with
     flags, it gives the exit code."""
-    from tests.quick_scoring import scoring_here
+    from tests.support.quick_scoring import scoring_here
 
     with scoring_here() as command:
         yield command

@@ -1,7 +1,7 @@
 """What the project is and needs. Tool settings are in pyproject.toml, exact versions in
 constraints.txt, which holds for all extras together on Python 3.11 to 3.13."""
 
-from setuptools import setup
+from setuptools import find_packages, setup
 
 # The young packages change between minor versions: their lower bounds are what this was built on.
 SCORING = [
@@ -64,18 +64,20 @@ DEV = [
     "types-tqdm>=4.66",
 ]
 
+PACKAGES = ("schemas", "pipelines", "train", "beam_jobs")  # workers get the source without `train`
+
 setup(
     name="forest-chips",
     version="0.1.0",
     description="Finds what forests lose: trains a classifier of satellite chips, scores an "
     "archive with Apache Beam into Delta tables, and answers questions in SQL",
     python_requires=">=3.11,<3.14",
-    packages=["schemas", "pipelines", "train", "train.study", "beam_jobs"],
+    packages=find_packages(include=[f"{name}{below}" for name in PACKAGES for below in ("", ".*")]),
     package_data={
         "schemas": ["sql/*/*.sql", "sql/*/*/*.sql", "bigquery/*.json"],
-        "pipelines": ["*.css"],
-        "train": ["label_combinations.csv"],
-        "train.study": ["*.css", "*.js"],
+        "pipelines.reports": ["*.css"],
+        "train.sample": ["*.csv"],
+        "train.study.documents": ["*.css", "*.js"],
     },
     install_requires=SCORING,
     extras_require={

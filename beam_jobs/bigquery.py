@@ -15,9 +15,10 @@ import pyarrow as pa
 from deltalake import DeltaTable
 
 from beam_jobs.command import CommandParser, run_command
-from beam_jobs.options import ADDRESS
-from pipelines import delta_tables, storage
+from beam_jobs.options.run_options import ADDRESS
 from pipelines.errors import UsageError
+from pipelines.storage import store
+from pipelines.tables import delta_tables
 from schemas.external_tables import (
     DATASET,
     EXTERNAL_TABLES,
@@ -46,8 +47,8 @@ def main(arguments: Sequence[str]) -> int:
         StorageError: the tables cannot be read or the lists cannot be written.
     """
     options = _parse(arguments)
-    output = storage.absolute_uri(options.output)
-    if storage.scheme_of(output) != "gs":
+    output = store.absolute_uri(options.output)
+    if store.scheme_of(output) != "gs":
         raise UsageError(f"BigQuery reads gs:// only, not {output!r}")
     tables = open_tables(output)
     if options.file_lists:
@@ -90,8 +91,8 @@ def write_file_lists(output: str, tables: dict[str, DeltaTable]) -> None:
     """
     for name, table in tables.items():
         paths = sorted(pa.table(table.get_add_actions())["path"].to_pylist())
-        lines = "".join(f"{storage.join_uri(output, name, path)}\n" for path in paths)
-        storage.write_bytes(storage.join_uri(output, list_path(name)), lines.encode())
+        lines = "".join(f"{store.join_uri(output, name, path)}\n" for path in paths)
+        store.write_bytes(store.join_uri(output, list_path(name)), lines.encode())
 
 
 def _listed(output: str, tables: dict[str, DeltaTable], dataset: str) -> Iterator[str]:

@@ -12,14 +12,15 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from beam_jobs.command import CommandParser, run_command
-from beam_jobs.flag_types import days, hours
-from beam_jobs.options import ADDRESS
-from beam_jobs.store_options import parse_and_configure
-from pipelines import delta_tables, kept_indexes
+from beam_jobs.options.flag_types import days, hours
+from beam_jobs.options.run_options import ADDRESS
+from beam_jobs.options.store_options import parse_and_configure
 from pipelines.errors import StorageError, UsageError
-from pipelines.housekeeping import compact, shorten_log, vacuum
-from pipelines.retention import expire
-from pipelines.storage import absolute_uri
+from pipelines.maintenance.housekeeping import compact, shorten_log, vacuum
+from pipelines.maintenance.retention import expire
+from pipelines.storage.store import absolute_uri
+from pipelines.tables import delta_tables
+from pipelines.tars import index_cache
 from pipelines.wording import count_of
 from schemas.tables import EXPIRED_CHIPS, QUARANTINE, RUNS
 
@@ -93,9 +94,9 @@ def _tidy(output: str, name: str, hours: int, preview: bool, leaving: frozenset[
 
 
 def _drop_old_indexes(output: str, preview: bool) -> None:
-    older_than = datetime.now(UTC) - timedelta(days=kept_indexes.KEPT_DAYS)
-    if dropped := kept_indexes.drop_old(output, older_than, preview):
-        told = f"indexes of {count_of(dropped, 'tar')}, over {kept_indexes.KEPT_DAYS} days old,"
+    older_than = datetime.now(UTC) - timedelta(days=index_cache.KEPT_DAYS)
+    if dropped := index_cache.drop_old(output, older_than, preview):
+        told = f"indexes of {count_of(dropped, 'tar')}, over {index_cache.KEPT_DAYS} days old,"
         print(f"{told} {_are(preview, 2)} deleted", flush=True)
 
 

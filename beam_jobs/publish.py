@@ -11,15 +11,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from beam_jobs.command import CommandParser, run_command
-from beam_jobs.flag_types import ratio
-from beam_jobs.options import checked_run_id
-from beam_jobs.store_options import parse_and_configure
-from beam_jobs.summary import summary_text, told_outcome
-from pipelines import attempts, delta_tables, publishing, records
+from beam_jobs.options.flag_types import ratio
+from beam_jobs.options.run_options import checked_run_id
+from beam_jobs.options.store_options import parse_and_configure
+from beam_jobs.running.summary import summary_text, told_outcome
 from pipelines.errors import RunFailed, UsageError
-from pipelines.planning import RunPlan
-from pipelines.staging import staged_numbers
-from pipelines.storage import absolute_uri
+from pipelines.publishing import publishing
+from pipelines.runs import attempts, records
+from pipelines.runs.run_plan import RunPlan
+from pipelines.runs.staging import staged_numbers
+from pipelines.storage.store import absolute_uri
+from pipelines.tables import delta_tables
 from schemas.tables import RELABEL, REPLAY
 
 

@@ -24,11 +24,11 @@ from deltalake import DeltaTable
 
 from beam_jobs.answers import FORMATS
 from beam_jobs.command import CommandParser, run_command
-from beam_jobs.store_options import parse_and_configure
-from pipelines import delta_tables
+from beam_jobs.options.store_options import parse_and_configure
 from pipelines.errors import StorageError, UsageError
-from pipelines.replacing import quarantined_rows
-from pipelines.storage import absolute_uri, is_remote, list_objects
+from pipelines.storage.store import absolute_uri, is_remote, list_objects
+from pipelines.tables import delta_tables
+from pipelines.tables.replacing import quarantined_rows
 from schemas.labels import PLANET_LABELS
 from schemas.render import arrow_schema
 from schemas.statements import statements, summary_of

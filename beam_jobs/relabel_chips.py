@@ -19,15 +19,18 @@ from datetime import UTC, datetime
 from deltalake import DeltaTable
 
 from beam_jobs.command import CommandParser, run_command
-from beam_jobs.options import ADDRESS, checked_run_id, new_run_id, parse_run_date
-from beam_jobs.store_options import parse_and_configure
-from beam_jobs.versions import installed_versions
-from pipelines import attempts, delta_tables, planning, publishing, records, storage
+from beam_jobs.options.run_options import ADDRESS, checked_run_id, new_run_id, parse_run_date
+from beam_jobs.options.store_options import parse_and_configure
+from beam_jobs.running.versions import installed_versions
 from pipelines.errors import RunFailed, StorageError, UsageError
-from pipelines.planning import RunPlan
-from pipelines.relabel_planning import select_rows
-from pipelines.relabelling import labels_of, stage_relabelled
-from pipelines.threshold_files import Thresholds, read_thresholds
+from pipelines.maintenance.relabel_planning import select_rows
+from pipelines.maintenance.relabelling import labels_of, stage_relabelled
+from pipelines.maintenance.threshold_files import Thresholds, read_thresholds
+from pipelines.publishing import publishing
+from pipelines.runs import attempts, records, run_plan
+from pipelines.runs.run_plan import RunPlan
+from pipelines.storage import store
+from pipelines.tables import delta_tables
 from pipelines.wording import count_of
 from schemas.tables import QUARANTINE, RELABEL, RUNS
 
@@ -96,8 +99,8 @@ def _parse(arguments: Sequence[str], now: datetime) -> RelabelOptions:
     add("--run_id", default="", metavar="ID", help="a run to begin or go on; default: a fresh one")
     given: argparse.Namespace = parse_and_configure(parser, arguments)
     return RelabelOptions(
-        output=storage.absolute_uri(given.output),
-        thresholds=storage.absolute_uri(given.thresholds),
+        output=store.absolute_uri(given.output),
+        thresholds=store.absolute_uri(given.thresholds),
         night=parse_run_date(given.run_date, now) if given.run_date else "",
         model=given.model_digest,
         run_id=checked_run_id(given.run_id) if given.run_id else new_run_id(now),
@@ -172,7 +175,7 @@ def _plan(
         token=f"-{uuid.uuid4().hex[:8]}",
         kind=RELABEL,
     )
-    return planning.store_plan(plan, selection.manifest.to_reader())
+    return run_plan.store_plan(plan, selection.manifest.to_reader())
 
 
 if __name__ == "__main__":

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from beam_jobs.command import CommandParser, run_command
-from beam_jobs.options import checked_run_id
-from pipelines.reporting import write_report
-from pipelines.storage import absolute_uri
+from beam_jobs.options.run_options import checked_run_id
+from pipelines.reports.reporting import write_report
+from pipelines.storage.store import absolute_uri
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -11,20 +11,20 @@ from datetime import UTC, datetime
 import pyarrow as pa
 
 from beam_jobs.command import run_command
-from beam_jobs.engine_log import calm_tensorflow
-from beam_jobs.estimate import estimate_run, estimate_text
-from beam_jobs.estimate_options import EstimateOptions
-from beam_jobs.options import ScoreOptions, our_flags, parse_score_options
-from beam_jobs.scoring_run import check_run, check_tables, run_scoring
-from pipelines import planning
-from pipelines.archive import list_chips
-from pipelines.classifier import open_artifact
-from pipelines.kept_indexes import KeptIndexes
+from beam_jobs.engine.engine_log import calm_tensorflow
+from beam_jobs.estimate.estimate import estimate_run, estimate_text
+from beam_jobs.options.estimate_options import EstimateOptions
+from beam_jobs.options.run_options import ScoreOptions, our_flags, parse_score_options
+from beam_jobs.running.scoring_run import check_run, check_tables, run_scoring
+from pipelines.planning.archive import list_chips
+from pipelines.planning.selection import Selection, select_chips
+from pipelines.planning.sidecar import read_sidecar
 from pipelines.run_log import RunLog
-from pipelines.selection import Selection, select_chips
-from pipelines.sidecar import read_sidecar
-from pipelines.trial import ChipsToDo, Trial, score_sample
-from pipelines.worker_settings import WorkerSettings
+from pipelines.runs import run_plan
+from pipelines.scoring.classifier import open_artifact
+from pipelines.scoring.trial import ChipsToDo, Trial, score_sample
+from pipelines.storage.worker_settings import WorkerSettings
+from pipelines.tars.index_cache import KeptIndexes
 from schemas.artifact import ModelArtifact
 
 
@@ -67,8 +67,8 @@ def _select(options: ScoreOptions, artifact: ModelArtifact) -> Selection:
 
 def _chips_to_skip(options: ScoreOptions, artifact: ModelArtifact) -> pa.RecordBatchReader:
     if options.rescore:
-        return planning.CHIP_VERSIONS.empty_table().to_reader()
-    return planning.chips_done(options.output, artifact.model_digest)
+        return run_plan.CHIP_VERSIONS.empty_table().to_reader()
+    return run_plan.chips_done(options.output, artifact.model_digest)
 
 
 if __name__ == "__main__":

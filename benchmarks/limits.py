@@ -21,8 +21,8 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks import tif_decoding
-from benchmarks.measure import environment_of_runs
-from pipelines import imaging
+from benchmarks.harness.measure import environment_of_runs
+from pipelines.imaging import decoding
 from schemas.artifact import Preprocessing, read_description
 from schemas.precision import Precision
 
@@ -59,9 +59,9 @@ def model_rate(
 
     A batch may take longer than `seconds`: at least two a thread are timed.
     """
-    from pipelines.classifier import Classifier
-    from pipelines.devices import find_gpu
-    from pipelines.tuning import TUNED_FROM_CHIPS
+    from pipelines.scoring.classifier import Classifier
+    from pipelines.scoring.devices import find_gpu
+    from pipelines.scoring.tuning import TUNED_FROM_CHIPS
 
     description, asked = read_description(artifact), cast(Precision, precision)
     classifier = Classifier(artifact, description, asked, batch_size, chips=TUNED_FROM_CHIPS)
@@ -94,8 +94,8 @@ def decode_rate(artifact: Path, chips: Path, seconds: float) -> dict[str, Any]:
 def precision_difference(artifact: Path, chips: Path) -> dict[str, Any]:
     """How bfloat16 (float16 on a GPU that has only that) differs from float32 in the labels and
     scores of every chip of a folder."""
-    from pipelines.classifier import Classifier, resolve_precision
-    from pipelines.devices import find_gpu
+    from pipelines.scoring.classifier import Classifier, resolve_precision
+    from pipelines.scoring.devices import find_gpu
     from schemas.decisions import choose_labels
 
     description = read_description(artifact)
@@ -144,7 +144,7 @@ def decode_folder(folder: Path, preprocessing: Preprocessing, count: int) -> npt
 def read_and_decode(path: str, preprocessing: Preprocessing) -> npt.NDArray[np.uint8]:
     """One chip as the model takes it, without any of the pipeline around it."""
     with open(path, "rb") as file:
-        return imaging.decode_chip(file.read(), preprocessing)
+        return decoding.decode_chip(file.read(), preprocessing)
 
 
 def _decode_until(ends_at: float, paths: Sequence[str], preprocessing: Preprocessing) -> int:

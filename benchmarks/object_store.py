@@ -23,7 +23,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measure import environment_of_runs
+from benchmarks.harness.measure import environment_of_runs
 
 ROOT = Path(__file__).parent.parent
 OBJECT_BYTES = 15_800
@@ -90,7 +90,7 @@ def read_all(read: Callable[[int], bytes], objects: int) -> dict[str, float]:
 def our_client() -> Callable[[int], bytes]:
     """The project's way to read an object, as fast as it goes: a thread that waits for its turn, as
     `--gcs_reads_per_second` makes it, costs more than a read."""
-    from pipelines.storage import StoreSettings, configure, read_bytes
+    from pipelines.storage.store import StoreSettings, configure, read_bytes
 
     configure(StoreSettings(gcs_reads_per_second=_NO_LIMIT))
     return lambda number: read_bytes(f"gs://{_BUCKET}/chips/chip_{number:07d}.jpg")

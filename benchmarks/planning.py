@@ -27,10 +27,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipelines import planning, storage
-from pipelines.delta_tables import DataFile, commit_files, ensure_table, next_transactions
-from pipelines.manifests import read_manifest
-from pipelines.selection import select_chips
+from pipelines.planning.manifests import read_manifest
+from pipelines.planning.selection import select_chips
+from pipelines.runs import run_plan
+from pipelines.storage import store
+from pipelines.tables.delta_tables import DataFile, commit_files, ensure_table, next_transactions
 from schemas.labels import PLANET_LABELS, score_column
 from schemas.render import file_schema
 from schemas.tables import QUARANTINE, chip_scores
@@ -71,15 +72,15 @@ def plan(folder: str) -> dict[str, float]:
     """The way of the scoring command from a listing to a stored plan."""
     figures: dict[str, float] = {}
     chips = _timed(figures, "read_listing", lambda: read_manifest(f"{folder}/{_LISTING}"))
-    done = planning.chips_done(folder, MODEL)
+    done = run_plan.chips_done(folder, MODEL)
     chosen = _timed(figures, "select", lambda: select_chips(chips, done))
-    uri = storage.join_uri(folder, "manifest.parquet")
+    uri = store.join_uri(folder, "manifest.parquet")
 
-    def store() -> None:
-        with storage.create_file(uri) as file:
-            planning.write_manifest(file, chosen.chips)
+    def put() -> None:
+        with store.create_file(uri) as file:
+            run_plan.write_manifest(file, chosen.chips)
 
-    _timed(figures, "store", store)
+    _timed(figures, "store", put)
     rows = pq.ParquetFile(uri).metadata.num_rows
     if rows != chosen.to_score:
         raise RuntimeError(f"{rows} rows written, {chosen.to_score} planned")
@@ -123,8 +124,8 @@ def publish_night(output: str, night: int, start: int, stop: int) -> None:
     partition = {"run_date": run_date, "run_id": run_id}
     folder = f"run_date={run_date}/run_id={run_id}"
     files = []
-    for first in range(start, stop, planning.UNIT_CHIPS):
-        rows = scored_rows(first, min(first + planning.UNIT_CHIPS, stop))
+    for first in range(start, stop, run_plan.UNIT_CHIPS):
+        rows = scored_rows(first, min(first + run_plan.UNIT_CHIPS, stop))
         path = f"{folder}/unit-{first:09d}.parquet"
         target = Path(output, SCORES.name, path)
         target.parent.mkdir(parents=True, exist_ok=True)

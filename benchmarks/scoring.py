@@ -14,11 +14,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import extras, rounds
-from benchmarks.bench import NETWORKS, Bench
-from benchmarks.machine import describe_machine
-from benchmarks.report import as_json, as_text, write_json
-from benchmarks.targets import PEERS, judge
+from benchmarks.harness import extras, rounds
+from benchmarks.harness.bench import NETWORKS, Bench
+from benchmarks.harness.machine import describe_machine
+from benchmarks.harness.targets import PEERS, judge
+from benchmarks.reports.report import as_json, as_text, write_json
 
 IN_ROUNDS = ("limits", "ours", "peers")
 """Parts that each repeat goes through together."""
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if asked.json:
         write_json(asked.json, as_json(bench.figures, verdicts, machine))
     if asked.picture:
-        from benchmarks.picture import draw
+        from benchmarks.reports.picture import draw
 
         draw(asked.picture, bench.figures, machine)
     print(as_text(bench.figures, verdicts, machine))

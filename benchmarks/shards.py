@@ -18,12 +18,13 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from pipelines import planning, storage
-from pipelines.archive import list_chips
 from pipelines.elements import Unit
-from pipelines.planning import CHIP_VERSIONS
-from pipelines.reading import ReadAhead
-from pipelines.selection import select_chips
+from pipelines.planning.archive import list_chips
+from pipelines.planning.selection import select_chips
+from pipelines.reading.reading import ReadAhead
+from pipelines.runs import run_plan
+from pipelines.runs.run_plan import CHIP_VERSIONS
+from pipelines.storage import store
 from schemas.artifact import Preprocessing
 
 _COLOURS = ("red", "green", "blue")
@@ -62,8 +63,8 @@ def measure(uri: str, count: int) -> str:
 def read_all(chips: pa.Table) -> Iterator[int]:
     """Chips decoded, batch after batch, as a worker reads them."""
     ahead = ReadAhead(_PREPROCESSING, _BATCH_CHIPS)
-    for number, start in enumerate(range(0, chips.num_rows, planning.UNIT_CHIPS)):
-        unit = Unit(number, chips.slice(start, planning.UNIT_CHIPS))
+    for number, start in enumerate(range(0, chips.num_rows, run_plan.UNIT_CHIPS)):
+        unit = Unit(number, chips.slice(start, run_plan.UNIT_CHIPS))
         yield from (len(batch.pixels) for batch in ahead.read(unit))
     yield from (len(batch.pixels) for batch in ahead.drain())
 
@@ -73,7 +74,7 @@ def write_loose(uri: str, pictures: list[bytes], count: int) -> None:
 
     def write(number: int) -> None:
         name = f"{uri}/{number // 1000:04d}/chip_{number:07d}.jpg"
-        storage.write_bytes(name, pictures[number % len(pictures)])
+        store.write_bytes(name, pictures[number % len(pictures)])
 
     with ThreadPoolExecutor(_WRITE_THREADS) as pool:
         list(pool.map(write, range(count)))
@@ -89,7 +90,7 @@ def write_tars(uri: str, pictures: list[bytes], count: int, members: int) -> Non
                 info = tarfile.TarInfo(f"chips/chip_{number:07d}.jpg")
                 info.size = len(data)
                 tar.addfile(info, io.BytesIO(data))
-        storage.write_bytes(f"{uri}/shard-{start:09d}.tar", buffer.getvalue())
+        store.write_bytes(f"{uri}/shard-{start:09d}.tar", buffer.getvalue())
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipelines import imaging
+from pipelines.imaging import decoding
 from schemas.artifact import BANDS, Preprocessing
 
 _WIDTH, _HEIGHT, _STRIP_OFFSETS = 256, 257, 273
@@ -30,7 +30,7 @@ def compare(data: Sequence[bytes], preprocessing: Preprocessing, seconds: float)
 
     Both in turns, and the best turn of each: what else the machine does only adds.
     """
-    ways: dict[str, Decode] = {"ours_ms": imaging.decode_chip}
+    ways: dict[str, Decode] = {"ours_ms": decoding.decode_chip}
     if _raw_fits(data[0], preprocessing):
         ways["raw_ms"] = decode_raw
     best = dict.fromkeys(("ours_ms", "raw_ms"))
@@ -101,4 +101,4 @@ def _raw_fits(data: bytes, preprocessing: Preprocessing) -> bool:
         raw = decode_raw(data, preprocessing).astype(int)
     except (ValueError, KeyError, struct.error):
         return False
-    return bool((np.abs(raw - imaging.decode_chip(data, preprocessing)) <= 1).all())
+    return bool((np.abs(raw - decoding.decode_chip(data, preprocessing)) <= 1).all())

@@ -17,17 +17,17 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.measure import environment_of_runs
-from pipelines.storage import file_stem
+from benchmarks.harness.measure import environment_of_runs
+from pipelines.storage.store import file_stem
 from schemas.artifact import read_description
-from train.augmentation import Augmentation
-from train.dataset import list_chips, match_chips
-from train.examples import Examples, decode_chips
-from train.fit import FitOptions, fit_network, precision_policy, resolve_precision
-from train.label_files import LabelRow
-from train.networks import NETWORKS
-from train.pixel_cache import PixelCache
-from train.pixel_store import open_store
+from train.data.dataset import list_chips, match_chips
+from train.data.examples import Examples, decode_chips
+from train.data.label_files import LabelRow
+from train.data.pixel_cache import PixelCache
+from train.data.pixel_store import open_store
+from train.fitting.augmentation import Augmentation
+from train.fitting.fit import FitOptions, fit_network, precision_policy, resolve_precision
+from train.networks.registry import NETWORKS
 
 ROOT = Path(__file__).parent.parent
 _BATCH_SIZE = 32

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.chips import ChipPool
-from benchmarks.measure import Run, run_measured
+from benchmarks.harness.chips import ChipPool
+from benchmarks.harness.measure import Run, run_measured
 
 ROOT = Path(__file__).parent.parent
 KAGGLE_CHIPS = 40_479
@@ -32,7 +32,7 @@ class Case:
     Attributes:
         chips: how many.
         image_size: side of the input in pixels.
-        network: a name in `train.networks.NETWORKS`.
+        network: a name in `train.networks.registry.NETWORKS`.
         validation_share: the larger, the fewer steps over the same chips.
     """
 

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 import apache_beam as beam
 
-from pipelines.labelling import LabelChips
-from pipelines.planning import RunPlan
-from pipelines.publishing import PublishRun
-from pipelines.reading import ReadChips, ReadManifest
-from pipelines.scoring import ScoreChips, SharedModel
-from pipelines.staging import StageUnits
-from pipelines.worker_settings import WorkerSettings
+from pipelines.publishing.publishing import PublishRun
+from pipelines.reading.reading import ReadChips, ReadManifest
+from pipelines.runs.run_plan import RunPlan
+from pipelines.runs.staging import StageUnits
+from pipelines.scoring.labelling import LabelChips
+from pipelines.scoring.scoring import ScoreChips, SharedModel
+from pipelines.storage.worker_settings import WorkerSettings
 from schemas.artifact import ModelArtifact
 from schemas.precision import Precision
 

@@ -1,1 +1,1 @@
-"""Tests; one module for each source module, and some for whole commands."""
+"""One test module per source module, in the same folders; `whole/` for whole commands."""

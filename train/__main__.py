@@ -1,4 +1,4 @@
-"""The command line: `python -m train ...` trains; the other commands are `train.commands`.
+"""The command line: `python -m train ...` trains; the other commands are `train.cli.commands`.
 
 Exit codes: 0 done, 1 training failed, 2 wrong use, with one line that says what to do.
 """
@@ -15,12 +15,19 @@ os.environ["KERAS_BACKEND"] = "tensorflow"  # whatever ~/.keras says: all else h
 
 from pipelines.errors import RunFailed, StorageError, UsageError
 from schemas.decisions import SKY_RULES
-from train.commands import COMMANDS
-from train.fit_flags import add_fit_flags, gather_groups, parse_with_recipe
-from train.flags import Parser, add_chips_and_labels, add_pixel_cache, at_least_one, positive, seed
-from train.networks import NETWORKS
-from train.thresholds import THRESHOLD_METHODS
-from train.views import VIEWS
+from train.cli.commands import COMMANDS
+from train.cli.fit_flags import add_fit_flags, gather_groups, parse_with_recipe
+from train.cli.flags import (
+    Parser,
+    add_chips_and_labels,
+    add_pixel_cache,
+    at_least_one,
+    positive,
+    seed,
+)
+from train.judging.thresholds import THRESHOLD_METHODS
+from train.networks.registry import NETWORKS
+from train.networks.views import VIEWS
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

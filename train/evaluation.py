@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.errors import UsageError
-from pipelines.storage import write_bytes
+from pipelines.storage.store import write_bytes
 from schemas.artifact import MODEL_FILE, ArtifactError, ModelArtifact, read_artifact
 from schemas.labels import LabelSet
-from train.dataset import LabelledChips, choose_media_type, keep_sky, list_chips, match_chips
-from train.examples import Examples, count_set_aside, decode_chips, describe_set_aside
-from train.label_files import Part, check_rows, read_labels, read_split, select_rows
-from train.pixel_cache import DEFAULT_CACHE_GB, PixelCache, choose_cache
-from train.pixel_store import open_store
+from train.data.dataset import LabelledChips, choose_media_type, keep_sky, list_chips, match_chips
+from train.data.examples import Examples, count_set_aside, decode_chips, describe_set_aside
+from train.data.label_files import Part, check_rows, read_labels, read_split, select_rows
+from train.data.pixel_cache import DEFAULT_CACHE_GB, PixelCache, choose_cache
+from train.data.pixel_store import open_store
 
 
 @dataclass(frozen=True)
@@ -116,8 +116,8 @@ def _measure(folder: Path, artifact: ModelArtifact, examples: Examples) -> dict[
         raise UsageError("none of the chips can be decoded as the artifact needs them")
     import keras
 
-    from train.evaluate import measure, predict_scores
-    from train.figure_table import format_figures
+    from train.judging.figure_table import format_figures
+    from train.judging.measuring import measure, predict_scores
 
     model = keras.models.load_model(folder / MODEL_FILE, compile=False, safe_mode=True)
     scores = predict_scores(model, examples.pixels)

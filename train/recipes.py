@@ -3,7 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import fields, replace
+from typing import Any, TypeVar
+
+from train.fitting.augmentation import Augmentation
+from train.fitting.sampling import Imbalance
+from train.fitting.schedule import Schedule
+
+Options = TypeVar("Options", bound=Any)
+
+GROUPS: Mapping[str, type] = {
+    "augmentation": Augmentation,
+    "imbalance": Imbalance,
+    "schedule": Schedule,
+}
+"""Options that are kept together, by the field of `TrainOptions` that holds them."""
 
 RECIPES: Mapping[str, Mapping[str, Any]] = {
     "study": {
@@ -38,3 +52,13 @@ its epochs are trained, since the averaged weights are at their best when the ra
 model scores a chip from eight sides, which takes eight times as long: `--test_time_views 1` where
 that is too long.
 """
+
+
+def with_recipe(options: Options, name: str) -> Options:
+    """Options of `train.training` with a recipe's values in the place of their own."""
+    values: dict[str, Any] = {"recipe": name, **RECIPES[name]}
+    for group, kind in GROUPS.items():
+        inside = {field.name for field in fields(kind)} & set(values)
+        changed = {name: values.pop(name) for name in inside}
+        values[group] = replace(getattr(options, group), **changed)
+    return replace(options, **values)

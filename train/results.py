@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.errors import UsageError
-from pipelines.storage import is_remote, write_bytes
+from pipelines.storage.store import is_remote, write_bytes
 
 SUMMARY_FILE = "summary.json"
 

@@ -12,20 +12,16 @@ from pipelines.errors import UsageError
 from schemas.artifact import MediaType, ModelArtifact, Preprocessing
 from schemas.decisions import SkyRule
 from schemas.labels import LabelSet
-from train.augmentation import Augmentation
-from train.checkpoints import Checkpoints, checkpoint_folder, forget_checkpoints
-from train.dataset import (
+from train.artifact.export import resolve_target, write_model
+from train.data.dataset import (
     LabelledChips,
     choose_media_type,
     keep_sky,
     list_chips,
     match_chips,
 )
-from train.examples import Examples, count_set_aside, decode_chips, describe_set_aside
-from train.export import resolve_target, write_model
-from train.fit import Fit, FitOptions, default_batch_size, fit_network, resolve_precision
-from train.identity import options_identity, training_identity
-from train.label_files import (
+from train.data.examples import Examples, count_set_aside, decode_chips, describe_set_aside
+from train.data.label_files import (
     PARTS,
     Part,
     check_rows,
@@ -35,19 +31,23 @@ from train.label_files import (
     refuse,
     select_rows,
 )
-from train.layers import Pooling
-from train.networks import NETWORKS, BandChoice, Network, choose_bands, with_pooling
-from train.pixel_cache import DEFAULT_CACHE_GB, PixelCache, choose_cache
-from train.pixel_store import open_store
-from train.pretrained import load_pretrained
-from train.progress import Monitor
-from train.radiometry import preprocessing_for
-from train.sampling import Imbalance
-from train.schedule import Schedule
-from train.splits import assign_parts, check_parts, read_split_rule, split_csv
-from train.thresholds import ThresholdMethod, ThresholdOptions
-from train.vgg_weights import load_into
-from train.views import with_views
+from train.data.pixel_cache import DEFAULT_CACHE_GB, PixelCache, choose_cache
+from train.data.pixel_store import open_store
+from train.data.radiometry import preprocessing_for
+from train.data.splits import assign_parts, check_parts, read_split_rule, split_csv
+from train.fitting.augmentation import Augmentation
+from train.fitting.checkpoints import Checkpoints, checkpoint_folder, forget_checkpoints
+from train.fitting.fit import Fit, FitOptions, default_batch_size, fit_network, resolve_precision
+from train.fitting.identity import options_identity, training_identity
+from train.fitting.progress import Monitor
+from train.fitting.sampling import Imbalance
+from train.fitting.schedule import Schedule
+from train.judging.thresholds import ThresholdMethod, ThresholdOptions
+from train.networks.layers import Pooling
+from train.networks.pretrained import load_pretrained
+from train.networks.registry import NETWORKS, BandChoice, Network, choose_bands, with_pooling
+from train.networks.vgg_weights import load_into
+from train.networks.views import with_views
 
 _SIDE_FACTOR = 4
 """A chip to be scored may be this many times the longest training side: wide enough for chips
@@ -67,19 +67,19 @@ class TrainOptions:
         image_size: side of the model's input in pixels; by default the network's.
         bands: rgb, or all that a chip has; by default all that the network can take.
         pooling: flatten or average; by default the network's own rule.
-        test_time_views: how many views of a chip the scores are the mean over, see `train.views`.
+        test_time_views: how many views of a chip the scores are the mean over (`networks.views`).
         weights: imagenet, none or a file; by default imagenet where the network has any.
         epochs, batch_size, learning_rate, seed, patience, monitor, deterministic, augmentation,
-            imbalance, schedule: see `train.fit.FitOptions`.
-        split, validation_share, test_share, groups: see `train.splits.read_split_rule`.
+            imbalance, schedule: see `train.fitting.fit.FitOptions`.
+        split, validation_share, test_share, groups: see `train.data.splits.read_split_rule`.
         label_set: a label-set file; by default the labels csv decides.
         precision: auto, float32 or bfloat16.
         recipe: where the values of flags came from that were not given; kept for the record.
         pixel_cache: folder for decoded chips, or none; by default in the user's cache folder.
         pixel_cache_gb: what it may hold.
-        threshold_method, threshold_beta: see `train.thresholds.ThresholdOptions`.
+        threshold_method, threshold_beta: see `train.judging.thresholds.ThresholdOptions`.
         sky_rule: how sky labels are chosen; see `schemas.decisions.choose_labels`.
-        calibrate: whether each label gets a temperature; see `train.calibration`.
+        calibrate: whether each label gets a temperature; see `train.judging.calibration`.
     """
 
     chips: str
@@ -194,8 +194,8 @@ def load_training_set(options: TrainOptions, network: Network) -> TrainingSet:
     """List, match, split and decode the chips.
 
     Raises:
-        UsageError: chips, labels or split cannot be used; see the functions of `train.dataset`
-            and `train.label_files`.
+        UsageError: chips, labels or split cannot be used; see the functions of `train.data.dataset`
+            and `train.data.label_files`.
     """
     cache = choose_cache(options.pixel_cache, options.pixel_cache_gb)
     rows = read_labels(options.labels)
@@ -340,7 +340,7 @@ def _fit(
 def _judge(
     options: TrainOptions, fit: Fit, data: TrainingSet
 ) -> tuple[dict[str, Any], dict[str, float]]:
-    from train.judging import JudgingOptions, judge
+    from train.judging.judge import JudgingOptions, judge
 
     thresholds = ThresholdOptions(options.threshold_method, options.threshold_beta, options.seed)
     judging = JudgingOptions(thresholds, options.sky_rule, options.calibrate)

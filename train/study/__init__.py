@@ -1,1 +1,1 @@
-"""The study: every model trained on the same chips, compared, and told as a report and slides."""
+"""`python -m train study`: every model on the same chips, compared in a report and slides."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from schemas.artifact import MediaType
-from train.pixel_cache import DEFAULT_CACHE_GB
+from train.data.pixel_cache import DEFAULT_CACHE_GB
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class StudyOptions:
         chips: folder, prefix or glob of the chips.
         labels: the labels csv.
         output: local folder for everything that the study writes.
-        models: `all`, or names of `train.study.plan.MODELS` with commas between.
+        models: `all`, or names of `train.study.models.plan.MODELS` with commas between.
         published: csv of published figures by label, to stand beside ours.
         split: a split csv; by default the published study's shares, stratified.
         pixel_cache, pixel_cache_gb: of decoded chips, for all networks together.

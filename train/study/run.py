@@ -10,22 +10,22 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.errors import RunFailed
-from pipelines.storage import write_bytes
+from pipelines.storage.store import write_bytes
 from train.results import resolve_output
-from train.study.charts import draw_charts
-from train.study.describe import describe_models, describe_study
-from train.study.exploration import explore_or_keep
-from train.study.filter_pictures import draw_or_keep_filters
-from train.study.forest_model import grow_or_keep
-from train.study.markdown import render_markdown
-from train.study.material import Material, gather_material
-from train.study.models import copy_best, network_options, train_or_keep
+from train.study.comparing.describe import describe_models, describe_study
+from train.study.comparing.published import read_published
+from train.study.documents.charts import draw_charts
+from train.study.documents.markdown import render_markdown
+from train.study.documents.page import render_html
+from train.study.documents.report import build_report
+from train.study.documents.slides import build_slides, render_slides
+from train.study.models.exploration import explore_or_keep
+from train.study.models.filter_pictures import draw_or_keep_filters
+from train.study.models.forest_model import grow_or_keep
+from train.study.models.material import Material, gather_material
+from train.study.models.models import copy_best, network_options, train_or_keep
+from train.study.models.plan import StudyModel, choose_models
 from train.study.options import StudyOptions
-from train.study.page import render_html
-from train.study.plan import StudyModel, choose_models
-from train.study.published import read_published
-from train.study.report import build_report
-from train.study.slides import build_slides, render_slides
 from train.training import check_options
 
 STUDY_FILE, REPORT_PAGE, REPORT_TEXT, SLIDES_PAGE = (

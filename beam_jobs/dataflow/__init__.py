@@ -1,0 +1,1 @@
+"""Flags, workers, GPUs and checks for runs on Google Cloud Dataflow."""

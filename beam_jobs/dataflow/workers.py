@@ -1,0 +1,107 @@
+"""What the workers of a Dataflow job are, and how much work makes a unit for them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from beam_jobs.options.accelerators import GpuType, check_no_gpu, find_gpu
+from pipelines.errors import UsageError
+
+CPU_MACHINE_TYPE = "n2-standard-4"
+UNIT_SECONDS = 60.0
+"""Work in a unit, or so: a worker that comes late, or after one that died, takes whole units."""
+
+LEAST_UNIT_CHIPS, LARGEST_UNIT_CHIPS = 256, 131_072
+"""One batch; and some 100 MB of references and scores."""
+
+ONE_PROCESS, MANY_PROCESSES = "no_use_multiple_sdk_containers", "use_multiple_sdk_containers"
+"""Experiments: one process of the SDK a worker, or one a core."""
+
+_GPU_CHIPS_PER_S = 2_500.0  # VGG16 at 64x64 from gs://; far from what a large GPU can do
+_VCPU_CHIPS_PER_S = 25.0  # VGG16 at 64x64 in float32
+_VCPUS = re.compile(r"-(\d+)$|custom-(\d+)-")
+
+
+@dataclass(frozen=True)
+class Workers:
+    """What a Dataflow job's workers are.
+
+    Attributes:
+        gpu: type of the one GPU that each has; None without.
+        machine_type: of Compute Engine.
+        threads: threads of Beam's a worker, each with a unit of its own under way.
+        most: most workers at a time; None leaves it to the number of units.
+    """
+
+    gpu: GpuType | None
+    machine_type: str
+    threads: int
+    most: int | None
+
+    @property
+    def chips_per_s(self) -> float:
+        """About what one scores; it decides sizes, not results."""
+        if self.gpu:
+            return _GPU_CHIPS_PER_S
+        found = _VCPUS.search(self.machine_type)
+        return _VCPU_CHIPS_PER_S * int((found and (found[1] or found[2])) or 4)
+
+
+def choose_workers(beam_args: Sequence[str], gpu: str | None) -> Workers:
+    """The workers of a job, as they were asked for or, where nothing was said, as they fit.
+
+    Raises:
+        UsageError: GPU, machine and processes that do not go together.
+    """
+    given = given_flags(beam_args)
+    found = find_gpu(gpu, service_options(given))
+    machine_type = given["machine_type"]
+    if found and machine_type:
+        found.check_machine(machine_type)
+    elif machine_type:
+        check_no_gpu(machine_type)
+    if found and MANY_PROCESSES in list_of(given, "experiments"):
+        raise UsageError(
+            f"--experiments={MANY_PROCESSES} starts a process a core, and all of them would want "
+            "the one GPU's memory: leave it out"
+        )
+    return Workers(
+        gpu=found,
+        machine_type=machine_type or (found.machine_type if found else CPU_MACHINE_TYPE),
+        threads=given["number_of_worker_harness_threads"] or (1 if found else 2),
+        most=given["max_num_workers"],
+    )
+
+
+def unit_chips(chips: int, workers: Workers) -> int:
+    """Chips in a unit of a run: a minute of work or so, but some units for each worker.
+
+    >>> unit_chips(10_000_000, Workers(None, "n2-standard-4", 2, None))
+    5888
+    """
+    size = workers.chips_per_s * UNIT_SECONDS
+    if workers.most:
+        size = min(size, chips / (workers.most * workers.threads * 4))
+    batches = int(size) // LEAST_UNIT_CHIPS
+    return max(LEAST_UNIT_CHIPS, min(LARGEST_UNIT_CHIPS, batches * LEAST_UNIT_CHIPS))
+
+
+def service_options(given: Mapping[str, Any]) -> list[str]:
+    """Dataflow takes service options as experiments, too; a Flex Template's request has only
+    those."""
+    return [*list_of(given, "dataflow_service_options"), *list_of(given, "experiments")]
+
+
+def list_of(given: Mapping[str, Any], name: str) -> list[str]:
+    """The values of a flag that may be given several times."""
+    return list(given[name] or [])
+
+
+def given_flags(beam_args: Sequence[str]) -> dict[str, Any]:
+    """Beam's options by name, as its flags set them."""
+    return dict(PipelineOptions(list(beam_args)).get_all_options())

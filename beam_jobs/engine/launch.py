@@ -1,0 +1,225 @@
+"""Run a graph on whatever engine Beam's flags name, with progress where it can be seen."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import logging
+import re
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NoReturn, TypeVar
+
+import apache_beam as beam
+from apache_beam.metrics import MetricsFilter
+from apache_beam.options.pipeline_options import PipelineOptions, _BeamArgumentParser
+from apache_beam.runners.runner import PipelineState, create_runner
+from tqdm import tqdm
+
+from beam_jobs.engine.engine_log import calm_log, worker_trouble
+from beam_jobs.engine.interruptible import run_interruptibly
+from beam_jobs.engine.source_package import source_to_stage, with_source_package
+from beam_jobs.engine.worker_processes import end_worker_processes
+from pipelines.errors import RunFailed, StorageError, UsageError
+from pipelines.metrics import COUNTERS, NAMESPACE
+from schemas.artifact import ArtifactError
+
+T = TypeVar("T")
+
+IN_PROCESS_ENGINE = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
+"""The engine without `--runner`. Beam's own default may first download a binary and run that."""
+
+_LOCAL_RUNNERS = ("", "DirectRunner", "FnApiRunner", "PrismRunner", IN_PROCESS_ENGINE)
+_STORAGE_ERROR = re.compile(
+    r"\bpipelines\.errors\.(?:StorageError|StoreDown): (.*?)(?: \[while running|\\n|\n|$)"
+)
+_WHILE = re.compile(r" \[while running .*", re.DOTALL)
+_POLL_SECONDS = 1.0
+_TOLD_ERRORS = (KeyboardInterrupt, RunFailed, StorageError, UsageError, ArtifactError)
+
+
+def check_beam_args(beam_args: Sequence[str], our_flags: Sequence[str]) -> None:
+    """Refuse flags that are neither ours nor Beam's, which Beam itself would drop in silence.
+
+    Raises:
+        UsageError: an unknown flag or an unfit value; names the nearest flag that there is.
+    """
+    parser = _StrictParser(allow_abbrev=False, add_help=False)
+    for options_class in _option_classes(PipelineOptions):
+        options_class._add_argparse_args(parser)
+    _, unknown = parser.parse_known_args(list(beam_args))
+    if not unknown:
+        _check_runner(runner_of(beam_args))
+        source_to_stage(beam_args)
+        return
+    flag = unknown[0].split("=")[0]
+    known = [*our_flags, *parser._option_string_actions]
+    nearest = difflib.get_close_matches(flag, known, n=1)
+    hint = f"; did you mean {nearest[0]}?" if nearest else "; see --help"
+    raise UsageError(f"unknown argument {unknown[0]!r}{hint}")
+
+
+def runner_of(beam_args: Sequence[str]) -> str:
+    """Name of the runner that Beam's flags ask for; "" without one."""
+    runner = PipelineOptions(list(beam_args)).get_all_options()["runner"]
+    return str(runner or "")
+
+
+def runs_locally(beam_args: Sequence[str]) -> bool:
+    """Whether the graph will run on this machine."""
+    return runner_of(beam_args) in _LOCAL_RUNNERS
+
+
+def only_submits(beam_args: Sequence[str]) -> bool:
+    """Whether Beam will write the job down for later, as a Flex Template's launcher does: then
+    `run_graph` returns at once and nobody waits for the job."""
+    return bool(PipelineOptions(list(beam_args)).get_all_options().get("template_location"))
+
+
+def run_graph(
+    graph: beam.PTransform, beam_args: Sequence[str], chips: int, chips_done: Callable[[], int]
+) -> dict[str, int]:
+    """Build a pipeline of one transform, run it and wait for its end.
+
+    Args:
+        graph: the transform, applied to the pipeline itself.
+        beam_args: Beam's flags.
+        chips: how many chips there are to do.
+        chips_done: how many are done by now; called from another thread.
+
+    Returns:
+        The engine's own counters of the job; none where it has none, or nobody waited.
+
+    Raises:
+        RunFailed: the engine reports another end than success, or a worker's process failed.
+    """
+    calm_log()
+    logging.getLogger("apache_beam.runners.common").addFilter(_is_no_error_of_ours)
+    shown = (
+        contextlib.nullcontext() if only_submits(beam_args) else _progress_bar(chips, chips_done)
+    )
+    with with_source_package(beam_args) as args, shown:
+        if not runner_of(args):
+            args.append(f"--runner={IN_PROCESS_ENGINE}")
+        pipeline = beam.Pipeline(options=PipelineOptions(args))
+        pipeline | graph
+        result = _run(pipeline, in_process=runner_of(args) == IN_PROCESS_ENGINE)
+    return {} if only_submits(beam_args) else _counters(result)
+
+
+def submit_nothing(beam_args: Sequence[str]) -> None:
+    """Write down a job without work: the launcher of a Flex Template that leaves no job has failed,
+    as Dataflow sees it."""
+    run_graph(AlreadyPublished(), beam_args, 0, lambda: 0)
+
+
+class AlreadyPublished(beam.PTransform):
+    """A graph of nothing, by a name that tells why."""
+
+    def expand(self, pbegin: beam.pvalue.PBegin) -> beam.PCollection[str]:
+        return pbegin | beam.Create([""], reshuffle=False)
+
+
+def storage_error_in(error: Exception) -> str | None:
+    """What an engine's error says of storage that failed on a worker: the engines wrap what a
+    worker raises in pages of text."""
+    if isinstance(error, StorageError):
+        return _WHILE.sub("", str(error))
+    found = _STORAGE_ERROR.findall(str(error))
+    return str(found[-1]) if found else None
+
+
+def _run(pipeline: beam.Pipeline, in_process: bool) -> Any:
+    """Run and wait; gives the result."""
+
+    def run() -> tuple[Any, str | None]:
+        result = pipeline.run()
+        return result, result.wait_until_finish()
+
+    try:
+        # The others wait for a process in a way that can be interrupted, and some set handlers of
+        # signals, which only the main thread may.
+        result, state = _run_in_process(run) if in_process else run()
+    except Exception as error:
+        if not (trouble := worker_trouble(error)):
+            raise
+        raise RunFailed(
+            f"{trouble}; nothing was published; the same command with the same --run_id goes on"
+        ) from error
+    if state not in (PipelineState.DONE, None):
+        raise RunFailed(f"the engine ended in state {state}; nothing was published")
+    return result
+
+
+def _run_in_process(run: Callable[[], T]) -> T:
+    try:
+        return run_interruptibly(run, worker_trouble)
+    except BaseException:
+        end_worker_processes()  # the other workers: nobody waits for what they do
+        raise
+
+
+def _counters(result: Any) -> dict[str, int]:
+    """Asked for by name: Prism has many more, of its own and without one."""
+    found: dict[str, int] = {}
+    for name in COUNTERS:
+        query = MetricsFilter().with_namespace(NAMESPACE).with_name(name)
+        for counter in result.metrics().query(query)["counters"]:
+            found[name] = found.get(name, 0) + int(counter.result)
+    return {name: count for name, count in found.items() if count}
+
+
+@contextlib.contextmanager
+def _progress_bar(chips: int, chips_done: Callable[[], int]) -> Iterator[None]:
+    """Chips done on standard error, where somebody sees it. The in-process engine blocks the
+    main thread and others answer late, so a thread looks."""
+    ended = threading.Event()
+    bar = tqdm(total=chips, unit="chip", desc="scoring", disable=None)
+    if bar.disable:  # a look may cost a listing of the object store
+        yield
+        return
+
+    def show(done: int) -> None:
+        bar.update(max(0, min(chips, done) - bar.n))
+
+    def watch() -> None:
+        while not ended.wait(_POLL_SECONDS):
+            show(chips_done())
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+        show(chips)  # by now the run is published, and what was staged is gone
+    finally:
+        ended.set()
+        watcher.join()
+        bar.close()
+
+
+class _StrictParser(_BeamArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(message)
+
+
+def _option_classes(above: Any) -> Iterator[Any]:
+    """Beam's classes of options that declare flags of their own."""
+    for options_class in above.__subclasses__():
+        if "_add_argparse_args" in vars(options_class):
+            yield options_class
+        yield from _option_classes(options_class)
+
+
+def _check_runner(name: str) -> None:
+    if not name:
+        return
+    try:
+        create_runner(name)
+    except (ValueError, ImportError, AttributeError) as error:
+        raise UsageError(f"--runner {name}: {str(error).splitlines()[0]}") from error
+
+
+def _is_no_error_of_ours(record: logging.LogRecord) -> bool:
+    """Whether a log record is anything but an error that the command tells in one line of its
+    own."""
+    return not (record.exc_info and isinstance(record.exc_info[1], _TOLD_ERRORS))

@@ -1,0 +1,171 @@
+"""What a run would take, told before it is run: `score_chips --estimate`. Nothing is written.
+
+The chips are listed and chosen as for a run, a sample of them is read, decoded and scored on this
+machine, and hours and cost are worked out for each worker type of a price table.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+from beam_jobs.options.estimate_options import EstimateOptions
+from beam_jobs.options.prices import WorkerType
+from pipelines.planning.selection import Selection
+from pipelines.runs.run_plan import unit_rows
+from pipelines.scoring.trial import ChipsToDo, Trial, take_sample
+from pipelines.storage.request_rate import seconds_for
+from pipelines.wording import count_of
+
+_WRITES_A_UNIT = 5
+"""Scores and quarantine staged and copied, and the unit's record."""
+
+
+@dataclass(frozen=True)
+class Duration:
+    """What one worker type would take.
+
+    Attributes:
+        worker_type, workers: which, and how many.
+        chips_per_second: of all of them.
+        hours: from start to end, no shorter than the store's ramp allows.
+        cost: of all of them, in the price table's currency; None without one.
+    """
+
+    worker_type: str
+    workers: int
+    chips_per_second: float
+    hours: float
+    cost: float | None
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a run would do and take.
+
+    Attributes:
+        listed, skipped, to_score, left_over: chips, as in `runs`.
+        size_bytes: what would be read.
+        reads, writes: requests for chips; and for what is staged and published.
+        ramp_hours: how long the reads take at least while their rate doubles every 20 minutes;
+            0.0 on stores that ask for no ramp.
+        sampled, sample_quarantined: chips that were tried, and those given up, by reason.
+        chips_per_second: what this machine reaches after the start.
+        start_seconds: how long the model takes to load here.
+        precision: what the model computed in.
+        durations: one for each worker type.
+    """
+
+    listed: int
+    skipped: int
+    to_score: int
+    left_over: int
+    size_bytes: int
+    reads: int
+    writes: int
+    ramp_hours: float
+    sampled: int
+    sample_quarantined: Mapping[str, int]
+    chips_per_second: float
+    start_seconds: float
+    precision: str
+    durations: tuple[Duration, ...]
+
+
+def estimate_run(
+    options: EstimateOptions,
+    chosen: Selection,
+    reads_per_second: float,
+    score: Callable[[ChipsToDo], Trial],
+) -> Estimate:
+    """Try a sample and work out the rest.
+
+    Args:
+        chosen: the chips that a run would score.
+        reads_per_second: what all workers together send to a `gs://` bucket at first.
+        score: scores a sample on this machine.
+    """
+    to_do = take_sample(chosen.chips, chosen.to_score, options.sample_chips)
+    trial, ramp_s = score(to_do), _ramp_seconds(to_do, reads_per_second)
+    return Estimate(
+        listed=chosen.listed,
+        skipped=chosen.skipped,
+        to_score=chosen.to_score,
+        left_over=chosen.left_over,
+        size_bytes=to_do.size_bytes,
+        reads=chosen.to_score,
+        writes=_WRITES_A_UNIT * len(unit_rows(chosen.to_score)),
+        ramp_hours=ramp_s / 3600,
+        sampled=to_do.sample.num_rows,
+        sample_quarantined=trial.reasons,
+        chips_per_second=trial.chips_per_s,
+        start_seconds=trial.start_s,
+        precision=trial.precision,
+        durations=tuple(_duration(worker, to_do, trial, ramp_s) for worker in options.prices),
+    )
+
+
+def _ramp_seconds(to_do: ChipsToDo, reads_per_second: float) -> float:
+    """Only Google asks for a ramp, and only there one is kept."""
+    if not to_do.chips or not to_do.sample["chip_uri"][0].as_py().startswith("gs://"):
+        return 0.0
+    return seconds_for(to_do.chips, reads_per_second)
+
+
+def _duration(worker: WorkerType, to_do: ChipsToDo, trial: Trial, ramp_s: float) -> Duration:
+    rate = worker.rate(trial.chips_per_s)
+    scoring_s = to_do.chips / rate if to_do.chips else 0.0
+    hours = (trial.start_s + max(scoring_s, ramp_s)) / 3600
+    price = worker.price_per_hour
+    cost = None if price is None else hours * worker.workers * price
+    return Duration(worker.name, worker.workers, rate, hours, cost)
+
+
+def estimate_text(estimate: Estimate, format: str) -> str:
+    """An estimate for people or for machines, without a line's end."""
+    if format == "json":
+        return json.dumps(asdict(estimate), indent=2)
+    given_up = sum(estimate.sample_quarantined.values())
+    reasons = ", ".join(f"{name} {n}" for name, n in estimate.sample_quarantined.items())
+    left_over = f", {estimate.left_over:,} left to the next run" if estimate.left_over else ""
+    lines = [
+        f"estimate, nothing was written: {count_of(estimate.to_score, 'chip')} to score of "
+        f"{estimate.listed:,} listed, {estimate.skipped:,} done before{left_over}",
+        f"  to read     {estimate.size_bytes / 1e9:,.2f} GB",
+        f"  requests    {estimate.reads:,} reads, {estimate.writes:,} writes{_ramp(estimate)}",
+        f"  sample      {count_of(estimate.sampled, 'chip')}, {given_up} would be quarantined"
+        + (f" ({reasons})" if reasons else ""),
+        f"  this machine {estimate.chips_per_second:,.1f} chips/s in {estimate.precision}, after "
+        f"{estimate.start_seconds:.1f} s to load the model",
+    ]
+    return "\n".join([*lines, *_table(estimate.durations)])
+
+
+def _ramp(estimate: Estimate) -> str:
+    if not estimate.ramp_hours:
+        return ""
+    return f"; gs:// wants them over {estimate.ramp_hours:,.2f} h at least"
+
+
+def _table(durations: Sequence[Duration]) -> list[str]:
+    head = ("worker type", "workers", "chips/s", "hours", "cost")
+    rows = [
+        (
+            each.worker_type,
+            str(each.workers),
+            f"{each.chips_per_second:,.0f}",
+            f"{each.hours:,.2f}",
+            "no price" if each.cost is None else f"{each.cost:,.2f}",
+        )
+        for each in durations
+    ]
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    return [_line(row, widths) for row in (head, *rows)]
+
+
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    """The first cell to the left, numbers to the right."""
+    first, *numbers = zip(cells, widths, strict=True)
+    aligned = [first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in numbers)]
+    return "  " + "  ".join(aligned)

@@ -1,0 +1,1 @@
+"""One run from chosen chips to published tables, for every command that scores."""

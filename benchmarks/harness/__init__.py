@@ -1,0 +1,1 @@
+"""What every benchmark uses: chips, measured commands, figures, targets."""

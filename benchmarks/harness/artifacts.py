@@ -1,0 +1,95 @@
+"""Model artifacts to measure with: VGG16 with random weights, and a model that costs nothing.
+
+python -m benchmarks.harness.artifacts vgg16 jpg FOLDER
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from schemas.artifact import (
+    MODEL_FILE,
+    MediaType,
+    ModelArtifact,
+    Preprocessing,
+    model_digest,
+    write_artifact,
+)
+from schemas.labels import PLANET_LABELS
+
+ROOT = Path(__file__).parents[2]
+BLACK_FILE = "black.json"
+"""Beside a mean_colour artifact: the scores of an all black chip."""
+
+_SCALING = (2000.0, 12000.0)
+_SIDES_PX = (64, 1024)
+
+
+def artifact_for(network: str, media_type: MediaType, work: Path) -> Path:
+    """The artifact's folder; made once, in a process of its own."""
+    folder = work / "artifacts" / f"{network}_{media_type}"
+    if not folder.exists():
+        partial = folder.with_name(f"{folder.name}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        command = [
+            sys.executable,
+            "-m",
+            "benchmarks.harness.artifacts",
+            network,
+            media_type,
+            str(partial),
+        ]
+        subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+        partial.rename(folder)
+    return folder
+
+
+def write_random(network: str, media_type: MediaType, folder: Path) -> None:
+    """Write an artifact with random weights, saved in float32 as the trainer saves."""
+    import keras
+
+    from train.networks.registry import NETWORKS
+
+    keras.utils.set_random_seed(0)
+    preprocessing = _preprocessing(NETWORKS[network].bands[media_type], media_type)
+    labels = len(PLANET_LABELS.names)
+    model = NETWORKS[network].build(preprocessing.input_shape, labels)
+    folder.mkdir(parents=True)
+    if network == "mean_colour":
+        black = _spread_scores(model, len(preprocessing.bands), labels)
+        (folder / BLACK_FILE).write_text(json.dumps(black))
+    model.save(folder / MODEL_FILE)
+    digest = model_digest(folder / MODEL_FILE, PLANET_LABELS, preprocessing)
+    write_artifact(
+        folder,
+        ModelArtifact(
+            network=network,
+            label_set=PLANET_LABELS,
+            thresholds=(0.5,) * labels,
+            preprocessing=preprocessing,
+            model_digest=digest,
+        ),
+    )
+
+
+def _preprocessing(bands: tuple[str, ...], media_type: MediaType) -> Preprocessing:
+    scaling = (_SCALING,) * len(bands) if media_type == "tif" else None
+    return Preprocessing(media_type, 64, bands, scaling, _SIDES_PX)
+
+
+def _spread_scores(model: object, bands: int, labels: int) -> list[float]:
+    """Weights that tell chips apart; gives the scores of a black chip under them."""
+    kernel = np.random.default_rng(0).normal(0, 4, (bands, labels))
+    bias = -kernel.mean(0)
+    model.get_layer("scores").set_weights([kernel, bias])  # type: ignore[attr-defined]
+    return [float(score) for score in 1 / (1 + np.exp(-bias))]
+
+
+if __name__ == "__main__":
+    write_random(sys.argv[1], "tif" if sys.argv[2] == "tif" else "jpg", Path(sys.argv[3]))

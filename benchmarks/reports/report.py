@@ -1,0 +1,99 @@
+"""What a run of the benchmark tells: tables for people, JSON for programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from benchmarks.harness.figures import Figures
+from benchmarks.harness.targets import Verdict
+
+
+def as_json(
+    figures: Figures, verdicts: Sequence[Verdict], machine: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Every figure with its repeats and spread, every target, under stable names."""
+    return {
+        "machine": dict(machine),
+        "figures": {
+            name: {
+                "value": figures.median(name),
+                "unit": figures.units[name],
+                "spread": figures.spread(name),
+                "repeats": repeats,
+            }
+            for name, repeats in sorted(figures.values.items())
+        },
+        "targets": {verdict.name: asdict(verdict) for verdict in verdicts},
+        "notes": dict(figures.notes),
+    }
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write it so that two runs can be compared line by line."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def as_text(figures: Figures, verdicts: Sequence[Verdict], machine: Mapping[str, Any]) -> str:
+    """The machine, all figures, all targets, what was left out: Markdown, fit for the docs."""
+    parts = [
+        _machine_line(machine),
+        _table(["figure", "measured", "spread"], _figure_rows(figures)),
+        _table(["target", "measured", "wanted", ""], [_verdict_row(v) for v in verdicts]),
+    ]
+    notes = [f"- {name}: {text}" for name, text in figures.notes.items()]
+    return "\n\n".join([*parts, "\n".join(notes)] if notes else parts)
+
+
+def _machine_line(machine: Mapping[str, Any]) -> str:
+    flags = [name for name, present in machine["flags"].items() if present]
+    versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
+    return (
+        f"{machine['date']} UTC, {machine['processor']}, {machine['cores']} cores "
+        f"({', '.join(flags) or 'none of the flags that matter'}), {machine['memory_gb']} GB, "
+        f"load {machine['load_at_start']} before; Python {machine['python']}, {versions}"
+    )
+
+
+def _figure_rows(figures: Figures) -> list[list[str]]:
+    return [
+        [
+            name,
+            f"{format_value(figures.median(name), figures.units[name])}",
+            f"{figures.spread(name):.1%}" if len(repeats) > 1 else "one run",
+        ]
+        for name, repeats in figures.values.items()
+    ]
+
+
+def _verdict_row(verdict: Verdict) -> list[str]:
+    if verdict.value is None:
+        return [verdict.what, "-", f"{verdict.sense} {verdict.bound:g}", "not measured"]
+    value = f"{verdict.value:.3g}" if verdict.value < 100 else f"{verdict.value:,.0f}"
+    wanted = f"{verdict.sense} {verdict.bound:g}"
+    return [verdict.what, value, wanted, "met" if verdict.met else "NOT MET"]
+
+
+def format_value(value: float, unit: str) -> str:
+    """A figure with its unit, as many digits as mean something."""
+    if unit == "bytes":
+        return f"{value / 1e9:.2f} GB"
+    if unit == "share":
+        return f"{value:.3%}"
+    digits = 0 if value >= 1000 else 1 if value >= 100 else 2 if value >= 1 else 4
+    return f"{value:,.{digits}f} {unit}".rstrip()
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    widths = [max(len(row[i]) for row in [heads, *rows]) for i in range(len(heads))]
+    lines = [_line(heads, widths), "|" + "|".join("-" * (width + 2) for width in widths) + "|"]
+    return "\n".join([*lines, *(_line(row, widths) for row in rows)])
+
+
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    padded = (cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
+    return "| " + " | ".join(padded) + " |"

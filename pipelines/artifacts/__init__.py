@@ -1,0 +1,1 @@
+"""Model artifacts, local or remote: fetched once per machine and opened."""

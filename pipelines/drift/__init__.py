@@ -1,0 +1,1 @@
+"""How a night compares with the nights before it, and the verdict on it."""

@@ -1,0 +1,191 @@
+"""How a night compares with the nights before it: three checks, a verdict, and why.
+
+- `psi`: for each label, the population stability index of its scores against those of the nights
+  before. Siddiqi, Credit Risk Scorecards (Wiley, 2006), chapter 8: under 0.1 no change to speak
+  of, from 0.25 on a significant one.
+- `quarantine`: by how much the share of quarantined chips is over that of the nights before.
+- `volume`: the run's chips over those of the nearest of the nights before: 1 within their range.
+
+Few chips differ by chance alone. So each limit is widened by what chance does to so many chips
+once in ten thousand times; over a few hundred chips of each label that no longer matters.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+import numpy as np
+import numpy.typing as npt
+
+from pipelines.drift.verdicts import Finding, Verdict, not_judged
+from pipelines.wording import count_of
+from schemas.tables import BAD, GOOD
+
+Counts = npt.NDArray[np.int64]
+
+EDGES = (0.0, 0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.999, 1.0)
+"""Edges of the bins of scores, narrow at both ends, where a network's scores lie. A bin holds its
+lower edge, the last one both."""
+
+BINS = len(EDGES) - 1
+
+_FEWEST_CHIPS = 30  # in the run, and in the nights before
+_FEWEST_NIGHTS = 2
+_FEWEST_NIGHTS_OF_VOLUME = 3  # the first night has the whole archive; one like it is no habit
+_CHANCE_PSI = 37.37
+"""Without any change PSI is about chi-squared with BINS - 1 degrees of freedom, times
+1/n + 1/m for n chips against m (Yurdakul and Naranjo, Statistical properties of the population
+stability index, Journal of Risk Model Validation 14 (4), 2020); this is its 0.9999 quantile."""
+
+_CHANCE_SHARE = 3.72  # standard deviations; the 0.9999 quantile of the normal distribution
+_PRIOR = 0.5  # chips that a bin has more: an empty one would make the index infinite
+
+
+@dataclass(frozen=True)
+class DriftLimits:
+    """From where on a night is a bad one, and what becomes of it.
+
+    Attributes:
+        psi: population stability index of a label's scores.
+        quarantine: share of quarantined chips over that of the nights before.
+        volume: times fewer or more chips than on any of the nights before.
+        nights: published runs to compare with, at most; 0 judges nothing.
+        hold: whether a bad night waits for somebody instead of being published.
+        empty: whether a night of no chips is judged, by its volume: an archive that grows every
+            night has stopped to. Others may have nothing new.
+    """
+
+    psi: float = 0.25
+    quarantine: float = 0.05
+    volume: float = 4.0
+    nights: int = 7
+    hold: bool = False
+    empty: bool = False
+
+
+@dataclass(frozen=True)
+class Night:
+    """A run's chips in numbers.
+
+    Attributes:
+        run_id, run_date: the run.
+        scored, quarantined: chips.
+        scores: for each label its scored chips by bin of score, `int64 [BINS]`.
+        labels: for each label the chips that carry it.
+    """
+
+    run_id: str
+    run_date: str
+    scored: int
+    quarantined: int
+    scores: Mapping[str, Counts]
+    labels: Mapping[str, int]
+
+    @property
+    def chips(self) -> int:
+        """Chips that the run had to do."""
+        return self.scored + self.quarantined
+
+
+def count_scores(scores: npt.NDArray[np.float32]) -> Counts:
+    """Scores `[n]` in [0, 1] by bin, `int64 [BINS]`."""
+    inner = np.array(EDGES[1:-1], np.float32)
+    return np.bincount(np.searchsorted(inner, scores, side="right"), minlength=BINS)
+
+
+def stability_index(now: Counts, before: Counts) -> float:
+    """Population stability index of two counts by bin: 0 for equal shares, symmetric.
+
+    The sum over the bins of (p - q) ln(p / q), p and q the shares (Lewis, An Introduction to
+    Credit Scoring, 1992; as a divergence, Jeffreys 1946).
+    """
+    # The same share is added on both sides, so that what is equal stays so.
+    added = _PRIOR / max(1, min(now.sum(), before.sum()))
+    p, q = _shares(now, added), _shares(before, added)
+    return float(((p - q) * np.log(p / q)).sum())
+
+
+def judge_night(night: Night, before: Sequence[Night], limits: DriftLimits) -> Verdict:
+    """Hold a night against those before it, by the same model.
+
+    Args:
+        before: the nights to compare with, in any order.
+    """
+    if why := why_not_judged(night.chips, len(before), limits):
+        return not_judged(why)
+    findings = (
+        *_judge_scores(night, before, limits),
+        _judge_quarantine(night, before, limits),
+        _judge_volume(night, before, limits),
+    )
+    if all(finding.value is None for finding in findings):
+        return Verdict(None, findings)
+    return Verdict(BAD if any(finding.bad for finding in findings) else GOOD, findings)
+
+
+def why_not_judged(chips: int, nights_before: int, limits: DriftLimits) -> str:
+    """Why a run of so many chips cannot be judged by so many nights; "" where it can."""
+    if not chips and not limits.empty:
+        return "there was nothing to score"
+    if nights_before < _FEWEST_NIGHTS:
+        runs = count_of(nights_before, "run")
+        return f"{runs} of this model to compare with, fewer than {_FEWEST_NIGHTS}"
+    return ""
+
+
+def _judge_scores(
+    night: Night, before: Sequence[Night], limits: DriftLimits
+) -> tuple[Finding, ...]:
+    scored_before = sum(each.scored for each in before)
+    if few := _too_few(night.scored, scored_before, "scored"):
+        return (Finding("psi", note=few),)
+    chance = _CHANCE_PSI * (1 / night.scored + 1 / scored_before)
+    limit = max(limits.psi, chance)
+    found, none = [], np.zeros(BINS, np.int64)
+    for label, now in night.scores.items():
+        then = sum((each.scores.get(label, none) for each in before), none)
+        value = stability_index(now, then)
+        found.append(Finding("psi", value, limit, value >= limit, label))
+    return tuple(found)
+
+
+def _judge_quarantine(night: Night, before: Sequence[Night], limits: DriftLimits) -> Finding:
+    chips_before = sum(each.chips for each in before)
+    if few := _too_few(night.chips, chips_before, "done"):
+        return Finding("quarantine", note=few)
+    share_before = sum(each.quarantined for each in before) / chips_before
+    most = min(1.0, share_before + limits.quarantine)
+    limit = limits.quarantine + _CHANCE_SHARE * math.sqrt(most * (1 - most) / night.chips)
+    value = night.quarantined / night.chips - share_before
+    return Finding("quarantine", value, limit, value > limit)
+
+
+def _judge_volume(night: Night, before: Sequence[Night], limits: DriftLimits) -> Finding:
+    sizes = [each.chips for each in before]
+    if len(sizes) < _FEWEST_NIGHTS_OF_VOLUME:
+        fewest = f"{count_of(len(sizes), 'run')} before, fewer than {_FEWEST_NIGHTS_OF_VOLUME}"
+        return Finding("volume", note=fewest)
+    if median(sizes) < _FEWEST_CHIPS:
+        usual = count_of(int(median(sizes)), "chip")
+        return Finding("volume", note=f"runs before of {usual}, too few")
+    nearest = min(max(night.chips, min(sizes)), max(sizes))  # within their range: the night itself
+    ratio = night.chips / nearest
+    limit = limits.volume if ratio >= 1 else 1 / limits.volume
+    return Finding("volume", ratio, limit, ratio > limit if ratio >= 1 else ratio < limit)
+
+
+def _too_few(now: int, before: int, done: str) -> str:
+    if min(now, before) >= _FEWEST_CHIPS:
+        return ""
+    chips = count_of(now, "chip")
+    return f"{chips} {done} and {before:,} before, {_FEWEST_CHIPS} of each are the fewest"
+
+
+def _shares(counts: Counts, added: float) -> npt.NDArray[np.float64]:
+    """Shares by bin, a little added to each."""
+    shares = counts / max(1, counts.sum()) + added
+    whole: npt.NDArray[np.float64] = shares / shares.sum()
+    return whole

@@ -1,0 +1,1 @@
+"""Changes to what is published: withdraw, relabel, compact, remove old rows."""

@@ -1,0 +1,178 @@
+"""Rows leave the tables when their night is old; that their chips are done is remembered.
+
+First the chips are written down in `expired_chips`, so that the next run does not score them again
+where they still lie in the archive; then one commit a table takes the rows out. A command that died
+in between has changed nothing that readers see, and does it again: a chip may then stand in
+`expired_chips` twice. `runs` keeps all its rows.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import chain
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+from deltalake import DeltaTable
+
+from pipelines.maintenance.copies import kinds_of_runs
+from pipelines.maintenance.housekeeping import committing_to, in_turn
+from pipelines.runs.staging import COMPRESSION
+from pipelines.storage import store
+from pipelines.tables import delta_tables
+from pipelines.tables.delta_tables import (
+    COMMIT_TRIES,
+    DataFile,
+    PublishedFile,
+    commit_in_turn,
+)
+from schemas.render import file_schema
+from schemas.tables import EXPIRED_CHIPS, QUARANTINE, RELABEL, QuarantineReason
+
+TABLES = ("chip_scores", "quarantine")
+_SCHEMA = file_schema(EXPIRED_CHIPS)
+_BATCH_ROWS = 65_536
+
+Partition = tuple[str, str]
+"""Night and run."""
+
+
+@dataclass(frozen=True)
+class Expiry:
+    """What retention did, or would do.
+
+    Attributes:
+        nights: nights that had rows.
+        rows: rows by table.
+        paths: the files that they lie in, by table, relative to its root.
+    """
+
+    nights: int
+    rows: dict[str, int]
+    paths: dict[str, frozenset[str]]
+
+
+def expire(output: str, before: str, preview: bool) -> Expiry:
+    """Take the rows of old nights out of the tables.
+
+    Args:
+        before: nights before this date go, YYYY-MM-DD.
+
+    Raises:
+        RunFailed: others committed again and again.
+        StorageError: a table cannot be read or written.
+    """
+    first: Expiry | None = None
+
+    def commit() -> Expiry:
+        nonlocal first
+        tables = {name: delta_tables.open_table(output, name) for name in TABLES}
+        old = {name: _old_files(tables, name, before) for name in TABLES}
+        first = first or _summary(old)
+        if preview or not any(old.values()):
+            return first
+        _remember(output, tables, old)
+        for name, table in tables.items():
+            if table is not None and old[name]:
+                _remove(table, old[name], before)
+        return first
+
+    return commit_in_turn(commit, f"old nights stay: {COMMIT_TRIES} commits met with conflicts")
+
+
+def _old_files(
+    tables: dict[str, DeltaTable | None], name: str, before: str
+) -> dict[Partition, list[PublishedFile]]:
+    """The files of old nights, of published runs only: others may still be published."""
+    table, scores = tables[name], tables["chip_scores"]
+    files: defaultdict[Partition, list[PublishedFile]] = defaultdict(list)
+    for file in delta_tables.data_files(table) if table else ():
+        if file.run_date < before:
+            files[file.run_date, file.run_id].append(file)
+    published = delta_tables.published_run_ids(scores, {run_id for _, run_id in files})
+    return {
+        partition: found
+        for partition, found in files.items()
+        if partition[1] in published and not _is_ahead(partition[1], table, scores)
+    }
+
+
+def _is_ahead(run_id: str, table: DeltaTable | None, scores: DeltaTable | None) -> bool:
+    """Whether the table holds an attempt at a run that `chip_scores` does not show yet."""
+    if table is None or scores is None:
+        return False
+    return delta_tables.attempts_of(table, run_id) > delta_tables.attempts_of(scores, run_id)
+
+
+def _summary(old: dict[str, dict[Partition, list[PublishedFile]]]) -> Expiry:
+    nights = {night for partitions in old.values() for night, _ in partitions}
+    files = {name: [*chain.from_iterable(each.values())] for name, each in old.items()}
+    rows = {name: sum(file.rows for file in found) for name, found in files.items()}
+    paths = {name: frozenset(file.path for file in found) for name, found in files.items()}
+    return Expiry(len(nights), rows, paths)
+
+
+def _remember(
+    output: str,
+    tables: dict[str, DeltaTable | None],
+    old: dict[str, dict[Partition, list[PublishedFile]]],
+) -> None:
+    """Write down the chips that the rows say are done. Those of a relabelling are its sources'."""
+    delta_tables.ensure_table(output, EXPIRED_CHIPS)
+    kinds = kinds_of_runs(output)
+    for night, run_id in sorted({partition for each in old.values() for partition in each}):
+        if kinds.get(run_id) == RELABEL:
+            continue
+        parts = [
+            _done(table, name, night, run_id)
+            for name, table in tables.items()
+            if table is not None and (night, run_id) in old[name]
+        ]
+        if file := _write(output, parts, night, run_id):
+            _commit(output, file, night, run_id)
+
+
+def _done(table: DeltaTable, name: str, night: str, run_id: str) -> ds.Scanner:
+    lasting = [reason.value for reason in QuarantineReason if reason.lasting]
+    wanted = ds.field("run_date") == pa.scalar(night).cast(pa.date32())
+    if name == QUARANTINE.name:
+        wanted &= ds.field("reason").isin(lasting)
+    rows = delta_tables.open_dataset(table, [run_id])
+    return rows.scanner(columns=_SCHEMA.names, filter=wanted, batch_size=_BATCH_ROWS)
+
+
+def _write(output: str, parts: Iterable[ds.Scanner], night: str, run_id: str) -> DataFile | None:
+    """A file of chips that is not committed yet; None without chips."""
+    path = f"run_date={night}/run_id={run_id}/expired-{uuid.uuid4().hex[:8]}.parquet"
+    uri = store.join_uri(output, EXPIRED_CHIPS.name, path)
+    rows = 0
+    with store.create_file(uri) as file, pq.ParquetWriter(file, _SCHEMA, **COMPRESSION) as writer:
+        for part in parts:
+            for batch in part.to_batches():
+                writer.write_batch(batch.cast(_SCHEMA))
+                rows += batch.num_rows
+    written = store.head_object(uri)
+    if not rows or written is None:
+        return None
+    return DataFile(path, written["size_bytes"], rows)
+
+
+def _commit(output: str, file: DataFile, night: str, run_id: str) -> None:
+    table = delta_tables.ensure_table(output, EXPIRED_CHIPS)
+    partition = {"run_date": night, "run_id": run_id}
+    turn = [delta_tables.next_turn(table)]
+    delta_tables.commit_files(table, [file], partition, turn, False, {"maintained": "retention"})
+
+
+def _remove(table: DeltaTable, old: dict[Partition, list[PublishedFile]], before: str) -> None:
+    """One commit, which only rewrites the log: all rows of a file are of one night and run."""
+    run_ids = ", ".join(f"'{run_id}'" for run_id in sorted({run_id for _, run_id in old}))
+    with committing_to(table):
+        table.delete(
+            f"run_date < '{before}' AND run_id IN ({run_ids})",
+            commit_properties=in_turn(table, "retention"),
+        )

@@ -1,0 +1,108 @@
+"""Thresholds from a file: JSON of label: number, or a model's artifact.json."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from pipelines.errors import StorageError, UsageError
+from pipelines.storage import store
+from schemas.artifact import ArtifactError, ModelArtifact, thresholds_digest
+from schemas.decisions import SkyRule
+from schemas.labels import LabelSet
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """What turns scores into labels.
+
+    Attributes:
+        label_set: the labels, in the order of the tables; its sky labels are known only where an
+            artifact tells them, and decide nothing under the rule `threshold`.
+        values: a threshold in [0, 1] for each label.
+        sky_rule: how sky labels are chosen; each by its threshold unless an artifact says so.
+        model_digest: the artifact's model; "" for a plain file.
+    """
+
+    label_set: LabelSet
+    values: tuple[float, ...]
+    sky_rule: SkyRule = "threshold"
+    model_digest: str = ""
+
+    @property
+    def by_label(self) -> dict[str, float]:
+        """Label to threshold."""
+        return dict(zip(self.label_set.names, self.values, strict=True))
+
+    @property
+    def digest(self) -> str:
+        """As rows and artifacts have it."""
+        return thresholds_digest(self.by_label, self.sky_rule)
+
+
+def read_thresholds(uri: str, labels: tuple[str, ...]) -> Thresholds:
+    """Read thresholds for the labels of the tables.
+
+    Args:
+        uri: absolute address of the file.
+        labels: of the tables, in their order.
+
+    Raises:
+        UsageError: not there, not JSON, a label without a threshold or named twice, a threshold
+            without a label, or one that is no number in [0, 1].
+    """
+    try:
+        return _thresholds(_read_object(uri), labels)
+    except (StorageError, ArtifactError, ValueError, RecursionError) as error:
+        raise UsageError(f"--thresholds {uri!r}: {error}") from error
+
+
+def _thresholds(data: Mapping[str, Any], labels: tuple[str, ...]) -> Thresholds:
+    if "format_version" not in data:
+        _check_labels(data, labels)
+        return Thresholds(LabelSet(labels), tuple(_number(label, data[label]) for label in labels))
+    artifact = ModelArtifact.from_dict(data)
+    given = dict(zip(artifact.label_set.names, artifact.thresholds, strict=True))
+    _check_labels(given, labels)
+    values = tuple(given[label] for label in labels)
+    label_set = LabelSet(labels, artifact.label_set.sky)
+    return Thresholds(label_set, values, artifact.sky_rule, artifact.model_digest)
+
+
+def _read_object(uri: str) -> dict[str, Any]:
+    data = json.loads(
+        store.read_bytes(uri), object_pairs_hook=_each_once, parse_constant=_refuse_constant
+    )
+    if not isinstance(data, dict):
+        raise ValueError("it must hold an object, label: number")
+    return data
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(
+            f"named twice: {', '.join(sorted({n for n in names if names.count(n) > 1}))}"
+        )
+    return found
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number in [0, 1]")
+
+
+def _check_labels(given: Mapping[str, Any], labels: tuple[str, ...]) -> None:
+    unknown, missing = sorted(set(given) - set(labels)), sorted(set(labels) - set(given))
+    if unknown or missing:
+        parts = {"labels that the tables do not have": unknown, "labels without one": missing}
+        told = [f"{what}: {', '.join(names)}" for what, names in parts.items() if names]
+        raise ValueError(f"thresholds do not fit the tables ({'; '.join(told)})")
+
+
+def _number(label: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise ValueError(f"the threshold of {label!r} must be a number in [0, 1], not {value!r}")
+    return float(value)

@@ -1,0 +1,86 @@
+"""Take a published run back: one commit to `chip_scores` hides all of it.
+
+Readers show quarantine only of runs that are published in `chip_scores`, and take the status in
+`runs` from there, too, so this commit alone is the withdrawal. What follows it tidies up, and is
+made good by withdrawing once more where the command died in between.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+
+import pyarrow as pa
+from deltalake import DeltaTable
+
+from pipelines.errors import UsageError
+from pipelines.maintenance.copies import refuse_relabelled
+from pipelines.publishing import publishing
+from pipelines.runs.staging import parquet_bytes
+from pipelines.storage import store
+from pipelines.tables import delta_tables
+from pipelines.tables.delta_tables import COMMIT_TRIES, DataFile, commit_in_turn
+from schemas.render import file_schema
+from schemas.tables import RUNS, WITHDRAWN
+
+_Left = Callable[[DeltaTable], tuple[list[DataFile], str]]
+
+
+def withdraw_run(output: str, run_id: str) -> bool:
+    """Take a run back from all tables; its row in `runs` stays and says so.
+
+    Returns:
+        Whether it was published until now; False where it was withdrawn before.
+
+    Raises:
+        UsageError: no such run was ever published, or its scores were relabelled.
+        RunFailed: others were faster again and again.
+        StorageError: a table cannot be read or written.
+    """
+    scores = delta_tables.open_table(output, "chip_scores")
+    attempt = delta_tables.attempts_of(scores, run_id) if scores else 0
+    if not attempt:
+        raise UsageError(f"no run {run_id!r} is published in {output!r}")
+    publishing.finish_record(output, run_id)
+
+    def nothing(snapshot: DeltaTable) -> tuple[list[DataFile], str]:
+        refuse_relabelled(output, snapshot, run_id)
+        return [], ""
+
+    was_published = _take_back(output, "chip_scores", run_id, attempt, nothing)
+    _take_back(output, "quarantine", run_id, attempt, _nothing)
+    _take_back(output, "runs", run_id, attempt, lambda runs: _record(output, runs, run_id))
+    return was_published
+
+
+def _take_back(output: str, name: str, run_id: str, attempt: int, left: _Left) -> bool:
+    """One commit, after whoever is committing at the same moment; False where it is done."""
+
+    def commit() -> bool:
+        table = delta_tables.open_table(output, name)
+        if table is None or delta_tables.withdrawn_attempt(table, run_id) >= attempt:
+            return False
+        if delta_tables.attempts_of(table, run_id) > attempt:
+            return False  # rows of the next attempt, whose publisher died or is at work
+        delta_tables.take_back(table, run_id, attempt, *left(table))
+        return True
+
+    told = f"run {run_id}: {COMMIT_TRIES} commits to {name} met with conflicts"
+    return commit_in_turn(commit, told)
+
+
+def _nothing(_: DeltaTable) -> tuple[list[DataFile], str]:
+    return [], ""
+
+
+def _record(output: str, runs: DeltaTable, run_id: str) -> tuple[list[DataFile], str]:
+    """The run's row with its new status, in a file that is not committed yet."""
+    rows = delta_tables.open_dataset(runs, [run_id]).to_table().to_pylist()
+    if not rows:
+        return _nothing(runs)
+    night = str(rows[0]["run_date"])
+    table = pa.Table.from_pylist([{**rows[0], "status": WITHDRAWN}], schema=file_schema(RUNS))
+    path = f"run_date={night}/run_id={run_id}/withdrawn-{uuid.uuid4().hex[:8]}.parquet"
+    data = parquet_bytes(table)
+    store.write_bytes(store.join_uri(output, "runs", path), data)
+    return [DataFile(path, len(data), 1)], night

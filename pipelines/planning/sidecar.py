@@ -1,0 +1,118 @@
+"""What a sidecar file tells of chips that their files do not: when, of which scene, where.
+
+A sidecar is checked whole before anything is listed; one bad row refuses it, since nobody would
+look for a bounding box that is silently not there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import duckdb
+import pyarrow as pa
+
+from pipelines.errors import UsageError
+from pipelines.planning.row_checks import BOUNDS_FAULTS, refuse_faults
+from pipelines.planning.user_tables import absolute_uris, cast_column, read_columns
+from pipelines.storage import store
+from schemas.render import file_schema
+from schemas.tables import BOUNDS, CHIP_MANIFEST
+
+KEYS = ("chip_uri", "chip_id")
+GIVEN = ("scene_id", "observed_at", *BOUNDS)
+"""What a sidecar may give."""
+
+_MANIFEST = file_schema(CHIP_MANIFEST)
+_FAULTS = {
+    "it names no chip": "coalesce(named, '') = ''",
+    "it is there twice": "times > 1",
+    **BOUNDS_FAULTS,
+}
+
+
+@dataclass(frozen=True)
+class Sidecar:
+    """A sidecar's rows.
+
+    Attributes:
+        uri: where it was read.
+        key: the column that names chips, one of KEYS.
+        rows: the key and all columns of GIVEN, null where the sidecar gives nothing; each key once.
+    """
+
+    uri: str
+    key: str
+    rows: pa.Table
+
+
+def read_sidecar(uri: str) -> Sidecar:
+    """Read and check a csv or Parquet file.
+
+    Raises:
+        UsageError: it cannot be read, has no key or two, gives nothing, or has a row that is wrong.
+    """
+    where = f"sidecar {uri!r}"
+    given = read_columns(uri, "sidecar", (*KEYS, *GIVEN), KEYS, "--sidecar")
+    names = set(given.column_names)
+    if names.issuperset(KEYS):
+        raise UsageError(f"{where} has both chip_uri and chip_id: keep one of them as the key")
+    if not names.intersection(GIVEN):
+        raise UsageError(f"{where} gives nothing: it may have {', '.join(GIVEN)}")
+    if 0 < len(names.intersection(BOUNDS)) < len(BOUNDS):
+        raise UsageError(f"{where} has half a bounding box: it takes {', '.join(BOUNDS)}")
+    if not given.num_rows:
+        raise UsageError(f"{where} names no chip")
+    key = next(name for name in KEYS if name in names)
+    sidecar = Sidecar(uri, key, _typed(given, key, uri, where))
+    refuse_faults(sidecar.rows, key, _FAULTS, where)
+    return sidecar
+
+
+def check_named(connection: duckdb.DuckDBPyConnection, sidecar: Sidecar, listed: str) -> None:
+    """Register a sidecar as the table `sidecar`, if it names any chip at all.
+
+    Args:
+        listed: a query that gives the listed chips.
+
+    Raises:
+        UsageError: no chip has one of its keys, which are likely of another form.
+    """
+    connection.register("sidecar", sidecar.rows)
+    key = sidecar.key
+    if connection.sql(
+        f"SELECT 1 FROM ({listed}) SEMI JOIN sidecar USING ({key}) LIMIT 1"
+    ).fetchall():
+        return
+    here, there = (
+        connection.sql(f"SELECT min({key}) FROM ({rows})").fetchall()[0][0]
+        for rows in ("SELECT * FROM sidecar", listed)
+    )
+    raise UsageError(
+        f"sidecar {sidecar.uri!r} names no chip that is listed: its {key} are like {here!r}, "
+        f"those listed like {there!r}"
+    )
+
+
+def joined(sidecar: Sidecar, chips: str) -> str:
+    """A query that gives the rows of another with what the sidecar tells; a bounding box is taken
+    as a whole."""
+    given = [f"coalesce(sidecar.{n}, chips.{n}) AS {n}" for n in GIVEN if n not in BOUNDS]
+    whole = "CASE WHEN sidecar.lon_min IS NULL THEN chips.{n} ELSE sidecar.{n} END AS {n}"
+    given += [whole.format(n=name) for name in BOUNDS]
+    return (
+        f"SELECT chips.* REPLACE ({', '.join(given)}) FROM ({chips}) AS chips "
+        f"LEFT JOIN sidecar ON chips.{sidecar.key} = sidecar.{sidecar.key}"
+    )
+
+
+def _typed(given: pa.Table, key: str, uri: str, where: str) -> pa.Table:
+    fields = [_MANIFEST.field(name) for name in (key, *GIVEN)]
+    columns = {
+        field.name: cast_column(given[field.name], field, where)
+        for field in fields
+        if field.name in given.column_names and field.name != "chip_uri"
+    }
+    if key == "chip_uri":
+        columns[key] = absolute_uris(given[key], store.parent_uri(uri), where)
+    rows = [columns.get(f.name, pa.nulls(given.num_rows, f.type)) for f in fields]
+    return pa.table(rows, names=[field.name for field in fields])

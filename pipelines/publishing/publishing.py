@@ -1,0 +1,203 @@
+"""The last step: staged units become a published run, all of it or nothing.
+
+One Delta commit to `chip_scores` makes a run visible. Quarantine is committed before it (its rows
+show only once their run is published) and the row in `runs` after it. Each commit carries the
+run's id as a Delta transaction, so publishing a second time (a retried bundle, a publisher that
+died half-way) finishes what is missing and doubles nothing. Of several who publish the same attempt
+at the same moment each finds the same staged records, so it does not matter who commits what.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+
+import apache_beam as beam
+
+from pipelines.drift.verdicts import Verdict
+from pipelines.errors import RunFailed, StorageError
+from pipelines.reports.reporting import try_report
+from pipelines.reports.watching import tell_verdict, watch_run
+from pipelines.run_log import event
+from pipelines.runs import attempts, committing, records, run_plan
+from pipelines.runs.attempts import refusal_written
+from pipelines.runs.counting import RunCounts, check_quarantine, count_run
+from pipelines.runs.rivals import refuse_rivals
+from pipelines.runs.run_plan import RunPlan
+from pipelines.runs.staging import StagedFile, StagedUnit, parquet_bytes, read_units, staged_numbers
+from pipelines.storage import store
+from pipelines.storage.worker_settings import WorkerSettings
+from pipelines.tables import delta_tables
+from pipelines.tables.delta_tables import DataFile
+from schemas.render import file_schema
+from schemas.tables import HELD, PUBLISHED, QUARANTINE
+
+_COPY_THREADS = 16
+_log = logging.getLogger(__name__)
+
+
+class PublishRun(beam.PTransform):
+    """Staged units, met in one place, to a published run.
+
+    Args:
+        plan: the run.
+        settings: applied on the worker that publishes.
+    """
+
+    def __init__(self, plan: RunPlan, settings: WorkerSettings | None = None) -> None:
+        super().__init__()
+        self._plan = plan
+        self._settings = settings
+
+    def expand(self, staged: beam.PCollection[str]) -> beam.PCollection[None]:
+        """The plan, once, with all units' records beside it; so a run of none works too."""
+        pipeline = staged.pipeline
+        plan = pipeline | "Plan" >> beam.Create([self._plan.to_json()], reshuffle=False)
+        return plan | "Publish" >> beam.Map(_publish, beam.pvalue.AsIter(staged), self._settings)
+
+
+def publish_run(plan: RunPlan, units: Iterable[StagedUnit]) -> None:
+    """Check a run and make it visible; safe to call again, and by several at once.
+
+    A run that may not be published leaves the reason in its staging folder, where the launcher
+    finds it, whatever engine ran the graph. That ends the attempt: it is not resumed. One that is
+    held for its verdict stays as it is, and is published by who calls this with another plan.
+
+    Args:
+        units: what was staged just now; what an earlier start of the run staged is found.
+
+    Raises:
+        RunFailed: chips are missing or counted twice, too many were quarantined, or another run
+            has published the same chips.
+        StorageError: files cannot be copied or a commit cannot be written.
+    """
+    scores_table = committing.open_table(plan, "chip_scores")
+    visible = committing.is_done(plan, scores_table)
+    if visible and committing.is_done(plan, committing.open_table(plan, "runs")):
+        _drop_staging(plan)  # of a late start; another publisher of the attempt dropped his
+        return
+    with refusal_written(plan):
+        staged = _all_staged(plan, units)
+        counts = count_run(plan, staged)
+        check_quarantine(plan, counts, staged)
+        if not visible:
+            refuse_rivals(plan, scores_table)
+    verdict, before = watch_run(plan, counts, staged)
+    if verdict.bad and plan.drift.hold and not visible:
+        _hold(plan, counts, verdict)
+        try_report(plan, before)
+        return
+    _publish_rows(plan, staged)
+    records.publish_record(plan, counts, verdict)
+    tell_verdict(plan, verdict, PUBLISHED)
+    event(
+        "run_published",
+        listed=counts.listed,
+        skipped=counts.skipped,
+        left_over=plan.left_over,
+        scored=counts.scored,
+        quarantined=counts.quarantined,
+        reasons=counts.reasons,
+    )
+    _drop_staging(plan)
+    try_report(plan, before)
+
+
+def is_visible(plan: RunPlan) -> bool:
+    """Whether this attempt at the run is published, by whomever."""
+    return committing.is_done(plan, committing.open_table(plan, "chip_scores"))
+
+
+def finish_record(output: str, run_id: str) -> None:
+    """Write the record that a published run lacks, where its publisher died just before it.
+
+    Raises:
+        StorageError: a table cannot be read or written.
+    """
+    scores = delta_tables.open_table(output, "chip_scores")
+    attempt = delta_tables.attempts_of(scores, run_id) if scores else 0
+    plan = run_plan.read_plan(output, run_id, attempt)
+    if plan is not None and is_visible(plan):
+        publish_run(plan, [])
+
+
+def staged_chips(plan: RunPlan) -> int:
+    """Chips of the units that are staged whole by now, seen from outside."""
+    try:
+        return sum(plan.unit_rows[number] for number in staged_numbers(plan.staging))
+    except StorageError:  # this number is for people only
+        return 0
+
+
+def _publish(plan: str, staged: Iterable[str], settings: WorkerSettings | None) -> None:
+    if settings:
+        settings.apply()
+    planned = RunPlan.from_json(plan)
+    try:
+        publish_run(planned, map(StagedUnit.from_json, staged))
+    except RunFailed as error:  # where nobody waits for the job, only this row tells
+        records.record_failure(planned, str(error))
+        raise
+
+
+def _hold(plan: RunPlan, counts: RunCounts, verdict: Verdict) -> None:
+    """Leave the run staged for somebody to look at; the file comes last, since it is what the
+    launcher goes by."""
+    records.record_hold(plan, counts, verdict)
+    attempts.write_hold(plan, "; ".join(verdict.texts))
+    tell_verdict(plan, verdict, HELD)
+
+
+def _drop_staging(plan: RunPlan) -> None:
+    """The run is published by now: what cannot be deleted is litter, not a failure."""
+    try:
+        for attempt in range(1, plan.attempt + 1):
+            store.delete_folder(run_plan.staging_of(plan.output, plan.run_id, attempt))
+    except StorageError as error:
+        _log.warning("run %s is published; its staging folder stays: %s", plan.run_id, error)
+
+
+def _all_staged(plan: RunPlan, units: Iterable[StagedUnit]) -> list[StagedUnit]:
+    """A record of each unit, in order: a retried bundle may give one twice, and both are the same;
+    what an earlier start of the run has staged is looked up."""
+    by_number = {unit.number: unit for unit in units}
+    if missing := set(range(len(plan.unit_rows))) - by_number.keys():
+        earlier = missing.intersection(staged_numbers(plan.staging))
+        by_number |= {unit.number: unit for unit in read_units(plan.staging, earlier)}
+    return [by_number[number] for number in sorted(by_number)]
+
+
+def _publish_rows(plan: RunPlan, staged: list[StagedUnit]) -> None:
+    scores = [(unit.number, unit.scores) for unit in staged if unit.scores]
+    quarantine = [(unit.number, unit.quarantine) for unit in staged if unit.quarantine]
+    _publish_files(plan, "quarantine", quarantine)
+    _publish_files(plan, "chip_scores", scores)
+
+
+def _publish_files(plan: RunPlan, table: str, staged: list[tuple[int, StagedFile]]) -> None:
+    """Copy staged files to their final names and commit them, unless that was done before."""
+    if committing.is_done(plan, committing.open_table(plan, table)):
+        return
+    with ThreadPoolExecutor(_COPY_THREADS) as pool:
+        files = list(pool.map(lambda item: _copy(plan, table, *item), staged))
+    if table == QUARANTINE.name and plan.attempt > 1 and not files:
+        files = [_empty_file(plan)]
+    committing.commit_rows(plan, table, files)
+
+
+def _copy(plan: RunPlan, table: str, number: int, staged: StagedFile) -> DataFile:
+    """Copy a staged file to its final name: nobody who is late writes over a published file."""
+    folder = committing.partition_path(plan, staged.night)
+    path = f"{folder}/unit-{number:06d}-{plan.attempt}.parquet"
+    store.copy_object(staged.uri, store.join_uri(plan.output, table, path))
+    return DataFile(path, staged.size_bytes, staged.rows, staged.night)
+
+
+def _empty_file(plan: RunPlan) -> DataFile:
+    """A file without rows: its name tells readers that the attempt was here
+    (`pipelines/tables/replacing.py`)."""
+    path = f"{committing.partition_path(plan)}/unit-none-{plan.attempt}.parquet"
+    data = parquet_bytes(file_schema(QUARANTINE).empty_table())
+    store.write_bytes(store.join_uri(plan.output, QUARANTINE.name, path), data)
+    return DataFile(path, len(data), 0)

@@ -1,0 +1,1 @@
+"""Units of the manifest to batches of pixels, read and decoded ahead of the model."""

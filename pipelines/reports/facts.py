@@ -1,0 +1,105 @@
+"""What a night's report tells, gathered in one pass over the run's rows."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipelines.drift.checks import Night
+from pipelines.reports.nights import add_up, as_night, score_labels, tally_rows
+from pipelines.runs.run_rows import RunRows
+from schemas.artifact import MediaType
+
+RAREST_LABELS = 6
+"""Labels of which chips are shown."""
+
+_CHIPS_A_LABEL = 4
+_CHIPS_A_REASON = 5
+
+
+class Example(NamedTuple):
+    """A chip that carries a label; examples compare by score."""
+
+    score: float
+    chip_uri: str
+    media_type: MediaType
+
+
+class Rejected(NamedTuple):
+    """A chip that was given up."""
+
+    chip_uri: str
+    message: str
+
+
+@dataclass(frozen=True)
+class ReportFacts:
+    """All that a report tells of a run, but for the pictures.
+
+    Attributes:
+        record: the run's row in `runs`.
+        night: the run in numbers.
+        before: the nights that it is compared with, newest first.
+        rare: for the rarest labels that any chip carries, rarest first, those of the highest
+            scores.
+        rejected: some of the quarantined chips of each reason.
+    """
+
+    record: Mapping[str, Any]
+    night: Night
+    before: Sequence[Night]
+    rare: Mapping[str, Sequence[Example]]
+    rejected: Mapping[str, Sequence[Rejected]]
+
+
+def gather_facts(record: dict[str, Any], rows: RunRows, before: Sequence[Night]) -> ReportFacts:
+    """Read a run's rows once, and keep numbers and a few examples.
+
+    Raises:
+        StorageError: they cannot be read.
+    """
+    names = score_labels(rows.columns)
+    best: dict[str, list[Example]] = {label: [] for label in names.values()}
+    tallies = []
+    for batch in rows.scores([*names, "labels", "chip_uri", "media_type"]) if names else []:
+        tallies.append(tally_rows(batch))
+        for column, label in names.items():
+            found = [*best[label], *_highest(batch, column, label)]
+            best[label] = heapq.nlargest(_CHIPS_A_LABEL, found)
+    night = as_night(record, add_up(tallies))
+    rejected = _some_of_each_reason(rows.quarantine(["reason", "chip_uri", "message"]))
+    return ReportFacts(record, night, before, _rarest(night, best), rejected)
+
+
+def _highest(batch: pa.RecordBatch, column: str, label: str) -> list[Example]:
+    """The chips of the highest scores among those that carry a label."""
+    labels = batch.column("labels")
+    carry = pc.equal(pc.list_flatten(labels), label)
+    rows = pc.filter(pc.list_parent_indices(labels), carry).to_numpy()
+    scores = batch.column(column).to_numpy(zero_copy_only=False)[rows]
+    first = rows[np.argsort(-scores, kind="stable")[:_CHIPS_A_LABEL]]
+    chosen = batch.select([column, "chip_uri", "media_type"]).take(pa.array(first, pa.int64()))
+    return [Example(*row.values()) for row in chosen.to_pylist()]
+
+
+def _rarest(night: Night, best: Mapping[str, list[Example]]) -> dict[str, list[Example]]:
+    carried = [label for label in best if night.labels.get(label)]
+    carried.sort(key=lambda label: night.labels[label])
+    return {label: best[label] for label in carried[:RAREST_LABELS]}
+
+
+def _some_of_each_reason(batches: Iterable[pa.RecordBatch]) -> dict[str, list[Rejected]]:
+    found: dict[str, list[Rejected]] = {}
+    for batch in batches:
+        for reason in pc.unique(batch.column("reason")).to_pylist():
+            some = found.setdefault(reason, [])
+            missing = _CHIPS_A_REASON - len(some)
+            rows = batch.filter(pc.equal(batch.column("reason"), reason)).slice(0, missing)
+            some += [Rejected(row["chip_uri"], row["message"]) for row in rows.to_pylist()]
+    return found

@@ -1,0 +1,164 @@
+"""Nights in numbers: a run from what it staged, those before it from what is published.
+
+Rows are counted a few at a time, whatever a night holds. Of the published tables only the runs that
+are asked for are read, and of these only scores and labels.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+from deltalake import DeltaTable
+
+from pipelines.drift.checks import BINS, Counts, Night, count_scores
+from pipelines.runs.counting import RunCounts
+from pipelines.runs.run_plan import RunPlan
+from pipelines.runs.run_rows import scan_rows
+from pipelines.runs.staging import StagedFile, StagedUnit
+from pipelines.storage import store
+from pipelines.tables import delta_tables
+from schemas.tables import PUBLISHED, SCORE
+
+_READ_THREADS = 8
+_LOOK_BACK = 200
+"""The newest runs among which the nights before are looked for."""
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Rows of `chip_scores` in numbers: see `Night`."""
+
+    scores: dict[str, Counts]
+    labels: Counter[str]
+
+
+def staged_night(plan: RunPlan, counts: RunCounts, units: Iterable[StagedUnit]) -> Night:
+    """A run in numbers, from its staged files.
+
+    Raises:
+        StorageError: one of them cannot be read.
+    """
+    files = [unit.scores for unit in units if unit.scores]
+    with ThreadPoolExecutor(_READ_THREADS) as pool:
+        tally = add_up(pool.map(_tally_file, files))
+    return Night(
+        run_id=plan.run_id,
+        run_date=plan.run_date,
+        scored=counts.scored,
+        quarantined=counts.quarantined,
+        scores=tally.scores,
+        labels=tally.labels,
+    )
+
+
+def published_night(scores: DeltaTable, record: dict[str, Any]) -> Night:
+    """A published run in numbers.
+
+    Args:
+        scores: the table `chip_scores`.
+        record: the run's row in `runs`.
+
+    Raises:
+        StorageError: the table cannot be read.
+    """
+    rows = delta_tables.open_dataset(scores, [record["run_id"]])
+    columns = [*score_labels(rows.schema), "labels"]
+    return as_night(record, add_up(map(tally_rows, scan_rows(rows, columns))))
+
+
+def as_night(record: dict[str, Any], tally: Tally) -> Night:
+    """A run in numbers, from its row in `runs` and its counted rows."""
+    return Night(
+        run_id=record["run_id"],
+        run_date=str(record["run_date"]),
+        scored=record["scored"],
+        quarantined=record["quarantined"],
+        scores=tally.scores,
+        labels=tally.labels,
+    )
+
+
+def nights_before(
+    output: str, run_id: str, model_digest: str, nights: int, before: datetime | None = None
+) -> list[Night]:
+    """The published runs to compare a run with, newest first: those over an archive, of the same
+    model, that had a chip to do.
+
+    Args:
+        run_id: the run, which is none of them.
+        nights: how many at most.
+        before: only runs published before then.
+
+    Raises:
+        StorageError: a table cannot be read.
+    """
+    latest = before or datetime.max.replace(tzinfo=UTC)
+    fitting = [
+        record
+        for record in _published_records(output)
+        if record["run_id"] != run_id
+        and (record["kind"], record["model_digest"]) == (SCORE, model_digest)
+        and record["scored"] + record["quarantined"]
+        and record["published_at"] < latest
+    ]
+    fitting.sort(key=lambda record: record["published_at"], reverse=True)
+    scores = delta_tables.open_table(output, "chip_scores")
+    return [published_night(scores, record) for record in fitting[:nights]] if scores else []
+
+
+def tally_rows(rows: pa.RecordBatch | pa.Table) -> Tally:
+    """Count rows of `chip_scores` with their score columns and `labels`."""
+    scores = {
+        label: count_scores(rows.column(name).to_numpy(zero_copy_only=False))
+        for name, label in score_labels(rows.schema).items()
+    }
+    found = pc.value_counts(pc.list_flatten(rows.column("labels"))).to_pylist()
+    return Tally(scores, Counter({each["values"]: each["counts"] for each in found}))
+
+
+def score_labels(schema: pa.Schema) -> dict[str, str]:
+    """Score column to label, in label order, by the metadata of the columns of `chip_scores`."""
+    labels = {field.name: (field.metadata or {}).get(b"label") for field in schema}
+    return {name: label.decode() for name, label in labels.items() if label}
+
+
+def add_up(tallies: Iterable[Tally]) -> Tally:
+    """The tally of all the rows together."""
+    scores: dict[str, Counts] = {}
+    labels: Counter[str] = Counter()
+    for tally in tallies:
+        for label, counts in tally.scores.items():
+            scores[label] = scores.get(label, np.zeros(BINS, np.int64)) + counts
+        labels.update(tally.labels)
+    return Tally(scores, labels)
+
+
+def _tally_file(file: StagedFile) -> Tally:
+    with store.open_file(file.uri) as source:
+        parquet = pq.ParquetFile(source)
+        columns = [*score_labels(parquet.schema_arrow), "labels"]
+        return tally_rows(parquet.read(columns))  # a unit is small
+
+
+def _published_records(output: str) -> list[dict[str, Any]]:
+    """The rows of the newest published runs."""
+    runs = delta_tables.open_table(output, "runs")
+    if runs is None:
+        return []
+    nights = {part["run_id"]: part["run_date"] for part in runs.partitions()}
+    newest = sorted(nights, key=lambda run_id: nights[run_id], reverse=True)[:_LOOK_BACK]
+    scores = delta_tables.open_table(output, "chip_scores")
+    published = delta_tables.published_run_ids(scores, newest)
+    rows = delta_tables.open_dataset(runs, published)
+    found: list[dict[str, Any]] = rows.to_table(filter=ds.field("status") == PUBLISHED).to_pylist()
+    return found

@@ -1,0 +1,91 @@
+"""A run's report: gathered, drawn and put below OUTPUT/reports."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from pipelines.drift.checks import DriftLimits, Night
+from pipelines.errors import StorageError, UsageError
+from pipelines.reports.facts import ReportFacts, gather_facts
+from pipelines.reports.nights import nights_before
+from pipelines.reports.page import render_report
+from pipelines.reports.thumbnails import Thumbnail, draw_thumbnails
+from pipelines.run_log import event
+from pipelines.runs import attempts
+from pipelines.runs.records import read_record
+from pipelines.runs.run_plan import RunPlan
+from pipelines.runs.run_rows import RunRows, published_rows, staged_rows
+from pipelines.runs.staging import read_units
+from pipelines.storage import store
+from schemas.tables import HELD, SCORE
+
+FOLDER = "reports"
+_log = logging.getLogger(__name__)
+
+
+def report_uri(output: str, run_id: str) -> str:
+    """Address of a run's report."""
+    return store.join_uri(output, FOLDER, f"{run_id}.html")
+
+
+def write_report(output: str, run_id: str, before: Sequence[Night] | None = None) -> str:
+    """Write a run's report, in the place of an earlier one; gives its address.
+
+    Args:
+        before: the nights that the run is compared with; looked up by default.
+
+    Raises:
+        UsageError: no table knows the run.
+        StorageError: a table cannot be read, or the report cannot be written.
+    """
+    record = read_record(output, run_id)
+    if record is None:
+        raise UsageError(f"no run {run_id!r} in {output!r}")
+    if before is None:
+        before = _nights_before(output, record)
+    facts = gather_facts(record, _rows(output, record), before)
+    uri = report_uri(output, run_id)
+    store.write_bytes(uri, render_report(facts, _draw(facts)).encode())
+    return uri
+
+
+def try_report(plan: RunPlan, before: Sequence[Night]) -> None:
+    """Write the report of a run that is through; what goes wrong there does not undo the run."""
+    try:
+        uri = write_report(plan.output, plan.run_id, before)
+    except Exception as error:
+        is_bug = not isinstance(error, StorageError)
+        _log.error("run %s: its report is not written: %s", plan.run_id, error, exc_info=is_bug)
+        event("report_failed", logging.ERROR, run_id=plan.run_id, reason=str(error))
+    else:
+        event("report_written", uri=uri)
+
+
+def _nights_before(output: str, record: dict[str, Any]) -> list[Night]:
+    """The nights that a run was compared with, as far as they are published still."""
+    if record["kind"] != SCORE:
+        return []
+    drift = json.loads(record["options"]).get("drift", {})
+    return nights_before(
+        output,
+        record["run_id"],
+        record["model_digest"],
+        drift.get("nights", DriftLimits().nights),
+        record["published_at"],
+    )
+
+
+def _rows(output: str, record: dict[str, Any]) -> RunRows:
+    """The rows of a published run; of one that is held, what it has staged."""
+    if record["status"] == HELD:
+        plan = attempts.find_attempt(output, record["run_id"])[1]
+        return staged_rows(read_units(plan.staging, range(len(plan.unit_rows))) if plan else [])
+    return published_rows(output, record["run_id"])
+
+
+def _draw(facts: ReportFacts) -> dict[str, Thumbnail]:
+    chips = {chip.chip_uri: chip.media_type for some in facts.rare.values() for chip in some}
+    return dict(zip(chips, draw_thumbnails(list(chips.items())), strict=True))

@@ -1,0 +1,83 @@
+"""Small pictures of chips, for people, by the same reading and decoding as for the model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
+
+import numpy as np
+import simplejpeg
+
+from pipelines.errors import ChipRejected, StorageError
+from pipelines.imaging import decoding
+from pipelines.imaging.decoding import Pixels, Radiometry
+from pipelines.reading.chip_bytes import read_named
+from schemas.artifact import MediaType, Preprocessing
+
+SIDE_PX = 128
+
+_COLOURS = ("red", "green", "blue")
+_ACCEPTED_SIDES_PX = (1, 4096)
+_QUALITY = 85
+_READ_THREADS = 8
+_DARKEST, _LIGHTEST = 2, 98  # percentiles of a chip's values that become black and white
+
+_AS_SHOWN: dict[MediaType, Preprocessing] = {
+    "jpg": Preprocessing("jpg", SIDE_PX, _COLOURS, None, _ACCEPTED_SIDES_PX),
+    "tif": Preprocessing("tif", SIDE_PX, _COLOURS, ((0.0, 1.0),) * 3, _ACCEPTED_SIDES_PX),
+}
+
+
+@dataclass(frozen=True)
+class Thumbnail:
+    """A chip as a small picture.
+
+    Attributes:
+        jpeg: the picture, `SIDE_PX` a side; None where it cannot be had.
+        missing: why not; "" where it can.
+    """
+
+    jpeg: bytes | None
+    missing: str = ""
+
+
+_TOO_LATE = Thumbnail(None, "it could not be read in time")
+
+
+def draw_thumbnails(
+    chips: Sequence[tuple[str, MediaType]], patience_s: float = 60.0
+) -> list[Thumbnail]:
+    """Thumbnails of chips by address and media type; one that is gone by now gives its reason.
+
+    Args:
+        patience_s: after so many seconds the others go without: a store that is down must not
+            keep a report waiting.
+    """
+    pool = ThreadPoolExecutor(_READ_THREADS)
+    drawing = [pool.submit(draw_thumbnail, *chip) for chip in chips]
+    wait(drawing, patience_s)
+    pool.shutdown(wait=False, cancel_futures=True)
+    return [each.result() if _is_drawn(each) else _TOO_LATE for each in drawing]
+
+
+def _is_drawn(drawing: Future[Thumbnail]) -> bool:
+    return drawing.done() and not drawing.cancelled()
+
+
+def draw_thumbnail(uri: str, media_type: MediaType) -> Thumbnail:
+    """A chip's red, green and blue; a GeoTIFF's stretched from its own darkest to its lightest."""
+    shown = _AS_SHOWN[media_type]
+    try:
+        data = read_named(uri, shown.max_bytes)
+        pixels = decoding.decode_chip(data, shown) if media_type == "jpg" else _stretch(data, shown)
+        return Thumbnail(simplejpeg.encode_jpeg(pixels, _QUALITY, "RGB"))
+    except (ChipRejected, StorageError, ValueError) as error:
+        return Thumbnail(None, str(error))
+
+
+def _stretch(data: bytes, shown: Preprocessing) -> Pixels:
+    values: Radiometry = decoding.read_tif(data, shown)
+    low, high = np.percentile(values, (_DARKEST, _LIGHTEST), axis=(0, 1))
+    ends = tuple((float(a), float(max(b, a + 1))) for a, b in zip(low, high, strict=True))
+    return np.ascontiguousarray(decoding.scale_bands(values, replace(shown, scaling=ends)))

@@ -1,0 +1,1 @@
+"""One run: its plan, attempts, staged units, counts, competing runs and record."""

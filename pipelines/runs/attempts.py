@@ -1,0 +1,90 @@
+"""Which attempt at a run is due: begun ones are gone on with, refused ones are left behind.
+
+An attempt that may not be published leaves the reason in its staging folder, where the launcher
+finds it, whatever engine ran the graph. So does one that is held: it stays due until somebody
+publishes it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pipelines.errors import RunFailed
+from pipelines.runs import run_plan
+from pipelines.runs.run_plan import RunPlan
+from pipelines.storage import store
+from pipelines.tables import delta_tables
+
+TABLES = ("quarantine", "chip_scores", "runs")
+"""The tables that a run is committed to, in that order."""
+
+REFUSAL_FILE = "refusal.json"
+HOLD_FILE = "held.json"
+
+
+def find_attempt(output: str, run_id: str) -> tuple[int, RunPlan | None]:
+    """Number of the attempt at a run that is due, and its plan where it was begun before.
+
+    That is the first after the published one that was not refused. It has a number of its own
+    unless it was begun: what a refused one has committed to `quarantine` is replaced, not taken
+    over.
+    """
+    tables = {name: delta_tables.open_table(output, name) for name in TABLES}
+    known = {n: delta_tables.attempts_of(t, run_id) if t else 0 for n, t in tables.items()}
+    attempt = known["chip_scores"] + 1
+    while True:
+        plan = run_plan.read_plan(output, run_id, attempt)
+        if plan is not None and not read_refusal(plan):
+            return attempt, plan
+        if plan is None and attempt > max(known.values()):
+            return attempt, None
+        attempt += 1
+
+
+def find_staged(output: str, run_id: str) -> RunPlan | None:
+    """The plan of the run's last attempt that is not published, refused ones included."""
+    attempt, plan = find_attempt(output, run_id)
+    scores = delta_tables.open_table(output, "chip_scores")
+    published = delta_tables.attempts_of(scores, run_id) if scores else 0
+    if plan is None and attempt - 1 > published:
+        return run_plan.read_plan(output, run_id, attempt - 1)
+    return plan
+
+
+def read_refusal(plan: RunPlan) -> str:
+    """Why the graph's last step refused to publish; "" where it did not."""
+    return _read_reason(plan, REFUSAL_FILE)
+
+
+def read_hold(plan: RunPlan) -> str:
+    """Why the graph's last step holds the run; "" where it does not."""
+    return _read_reason(plan, HOLD_FILE)
+
+
+def write_hold(plan: RunPlan, reason: str) -> None:
+    """Write down why the run is held."""
+    _write_reason(plan, HOLD_FILE, reason)
+
+
+@contextmanager
+def refusal_written(plan: RunPlan) -> Iterator[None]:
+    """Write down why the run is refused."""
+    try:
+        yield
+    except RunFailed as error:
+        _write_reason(plan, REFUSAL_FILE, str(error))
+        raise
+
+
+def _write_reason(plan: RunPlan, file: str, reason: str) -> None:
+    text = json.dumps({"reason": reason})
+    store.write_bytes(store.join_uri(plan.staging, file), text.encode())
+
+
+def _read_reason(plan: RunPlan, file: str) -> str:
+    uri = store.join_uri(plan.staging, file)
+    if store.head_object(uri) is None:
+        return ""
+    return str(json.loads(store.read_bytes(uri))["reason"])

@@ -1,0 +1,88 @@
+"""A run's files into a table: one commit, after whoever is committing at the same moment."""
+
+from __future__ import annotations
+
+from deltalake import DeltaTable
+
+from pipelines.errors import RunFailed
+from pipelines.runs.attempts import refusal_written
+from pipelines.runs.rivals import refuse_rivals
+from pipelines.runs.run_plan import RunPlan
+from pipelines.storage import store
+from pipelines.tables import delta_tables
+from pipelines.tables.delta_tables import (
+    COMMIT_TRIES,
+    DataFile,
+    commit_files,
+    commit_in_turn,
+)
+from schemas.tables import RUNS
+
+
+def open_table(plan: RunPlan, name: str) -> DeltaTable:
+    """The newest snapshot of one of the tables that the run is published to.
+
+    Raises:
+        RunFailed: it is gone.
+        StorageError: it cannot be read.
+    """
+    table = delta_tables.open_table(plan.output, name)
+    if table is None:
+        raise RunFailed(f"the table {store.join_uri(plan.output, name)} is gone")
+    return table
+
+
+def commit_rows(plan: RunPlan, name: str, files: list[DataFile]) -> None:
+    """Commit files as the run's rows, after whoever is committing at the same moment; not again
+    where that was done before.
+
+    Raises:
+        RunFailed: others were faster again and again, or have published the same chips.
+    """
+    partition = {"run_date": plan.run_date, "run_id": plan.run_id}
+    looked_at = plan.scores_version
+
+    def commit() -> None:
+        nonlocal looked_at
+        table = open_table(plan, name)
+        if is_done(plan, table):
+            return
+        if name == "chip_scores":
+            with refusal_written(plan):
+                refuse_rivals(plan, table, looked_at)
+            looked_at = table.version()  # a look takes time, in which others may commit again
+        transactions = delta_tables.next_transactions(table, plan.run_id, plan.attempt)
+        replace = plan.attempt > 1 or name == RUNS.name  # the row of an attempt that failed
+        commit_files(table, files, partition, transactions, replace, metadata=partition)
+
+    told = f"run {plan.run_id}: {COMMIT_TRIES} commits to {name} met with conflicts"
+    commit_in_turn(commit, told)
+
+
+def commit_note(plan: RunPlan, row: DataFile) -> None:
+    """Commit the row of an attempt that failed or is held, in the place of an earlier one; not
+    beside or after the row of a published one.
+
+    Raises:
+        RunFailed: others were faster again and again.
+        StorageError: the log cannot be written.
+    """
+    partition = {"run_date": plan.run_date, "run_id": plan.run_id}
+
+    def commit() -> None:
+        table = open_table(plan, RUNS.name)
+        if not is_done(plan, table):
+            turn = [delta_tables.next_turn(table)]
+            commit_files(table, [row], partition, turn, replace=True, metadata=partition)
+
+    commit_in_turn(commit, f"{COMMIT_TRIES} commits met with conflicts")
+
+
+def is_done(plan: RunPlan, table: DeltaTable) -> bool:
+    """Whether this attempt at the run is committed to a table, by whomever."""
+    return delta_tables.attempts_of(table, plan.run_id) >= plan.attempt
+
+
+def partition_path(plan: RunPlan, night: str = "") -> str:
+    """The run's folder below a table's root, for rows of its own night or of another."""
+    return f"run_date={night or plan.run_date}/run_id={plan.run_id}"

@@ -1,0 +1,192 @@
+"""A run's row in `runs`: written after its commit or its failure, read for who started it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import uuid
+from collections import Counter
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipelines.drift.verdicts import Verdict, findings_json, read_findings
+from pipelines.elements import Spent
+from pipelines.errors import RunFailed, StorageError
+from pipelines.runs import attempts, committing
+from pipelines.runs.counting import RunCounts
+from pipelines.runs.run_plan import RunPlan
+from pipelines.runs.staging import parquet_bytes
+from pipelines.storage import store
+from pipelines.tables import delta_tables
+from pipelines.tables.delta_tables import DataFile
+from schemas.render import file_schema
+from schemas.tables import FAILED, HELD, PUBLISHED, RUNS
+
+_TOP_LABELS = 10
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """A published run in a few numbers, read from the tables.
+
+    Attributes:
+        reasons: quarantined chips by reason.
+        labels: the ten most frequent labels and their numbers of chips.
+        precision: what the workers computed in; "" where nothing was scored.
+        verdict: how it compares with the nights before.
+    """
+
+    scored: int
+    quarantined: int
+    reasons: dict[str, int]
+    labels: dict[str, int]
+    precision: str
+    score_seconds: float
+    verdict: Verdict
+
+
+def read_summary(plan: RunPlan) -> RunSummary:
+    """What was published of a run, from its record and its rows.
+
+    Raises:
+        RunFailed: the run is not published.
+    """
+    record = read_record(plan.output, plan.run_id)
+    if record is None:
+        raise RunFailed(f"run {plan.run_id} is not published")
+    scores = committing.open_table(plan, "chip_scores")
+    labels = delta_tables.open_dataset(scores, [plan.run_id]).to_table(columns=["labels"])["labels"]
+    tally = pc.value_counts(pc.list_flatten(labels)).to_pylist()
+    counts = Counter({label["values"]: label["counts"] for label in tally})
+    return RunSummary(
+        scored=record["scored"],
+        quarantined=record["quarantined"],
+        reasons=json.loads(record["quarantined_by_reason"]),
+        labels=dict(counts.most_common(_TOP_LABELS)),
+        precision=record["precision"] or "",
+        score_seconds=record["score_seconds"],
+        verdict=verdict_of(record),
+    )
+
+
+def read_record(output: str, run_id: str) -> dict[str, Any] | None:
+    """A run's row in `runs`, None where it has none."""
+    runs = delta_tables.open_table(output, RUNS.name)
+    if runs is None:
+        return None
+    found = delta_tables.open_dataset(runs, [run_id]).to_table().to_pylist()
+    return found[0] if found else None
+
+
+def verdict_of(record: dict[str, Any]) -> Verdict:
+    """The verdict that stands in a run's row."""
+    return Verdict(record["verdict"], read_findings(record["findings"]))
+
+
+def publish_record(plan: RunPlan, counts: RunCounts, verdict: Verdict) -> None:
+    """Write the run's row and commit it, unless that was done before."""
+    if committing.is_done(plan, committing.open_table(plan, RUNS.name)):
+        return
+    file = _write(plan, _published_row(plan, counts, verdict))
+    committing.commit_rows(plan, RUNS.name, [file])
+
+
+def record_hold(plan: RunPlan, counts: RunCounts, verdict: Verdict) -> None:
+    """Leave a row that says why the run waits. A run that is published, if by an earlier attempt,
+    keeps its row."""
+    row = {**_counted(plan, counts, verdict, datetime.now(UTC)), "status": HELD}
+    _note(plan, {**row, "reason": "; ".join(verdict.texts)})
+
+
+def record_failure(plan: RunPlan, reason: str) -> None:
+    """Leave a row that says why the run failed, where that can be done.
+
+    A run that is published, if by an earlier attempt, keeps its row. The row stands until the
+    next attempt's takes its place. A refusal ends its attempt: of the last step, its retries and
+    the launcher, who all tell it, the first is written.
+    """
+    try:
+        if not _is_refusal_told(plan):
+            _note(plan, _failed_row(plan, reason))
+    except (StorageError, RunFailed) as error:
+        _log.warning("run %s: its failure is not in runs: %s", plan.run_id, error)
+
+
+def _is_refusal_told(plan: RunPlan) -> bool:
+    record = read_record(plan.output, plan.run_id) if attempts.read_refusal(plan) else None
+    planned_at = datetime.fromtimestamp(plan.planned_at, UTC)
+    return record is not None and (record["status"], record["planned_at"]) == (FAILED, planned_at)
+
+
+def _note(plan: RunPlan, row: dict[str, Any]) -> None:
+    scores = committing.open_table(plan, "chip_scores")
+    if not delta_tables.is_published(scores, plan.run_id):
+        committing.commit_note(plan, _write(plan, row))
+
+
+def _write(plan: RunPlan, row: dict[str, Any]) -> DataFile:
+    """A file that is not committed yet. Two who write the same row write two files, one of which
+    is committed."""
+    path = f"{committing.partition_path(plan)}/run-{plan.attempt}-{uuid.uuid4().hex[:8]}.parquet"
+    data = parquet_bytes(pa.Table.from_pylist([row], schema=file_schema(RUNS)))
+    store.write_bytes(store.join_uri(plan.output, RUNS.name, path), data)
+    return DataFile(path, len(data), 1)
+
+
+def _published_row(plan: RunPlan, counts: RunCounts, verdict: Verdict) -> dict[str, Any]:
+    scores = committing.open_table(plan, "chip_scores")
+    published_at = delta_tables.committed_at(scores, plan.run_id) or datetime.now(UTC)
+    row = _counted(plan, counts, verdict, published_at)
+    return {**row, "status": PUBLISHED, "published_at": published_at}
+
+
+def _counted(
+    plan: RunPlan, counts: RunCounts, verdict: Verdict, ended_at: datetime
+) -> dict[str, Any]:
+    """What is known of a run whose units are staged."""
+    return {
+        **_planned(plan, ended_at),
+        "verdict": verdict.verdict,
+        "findings": findings_json(verdict.findings) if verdict.findings else None,
+        "scored": counts.scored,
+        "quarantined": counts.quarantined,
+        "quarantined_by_reason": json.dumps(counts.reasons),
+        "precision": counts.precision or None,
+        "bytes_read": counts.spent.bytes_read,
+        "stage_seconds": json.dumps(_seconds(counts.spent)),
+    }
+
+
+def _failed_row(plan: RunPlan, reason: str) -> dict[str, Any]:
+    nothing = {"scored": 0, "quarantined": 0}
+    return {**_planned(plan, datetime.now(UTC)), **nothing, "status": FAILED, "reason": reason}
+
+
+def _planned(plan: RunPlan, ended_at: datetime) -> dict[str, Any]:
+    """What is known of a run by its plan, and when it ended."""
+    planned_at = datetime.fromtimestamp(plan.planned_at, UTC)
+    return {
+        "kind": plan.kind,
+        "listed": plan.listed,
+        "skipped": plan.skipped,
+        "left_over": plan.left_over,
+        "model_digest": plan.model_digest,
+        "thresholds_digest": plan.thresholds_digest,
+        "versions": json.dumps(dict(plan.versions)),
+        "options": json.dumps(dict(plan.options)),
+        "started_at": datetime.fromtimestamp(plan.started_at, UTC),
+        "planned_at": planned_at,
+        "plan_seconds": plan.planned_at - plan.started_at,
+        "score_seconds": (ended_at - planned_at).total_seconds(),
+    }
+
+
+def _seconds(spent: Spent) -> dict[str, float]:
+    """Stage to seconds."""
+    times = {name: value for name, value in asdict(spent).items() if name.endswith("_ms")}
+    return {name.removesuffix("_ms"): round(value / 1000, 3) for name, value in times.items()}

@@ -1,0 +1,47 @@
+"""Chips that fail tonight for a passing reason, and did so before: a link that leads nowhere, an
+object that may not be read. Each run tries them again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pipelines.runs import run_plan
+from pipelines.runs.run_plan import CHIP_VERSIONS, RunPlan
+from pipelines.runs.staging import StagedUnit
+from pipelines.storage import store
+from schemas.tables import QuarantineReason
+
+PASSING = tuple(reason.value for reason in QuarantineReason if not reason.lasting)
+
+
+def failed_again(plan: RunPlan, units: Iterable[StagedUnit]) -> int:
+    """How many of a run's chips failed for a passing reason, as the same versions of them did in a
+    published run with the same model.
+
+    Raises:
+        StorageError: a staged file or a table cannot be read.
+    """
+    now = pa.concat_tables([CHIP_VERSIONS.empty_table(), *map(_passing_failures, units)])
+    if not now.num_rows:
+        return 0
+    connection = duckdb.connect()
+    connection.register("now", now)
+    connection.register("before", run_plan.chips_given_up(plan.output, plan.model_digest, PASSING))
+    # A chip that could not even be looked up has no etag, and is the same all the same.
+    same = "before.chip_uri = now.chip_uri AND before.etag IS NOT DISTINCT FROM now.etag"
+    found = connection.sql(f"SELECT count(*) FROM now SEMI JOIN before ON {same}")
+    return int(found.fetchall()[0][0])
+
+
+def _passing_failures(unit: StagedUnit) -> pa.Table:
+    if unit.quarantine is None or not set(PASSING).intersection(unit.reasons):
+        return CHIP_VERSIONS.empty_table()
+    with store.open_file(unit.quarantine.uri) as file:
+        rows = pq.read_table(file, columns=[*CHIP_VERSIONS.names, "reason"])
+    kept = rows.filter(pc.is_in(rows["reason"], pa.array(PASSING)))
+    return kept.select(CHIP_VERSIONS.names).cast(CHIP_VERSIONS)

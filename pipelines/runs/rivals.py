@@ -1,0 +1,69 @@
+"""One wins: a run is not published whose chips another run has published since it was planned.
+
+Two runs that are planned at the same time over the same archive see the same chips left to do.
+Both score them; the first commit decides. The second finds the first's chips in the snapshot upon
+which it would commit, and that snapshot is still the newest when its commit lands: every publisher
+counts up one application id (`delta_tables.PUBLISHER`), so a commit upon an older one is refused.
+"""
+
+from __future__ import annotations
+
+import duckdb
+import pyarrow.parquet as pq
+from deltalake import DeltaTable
+
+from pipelines.errors import RunFailed
+from pipelines.runs import run_plan
+from pipelines.runs.run_plan import RunPlan
+from pipelines.storage import store
+from pipelines.tables import delta_tables
+from schemas.tables import RELABEL
+
+
+def refuse_rivals(plan: RunPlan, scores: DeltaTable, since: int | None = None) -> None:
+    """Hold a run back whose chips others have published since it was planned.
+
+    A run that was asked to score again what is scored (`--rescore`) has no rivals. A relabelling
+    has others: whoever replaced or withdrew a run whose rows it has copied.
+
+    Args:
+        scores: the snapshot of `chip_scores` upon which the run would be committed.
+        since: a version that was looked at before; by default that of the plan.
+
+    Raises:
+        RunFailed: says which run won, and what to do.
+    """
+    if plan.rescore or not plan.to_score:
+        return
+    newer = delta_tables.runs_since(scores, plan.scores_version if since is None else since)
+    if plan.kind == RELABEL:
+        _refuse_changed_sources(plan, newer)
+        return
+    for rival in sorted(newer - {plan.run_id}):
+        if lost := _shared_chips(plan, rival):
+            raise RunFailed(
+                f"run {plan.run_id}: run {rival} was faster and has published {lost} of its "
+                f"{plan.to_score} chips; nothing was published; run again to score what is left"
+            )
+
+
+def _refuse_changed_sources(plan: RunPlan, newer: set[str]) -> None:
+    if changed := sorted(newer.intersection(plan.options["relabelled_runs"])):
+        raise RunFailed(
+            f"run {plan.run_id}: run {changed[0]}, whose rows it has relabelled, was replaced or "
+            "withdrawn meanwhile; nothing was published; run again"
+        )
+
+
+def _shared_chips(plan: RunPlan, rival: str) -> int:
+    """Chips of the plan that the other run has scored, or given up for good, by the same model."""
+    done = run_plan.chips_done(plan.output, plan.model_digest, {rival}).read_all()
+    if not done.num_rows:
+        return 0
+    with store.open_file(plan.manifest) as file:
+        mine = pq.read_table(file, columns=run_plan.CHIP_VERSIONS.names)
+    connection = duckdb.connect()
+    connection.register("mine", mine)
+    connection.register("done", done)
+    shared = connection.sql("SELECT count(*) FROM mine SEMI JOIN done USING (chip_uri, etag)")
+    return int(shared.fetchall()[0][0])

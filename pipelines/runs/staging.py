@@ -1,0 +1,276 @@
+"""Rows to files: a unit is staged whole, once its last batch is there.
+
+A staged unit is a scores file, a quarantine file, and a record of both, put last: whoever finds
+the record finds the files. A record is never written over. So a unit that is scored twice (a
+retried bundle, a run that was started twice) counts as it was staged first, and every publisher of
+the run publishes the same rows.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import uuid
+from collections import Counter
+from collections.abc import Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import apache_beam as beam
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipelines import metrics
+from pipelines.elements import NOTHING_SPENT, LabelledBatch, Spent
+from pipelines.errors import StorageError
+from pipelines.run_log import event
+from pipelines.runs.run_plan import STAGING_FOLDER
+from pipelines.storage import store
+
+UNITS_FOLDER = "units"
+_RECORD = ".json"
+_READ_THREADS = 16
+COMPRESSION: dict[str, Any] = {"compression": "zstd", "compression_level": 3}
+"""How published files are compressed."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class StagedFile:
+    """A Parquet file in staging.
+
+    Attributes:
+        uri: where it is staged.
+        rows: chips in it.
+        size_bytes: size of the file.
+        night: run date of its rows, YYYY-MM-DD, where that is not the run's own.
+    """
+
+    uri: str
+    rows: int
+    size_bytes: int
+    night: str = ""
+
+
+@dataclass(frozen=True)
+class StagedUnit:
+    """What became of a unit; the record is stored beside its files and met at publication.
+
+    Attributes:
+        number: the unit's number.
+        scores, quarantine: its files, None where there are no such rows.
+        reasons: quarantined chips by reason.
+        precision: what the model computed in.
+        spent: what its chips have cost.
+    """
+
+    number: int
+    scores: StagedFile | None
+    quarantine: StagedFile | None
+    reasons: dict[str, int]
+    precision: str
+    spent: Spent = NOTHING_SPENT
+
+    @property
+    def scored(self) -> int:
+        """Chips with scores."""
+        return self.scores.rows if self.scores else 0
+
+    @property
+    def quarantined(self) -> int:
+        """Chips given up."""
+        return self.quarantine.rows if self.quarantine else 0
+
+    def to_json(self) -> str:
+        """One line of JSON; `from_json` is its inverse."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> StagedUnit:
+        """Read what `to_json` wrote."""
+        data = json.loads(text)
+        for name in ("scores", "quarantine"):
+            data[name] = StagedFile(**data[name]) if data[name] else None
+        return cls(**{**data, "spent": Spent(**data["spent"])})
+
+
+class StageUnits(beam.PTransform):
+    """Labelled batches to staged files; gives the staged units' records as JSON.
+
+    Args:
+        staging: address of the run's staging folder.
+    """
+
+    def __init__(self, staging: str) -> None:
+        super().__init__()
+        self._staging = staging
+
+    def expand(self, batches: beam.PCollection[LabelledBatch]) -> beam.PCollection[str]:
+        """One DoFn."""
+        return batches | beam.ParDo(StageUnitsFn(self._staging)).with_output_types(str)
+
+
+class StageUnitsFn(beam.DoFn):
+    """Collects a unit's batches, which fusion brings in order and in one bundle."""
+
+    def __init__(self, staging: str) -> None:
+        self._staging = staging
+
+    def start_bundle(self) -> None:
+        """Forget what a failed bundle may have left."""
+        self._batches: list[LabelledBatch] = []
+
+    def process(self, batch: LabelledBatch) -> Iterator[str]:
+        """Keep the batch; write the unit when it was its last."""
+        if self._batches and self._batches[0].unit != batch.unit:
+            raise RuntimeError(f"unit {self._batches[0].unit} ended without its last batch")
+        self._batches.append(batch)
+        if batch.last:
+            yield stage_unit(self._batches, self._staging).to_json()
+            self._batches = []
+
+    def finish_bundle(self) -> None:
+        """Be loud about a unit that lost its end.
+
+        Raises:
+            RuntimeError: batches without their unit's last one.
+        """
+        if self._batches:
+            raise RuntimeError(f"unit {self._batches[0].unit} ended without its last batch")
+
+
+def stage_unit(batches: list[LabelledBatch], staging: str) -> StagedUnit:
+    """Write one unit's files and then its record; gives the record that counts.
+
+    Raises:
+        StorageError: staging cannot be written.
+    """
+    number, began = batches[0].unit, perf_counter()
+    rows = pa.concat_tables(batch.rows for batch in batches)
+    quarantine = pa.concat_tables(batch.quarantine for batch in batches)
+    ours = _own_stem(staging, number)
+    unit = StagedUnit(
+        number=number,
+        scores=_write_rows(rows, f"{ours}.scores.parquet"),
+        quarantine=_write_rows(quarantine, f"{ours}.quarantine.parquet"),
+        reasons=dict(Counter(quarantine["reason"].to_pylist())),
+        precision=batches[0].precision,
+        spent=sum((batch.spent for batch in batches), NOTHING_SPENT),
+    )
+    unit = replace(unit, spent=unit.spent + Spent(stage_ms=1000 * (perf_counter() - began)))
+    return _put_record(unit, staging)
+
+
+def stage_scores(number: int, data: bytes, rows: int, night: str, staging: str) -> StagedUnit:
+    """Put the scores file of a unit that nothing of was quarantined, and then its record; gives
+    the record that counts.
+
+    Args:
+        data: the file, of so many rows.
+        night: run date of the rows.
+
+    Raises:
+        StorageError: staging cannot be written.
+    """
+    uri = f"{_own_stem(staging, number)}.scores.parquet"
+    store.write_bytes(uri, data)
+    unit = StagedUnit(number, StagedFile(uri, rows, len(data), night), None, {}, precision="")
+    return _put_record(unit, staging)
+
+
+def _own_stem(staging: str, number: int) -> str:
+    """A name for a unit's files: a late twin must not write over what a record names."""
+    return f"{_stem(staging, number)}-{uuid.uuid4().hex[:8]}"
+
+
+def _stem(staging: str, number: int) -> str:
+    return store.join_uri(staging, UNITS_FOLDER, f"{number:06d}")
+
+
+def _put_record(unit: StagedUnit, staging: str) -> StagedUnit:
+    uri = f"{_stem(staging, unit.number)}{_RECORD}"
+    if store.create_bytes(uri, unit.to_json().encode()):
+        _tell(unit)
+        return unit
+    return StagedUnit.from_json(store.read_bytes(uri))
+
+
+def _tell(unit: StagedUnit) -> None:
+    metrics.count_unit(unit.spent.stage_ms)
+    fields: dict[str, Any] = {"scored": unit.scored, "reasons": unit.reasons, **asdict(unit.spent)}
+    event("unit_staged", unit=unit.number, **fields)
+
+
+def staged_numbers(staging: str) -> list[int]:
+    """Numbers of the units that are staged whole, in order.
+
+    Raises:
+        StorageError: staging cannot be listed.
+    """
+    folder = store.join_uri(staging, UNITS_FOLDER)
+    try:
+        names = [uri for table in store.list_objects(folder) for uri in table["uri"].to_pylist()]
+    except StorageError:
+        if store.is_remote(folder) or Path(folder).is_dir():
+            raise
+        return []  # a local folder that nothing was staged in
+    return sorted(int(store.file_stem(name)) for name in names if name.endswith(_RECORD))
+
+
+def read_units(staging: str, numbers: Collection[int]) -> list[StagedUnit]:
+    """The records of some staged units.
+
+    Raises:
+        StorageError: one of them is not there.
+    """
+    stem = store.join_uri(staging, UNITS_FOLDER)
+    uris = [f"{stem}/{number:06d}{_RECORD}" for number in numbers]
+    with ThreadPoolExecutor(_READ_THREADS) as pool:
+        return [StagedUnit.from_json(text) for text in pool.map(store.read_bytes, uris)]
+
+
+def drop_old(output: str, older_than: datetime, keep: str) -> None:
+    """Delete what dead runs have staged, where nothing was written since a time.
+
+    Args:
+        output: address below which the staging folders lie.
+        older_than: a run that is alive has written something since then.
+        keep: a staging folder that stays, however old.
+    """
+    root = store.join_uri(output, STAGING_FOLDER)
+    try:
+        for folder, written_at in _last_written(root).items():
+            if folder != keep and written_at < older_than:
+                store.delete_folder(folder)
+    except StorageError as error:  # litter, and no reason to do without tonight's run
+        _log.warning("old staging folders stay: %s", error)
+
+
+def _last_written(root: str) -> dict[str, datetime]:
+    newest: dict[str, datetime] = {}
+    for table in store.list_objects(root):
+        for row in table.select(["uri", "modified_at"]).to_pylist():
+            folder = store.join_uri(root, row["uri"][len(root) + 1 :].partition("/")[0])
+            newest[folder] = max(row["modified_at"], newest.get(folder, row["modified_at"]))
+    return newest
+
+
+def parquet_bytes(table: pa.Table) -> bytes:
+    """A table as one zstd Parquet file of one row group, columns described in its schema."""
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, row_group_size=max(1, table.num_rows), **COMPRESSION)
+    return buffer.getvalue()
+
+
+def _write_rows(table: pa.Table, uri: str) -> StagedFile | None:
+    if not table.num_rows:
+        return None
+    data = parquet_bytes(table)
+    store.write_bytes(uri, data)
+    return StagedFile(uri, table.num_rows, len(data))

@@ -1,0 +1,199 @@
+"""The model on a worker: fetched once, checked, and called through one compiled function."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipelines.artifacts.artifact_cache import fetch_artifact
+from pipelines.errors import UsageError
+from pipelines.scoring.devices import DeviceOutOfMemory, Gpu, MemoryLimit, find_gpu, telling_memory
+from pipelines.scoring.gpu_model import on_gpu
+from pipelines.scoring.tuning import BATCH_SIZE, CALLS_IN_FLIGHT, TUNED_FROM_CHIPS, Call
+from pipelines.storage import store
+from schemas.artifact import MODEL_FILE, ArtifactError, ModelArtifact, read_artifact
+from schemas.precision import KERAS_POLICIES, Precision, gpu_precision, native_bfloat16
+
+
+class Classifier:
+    """A model artifact, ready to score.
+
+    Args:
+        folder: local folder of the artifact.
+        artifact: its description, already checked.
+        precision: what to compute in; `auto` is resolved here, on the machine that computes.
+        batch_size: chips a call; None for 256 on a CPU, and what fits best on a GPU.
+        chips: how many there are to score, which says whether tuning to a GPU pays.
+
+    Attributes:
+        labels: how many scores a chip has.
+        precision: what it computes in: float32, bfloat16 or float16. A model without
+            convolutions stays at float32, and is not tuned: it has nothing to gain, and a mean
+            over thousands of pixels means little in the 8 bits of a bfloat16.
+        batch_size: chips a call that it is best at.
+        calls_in_flight: calls of `score` at a time that it gains by; 1 on a CPU.
+        xla: whether XLA compiled it.
+
+    Raises:
+        UsageError: the device does not compute in the precision.
+        ArtifactError: the model's outputs do not fit the artifact's labels.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        artifact: ModelArtifact,
+        precision: Precision,
+        batch_size: int | None = None,
+        chips: int = 0,
+    ) -> None:
+        import keras
+
+        gpu = find_gpu()
+        resolved = resolve_precision(precision, gpu)
+        self.labels = len(artifact.label_set.names)
+        # safe_mode: a model file must not bring code of its own.
+        model = keras.models.load_model(folder / MODEL_FILE, compile=False, safe_mode=True)
+        if model.output_shape != (None, self.labels):
+            raise ArtifactError(f"outputs {model.output_shape} for {self.labels} labels")
+        gains = _has_convolutions(model)
+        self.precision = resolved if gains else "float32"
+        _compute_in(model, self.precision)
+        shape = artifact.preprocessing.input_shape
+        self.batch_size, self.calls_in_flight, self.xla = batch_size or BATCH_SIZE, 1, False
+        self._memory = MemoryLimit()
+        if gpu is None:
+            self._call = _on_cpu(_compile(model, shape, None))
+        else:
+            tune = gains and chips >= TUNED_FROM_CHIPS
+            ready = on_gpu(gpu, partial(_compile, model, shape), shape, batch_size, tune)
+            self._call, self.batch_size, self.xla = ready.call, ready.batch_size, ready.xla
+            self.calls_in_flight = CALLS_IN_FLIGHT
+
+    def score(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """Scores `float32 [n, labels]` of `uint8 [n, S, S, bands]`; n may be 0. Several threads
+        may call it at a time.
+
+        Raises:
+            DeviceOutOfMemory: the device has no memory for so many chips at once.
+        """
+        count = len(pixels)
+        if not count:
+            return np.empty((0, self.labels), np.float32)
+        if not self._memory.allows(count):
+            raise DeviceOutOfMemory(f"no memory for {count} chips at once, a while ago")
+        try:
+            return self._call(pixels)
+        except DeviceOutOfMemory:
+            self._memory.lower(count)
+            raise
+
+
+def check_precision(precision: Precision, has_gpu: bool) -> None:
+    """Refuse what can be known to be wrong before the device is looked at.
+
+    Raises:
+        UsageError: float16 without a GPU.
+    """
+    if precision == "float16" and not has_gpu:
+        raise UsageError("--precision float16 needs a GPU; on a CPU use auto, float32 or bfloat16")
+
+
+def resolve_precision(precision: Precision, gpu: Gpu | None) -> Precision:
+    """What `auto` means on this machine; other precisions stay.
+
+    On a GPU what it multiplies fastest; on a CPU bfloat16 where the processor has instructions
+    for it: emulated, it is no faster than float32 and less exact.
+
+    Raises:
+        UsageError: float16 without a GPU, or bfloat16 on one that has none.
+    """
+    check_precision(precision, has_gpu=gpu is not None)
+    if gpu is None:
+        native: Precision = "bfloat16" if native_bfloat16() else "float32"
+    else:
+        native = gpu_precision(gpu.compute_capability)
+    if gpu and precision == "bfloat16" and native != "bfloat16":
+        raise UsageError(
+            f"--precision bfloat16 needs a GPU of compute capability 8.0 or more, which "
+            f"{gpu.name} is not; use auto, float32 or float16"
+        )
+    return native if precision == "auto" else precision
+
+
+def open_artifact(uri: str, expected_digest: str = "") -> tuple[Path, ModelArtifact]:
+    """A local folder with the artifact, and its description, checked without TensorFlow.
+
+    Args:
+        uri: absolute address of the artifact.
+        expected_digest: the model_digest that it must have, if one is known.
+
+    Raises:
+        ArtifactError: the artifact does not fit together, or is another than expected.
+        StorageError: it cannot be fetched.
+    """
+    if store.is_remote(uri):
+        folder, artifact = fetch_artifact(uri)
+    else:
+        folder, artifact = Path(uri), read_artifact(Path(uri))
+    if expected_digest and artifact.model_digest != expected_digest:
+        raise ArtifactError(
+            f"{uri} has changed since the run was planned: model_digest "
+            f"{expected_digest} then, {artifact.model_digest} now"
+        )
+    return folder, artifact
+
+
+def _has_convolutions(model: Any) -> bool:
+    import keras
+
+    layers = model._flatten_layers(include_self=False)
+    return any(isinstance(layer, keras.layers.Conv2D) for layer in layers)
+
+
+def _compute_in(model: Any, precision: Precision) -> None:
+    """Set the precision of the layers between the first convolution and the last layer.
+
+    Those two, and what comes before the first convolution, stay float32. For VGG16 in bfloat16
+    that costs no time that could be measured, and divides the largest difference of scores from
+    float32 by three: there the differences between neighbouring pixels are taken, for which 8
+    bits are few.
+    """
+    import keras
+
+    policy = keras.DTypePolicy(KERAS_POLICIES[precision])
+    layers = list(model._flatten_layers(include_self=False))
+    convolutions = (i for i, layer in enumerate(layers) if isinstance(layer, keras.layers.Conv2D))
+    for layer in layers[next(convolutions, -1) + 1 :]:
+        if layer is not model.layers[-1]:
+            layer.dtype_policy = policy
+
+
+def _compile(model: Any, input_shape: tuple[int, int, int], chips: int | None) -> Any:
+    """One function for every number of chips (None), or one that XLA compiles for just so many.
+
+    A signature for each number would be traced anew, and without XLA padding a small batch costs
+    its full price and gains nothing.
+    """
+    import tensorflow as tf
+
+    signature = [tf.TensorSpec((chips, *input_shape), tf.uint8)]
+
+    @tf.function(input_signature=signature, jit_compile=None if chips is None else True)
+    def score(pixels: Any) -> Any:
+        return model(tf.cast(pixels, tf.float32), training=False)
+
+    return score
+
+
+def _on_cpu(function: Any) -> Call:
+    def score(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        with telling_memory(len(pixels)):
+            scores: npt.NDArray[np.float32] = function(pixels).numpy()
+        return scores
+
+    return score

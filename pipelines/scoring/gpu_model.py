@@ -1,0 +1,125 @@
+"""A model on a GPU: copies overlap with computing, batch size and XLA are chosen by trying."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipelines.scoring import tuning
+from pipelines.scoring.devices import DeviceOutOfMemory, Gpu, telling_memory
+from pipelines.scoring.tuning import CALLS_IN_FLIGHT, Call, Trial
+
+Compile = Callable[[int | None], Any]
+"""Gives the model as a TensorFlow function: for any number of chips (None), or compiled by XLA
+for just so many."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class GpuModel:
+    """A model, ready to be called by several threads at a time.
+
+    Attributes:
+        call: any number of chips to their scores; raises DeviceOutOfMemory.
+        batch_size: chips a call that it is best at.
+        xla: whether XLA compiled it for that batch size.
+    """
+
+    call: Call
+    batch_size: int
+    xla: bool
+
+
+def on_gpu(
+    gpu: Gpu,
+    compiled: Compile,
+    chip_shape: tuple[int, int, int],
+    batch_size: int | None,
+    tune: bool,
+) -> GpuModel:
+    """Make a model ready to score on a GPU.
+
+    With `tune`, growing batches of random chips are scored until the rate stops growing, the
+    device's memory or the host's share for pixels is spent (`tuning.find_batch_size`); then XLA
+    compiles the model for that size, and stays if it is faster (`tuning.is_faster`). Without, the
+    batch size is `tuning.BATCH_SIZE`.
+
+    Args:
+        gpu: the device.
+        compiled: gives the model's functions.
+        chip_shape: side, side, bands.
+        batch_size: to be taken as it is, None to have it chosen.
+        tune: whether trying is worth its time.
+    """
+    enqueuing = Lock()
+    plain = _call(compiled(None), gpu, enqueuing)
+    if not tune:
+        return GpuModel(plain, batch_size or tuning.BATCH_SIZE, xla=False)
+    size = batch_size or _find_batch_size(gpu, plain, chip_shape)
+    fixed = _call(compiled(size), gpu, enqueuing)
+    xla = _wins(fixed, plain, _chips(size, chip_shape))
+    call = tuning.pad_to(size, fixed, otherwise=plain) if xla else plain
+    _log.info("%s: %d chips a call, %s XLA", gpu.name, size, "with" if xla else "without")
+    return GpuModel(call, size, xla)
+
+
+def _call(function: Any, gpu: Gpu, enqueuing: Lock) -> Call:
+    """Calls that overlap when several threads make them: while one batch is computed, the next
+    is copied to the device, and scores of the one before are on their way back.
+
+    A copy begins after all that is enqueued when it is asked for (TensorFlow has to know that the
+    memory is free), so it overlaps only if it is asked for before the batch before is enqueued:
+    hence threads, which wait in the copy and not in the computation. `enqueuing` keeps the steps
+    of two batches from being mixed, which would hold the memory of both.
+    """
+
+    def score(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        import tensorflow as tf
+
+        with telling_memory(len(pixels)):
+            with tf.device("CPU:0"):
+                here = tf.constant(pixels)
+            with tf.device(gpu.device):
+                there = tf.identity(here)
+                with enqueuing:
+                    scores = function(there)
+            found: npt.NDArray[np.float32] = scores.numpy()
+        return found
+
+    return score
+
+
+def _find_batch_size(gpu: Gpu, call: Call, chip_shape: tuple[int, int, int]) -> int:
+    def trial(size: int) -> Trial:
+        gpu.forget_peak()
+        rate = tuning.measure_rate(call, _chips(size, chip_shape), CALLS_IN_FLIGHT)
+        _log.info("%s: %d chips a call, %.0f chips/s", gpu.name, size, rate)
+        return Trial(rate, gpu.peak_bytes())
+
+    sizes = tuning.batch_sizes(int(np.prod(chip_shape)))
+    return tuning.find_batch_size(trial, sizes, gpu.memory_bytes())
+
+
+def _wins(fixed: Call, plain: Call, pixels: npt.NDArray[np.uint8]) -> bool:
+    """Whether XLA's function is faster; one that cannot be compiled or has no memory is not."""
+    import tensorflow as tf
+
+    try:
+        rates = [tuning.measure_rate(call, pixels, CALLS_IN_FLIGHT) for call in (plain, fixed)]
+    except (DeviceOutOfMemory, tf.errors.OpError) as error:
+        _log.warning("XLA is left out: %s", str(error).splitlines()[0])
+        return False
+    _log.info("%.0f chips/s without XLA, %.0f with it", *rates)
+    return tuning.is_faster(rates[1], than=rates[0])
+
+
+def _chips(count: int, chip_shape: tuple[int, int, int]) -> npt.NDArray[np.uint8]:
+    """Random chips: zeros take less power, so that a device would run faster on them."""
+    return np.random.default_rng(0).integers(0, 256, (count, *chip_shape), np.uint8)

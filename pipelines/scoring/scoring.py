@@ -1,0 +1,244 @@
+"""Batches of pixels to batches of scores: the model in a DoFn, one a process."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from functools import cache
+from time import perf_counter
+
+import apache_beam as beam
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from apache_beam.transforms.window import GlobalWindow
+from apache_beam.utils.shared import Shared
+from apache_beam.utils.windowed_value import WindowedValue
+
+from pipelines import metrics
+from pipelines.elements import REJECTED, ChipBatch, ScoredBatch, Spent
+from pipelines.reading.reading import reject_rows
+from pipelines.run_log import event
+from pipelines.scoring.classifier import Classifier, open_artifact
+from pipelines.scoring.devices import DeviceOutOfMemory
+from pipelines.scoring.model_sharing import share_classifier
+from pipelines.storage.worker_settings import WorkerSettings
+from schemas.precision import Precision
+from schemas.tables import QuarantineReason
+
+
+class SharedModel:
+    """The model of a worker's process, loaded by the first DoFn that asks and shared by all.
+
+    Args:
+        artifact_uri: address of the model artifact, fetched and checked on the worker.
+        model_digest: the digest that the run was planned with; another is refused.
+        precision: what the model computes in, `auto` resolved on the worker.
+        batch_size: chips a call, None to leave it to the worker.
+        chips: chips of the whole run.
+        settings: applied first; Beam sets up who scores before who reads.
+        across_processes: whether all processes of a machine share one model.
+    """
+
+    def __init__(
+        self,
+        artifact_uri: str,
+        model_digest: str,
+        precision: Precision,
+        batch_size: int | None,
+        chips: int,
+        settings: WorkerSettings | None = None,
+        across_processes: bool = False,
+    ) -> None:
+        self._artifact_uri = artifact_uri
+        self._model_digest = model_digest
+        self._precision = precision
+        self._batch_size = batch_size
+        self._chips = chips
+        self._settings = settings
+        self._shared = Shared()
+        self._name = uuid.uuid4().hex if across_processes else ""
+
+    def classifier(self) -> Classifier:
+        """The model, loaded and tuned to the device where this process has not done so."""
+        found: Classifier = self._shared.acquire(self._share if self._name else self._load)
+        return found
+
+    def batch_size(self) -> int:
+        """Chips a call here: reader and scorer ask the same model, and so agree."""
+        return self._batch_size or self.classifier().batch_size
+
+    def _share(self) -> Classifier:
+        return share_classifier(self._load, self._name)
+
+    def _load(self) -> Classifier:
+        if self._settings:
+            self._settings.apply()
+        began = perf_counter()
+        folder, artifact = open_artifact(self._artifact_uri, self._model_digest)
+        model = Classifier(folder, artifact, self._precision, self._batch_size, self._chips)
+        seconds = perf_counter() - began
+        event("model_loaded", model_digest=self._model_digest, process=os.getpid(), seconds=seconds)
+        return model
+
+
+class ScoreChips(beam.PTransform):
+    """Chips to scores.
+
+    Args:
+        model: what scores them.
+    """
+
+    def __init__(self, model: SharedModel) -> None:
+        super().__init__()
+        self._fn = ScoreChipsFn(model.classifier)
+
+    def expand(self, batches: beam.PCollection[ChipBatch]) -> beam.PCollection[ScoredBatch]:
+        """One DoFn."""
+        return batches | beam.ParDo(self._fn).with_output_types(ScoredBatch)
+
+
+class ScoreChipsFn(beam.DoFn):
+    """Holds the classifier, which all DoFns of a process share.
+
+    Args:
+        classifier: asked for it on the worker.
+    """
+
+    def __init__(self, classifier: Callable[[], Classifier]) -> None:
+        self._ask_classifier = classifier
+
+    def setup(self) -> None:
+        """Load the model, or take the one that this process has loaded."""
+        self._classifier = self._ask_classifier()
+
+    def start_bundle(self) -> None:
+        """Begin anew, whatever a failed bundle had under way."""
+        self._ahead = ScoreAhead(self._classifier)
+
+    def process(self, batch: ChipBatch) -> Iterator[ScoredBatch]:
+        """Yield the batches whose scores are there, in order; a GPU keeps some under way."""
+        yield from map(_counted, self._ahead.score(batch))
+
+    def finish_bundle(self) -> Iterator[WindowedValue]:
+        """Yield what is still under way, in the global window that all elements have."""
+        window = GlobalWindow()
+        for scored in map(_counted, self._ahead.drain()):
+            yield WindowedValue(scored, window.max_timestamp(), [window])
+
+
+class ScoreAhead:
+    """Scores batches in turn: one after the other on a CPU, where all cores work on each; on a
+    GPU some calls at a time, so that chips are copied there while others are computed."""
+
+    def __init__(self, classifier: Classifier) -> None:
+        self._classifier = classifier
+        self._under_way: deque[tuple[ChipBatch, Future[_Timed]]] = deque()
+
+    def score(self, batch: ChipBatch) -> Iterator[ScoredBatch]:
+        """Begin a batch, and yield those whose turn it is."""
+        calls = self._classifier.calls_in_flight
+        if calls == 1:
+            yield score_batch(batch, self._classifier)
+            return
+        scoring = _pool(calls).submit(_timed, self._classifier, batch.pixels)
+        self._under_way.append((batch, scoring))
+        if len(self._under_way) > calls:
+            yield self._finish_first()
+
+    def drain(self) -> Iterator[ScoredBatch]:
+        """Yield the batches that are still under way."""
+        while self._under_way:
+            yield self._finish_first()
+
+    def _finish_first(self) -> ScoredBatch:
+        batch, scoring = self._under_way.popleft()
+        try:
+            scores, score_ms = scoring.result()
+        except DeviceOutOfMemory:
+            wait([other for _, other in self._under_way])  # halves have the device for themselves
+            return score_batch(batch, self._classifier)
+        fits = np.ones(len(scores), np.bool_)
+        return _scored(batch, scores, fits, self._classifier.precision, score_ms)
+
+
+_Timed = tuple[npt.NDArray[np.float32], float]
+
+
+def _timed(classifier: Classifier, pixels: npt.NDArray[np.uint8]) -> _Timed:
+    began = perf_counter()
+    return classifier.score(pixels), 1000 * (perf_counter() - began)
+
+
+@cache
+def _pool(calls: int) -> ThreadPoolExecutor:
+    """The threads of this process that wait for its GPU, however many DoFns it holds."""
+    return ThreadPoolExecutor(calls, "score")
+
+
+def score_batch(batch: ChipBatch, classifier: Classifier) -> ScoredBatch:
+    """Score a batch; chips that have no finite scores are rejected, with the reason."""
+    began = perf_counter()
+    scores, fits = score_in_halves(batch.pixels, classifier)
+    score_ms = 1000 * (perf_counter() - began)
+    return _scored(batch, scores, fits, classifier.precision, score_ms)
+
+
+def score_in_halves(
+    pixels: npt.NDArray[np.uint8], classifier: Classifier
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+    """Score chips, half of them at a time where the device has no memory for all, and so on.
+
+    Returns:
+        Scores `float32 [n, labels]`, NaN where there are none, and `bool [n]`: whether the device
+        had memory at least for the chip alone.
+    """
+    try:
+        return classifier.score(pixels), np.ones(len(pixels), np.bool_)
+    except DeviceOutOfMemory:
+        if len(pixels) == 1:
+            return np.full((1, classifier.labels), np.nan, np.float32), np.zeros(1, np.bool_)
+    middle = len(pixels) // 2
+    halves = [score_in_halves(half, classifier) for half in (pixels[:middle], pixels[middle:])]
+    return np.concatenate([h[0] for h in halves]), np.concatenate([h[1] for h in halves])
+
+
+def _scored(
+    batch: ChipBatch,
+    scores: npt.NDArray[np.float32],
+    fits: npt.NDArray[np.bool_],
+    precision: Precision,
+    score_ms: float,
+) -> ScoredBatch:
+    finite = np.isfinite(scores).all(axis=1)
+    rejected = [
+        batch.rejected,
+        _reject(batch.chips, ~fits, QuarantineReason.OUT_OF_MEMORY),
+        _reject(batch.chips, fits & ~finite, QuarantineReason.NON_FINITE_SCORE),
+    ]
+    good = fits & finite
+    return ScoredBatch(
+        unit=batch.unit,
+        last=batch.last,
+        chips=batch.chips if good.all() else batch.chips.filter(good),
+        scores=scores[good],
+        rejected=pa.concat_tables(rejected),
+        precision=precision,
+        spent=batch.spent + Spent(score_ms=score_ms),
+    )
+
+
+def _counted(batch: ScoredBatch) -> ScoredBatch:
+    metrics.count_batch(batch)
+    return batch
+
+
+def _reject(chips: pa.Table, which: npt.NDArray[np.bool_], reason: QuarantineReason) -> pa.Table:
+    if not which.any():
+        return REJECTED.empty_table()
+    found = chips.filter(which)
+    count = found.num_rows
+    return reject_rows(found, [reason.value] * count, [reason.description] * count)

@@ -1,0 +1,1 @@
+"""Objects by address: local paths, `gs://` and `s3://`; one way to read, list and write."""

@@ -1,0 +1,145 @@
+"""Tars of chips: each picture in them is a chip, named `SHARD#MEMBER`.
+
+A tar is indexed by its headers when a run is planned. A chip's etag is made of the tar's, of where
+it begins and how long it is: a tar that was replaced has new chips. Whether a row is a member, its
+columns `shard_uri` and `offset_bytes` say, never its name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import lru_cache
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipelines.errors import StorageError
+from pipelines.storage import store
+from pipelines.tars.tar_index import DamagedTar as DamagedTar
+from pipelines.tars.tar_index import Member, read_members
+from schemas.render import file_schema
+from schemas.tables import CHIP_MANIFEST
+
+SHARD_ENDINGS = (".tar", ".tar.gz", ".tgz")
+"""Names of tars; compressed ones are listed to be given up, not to be overlooked."""
+
+_IN_SHARD = re.compile(r"(?:\.tar|\.tar\.gz|\.tgz)#", re.IGNORECASE)
+
+COLUMNS = ("chip_uri", "etag", "size_bytes", "modified_at", "shard_uri", "offset_bytes")
+SHARD_CHIPS = pa.schema([file_schema(CHIP_MANIFEST).field(name) for name in COLUMNS])
+"""Schema of the chips of shards."""
+
+ReadMembers = Callable[[dict[str, Any]], Iterator[Member]]
+"""Gives the members of the shard that a row of a listing, with the column chip_uri, stands for."""
+
+_READ_AHEAD_BYTES = 8 << 20
+"""A range request takes as long as some megabytes take to arrive, so that the headers of small
+members cost least where the bytes between them are fetched, too."""
+
+_THREADS = 8
+
+
+def list_members(
+    shards: pa.Table, endings: tuple[str, ...], read: ReadMembers
+) -> Iterator[pa.Table]:
+    """The chips of some shards, a table each.
+
+    Args:
+        shards: rows of a listing, with the column chip_uri.
+        endings: file name endings of the members that are chips.
+        read: what tells a shard's members.
+    """
+    with ThreadPoolExecutor(_THREADS) as pool:
+        yield from pool.map(lambda row: _chips_of(row, endings, read), shards.to_pylist())
+
+
+def read_shard(shard: dict[str, Any]) -> Iterator[Member]:
+    """The members of a shard by its headers, each time; raises what `members_of` raises."""
+    return members_of(shard["chip_uri"])
+
+
+def members_of(uri: str) -> Iterator[Member]:
+    """The members of a shard.
+
+    Raises:
+        DamagedTar: it cannot be read to its end.
+        StorageError: it cannot be read at all.
+    """
+    with store.open_file(uri, _READ_AHEAD_BYTES) as file:
+        yield from read_members(file)
+
+
+def find_chip(uri: str) -> dict[str, Any] | None:
+    """A row of SHARD_CHIPS for an address of the form `SHARD#MEMBER`; None where it leads nowhere.
+
+    Raises:
+        StorageError: a store does not answer.
+    """
+    for end in _IN_SHARD.finditer(uri):
+        shard, name = uri[: end.end() - 1], uri[end.end() :]
+        if head := store.head_object(shard):
+            member = _members_by_name(shard, head["etag"]).get(name)
+            if member:
+                found: dict[str, Any]
+                (found,) = _as_chips({**head, "chip_uri": shard}, [member]).to_pylist()
+                return found
+    return None
+
+
+@lru_cache(maxsize=16)
+def _members_by_name(shard: str, etag: str | None) -> dict[str, Member]:
+    """A shard's members, as of one version; what stands before a damage, where it has one."""
+    found = {}
+    with suppress(DamagedTar):
+        for member in members_of(shard):
+            found[member.name] = member
+    return found
+
+
+def shard_etag(etag: str | None) -> str | None:
+    """The etag of the shard whose member has this one."""
+    return etag.rpartition("@")[0] or None if etag else None
+
+
+def _chips_of(shard: dict[str, Any], endings: tuple[str, ...], read: ReadMembers) -> pa.Table:
+    """A shard's chips, of each name the last one, as who unpacks a tar gets it. What cannot be read
+    is a row of its own, which the reading gives up with the reason."""
+    by_name: dict[str, Member] = {}
+    whole = True
+    try:
+        for member in read(shard):
+            if member.name.lower().endswith(endings):
+                by_name[member.name] = member
+    except StorageError:
+        whole = False
+    chips = _as_chips(shard, by_name.values())
+    return chips if whole else pa.concat_tables([chips, _as_bad(shard)])
+
+
+def _as_chips(shard: dict[str, Any], members: Collection[Member]) -> pa.Table:
+    names, offsets, sizes = zip(*members, strict=True) if members else ((), (), ())
+    uri, etag = shard["chip_uri"], shard["etag"]
+    places = zip(offsets, sizes, strict=True)
+    etags = [f"{etag}@{offset}+{size}" for offset, size in places] if etag else [None] * len(names)
+    columns = {
+        "chip_uri": pc.binary_join_element_wise(uri, pa.array(names, pa.string()), "#"),
+        "etag": pa.array(etags, pa.string()),
+        "size_bytes": pa.array(sizes, pa.int64()),
+        "modified_at": pa.repeat(pa.scalar(shard["modified_at"], _type("modified_at")), len(names)),
+        "shard_uri": pa.repeat(uri, len(names)),
+        "offset_bytes": pa.array(offsets, pa.int64()),
+    }
+    return pa.table(columns, schema=SHARD_CHIPS)
+
+
+def _as_bad(shard: dict[str, Any]) -> pa.Table:
+    row = {name: shard.get(name) for name in COLUMNS} | {"shard_uri": shard["chip_uri"]}
+    return pa.Table.from_pylist([row], SHARD_CHIPS)
+
+
+def _type(name: str) -> pa.DataType:
+    return SHARD_CHIPS.field(name).type

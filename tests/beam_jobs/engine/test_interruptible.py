@@ -1,0 +1,110 @@
+"""A command that is told to stop does so at once, and leaves its reason."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from select import select
+
+import pytest
+
+from beam_jobs.engine.interruptible import run_interruptibly
+from beam_jobs.engine.worker_processes import end_worker_processes
+from beam_jobs.query import ask
+from tests.support.samples import make_artifact, write_chips
+
+_SLOW_COMMAND = """
+import time
+from beam_jobs import score_chips
+from beam_jobs.command import run_command
+from pipelines.runs import run_plan, staging
+from pipelines.scoring import scoring
+from tests.support.quick_scoring import QuickClassifier
+
+def stage_slowly(batches, folder, stage_unit=staging.stage_unit):
+    unit = stage_unit(batches, folder)
+    print("staged", flush=True)
+    time.sleep(20)
+    return unit
+
+staging.stage_unit = stage_slowly
+planning.UNIT_CHIPS = 4
+scoring.SharedModel._load = lambda self: QuickClassifier()
+run_command(score_chips.main)
+"""
+
+
+def test_what_the_work_gives_and_raises_comes_through() -> None:
+    assert run_interruptibly(lambda: 7) == 7
+    with pytest.raises(ZeroDivisionError):
+        run_interruptibly(lambda: 1 / 0)
+
+
+def test_what_ends_another_thread_ends_the_work_only_if_it_is_fatal(monkeypatch) -> None:
+    others: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", lambda args: others.append(args.exc_type))
+    never = threading.Event()
+
+    def work() -> None:
+        for error in (KeyError("harmless"), OSError("fatal"), OSError("told by the first")):
+            thread = threading.Thread(target=_raise, args=(error,))
+            thread.start()
+            thread.join()
+        never.wait(60)
+
+    with pytest.raises(OSError, match="fatal"):
+        run_interruptibly(work, lambda error: isinstance(error, OSError))
+    assert others == [KeyError]
+
+
+def _raise(error: Exception) -> None:
+    raise error
+
+
+def test_worker_processes_are_ended_and_no_others() -> None:
+    starter = subprocess.Popen(
+        ["sh", "-c", 'sh -c "sleep 60; : $WORKER" & echo started; wait $!; echo $?'],
+        env={**os.environ, "WORKER": "apache_beam.runners.worker.sdk_worker_main"},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert starter.stdout.readline() == "started\n"
+    seen = ""
+    while not seen:  # until the shell has become the worker
+        end_worker_processes()
+        seen = starter.stdout.readline() if select([starter.stdout], [], [], 0.1)[0] else ""
+    assert int(seen) == 128 + signal.SIGKILL
+    assert starter.wait(10) == 0
+
+
+@pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGINT])
+def test_a_run_that_is_told_to_stop_ends_at_once_and_leaves_its_reason(tmp_path, by) -> None:
+    write_chips(tmp_path / "chips", 10)
+    make_artifact(tmp_path / "model")
+    flags = {"chips": "chips", "artifact": "model", "output": "out", "run_id": "night"}
+    arguments = [part for name, value in flags.items() for part in (f"--{name}", value)]
+    command = subprocess.Popen(
+        [sys.executable, "-c", _SLOW_COMMAND, *arguments],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while "staged" not in command.stdout.readline():
+        assert command.poll() is None
+    told_at = time.monotonic()
+    command.send_signal(by)
+    _, said = command.communicate(timeout=30)
+    assert time.monotonic() - told_at < 10  # units still to come would take 40
+    assert command.returncode == 130
+    assert "Traceback" not in said
+    query = "SELECT status, reason FROM runs"
+    assert ask(str(tmp_path / "out"), query).to_pylist() == [
+        {"status": "failed", "reason": "it was interrupted"}
+    ]

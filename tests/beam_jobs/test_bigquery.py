@@ -1,0 +1,287 @@
+"""BigQuery's statements say what DuckDB's say: parsed strictly, and asked of the same rows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+import sqlglot
+from sqlglot import exp
+
+import schemas
+from beam_jobs import bigquery, query
+from beam_jobs.command import exit_code
+from pipelines.storage import store
+from pipelines.tables import delta_tables
+from schemas.dialects import to_bigquery
+from schemas.external_tables import (
+    DATASET,
+    EXTERNAL_TABLES,
+    delta_table_ddl,
+    list_path,
+    view_ddl,
+)
+from schemas.statements import statements
+from schemas.tables import QUARANTINE, RUNS
+from tests.support.published_runs import SCORES, at, commit_rows, given_up, publish, run_row, scored
+
+STATEMENTS = sorted((Path(schemas.__file__).parent / "sql" / "bigquery").rglob("*.sql"))
+VIEWS = {**statements("bigquery/published"), **statements("bigquery/views")}
+QUESTIONS = statements("bigquery/questions")
+BOX = {"lon_min": -60.0, "lat_min": -3.0, "lon_max": -59.99, "lat_max": -2.99}
+OF_BIGQUERY_ALONE = re.compile(r"WITH CONNECTION `[^`]+`|WITH PARTITION COLUMNS (\([^)]+\))")
+"""The clauses of an external table that sqlglot does not know."""
+
+
+def parsed(sql: str) -> exp.Expr:
+    """The one statement, understood to its end: a `Command` is one that sqlglot passed over."""
+    (tree,) = sqlglot.parse(sql, dialect="bigquery", error_level=sqlglot.ErrorLevel.RAISE)
+    assert tree is not None
+    assert not isinstance(tree, exp.Command)
+    return tree
+
+
+def as_duckdb(sql: str) -> str:
+    return parsed(sql).sql("duckdb", unsupported_level=sqlglot.ErrorLevel.RAISE)
+
+
+# --------------------------------------------------------------------------- every statement
+
+
+@pytest.mark.parametrize("path", STATEMENTS, ids=lambda p: f"{p.parent.name}/{p.stem}")
+def test_sqlglot_reads_every_statement_strictly(path: Path) -> None:
+    sql = path.read_text("utf-8")
+    parsed(OF_BIGQUERY_ALONE.sub("", sql))
+    for columns in OF_BIGQUERY_ALONE.findall(sql):
+        if columns:
+            assert [c.name for c in parsed(f"CREATE TABLE t {columns}").find_all(exp.ColumnDef)]
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_views_are_described_in_their_dataset(name: str) -> None:
+    tree = parsed(view_ddl(name, VIEWS[name], "another"))
+    assert {table.db for table in tree.find_all(exp.Table)} - {""} == {"another"}
+    (description,) = tree.find_all(exp.Property)
+    assert VIEWS[name].startswith(f"-- {description.args['value'].name}\n")
+
+
+def test_a_view_is_created_after_those_that_it_reads() -> None:
+    known = set(EXTERNAL_TABLES.values())
+    for name, select in VIEWS.items():
+        tree = parsed(select)
+        own = {cte.alias for cte in tree.find_all(exp.CTE)}
+        assert {table.name for table in tree.find_all(exp.Table)} <= known | own
+        known.add(name)
+
+
+def test_a_table_of_another_dataset_keeps_its_name() -> None:
+    made = to_bigquery("SELECT a FROM chips JOIN runs USING (a)", "d", {"runs"})
+    assert " ".join(made.split()) == "SELECT a FROM chips JOIN d.runs USING (a)"
+
+
+def test_what_bigquery_cannot_express_is_not_rendered() -> None:
+    with pytest.raises(sqlglot.errors.SqlglotError):
+        to_bigquery("SELECT a FROM runs INTERSECT ALL SELECT a FROM chips", "d", {"runs"})
+
+
+# --------------------------------------------------------------------------- the same answers
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Three nights in which everything happens that a question tells apart."""
+    output = str(tmp_path_factory.mktemp("archive"))
+    june = [
+        scored("cut", "primary", etag="1", observed_at=at(1, month=6)),
+        scored("box-june", "agriculture", observed_at=at(2, month=6), **BOX),
+        scored("cloud", sky="cloudy"),
+        scored("twice", "road", "habitation"),
+        scored("no sky", "water", sky=None),
+    ]
+    publish(output, "run-1", june, [given_up("q1", "empty")], published_at=at(1, 3))
+    july = [
+        scored("cut", "road", "slash_burn", etag="2", sky="haze", scored_at=at(2)),
+        scored("box-july", "conventional_mine", sky="partly_cloudy", scored_at=at(2), **BOX),
+        scored("cloud", sky="cloudy", etag="2", scored_at=at(2)),
+        scored("twice", "road", score_road=0.625, scored_at=at(2)),
+        scored("hidden", "road", sky="cloudy", scored_at=at(2), score_road=1.0),
+    ]
+    broken = [given_up("q1", "truncated"), given_up("q2", "truncated"), given_up("q3", "empty")]
+    publish(output, "run-2", july, broken, "2026-07-02", published_at=at(2, 3))
+    again = [scored("twice", "selective_logging", scored_at=at(2, 1))]
+    publish(output, "run-3", again, [], "2026-07-02")
+    relabelled = [{**july[0], "labels": ["haze", "road"]}, {**july[3], "labels": ["clear"]}]
+    commit_rows(output, SCORES, "new-labels", relabelled, "2026-07-02")
+    commit_rows(output, RUNS, "new-labels", [run_row(at(2, 5), kind="relabel")], "2026-07-02")
+    publish(output, "nothing", [], [given_up("q4", "empty")], "2026-07-02", published_at=at(2, 4))
+    commit_rows(output, QUARANTINE, "dying", [given_up("q5", "empty")], "2026-07-02")
+    commit_rows(output, RUNS, "failed", [run_row(at(2), status="failed")], "2026-07-02")
+    publish(output, "taken-back", [scored("cut", "blooming", etag="3")])
+    commit_rows(output, RUNS, "taken-back", [run_row(at(3), scored=1)])
+    scores = delta_tables.open_table(output, "chip_scores")
+    assert scores is not None
+    delta_tables.take_back(scores, "taken-back", 1, [], "2026-07-01")
+    return output
+
+
+@pytest.fixture(scope="module")
+def in_bigquery(archive: str) -> Iterator[duckdb.DuckDBPyConnection]:
+    with as_in_bigquery(archive) as connection:
+        yield connection
+
+
+@contextmanager
+def as_in_bigquery(output: str) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The external tables and the views, turned back into DuckDB's dialect."""
+    with duckdb.connect() as connection:
+        connection.execute(f"SET TimeZone = 'UTC'; CREATE SCHEMA {DATASET}")
+        for name, external in EXTERNAL_TABLES.items():
+            table = delta_tables.open_table(output, name)
+            assert table is not None
+            connection.register(f"rows_of_{name}", delta_tables.open_dataset(table).to_table())
+            connection.execute(f"CREATE VIEW {DATASET}.{external} AS FROM rows_of_{name}")
+        for name, select in VIEWS.items():
+            connection.execute(f"CREATE VIEW {DATASET}.{name} AS {as_duckdb(select)}")
+        yield connection
+
+
+def answer(connection: duckdb.DuckDBPyConnection, sql: str) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = connection.sql(sql).to_arrow_table().to_pylist()
+    return rows
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_a_question_has_the_same_answer(
+    archive: str, in_bigquery: duckdb.DuckDBPyConnection, question: str
+) -> None:
+    expected = query.ask(archive, query.questions()[question]).to_pylist()
+    assert expected
+    assert answer(in_bigquery, as_duckdb(QUESTIONS[question])) == expected
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_a_view_has_the_same_rows(
+    archive: str, in_bigquery: duckdb.DuckDBPyConnection, view: str
+) -> None:
+    expected = query.ask(archive, f"FROM {view} ORDER BY ALL").to_pylist()
+    assert expected
+    assert answer(in_bigquery, f"FROM {DATASET}.{view} ORDER BY ALL") == expected
+
+
+def test_rows_of_unpublished_runs_are_in_the_external_tables_and_in_no_view(
+    in_bigquery: duckdb.DuckDBPyConnection,
+) -> None:
+    hidden = {"all_quarantine": "dying", "all_runs": "taken-back"}
+    for table, run_id in hidden.items():
+        where = f"WHERE run_id = '{run_id}'"
+        assert answer(in_bigquery, f"SELECT run_id FROM {DATASET}.{table} {where}")
+        view = table.removeprefix("all_")
+        assert not answer(in_bigquery, f"SELECT run_id FROM {DATASET}.{view} {where}")
+
+
+def test_quarantine_of_a_run_without_scores_waits_in_bigquery_for_its_row_in_runs(
+    tmp_path: Path,
+) -> None:
+    """BigQuery does not see the transactions by which a run without rows is known as published."""
+    output, shown = str(tmp_path), "SELECT chip_uri FROM {}quarantine"
+    publish(output, "run-1", [scored("a")], published_at=at(2))
+    publish(output, "run-2", [], [given_up("b", "empty")])
+    assert query.ask(output, shown.format("")).to_pylist() == [{"chip_uri": "b"}]
+    with as_in_bigquery(output) as connection:
+        assert answer(connection, shown.format(f"{DATASET}.")) == []
+    commit_rows(output, RUNS, "run-2", [run_row(at(2))])
+    with as_in_bigquery(output) as connection:
+        assert answer(connection, shown.format(f"{DATASET}.")) == [{"chip_uri": "b"}]
+
+
+def test_all_questions_and_views_are_there() -> None:
+    assert QUESTIONS.keys() == query.questions().keys()
+    assert VIEWS.keys() == query.views().keys() | {"quarantine", "runs"}
+
+
+# --------------------------------------------------------------------------- lists of files
+
+
+def test_the_lists_hold_the_rows_of_the_tables_where_a_wildcard_finds_more(archive: str) -> None:
+    """A wildcard finds what was withdrawn, and what no commit names yet."""
+    tables = bigquery.open_tables(archive)
+    bigquery.write_file_lists(archive, tables)
+    for name, table in tables.items():
+        listed = Path(archive, list_path(name)).read_text("utf-8").splitlines()
+        rows = "SELECT * FROM read_parquet({}, hive_partitioning=true) ORDER BY ALL"
+        by_list = duckdb.sql(rows.format(listed)).to_arrow_table()
+        expected = delta_tables.open_dataset(table).to_table()
+        assert by_list.num_rows == expected.num_rows
+        assert set(by_list["run_id"].to_pylist()) == set(expected["run_id"].to_pylist())
+    found = {str(path) for path in Path(archive, "chip_scores").glob("run_date=*/*/*.parquet")}
+    assert {path for path in found if "taken-back" in path} == found - {
+        *Path(archive, list_path("chip_scores")).read_text("utf-8").splitlines()
+    }
+
+
+def ask(*arguments: str) -> int:
+    try:
+        return exit_code(bigquery.main, arguments)
+    except SystemExit as left:  # argparse's own way
+        return int(left.code or 0)
+
+
+def test_the_command_writes_lists_and_prints_the_ddl_over_them(
+    gs_uri: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = f"{gs_uri}/forest"
+    publish(output, "run-1", [scored("a")], [given_up("b", "empty")], published_at=at(2))
+    assert ask("--output", output, "--file_lists", "--dataset", "mine") == 0
+    text = store.read_bytes(f"{output}/_bigquery/chip_scores.txt").decode()
+    (line,) = text.splitlines()
+    assert line.startswith(f"{output}/chip_scores/run_date=2026-07-01/run_id=run-1/")
+    assert store.head_object(line)
+    printed = capsys.readouterr().out
+    assert DATASET not in printed
+    assert "mine.all_quarantine" in printed
+    listed = parsed(OF_BIGQUERY_ALONE.sub("", printed.partition(";")[0]))
+    options = {p.name: p.args["value"] for p in listed.find_all(exp.Property) if "value" in p.args}
+    assert options["uris"].sql() == f"ARRAY('{output}/_bigquery/quarantine.txt')"
+
+
+def test_the_command_prints_the_ddl_over_the_delta_tables(
+    gs_uri: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    publish(gs_uri, "run-1", [scored("a")], [], published_at=at(2))
+    assert ask("--output", gs_uri, "--connection", "my-project.eu.forest") == 0
+    printed = capsys.readouterr().out
+    for name in EXTERNAL_TABLES:
+        assert delta_table_ddl(name, gs_uri, "my-project.eu.forest") in printed
+    created = re.findall(r"^CREATE OR REPLACE (?:EXTERNAL TABLE|VIEW) (\S+)", printed, re.M)
+    assert created == [f"{DATASET}.{name}" for name in (*EXTERNAL_TABLES.values(), *VIEWS)]
+    assert store.head_object(f"{gs_uri}/{list_path('runs')}") is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--connection", "p.eu.c"], "--output"),
+        (["--output", "gs://b/o"], "--connection --file_lists is required"),
+        (["--output", "gs://b/o", "--connection", "c"], "PROJECT.REGION.NAME"),
+        (["--output", "gs://b/o", "--file_lists", "--dataset", "a.b"], "letters, digits"),
+        (["--output", "s3://b/o", "--file_lists"], "gs:// only"),
+        (["--output", "here", "--file_lists"], "gs:// only"),
+    ],
+)
+def test_wrong_use_is_told_in_one_line(
+    arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ask(*arguments) == 2
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err.count("\n")) == ("", 1)
+    assert told in printed.err
+
+
+def test_an_output_without_tables_is_told(gs_uri: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert ask("--output", f"{gs_uri}/none", "--file_lists") == 2
+    assert "publish a run there first" in capsys.readouterr().err

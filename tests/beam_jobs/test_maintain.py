@@ -1,0 +1,425 @@
+"""Housekeeping: the tables get quick to open and old nights leave, and no reader sees a gap."""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow.compute as pc
+import pytest
+
+from beam_jobs import maintain
+from beam_jobs.command import exit_code
+from beam_jobs.query import ask
+from pipelines.maintenance import housekeeping, retention
+from pipelines.maintenance.withdrawing import withdraw_run
+from pipelines.publishing import publishing
+from pipelines.publishing.publishing import publish_run
+from pipelines.runs import committing, run_plan
+from pipelines.runs.staging import stage_unit
+from pipelines.tables import delta_tables
+from pipelines.tables.delta_tables import (
+    PublishConflict,
+    commit_files,
+    next_transactions,
+    open_table,
+)
+from schemas.tables import RUNS
+from tests.beam_jobs.test_relabel_chips import LOW, Relabel
+from tests.pipelines.publishing.test_publishing import CHIPS, dying_at, make_plan, stage
+from tests.pipelines.runs.test_staging import labelled
+from tests.support.published_runs import (
+    SCORES,
+    at,
+    commit_rows,
+    given_up,
+    publish,
+    run_row,
+    scored,
+    write_rows,
+)
+
+pytest_plugins = ["tests.support.object_stores"]
+
+OLD, RECENT = "2026-07-01", str(datetime.now(UTC).date())
+_VIEWS = ("chip_scores", "latest_chip_scores", "observations", "open_quarantine", "runs")
+
+
+@pytest.fixture
+def output(tmp_path) -> str:
+    """An old night and a recent one, of three files each, with quarantine."""
+    place = str(tmp_path / "out")
+    publish_files(place, "old", "abc", OLD, at(1), [given_up("x", "empty", etag="1")])
+    publish_files(place, "recent", "def", RECENT, at(2), [given_up("y", "unreadable")])
+    return place
+
+
+def publish_files(output, run_id, uris, night, published_at, quarantine=(), **more) -> None:
+    """A run of a file for each chip."""
+    publish(output, run_id, [], quarantine, night)
+    table = open_table(output, "chip_scores")
+    part = {"run_date": night, "run_id": run_id}
+    files = [write_rows(output, SCORES, part, [scored(u, "road", **more)], u) for u in uris]
+    commit_files(table, files, part, [("filled", table.version())], False, part)
+    if published_at:
+        commit_rows(output, RUNS, run_id, [run_row(published_at, scored=len(uris))], night)
+
+
+def run(output: str, capsys, *flags: str) -> tuple[int, str, str]:
+    code = exit_code(maintain.main, ["--output", output, *flags])
+    return code, *capsys.readouterr()
+
+
+def seen(output: str) -> dict[str, list[dict]]:
+    """All rows that readers see, however they are stored."""
+    return {
+        view: sorted(ask(output, f"FROM {view}").to_pylist(), key=lambda row: str(row))
+        for view in _VIEWS
+    }
+
+
+def files(output: str, name: str = "chip_scores") -> list[str]:
+    return sorted(
+        str(p) for p in Path(output, name).rglob("*.parquet") if "_delta_log" not in str(p)
+    )
+
+
+def named(output: str, name: str = "chip_scores") -> int:
+    return len(delta_tables.data_files(open_table(output, name)))
+
+
+def done(output: str) -> set[tuple[str, str]]:
+    return {
+        tuple(c.values()) for c in run_plan.chips_done(output, "model-1").read_all().to_pylist()
+    }
+
+
+# ---------------------------------------------------------------------------------- compaction
+
+
+def test_compaction_puts_files_together_and_changes_no_row(output, capsys):
+    before, chips = seen(output), done(output)
+    code, out, err = run(output, capsys)
+    assert (code, err) == (0, "")
+    assert "chip_scores: 6 small files of 2 runs were put together to 2; 0 dead files" in out
+    assert named(output) == 2
+    assert seen(output) == before
+    assert done(output) == chips
+    assert "chip_scores: 0 small files of 0 runs" in run(output, capsys)[1]
+
+
+def test_what_is_published_outlives_compaction_vacuum_and_the_old_log(output, capsys):
+    withdraw_run(output, "recent")
+    before = seen(output)
+    at_once = {"delta.logRetentionDuration": "interval 0 seconds"}
+    open_table(output, "chip_scores").alter.set_table_properties(at_once)
+    assert run(output, capsys, "--vacuum_hours", "0")[0] == 0
+    log = Path(output, "chip_scores", "_delta_log")
+    assert len(list(log.glob("*.json"))) <= 1
+    assert list(log.glob("*.checkpoint.parquet"))
+    scores = open_table(output, "chip_scores")
+    assert delta_tables.is_published(scores, "old")
+    assert not delta_tables.is_published(scores, "recent")
+    assert scores.transaction_version(delta_tables.PUBLISHER) > 2
+    assert seen(output) == before
+    assert len(files(output)) == 1
+    publish_files(output, "recent", "de", RECENT, at(3))
+    assert {row["chip_uri"] for row in seen(output)["chip_scores"]} == set("abcde")
+
+
+def test_old_indexes_of_tars_are_deleted(output, capsys):
+    old, young = (Path(output, "_tar_index", name, "members") for name in ("old", "young"))
+    for path in (old, young):
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"x")
+    long_ago = time.time() - 31 * 86_400
+    os.utime(old, (long_ago, long_ago))
+    told = "indexes of 1 tar, over 30 days old, {} deleted"
+    assert told.format("would be") in run(output, capsys, "--preview")[1]
+    assert old.exists()
+    assert told.format("were") in run(output, capsys)[1]
+    assert (old.exists(), young.exists()) == (False, True)
+    assert "indexes" not in run(output, capsys)[1]
+
+
+def test_compacted_runs_are_withdrawn_and_replaced_whole(output, capsys):
+    run(output, capsys)
+    table = open_table(output, "chip_scores")
+    part = {"run_date": RECENT, "run_id": "old"}
+    new = [write_rows(output, SCORES, part, [scored("a", "water")], "new")]
+    commit_files(table, new, part, next_transactions(table, "old"), True, part)
+    assert [r["chip_uri"] for r in seen(output)["chip_scores"] if r["run_id"] == "old"] == ["a"]
+    assert withdraw_run(output, "recent")
+    assert [r["chip_uri"] for r in seen(output)["chip_scores"]] == ["a"]
+
+
+def test_nobody_takes_files_out_that_compaction_has_just_replaced(output, capsys):
+    """delta-rs alone would let both land, and a withdrawn run's rows would stay."""
+    stale = open_table(output, "chip_scores")
+    run(output, capsys)
+    with pytest.raises(PublishConflict):
+        delta_tables.take_back(stale, "recent", 1, [], "")
+    assert withdraw_run(output, "recent")
+    assert {row["run_id"] for row in seen(output)["chip_scores"]} == {"old"}
+
+
+def test_compaction_gives_way_to_a_publisher_and_tries_again(output, capsys, monkeypatch):
+    open_newest, others = delta_tables.open_table, iter([lambda: withdraw_run(output, "recent")])
+
+    def open_then_commit(place, name):
+        table = open_newest(place, name)
+        if name == "chip_scores" and (commit := next(others, None)):
+            commit()
+        return table
+
+    monkeypatch.setattr(delta_tables, "open_table", open_then_commit)
+    compaction = housekeeping.compact(output, "chip_scores", preview=False)
+    assert (compaction.runs, compaction.files_before, compaction.files_after) == (1, 3, 1)
+    assert {row["run_id"] for row in seen(output)["chip_scores"]} == {"old"}
+
+
+def test_a_publisher_whose_snapshot_is_older_than_a_compaction_publishes(output, capsys):
+    plan = make_plan(output, "new")
+    units = stage(plan)
+    commit, raced = committing.commit_files, []
+
+    def commit_after_compaction(table, *args, **kwargs):
+        if not raced:
+            raced.append(run(output, capsys))
+        commit(table, *args, **kwargs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(committing, "commit_files", commit_after_compaction)
+        publish_run(plan, units)
+    assert raced[0][0] == 0
+    assert named(output) == 4
+    assert len(seen(output)["chip_scores"]) == 13
+
+
+def test_a_run_without_its_row_is_left_alone_so_that_the_row_tells_when_it_was_committed(
+    output, capsys, monkeypatch
+):
+    plan = run_plan.store_plan(make_plan(output, "new"), CHIPS.to_reader())
+    units = stage(plan)
+    with monkeypatch.context() as patch:
+        patch.setattr(committing, "commit_rows", dying_at("runs"))
+        with pytest.raises(KeyboardInterrupt):
+            publish_run(plan, units)
+    committed = delta_tables.committed_at(open_table(output, "chip_scores"), "new")
+    run(output, capsys)
+    assert named(output) == 4
+    publishing.finish_record(output, "new")
+    published_at = ask(output, "SELECT published_at FROM runs WHERE run_id = 'new'").to_pylist()
+    assert published_at == [{"published_at": committed}]
+    run(output, capsys)
+    assert named(output) == 3
+
+
+def test_a_replacement_that_is_on_its_way_is_left_alone(output, capsys, monkeypatch):
+    def staged(plan):
+        units = ([labelled(0, 0, 4, 1, True)], [labelled(1, 5, 2, 1, True)])
+        return [stage_unit(unit, plan.staging) for unit in units]
+
+    first, second = make_plan(output, "new"), make_plan(output, "new", attempt=2)
+    publish_run(first, staged(first))
+    before, units = seen(output), staged(second)
+    with monkeypatch.context() as patch:
+        patch.setattr(committing, "commit_rows", dying_at("chip_scores"))
+        with pytest.raises(KeyboardInterrupt):
+            publish_run(second, units)
+    assert "quarantine: 0 small files" in run(output, capsys)[1]
+    assert seen(output) == before
+    publish_run(second, units)
+    assert "quarantine: 2 small files of 1 run were" in run(output, capsys)[1]
+
+
+def test_compacted_files_have_no_statistics_and_other_readers_lose_no_row(output, capsys):
+    run(output, capsys)
+    publish_files(output, "third", "gh", RECENT, at(3))
+    rows = open_table(output, "chip_scores").to_pyarrow_dataset()
+    assert rows.to_table(filter=pc.field("chip_uri") == "g").num_rows == 1
+    assert rows.to_table(filter=pc.field("score_road") > 0.5).num_rows == 8
+
+
+# ------------------------------------------------------------------------------------- vacuum
+
+
+def test_vacuum_deletes_what_no_snapshot_of_the_last_hours_names(output, capsys):
+    run(output, capsys, "--vacuum_hours", "24")
+    assert len(files(output)) == 8
+    assert "6 dead files were deleted" in run(output, capsys, "--vacuum_hours", "0")[1]
+    assert len(files(output)) == 2
+    assert len(seen(output)["chip_scores"]) == 6
+
+
+def test_what_no_commit_ever_named_goes_when_it_is_old_and_never_at_once(output, capsys):
+    """A publisher may be at work on young ones."""
+    folder = Path(output, "chip_scores", f"run_date={RECENT}", "run_id=dead")
+    folder.mkdir()
+    young, old = folder / "unit-0.parquet", folder / "unit-1.parquet"
+    for file in (young, old):
+        file.write_bytes(b"half")
+    then = time.time() - 25 * 3600
+    os.utime(old, (then, then))
+    run(output, capsys, "--vacuum_hours", "0")
+    assert (young.exists(), old.exists()) == (True, True)
+    run(output, capsys, "--vacuum_hours", "24")
+    assert (young.exists(), old.exists()) == (True, False)
+
+
+# ---------------------------------------------------------------------------------- retention
+
+
+def test_old_nights_leave_and_their_chips_are_not_scored_again(output, capsys):
+    chips, before = done(output), seen(output)
+    code, out, err = run(output, capsys, "--keep_days", "30")
+    assert (code, err) == (0, "")
+    assert "1 was removed, rows: 3 of chip_scores, 1 of quarantine" in out
+    after = seen(output)
+    assert {row["run_id"] for row in after["chip_scores"]} == {"recent"}
+    assert {row["chip_uri"] for row in after["open_quarantine"]} == {"y"}
+    assert after["runs"] == before["runs"]
+    assert done(output) == chips == {(uri, "1") for uri in "abcdefx"}
+    assert "0 were removed" in run(output, capsys, "--keep_days", "30")[1]
+    assert done(output) == chips
+
+
+def test_an_expired_run_that_is_withdrawn_is_scored_again(output, capsys):
+    run(output, capsys, "--keep_days", "30")
+    assert withdraw_run(output, "old")
+    assert done(output) == {(uri, "1") for uri in "def"}
+    assert {r["run_id"]: r["status"] for r in seen(output)["runs"]} == {
+        "old": "withdrawn",
+        "recent": "published",
+    }
+
+
+def test_of_a_relabelling_over_several_nights_the_old_ones_leave(output, capsys, tmp_path):
+    relabel = Relabel(tmp_path, capsys, output)
+    assert relabel(LOW, "--run_id", "new")[0] == 0
+    chips = done(output)
+    run(output, capsys, "--keep_days", "30")
+    assert {(r["run_id"], r["chip_uri"]) for r in seen(output)["chip_scores"]} == {
+        (run_id, uri) for run_id in ("recent", "new") for uri in "def"
+    }
+    assert done(output) == chips
+    assert withdraw_run(output, "new")
+    assert withdraw_run(output, "old")
+    assert done(output) == {(uri, "1") for uri in "def"}
+
+
+@pytest.mark.parametrize("dies_at", ["remember", "chip_scores", "quarantine"])
+def test_retention_that_died_has_lost_nothing_and_is_done_again(
+    output, capsys, monkeypatch, dies_at
+):
+    chips = done(output)
+    remove, commit = retention._remove, retention._commit
+
+    def dying_remove(table, old, before):
+        if table.table_uri.rstrip("/").endswith(dies_at):
+            raise KeyboardInterrupt
+        remove(table, old, before)
+
+    def dying_commit(*args):
+        if dies_at == "remember":
+            raise KeyboardInterrupt
+        commit(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(retention, "_remove", dying_remove)
+        patch.setattr(retention, "_commit", dying_commit)
+        assert run(output, capsys, "--keep_days", "30")[0] == 130
+    assert done(output) == chips
+    assert run(output, capsys, "--keep_days", "30")[0] == 0
+    assert done(output) == chips
+    assert {row["run_id"] for row in seen(output)["chip_scores"]} == {"recent"}
+
+
+def test_a_run_that_is_replaced_meanwhile_does_not_leave(output, capsys, monkeypatch):
+    remember, raced = retention._remember, []
+
+    def remember_then_replace(place, tables, old):
+        remember(place, tables, old)
+        if not raced:
+            raced.append(True)
+            part, table = {"run_date": RECENT, "run_id": "old"}, open_table(output, "chip_scores")
+            new = [write_rows(output, SCORES, part, [scored("new")], "new")]
+            commit_files(table, new, part, next_transactions(table, "old"), True, part)
+
+    monkeypatch.setattr(retention, "_remember", remember_then_replace)
+    assert run(output, capsys, "--keep_days", "30")[0] == 0
+    assert {row["chip_uri"] for row in seen(output)["chip_scores"]} == set("def") | {"new"}
+
+
+# ------------------------------------------------------------------------------- the command
+
+
+def test_readers_see_the_same_rows_all_the_while(output, capsys):
+    expected = ask(output, "SELECT count(*), min(chip_uri) FROM latest_chip_scores").to_pylist()
+    answers, ended = [], threading.Event()
+
+    def read() -> None:
+        sql = "SELECT count(*), min(chip_uri) FROM latest_chip_scores"
+        while not ended.is_set():
+            try:
+                answers.append(ask(output, sql).to_pylist())
+            except Exception as error:  # whatever it is, the reader has seen it
+                answers.append(error)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for _ in range(3):
+        _split(output)
+        run(output, capsys)
+    ended.set()
+    reader.join()
+    assert len(answers) > 5
+    assert all(answer == expected for answer in answers)
+
+
+def _split(output: str) -> None:
+    """Make small files of a compacted run again."""
+    table = open_table(output, "chip_scores")
+    part = {"run_date": RECENT, "run_id": "recent"}
+    new = [write_rows(output, SCORES, part, [scored(u)], f"{u}{table.version()}") for u in "def"]
+    commit_files(table, new, part, [delta_tables.next_turn(table)], True, part)
+
+
+@pytest.mark.parametrize("hours", ["0", "1", "24"])
+@pytest.mark.parametrize("keep", [(), ("--keep_days", "30")])
+def test_a_preview_tells_the_same_and_does_nothing(output, capsys, keep, hours):
+    publish_files(output, "replaced", "gh", RECENT, at(3))
+    part, table = {"run_date": RECENT, "run_id": "replaced"}, open_table(output, "chip_scores")
+    new = [write_rows(output, SCORES, part, [scored("g")], "new")]  # two files are dead already
+    commit_files(table, new, part, next_transactions(table, "replaced"), True, part)
+    before = {path: os.stat(path).st_mtime_ns for path in map(str, Path(output).rglob("*"))}
+    flags = (*keep, "--vacuum_hours", hours)
+    code, previewed, _ = run(output, capsys, *flags, "--preview")
+    assert code == 0
+    assert {p: os.stat(p).st_mtime_ns for p in map(str, Path(output).rglob("*"))} == before
+    told = run(output, capsys, *flags)[1]
+    assert re.sub("(was|were) (removed|put|deleted)", r"would be \2", told) == previewed
+    files_dead = {"0": 8, "1": 0, "24": 0}[hours]
+    assert f" {files_dead} dead files would be" in previewed.split("quarantine: ")[0]
+
+
+def test_an_output_without_tables_is_wrong_use(tmp_path, capsys):
+    code, _, err = run(str(tmp_path), capsys)
+    assert code == 2
+    assert "holds no table chip_scores: nothing to maintain" in err
+
+
+def test_object_stores_are_maintained_as_disks_are(object_store_uri, capsys):
+    output = f"{object_store_uri}/tables"
+    publish_files(output, "old", "abc", OLD, at(1))
+    publish_files(output, "recent", "def", RECENT, at(2))
+    chips = done(output)
+    code, out, err = run(output, capsys, "--keep_days", "30", "--vacuum_hours", "0")
+    assert (code, err) == (0, "")
+    assert "chip_scores: 3 small files of 1 run were put together to 1; 6 dead files" in out
+    assert {row["chip_uri"] for row in seen(output)["chip_scores"]} == set("def")
+    assert done(output) == chips

@@ -1,0 +1,533 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from beam_jobs import query
+from beam_jobs.answers import as_csv, as_json, as_table, plain_rows
+from beam_jobs.command import exit_code
+from pipelines.errors import StorageError, UsageError
+from schemas.labels import LabelSet
+from schemas.render import arrow_schema
+from schemas.tables import QUARANTINE, RUNS
+from tests.support.published_runs import SCORES, at, commit_rows, given_up, publish, scored
+
+pytest_plugins = ["tests.support.object_stores"]
+
+TABLES_AND_VIEWS = [
+    "chip_scores",
+    "latest_chip_scores",
+    "observations",
+    "open_quarantine",
+    "quarantine",
+    "runs",
+    "threats",
+]
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> str:
+    folder = tmp_path / "output"
+    folder.mkdir()
+    return str(folder)
+
+
+def rows(output: str, sql: str) -> list[tuple[Any, ...]]:
+    return plain_rows(query.ask(output, sql))
+
+
+def asked(output: str, question: str) -> list[dict[str, Any]]:
+    answer: list[dict[str, Any]] = query.ask(output, query.questions()[question]).to_pylist()
+    return answer
+
+
+def picked(answer: list[dict[str, Any]], *names: str) -> list[tuple[Any, ...]]:
+    return [tuple(row[name] for name in names) for row in answer]
+
+
+# --------------------------------------------------------------------------- what the SQL sees
+
+
+def test_everything_is_there_and_typed_before_anything_was_published(output: str) -> None:
+    assert [name for (name,) in rows(output, "SHOW TABLES")] == TABLES_AND_VIEWS
+    for table in (SCORES, QUARANTINE, RUNS):
+        answer = query.ask(output, f"SELECT * FROM {table.name}")
+        assert answer.num_rows == 0
+        assert answer.schema.names == list(table.column_names)
+        assert answer.schema.types == [_as_duckdb_gives(f.type) for f in arrow_schema(table)]
+    assert rows(output, "SELECT count(*), max(score_road) FROM latest_chip_scores") == [(0, None)]
+
+
+def _as_duckdb_gives(kind: pa.DataType) -> pa.DataType:
+    """DuckDB calls a list's items by another name; the types are the same."""
+    return pa.list_(pa.field("l", pa.string())) if pa.types.is_list(kind) else kind
+
+
+@pytest.mark.parametrize("question", sorted(query.questions()))
+def test_every_question_has_an_empty_answer_before_anything_was_published(
+    output: str, question: str
+) -> None:
+    assert asked(output, question) == []
+
+
+def test_partition_columns_come_out_as_date_and_text(output: str) -> None:
+    publish(output, "007", [scored("a")], night="2026-07-01")
+    answer = query.ask(output, "SELECT run_date, run_id, labels, scored_at FROM chip_scores")
+    assert answer.to_pylist() == [
+        {
+            "run_date": date(2026, 7, 1),
+            "run_id": "007",
+            "labels": ["clear"],
+            "scored_at": datetime(2026, 7, 1, 2, tzinfo=UTC),
+        }
+    ]
+
+
+def test_counts_are_those_made_by_hand_from_the_files(output: str) -> None:
+    kinds = [("clear", ["primary"]), ("haze", ["road", "water"]), ("cloudy", [])]
+    for night in range(1, 4):
+        chips = [
+            scored(f"{night}/{n}", *kinds[n % 3][1], sky=kinds[n % 3][0]) for n in range(10 * night)
+        ]
+        publish(output, f"run-{night}", chips, night=f"2026-07-0{night}")
+    by_hand: Counter[tuple[str, str]] = Counter()
+    for file in Path(output, "chip_scores").rglob("*.parquet"):
+        run_date = file.parent.parent.name.removeprefix("run_date=")
+        by_hand.update((run_date, sky) for sky in pq.read_table(file)["sky_label"].to_pylist())
+    answer = rows(output, "SELECT run_date, sky_label, count(*) FROM chip_scores GROUP BY ALL")
+    assert {(night, sky): count for night, sky, count in answer} == dict(by_hand)
+    roads = "SELECT count(*) FROM chip_scores WHERE score_road > 0.5 AND run_date > '2026-07-01'"
+    assert rows(output, roads) == [(7 + 10,)]
+
+
+def test_rows_of_a_run_that_is_not_published_are_not_seen(output: str) -> None:
+    """A publisher commits quarantine first: until the scores follow, nothing of it counts."""
+    publish(output, "run-1", [scored("a")], [given_up("b", "empty")], published_at=at(1, 3))
+    commit_rows(output, QUARANTINE, "run-2", [given_up("c", "truncated")])
+    assert rows(output, "SELECT chip_uri, run_id FROM quarantine") == [("b", "run-1")]
+    publish(output, "run-3", [], [given_up("d", "empty")])
+    assert rows(output, "SELECT chip_uri FROM quarantine ORDER BY 1") == [("b",), ("d",)]
+    assert rows(output, "SELECT run_id FROM runs") == [("run-1",)]
+
+
+def test_latest_chip_scores_has_each_chip_once_from_its_newest_publication(output: str) -> None:
+    """run-2 was scored earlier but published later than run-1."""
+    publish(output, "run-1", [scored("a"), scored("b")], published_at=at(3))
+    earlier = [scored("a", "road", scored_at=at(1, 1)), scored("c")]
+    publish(output, "run-2", earlier, published_at=at(4))
+    latest = "SELECT chip_uri, run_id FROM latest_chip_scores ORDER BY 1"
+    assert rows(output, latest) == [("a", "run-2"), ("b", "run-1"), ("c", "run-2")]
+    assert query.ask(output, "FROM latest_chip_scores").column_names == list(SCORES.column_names)
+
+
+def test_the_time_of_scoring_stands_in_for_a_publication_time(output: str) -> None:
+    publish(output, "run-1", [scored("a", scored_at=at(1))])
+    publish(output, "run-2", [scored("a", scored_at=at(2))])
+    assert rows(output, "SELECT run_id FROM latest_chip_scores") == [("run-2",)]
+
+
+def test_of_publications_at_one_moment_one_wins_always(output: str) -> None:
+    for run_id in ("run-2", "run-3", "run-1"):
+        publish(output, run_id, [scored("a")], published_at=at(2))
+    assert rows(output, "SELECT run_id FROM latest_chip_scores") == [("run-3",)]
+
+
+def test_an_observation_is_a_picture_however_often_it_was_scored(output: str) -> None:
+    box = {"lon_min": -60.0, "lat_min": -3.0, "lon_max": -59.5, "lat_max": -2.5}
+    publish(output, "run-1", [scored("a"), scored("b", observed_at=at(9, month=5), **box)])
+    publish(output, "run-2", [scored("a", model_digest="model-2", scored_at=at(2))])
+    publish(output, "run-3", [scored("a", sky="cloudy", etag="2", scored_at=at(3))])
+    answer = rows(
+        output,
+        "SELECT chip_uri, etag, run_id, place, seen_at, observed FROM observations "
+        "ORDER BY chip_uri, etag",
+    )
+    assert answer == [
+        ("a", "1", "run-2", "a", "2026-07-02T00:00:00Z", True),
+        ("a", "2", "run-3", "a", "2026-07-03T00:00:00Z", False),
+        ("b", "1", "run-1", "-59.75 -2.75", "2026-05-09T00:00:00Z", True),
+    ]
+
+
+def test_without_a_sky_group_every_chip_is_observed(output: str) -> None:
+    labels = LabelSet(("mobile-home", "river"))
+    chips = [scored("a", "river", sky=None, label_set=labels)]
+    publish(output, "run-1", chips, label_set=labels)
+    answer = rows(output, "SELECT observed, score_mobile_home, labels FROM observations")
+    assert answer == [(True, 0.25, ["river"])]
+
+
+def test_tables_that_the_sql_does_not_name_are_not_opened(output: str) -> None:
+    publish(output, "run-1", [scored("a")], [given_up("b", "empty")], published_at=at(2))
+    for name in ("quarantine", "runs"):
+        for entry in Path(output, name, "_delta_log").iterdir():
+            entry.write_text("broken")
+    assert rows(output, "SELECT chip_uri FROM chip_scores") == [("a",)]
+    for sql in ("FROM QUARANTINE", "FROM runs", "FROM latest_chip_scores", "FROM observations"):
+        with pytest.raises(StorageError, match="cannot open"):
+            query.ask(output, sql)
+
+
+def test_a_missing_data_file_is_no_fault_of_the_sql(output: str) -> None:
+    publish(output, "run-1", [scored("a")])
+    next(Path(output, "chip_scores").rglob("*.parquet")).unlink()
+    with pytest.raises(StorageError, match="cannot read the tables"):
+        query.ask(output, "SELECT chip_uri FROM chip_scores")
+
+
+def test_python_variables_are_no_tables(output: str) -> None:
+    with pytest.raises(UsageError, match="scores does not exist"):
+        query.ask(output, "SELECT * FROM scores")
+
+
+def test_object_stores_are_asked_as_disks_are(object_store_uri: str) -> None:
+    output = f"{object_store_uri}/forest"
+    with pytest.raises(UsageError, match="there is no OUTPUT"):
+        query.ask(output, "FROM runs")
+    assert rows(object_store_uri, "SELECT count(*) FROM chip_scores") == [(0,)]
+    publish(output, "run-1", [scored("a"), scored("b")], [given_up("c", "empty")])
+    assert rows(output, "SELECT count(*) FROM latest_chip_scores") == [(2,)]
+    assert rows(output, "SELECT chip_uri FROM quarantine") == [("c",)]
+
+
+# --------------------------------------------------------------------------- the five questions
+
+
+def test_alerts_last_night(output: str) -> None:
+    publish(output, "run-1", [scored("old", "road")], night="2026-07-01")
+    night = [
+        scored("mined", "conventional_mine", "road", score_conventional_mine=0.99, scene_id="s"),
+        scored("forest", "primary"),
+        scored("hazy", "slash_burn", sky="haze"),
+        scored("clouded", "road", "artisinal_mine", sky="cloudy", score_road=1.0),
+    ]
+    publish(output, "run-2", [*night, scored("redone", "road")], night="2026-07-02")
+    redone = [scored("redone", "selective_logging", scored_at=at(2, 5))]
+    publish(output, "run-3", redone, night="2026-07-02")
+    answer = asked(output, "alerts_last_night")
+    assert picked(answer, "chip_uri", "threat", "sky_label") == [
+        ("mined", "conventional_mine", "clear"),
+        ("hazy", "slash_burn", "haze"),
+        ("mined", "road", "clear"),
+        ("redone", "selective_logging", "clear"),
+    ]
+    assert [round(row["score"], 6) for row in answer] == [0.99, 0.75, 0.75, 0.75]
+    assert {row["run_date"] for row in answer} == {date(2026, 7, 2)}
+    assert answer[0]["scene_id"] == "s"
+
+
+def test_every_threat_has_its_score_in_the_alerts(output: str) -> None:
+    threats = [threat for (threat,) in rows(output, "FROM threats")]
+    distinct = {f"score_{threat}": 0.5 + n / 16 for n, threat in enumerate(threats)}
+    publish(output, "run-1", [scored("a", etag="1", scored_at=at(1))])
+    later = scored("a", *threats, etag="2", scored_at=at(2), **distinct)
+    publish(output, "run-2", [later], night="2026-07-02")
+    for question in ("alerts_last_night", "newly_appeared"):
+        answer = asked(output, question)
+        assert {f"score_{row['threat']}": row["score"] for row in answer} == distinct
+
+
+def test_land_use_by_month(output: str) -> None:
+    """Of July's four pictures one is cloudy: shares are of three. In August nothing was seen."""
+    july = [
+        scored("a", "agriculture", "cultivation"),
+        scored("b", "agriculture", sky="haze"),
+        scored("c", "primary", sky="partly_cloudy"),
+        scored("d", "agriculture", "habitation", sky="cloudy"),
+    ]
+    june = [scored("e", "habitation", observed_at=at(30, 23, month=6))]
+    august = [scored("f", sky="cloudy", scored_at=at(1, month=8))]
+    publish(output, "run-1", [*july, *june, *august])
+    assert [tuple(row.values()) for row in asked(output, "land_use_by_month")] == [
+        (date(2026, 6, 1), 1, 0, 0.0, 0.0, 1.0),
+        (date(2026, 7, 1), 3, 1, 0.6667, 0.3333, 0.0),
+        (date(2026, 8, 1), 0, 1, None, None, None),
+    ]
+
+
+def test_never_observed(output: str) -> None:
+    """A place counts as observed with its first picture that is not cloudy, under any chip_uri."""
+    box = {"lon_min": -60.0, "lat_min": -3.0, "lon_max": -59.99, "lat_max": -2.99}
+    other = {"lon_min": -61.0, "lat_min": -3.0, "lon_max": -60.99, "lat_max": -2.99}
+    first = [
+        scored("a1", sky="cloudy", observed_at=at(1), **box),
+        scored("b1", sky="cloudy", observed_at=at(1), scene_id="scene-1", **other),
+        scored("c", sky="cloudy", etag="1"),
+        scored("d", sky="haze"),
+    ]
+    second = [
+        scored("a2", sky="partly_cloudy", observed_at=at(2), **box),
+        scored("b2", sky="cloudy", observed_at=at(2), scene_id="scene-2", **other),
+        scored("c", sky="cloudy", model_digest="model-2", etag="1"),
+    ]
+    publish(output, "run-1", first)
+    publish(output, "run-2", second, night="2026-07-02")
+    answer = asked(output, "never_observed")
+    assert picked(answer, "place", "cloudy_pictures", "a_chip_uri", "a_scene_id") == [
+        ("-60.995 -2.995", 2, "b2", "scene-2"),
+        ("c", 1, "c", None),
+    ]
+    assert (answer[0]["first_tried_at"], answer[0]["last_tried_at"]) == (at(1), at(2))
+    assert answer[0]["lon_min"] == -61.0
+
+
+def test_newly_appeared(output: str) -> None:
+    """A cloudy picture between two looks is passed over, and a new score is no new picture."""
+    looks: list[list[dict[str, Any]]] = [
+        [
+            scored("cut", "primary", etag="1"),
+            scored("old", "road", etag="1"),
+            scored("under cloud", "primary", etag="1"),
+            scored("first seen", sky="cloudy", etag="1"),
+            scored("rescored", "primary", etag="1"),
+            scored("back", "road", etag="1"),
+        ],
+        [
+            scored("cut", "slash_burn", sky="cloudy", etag="2"),
+            scored("old", "primary", sky="cloudy", etag="2"),
+            scored("back", "primary", sky="partly_cloudy", etag="2"),
+        ],
+        [
+            scored("cut", "road", "slash_burn", sky="haze", etag="3"),
+            scored("old", "road", etag="3"),
+            scored("under cloud", "road", sky="cloudy", etag="3"),
+            scored("first seen", "road", etag="3"),
+            scored("rescored", "road", etag="1", model_digest="model-2"),
+            scored("back", "road", etag="3", model_digest="model-2", score_road=0.625),
+        ],
+    ]
+    for number, chips in enumerate(looks, start=1):
+        chips = [{**chip, "scored_at": at(number)} for chip in chips]
+        publish(output, f"run-{number}", chips, night=f"2026-07-0{number}")
+    answer = asked(output, "newly_appeared")
+    assert picked(answer, "place", "threat", "score", "previous_sky_label", "same_model") == [
+        ("cut", "road", 0.75, "clear", True),
+        ("cut", "slash_burn", 0.75, "clear", True),
+        ("back", "road", 0.625, "partly_cloudy", False),
+    ]
+    assert picked(answer, "seen_at", "previous_seen_at") == [
+        (at(3), at(1)),
+        (at(3), at(1)),
+        (at(3), at(2)),
+    ]
+
+
+def test_a_place_is_compared_across_chips_of_its_box(output: str) -> None:
+    box = {"lon_min": -60.0, "lat_min": -3.0, "lon_max": -59.99, "lat_max": -2.99}
+    shifted = {name: edge + 1e-9 for name, edge in box.items()}
+    publish(output, "run-1", [scored("may/a", "primary", observed_at=at(1, month=5), **box)])
+    publish(output, "run-2", [scored("june/a", "road", observed_at=at(1, month=6), **shifted)])
+    answer = asked(output, "newly_appeared")
+    assert picked(answer, "threat", "chip_uri", "previous_chip_uri") == [
+        ("road", "june/a", "may/a")
+    ]
+
+
+def test_quarantine_last_night(output: str) -> None:
+    publish(output, "run-1", [scored("a")], [given_up("old", "wrong_size")], night="2026-07-01")
+    broken = [given_up(uri, "truncated") for uri in ("t2", "t1", "t3")]
+    broken.append(given_up("e", "empty"))
+    publish(output, "run-2", [scored("a"), scored("b", sky="cloudy")], broken, night="2026-07-02")
+    publish(output, "run-3", [], [given_up("t1", "truncated")], night="2026-07-02")
+    commit_rows(output, QUARANTINE, "run-4", [given_up("x", "empty")], night="2026-07-03")
+    answer = asked(output, "quarantine_last_night")
+    assert picked(answer, "reason", "chips", "share_of_night", "a_chip_uri", "a_message") == [
+        ("truncated", 3, 0.5, "t1", "truncated it is"),
+        ("empty", 1, 0.1667, "e", "empty it is"),
+    ]
+    assert {row["run_date"] for row in answer} == {date(2026, 7, 2)}
+
+
+def test_each_question_and_view_says_first_what_it_answers() -> None:
+    for text in (*query.questions().values(), *query.views().values()):
+        assert text.startswith("-- ")
+    assert len(query.questions()) == 5
+
+
+# --------------------------------------------------------------------------- the answer's form
+
+ODD = """
+SELECT NULL AS nothing, true AS flag, 0.1::FLOAT AS small, 'NaN'::DOUBLE AS no_number,
+  170141183460469231731687303715884105727::HUGEINT AS huge, 1.25::DECIMAL(5, 2) AS exact,
+  ['x', NULL, 'y|"z"'] AS list, {'a': 1, 'b': [2.5::FLOAT]} AS struct, DATE '2026-07-01' AS day,
+  TIMESTAMPTZ '2026-07-01 12:00:00+02' AS zoned, TIMESTAMP '2026-07-01 12:00:00.5' AS local,
+  INTERVAL '1 month 2 days 3.5 seconds' AS span, TIME '06:30' AS clock,
+  E'tab\\t, "quote"\\nline — é' AS text
+"""
+ODD_VALUES = {
+    "nothing": None,
+    "flag": True,
+    "small": 0.1,
+    "no_number": None,
+    "huge": 170141183460469231731687303715884105727,
+    "exact": 1.25,
+    "list": ["x", None, 'y|"z"'],
+    "struct": {"a": 1, "b": [2.5]},
+    "day": "2026-07-01",
+    "zoned": "2026-07-01T10:00:00Z",
+    "local": "2026-07-01T12:00:00.500000",
+    "span": "P1M2DT3.5S",
+    "clock": "06:30:00",
+    "text": 'tab\t, "quote"\nline — é',
+}
+
+
+def test_json_is_one_array_of_objects(output: str) -> None:
+    answer = query.ask(output, f"{ODD} UNION ALL {ODD}")
+    assert json.loads(as_json(answer)) == [ODD_VALUES, ODD_VALUES]
+    assert "—" in as_json(answer)
+    assert as_json(answer.slice(0, 0)) == "[]\n"
+
+
+def test_json_refuses_two_columns_of_one_name(output: str) -> None:
+    with pytest.raises(UsageError, match="use AS for a"):
+        as_json(query.ask(output, "SELECT 1 AS a, 2 AS a, 3 AS b"))
+
+
+def test_csv_reads_back_as_it_was(output: str) -> None:
+    text = as_csv(query.ask(output, ODD))
+    header, row = list(csv.reader(io.StringIO(text, newline="")))
+    assert header == list(ODD_VALUES)
+    assert row[header.index("text")] == ODD_VALUES["text"]
+    assert row[:5] == ["", "true", "0.1", "", str(ODD_VALUES["huge"])]
+    assert json.loads(row[header.index("list")]) == ODD_VALUES["list"]
+    assert text.endswith("\r\n")
+    assert text.count("\r\n") == 2
+
+
+def test_a_table_is_aligned_with_numbers_to_the_right(output: str) -> None:
+    sql = "SELECT * FROM (VALUES ('a', 1.5, NULL), ('日本\n', 10.25, 'é')) AS t (name, n, note)"
+    assert as_table(query.ask(output, sql)).splitlines() == [
+        "name   |     n | note",
+        "-------+-------+-----",
+        "a      |   1.5 | NULL",
+        "日本\\n | 10.25 | é",
+    ]
+
+
+def test_a_table_leaves_no_row_and_no_column_out(output: str) -> None:
+    sql = "SELECT i, " + ", ".join(f"i + {n} AS c{n}" for n in range(30)) + " FROM range(1000) t(i)"
+    lines = as_table(query.ask(output, sql)).splitlines()
+    assert len(lines) == 1002
+    assert {line.count("|") for line in lines if "-+-" not in line} == {30}
+
+
+@pytest.mark.parametrize("form", [as_table, as_csv, as_json])
+def test_scores_keep_their_float32_value(output: str, form: Any) -> None:
+    publish(output, "run-1", [scored("a", score_road=0.1), scored("b", score_road=1 / 3)])
+    text = form(query.ask(output, "SELECT score_road FROM chip_scores ORDER BY chip_uri"))
+    assert "0.1" in text
+    assert "0.10000" not in text
+    assert "0.33333334" in text
+
+
+# --------------------------------------------------------------------------- the command
+
+
+def test_the_command_prints_the_answer_and_nothing_else(output: str) -> None:
+    publish(output, "run-1", [scored("a"), scored("b")], published_at=at(2))
+    code = (
+        "import sys; from beam_jobs.query import main; code = main(sys.argv[1:]);"
+        "assert not {'apache_beam', 'tensorflow', 'keras'} & {*sys.modules}; sys.exit(code)"
+    )
+    sql = "SELECT chip_uri, labels FROM latest_chip_scores ORDER BY 1"
+    arguments = ["--output", "output", "--format", "json", sql]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        capture_output=True,
+        check=True,
+        cwd=Path(output).parent,
+        env={**os.environ, "PYTHONPATH": os.getcwd(), "PYTHONIOENCODING": "ascii"},
+    )
+    assert json.loads(done.stdout) == [
+        {"chip_uri": "a", "labels": ["clear"]},
+        {"chip_uri": "b", "labels": ["clear"]},
+    ]
+    assert done.stderr == b""
+
+
+def test_a_question_by_name_is_its_sql(output: str, capsys: pytest.CaptureFixture[str]) -> None:
+    publish(output, "run-1", [scored("a", "road")])
+    arguments = ["--output", output, "--format", "csv"]
+    assert query.main([*arguments, "--question", "alerts_last_night"]) == 0
+    by_name = capsys.readouterr().out
+    assert query.main([*arguments, query.questions()["alerts_last_night"]]) == 0
+    assert capsys.readouterr().out == by_name
+    assert by_name.count("\n") == 2
+
+
+def test_the_questions_can_be_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert query.main(["--list_questions"]) == 0
+    listed = capsys.readouterr().out.splitlines()
+    assert [line.partition(": ")[0] for line in listed] == sorted(query.questions())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["SELECT 1"], "--output is missing"),
+        (["--output", "OUTPUT"], "one SELECT or one --question"),
+        (["--output", "OUTPUT", "--question", "never_observed", "SELECT 1"], "one SELECT or one"),
+        (["--output", "OUTPUT", "--question", "no_such"], "invalid choice: 'no_such'"),
+        (["--output", "OUTPUT", "--form", "csv", "SELECT 1"], "--form"),
+        (["--output", "OUTPUT", "SELEC 1"], 'syntax error at or near "SELEC"'),
+        (["--output", "OUTPUT", "SELECT * FROM chips"], "chips does not exist"),
+        (["--output", "OUTPUT", "SELECT no_such FROM runs"], "no_such"),
+        (["--output", "OUTPUT", "SELECT 'x'::INT"], "Could not convert"),
+        (["--output", "OUTPUT", "SELECT TIMESTAMP 'infinity' AS t"], "t has times outside"),
+        (["--output", "OUTPUT", ""], "must be one SELECT"),
+        (["--output", "OUTPUT", "SELECT 1; SELECT 2"], "must be one SELECT"),
+        (["--output", "OUTPUT", "CREATE TABLE t (a INT)"], "must be one SELECT"),
+        (["--output", "OUTPUT", "COPY runs TO 'runs.csv'"], "must be one SELECT"),
+        (["--output", "OUTPUT", "ATTACH 'here.db'"], "must be one SELECT"),
+        (["--output", "OUTPUT/nowhere", "SELECT 1"], "there is no OUTPUT at"),
+        (["--output", "ftp://host/out", "SELECT 1"], "use a local path, gs:// or s3://"),
+    ],
+)
+def test_wrong_use_is_told_in_one_line(
+    output: str, arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [argument.replace("OUTPUT", output) for argument in arguments]
+    try:
+        code = exit_code(query.main, arguments)
+    except SystemExit as left:  # argparse's own way
+        code = int(left.code or 0)
+    printed = capsys.readouterr()
+    assert code == 2
+    assert printed.out == ""
+    assert printed.err.startswith("error: ")
+    assert printed.err.count("\n") == 1
+    assert told in printed.err
+
+
+def test_a_broken_table_is_a_failure_and_not_wrong_use(
+    output: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    publish(output, "run-1", [scored("a")])
+    next(Path(output, "chip_scores").rglob("*.parquet")).write_bytes(b"no parquet")
+    assert exit_code(query.main, ["--output", output, "SELECT chip_uri FROM chip_scores"]) == 1
+    assert capsys.readouterr().err.startswith("error: cannot read the tables")
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(output: str) -> None:
+    sql = "SELECT repeat('x', 1000) FROM range(2000)"
+    command = [sys.executable, "-m", "beam_jobs.query", "--output", output, sql]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as asking:
+        assert asking.stdout is not None
+        assert asking.stderr is not None
+        asking.stdout.readline()
+        asking.stdout.close()
+        assert asking.stderr.read() == b""
+    assert asking.returncode == 0

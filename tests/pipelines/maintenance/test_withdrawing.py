@@ -1,0 +1,190 @@
+"""A run is taken back whole, and what a dead run had staged whole is published."""
+
+from __future__ import annotations
+
+import pytest
+
+from beam_jobs import publish as publish_command
+from beam_jobs import withdraw as withdraw_command
+from beam_jobs.command import exit_code
+from beam_jobs.query import ask
+from pipelines.maintenance import withdrawing
+from pipelines.maintenance.withdrawing import withdraw_run
+from pipelines.publishing.publishing import publish_run
+from pipelines.runs import attempts, committing, run_plan
+from pipelines.runs.run_plan import RunPlan, store_plan
+from pipelines.runs.staging import stage_unit
+from pipelines.tables import delta_tables
+from pipelines.tables.delta_tables import PublishConflict, open_table
+from schemas.labels import PLANET_LABELS
+from schemas.tables import QUARANTINE, RUNS, chip_scores
+from tests.pipelines.publishing.test_publishing import CHIPS, dying_at, make_plan, stage
+from tests.pipelines.runs.test_staging import labelled
+from tests.support.published_runs import at, given_up, publish, scored
+
+pytest_plugins = ["tests.support.object_stores"]
+_EVERYTHING = """
+SELECT 'scores' AS place, run_id, chip_id AS what FROM chip_scores
+UNION ALL SELECT 'quarantine', run_id, chip_id FROM quarantine
+UNION ALL SELECT 'runs', run_id, status FROM runs
+ORDER BY ALL
+"""
+
+
+@pytest.fixture(params=["local", "gs", "s3"])
+def output(request, tmp_path) -> str:
+    """Tables of each kind, with two published runs that share the chip `b`."""
+    place = str(tmp_path)
+    if request.param != "local":
+        place = f"{request.getfixturevalue(f'{request.param}_uri')}/tables"
+    publish(place, "one", [scored("a"), scored("b")], [given_up("c", "empty", etag="1")],
+            published_at=at(1))  # fmt: skip
+    publish(place, "two", [scored("b", etag="2")], published_at=at(2))
+    return place
+
+
+@pytest.fixture
+def local(tmp_path) -> str:
+    for table in (chip_scores(PLANET_LABELS), QUARANTINE, RUNS):
+        delta_tables.ensure_table(str(tmp_path), table)
+    return str(tmp_path)
+
+
+def seen(output: str) -> list[tuple[str, str, str]]:
+    """All that readers see: place, run, and chip or status."""
+    return [tuple(row.values()) for row in ask(output, _EVERYTHING).to_pylist()]
+
+
+OF_TWO = [("runs", "two", "published"), ("scores", "two", "b")]
+WITHOUT_ONE = sorted([*OF_TWO, ("runs", "one", "withdrawn")])
+
+
+def run(command, output: str, capsys, run_id: str = "one", *flags: str) -> tuple[int, str, str]:
+    code = exit_code(command.main, ["--output", output, "--run_id", run_id, *flags])
+    return code, *capsys.readouterr()
+
+
+def test_a_withdrawn_run_leaves_the_others_and_a_row_that_says_so(output, capsys):
+    code, out, err = run(withdraw_command, output, capsys)
+    assert (code, err) == (0, "")
+    assert out == "run one is withdrawn; the next run scores its chips that no other has scored\n"
+    assert seen(output) == WITHOUT_ONE
+    assert run_plan.chips_done(output, "model-1").read_all().to_pylist() == [
+        {"chip_uri": "b", "etag": "2"}
+    ]
+
+    versions = [open_table(output, name).version() for name in attempts.TABLES]
+    assert run(withdraw_command, output, capsys) == (0, "run one was withdrawn before\n", "")
+    assert [open_table(output, name).version() for name in attempts.TABLES] == versions
+
+
+def test_a_run_may_be_published_again_after_it_was_withdrawn(output):
+    withdraw_run(output, "one")
+    publish(output, "one", [scored("a")], published_at=at(3))
+    assert ("scores", "one", "a") in seen(output)
+    assert delta_tables.is_published(open_table(output, "chip_scores"), "one")
+    assert withdraw_run(output, "one")
+    assert not withdraw_run(output, "one")
+    assert ("scores", "one", "a") not in seen(output)
+
+
+@pytest.mark.parametrize("dies_at", ["quarantine", "runs"])
+def test_a_withdrawal_is_seen_whole_also_where_it_died_half_way(tmp_path, monkeypatch, dies_at):
+    output = str(tmp_path)
+    publish(output, "one", [scored("a")], [given_up("c", "empty")], published_at=at(1))
+    take_back = withdrawing._take_back
+
+    def dying(output, name, *args):
+        if name == dies_at:
+            raise KeyboardInterrupt
+        return take_back(output, name, *args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(withdrawing, "_take_back", dying)
+        with pytest.raises(KeyboardInterrupt):
+            withdraw_run(output, "one")
+    assert seen(output) == []
+    assert not withdraw_run(output, "one")
+    assert seen(output) == [("runs", "one", "withdrawn")]
+
+
+def test_a_withdrawal_waits_its_turn_behind_a_publisher(tmp_path, monkeypatch):
+    output = str(tmp_path)
+    publish(output, "one", [scored("a")], published_at=at(1))
+    take_back, conflicts = delta_tables.take_back, iter([True, True])
+
+    def conflicting(*args):
+        if next(conflicts, False):
+            raise PublishConflict("somebody else")
+        take_back(*args)
+
+    monkeypatch.setattr(delta_tables, "take_back", conflicting)
+    assert withdraw_run(output, "one")
+    assert seen(output) == [("runs", "one", "withdrawn")]
+
+
+def test_what_a_dead_replacement_had_put_into_quarantine_stays_for_its_next_start(
+    local, monkeypatch
+):
+    first = make_plan(local)
+    publish_run(first, stage(first))
+    second = store_plan(make_plan(local, attempt=2, options={"rescore": True}), CHIPS.to_reader())
+    with monkeypatch.context() as patch:
+        patch.setattr(committing, "commit_rows", dying_at("chip_scores"))
+        with pytest.raises(KeyboardInterrupt):
+            publish_run(second, stage(second))
+    withdraw_run(local, "r1")
+    assert seen(local) == [("runs", "r1", "withdrawn")]
+    publish_run(second, [])
+    assert [row[0] for row in seen(local)] == ["quarantine", "runs", *["scores"] * 7]
+
+
+def test_a_run_that_never_was_cannot_be_withdrawn(local, capsys):
+    code, _, err = run(withdraw_command, local, capsys, "never")
+    assert (code, err) == (2, f"error: no run 'never' is published in '{local}'\n")
+
+
+def planned(output: str, **changes) -> RunPlan:
+    return store_plan(make_plan(output, artifact="/model", **changes), CHIPS.to_reader())
+
+
+def test_what_a_dead_run_had_staged_whole_is_published(local, capsys):
+    stage(planned(local))
+    code, out, err = run(publish_command, local, capsys, "r1")
+    assert (code, err) == (0, "")
+    assert out.startswith("run r1 of 2026-11-22 published: 7 scored, 1 quarantined, 2 skipped\n")
+    assert len(seen(local)) == 9
+    assert run(publish_command, local, capsys, "r1") == (0, "run r1 is published already\n", "")
+
+
+def test_a_run_that_lacks_units_is_not_published_and_can_still_go_on(local, capsys):
+    plan = planned(local)
+    stage_unit([labelled(0, 0, 4, 1, True)], plan.staging)
+    code, _, err = run(publish_command, local, capsys, "r1")
+    assert code == 1
+    assert err == (
+        "error: run r1: 1 of 2 units are not staged (first: unit 1); nothing was published; to "
+        "score them: python -m beam_jobs.score_chips --chips /c --artifact /model "
+        f"--output {local} --run_id r1\n"
+    )
+    assert attempts.find_attempt(local, "r1") == (1, plan)
+
+
+def test_a_run_that_lost_a_chip_is_not_published(local, capsys):
+    stage(planned(local, listed=11))
+    code, _, err = run(publish_command, local, capsys, "r1")
+    assert code == 1
+    assert "11 listed is not 2 skipped + 0 left over + 7 scored + 1 quarantined" in err
+    assert seen(local) == []
+
+
+def test_a_run_refused_for_its_quarantine_is_published_where_that_is_allowed(local, capsys):
+    stage(planned(local, max_quarantine_ratio=0.1))
+    assert run(publish_command, local, capsys, "r1")[0] == 1
+    assert run(publish_command, local, capsys, "r1", "--max_quarantine_ratio", "0.2")[0] == 0
+    assert len(seen(local)) == 9
+
+
+def test_nothing_staged_is_wrong_use(local, capsys):
+    code, _, err = run(publish_command, local, capsys, "r1")
+    assert (code, err) == (2, f"error: nothing is staged for run 'r1' in '{local}'\n")

@@ -1,0 +1,151 @@
+"""Units become batches of pixels, and what cannot be read is rejected with its reason."""
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+import pytest
+import rasterio
+from apache_beam.testing.util import assert_that, equal_to
+from rasterio.warp import transform_bounds
+
+from pipelines.elements import Unit
+from pipelines.imaging import decoding
+from pipelines.reading import reading
+from pipelines.reading.chip_bytes import read_chip
+from pipelines.reading.pixel_budget import PixelBudget
+from pipelines.reading.reading import BATCHES_AHEAD, ReadAhead
+from tests.support.planned_chips import planned_chips
+from tests.support.samples import JPG, TIF, jpg_bytes, write_chips
+from train.sample.archive import write_sample_archive
+
+
+def _unit(folder, number=0) -> Unit:
+    return Unit(number, planned_chips(folder))
+
+
+def read_batches(unit, preprocessing, batch_size):
+    ahead = ReadAhead(preprocessing, batch_size)
+    return [*ahead.read(unit), *ahead.drain()]
+
+
+def test_batches_hold_every_chip_once_in_order_with_the_pixels_of_its_own_file(tmp_path):
+    paths = write_chips(tmp_path, 53)
+    batches = read_batches(_unit(tmp_path, 7), JPG, 20)
+
+    assert [batch.chips.num_rows for batch in batches] == [20, 20, 13]
+    assert [batch.last for batch in batches] == [False, False, True]
+    assert {batch.unit for batch in batches} == {7}
+    uris = pa.concat_tables(batch.chips for batch in batches)["chip_uri"].to_pylist()
+    assert uris == [str(path) for path in paths]
+    pixels = np.concatenate([batch.pixels for batch in batches])
+    expected = [decoding.decode_chip(path.read_bytes(), JPG) for path in paths]
+    assert np.array_equal(pixels, np.stack(expected))
+
+
+def test_a_rejected_chip_leaves_the_others_with_their_own_pixels(tmp_path):
+    paths = write_chips(tmp_path, 10)
+    paths[3].write_bytes(b"")
+    paths[8].write_bytes(jpg_bytes()[:300])
+    unit = _unit(tmp_path)
+    paths[5].unlink()  # after the listing
+    (batch,) = read_batches(unit, JPG, 64)
+
+    kept = [path for path in paths if path not in (paths[3], paths[5], paths[8])]
+    assert batch.chips["chip_uri"].to_pylist() == [str(path) for path in kept]
+    expected = [decoding.decode_chip(path.read_bytes(), JPG) for path in kept]
+    assert np.array_equal(batch.pixels, np.stack(expected))
+    rejected = dict(
+        zip(
+            batch.rejected["chip_id"].to_pylist(), batch.rejected["reason"].to_pylist(), strict=True
+        )
+    )
+    assert rejected == {
+        "chip_00003": "empty",
+        "chip_00005": "unreadable",
+        "chip_00008": "truncated",
+    }
+
+
+def test_a_batch_of_nothing_but_rejected_chips_has_no_pixels_and_all_of_them_as_rejected(tmp_path):
+    for name in ("a.jpg", "b.jpg"):
+        (tmp_path / name).write_text("not a picture")
+    (batch,) = read_batches(_unit(tmp_path), JPG, 64)
+    assert batch.pixels.shape == (0, 64, 64, 3)
+    assert batch.chips.num_rows == 0
+    assert batch.rejected["reason"].to_pylist() == ["not_an_image"] * 2
+
+
+def test_an_object_too_large_to_be_a_chip_is_refused_whatever_the_listing_said(tmp_path):
+    swollen = tmp_path / "swollen.jpg"
+    with swollen.open("wb") as file:
+        file.truncate(JPG.max_bytes + 1)
+    with pytest.raises(reading.ChipRejected) as rejected:
+        read_chip(str(swollen), JPG.max_bytes)
+    assert rejected.value.reason == "too_large"
+
+
+def test_a_decoder_that_fails_in_an_unknown_way_costs_the_one_chip(tmp_path, monkeypatch):
+    def decode(data, preprocessing):
+        raise ZeroDivisionError("surprise")
+
+    write_chips(tmp_path, 2)
+    monkeypatch.setattr(decoding, "decode_chip", decode)
+    (batch,) = read_batches(_unit(tmp_path), JPG, 64)
+    assert batch.rejected["reason"].to_pylist() == ["decode_error"] * 2
+    assert batch.rejected["message"].to_pylist() == ["ZeroDivisionError: surprise"] * 2
+
+
+def test_the_bounding_box_of_a_tif_comes_from_its_crs_unless_the_manifest_gives_one(tmp_path):
+    archive = write_sample_archive(tmp_path, 2, media_type="tif")
+    manifest = tmp_path / "manifest.csv"
+    lines = [f"{archive.chip_paths[0]},,,,", f"{archive.chip_paths[1]},1.0,2.0,3.0,4.0"]
+    manifest.write_text("\n".join(["chip_uri,lon_min,lat_min,lon_max,lat_max", *lines]))
+    unit = Unit(0, planned_chips(manifest))
+    (batch,) = read_batches(unit, TIF, 64)
+
+    boxes = [tuple(row[name] for name in reading.BOUNDS) for row in batch.chips.to_pylist()]
+    with rasterio.open(archive.chip_paths[0]) as source:
+        expected = transform_bounds(source.crs, "EPSG:4326", *source.bounds)
+    assert boxes[0] == pytest.approx(expected, abs=1e-6)
+    assert boxes[1] == (1.0, 2.0, 3.0, 4.0)
+    west, south, east, north = boxes[0]
+    assert -75 < west < east < -45  # Amazonia
+    assert -15 < south < north < 5
+
+
+def test_reading_goes_on_into_the_next_unit_and_no_further_ahead_than_its_bound(
+    tmp_path, monkeypatch
+):
+    begun = []
+    begin = reading._begin
+
+    def counted(unit, *rest):
+        begun.append(unit)
+        return begin(unit, *rest)
+
+    monkeypatch.setattr(reading, "_begin", counted)
+    monkeypatch.setattr(reading, "_budget", PixelBudget(BATCHES_AHEAD + 1))
+    write_chips(tmp_path, 12)
+    ahead = ReadAhead(JPG, 4)
+    first = list(ahead.read(_unit(tmp_path, 0)))
+    assert [(batch.unit, batch.last) for batch in first] == [(0, False)]
+    second = ahead.read(_unit(tmp_path, 1))
+    assert next(second).unit == 0
+    assert begun == [0, 0, 0, 1]
+    rest = [*second, *ahead.drain()]
+    found = [(batch.unit, batch.last) for batch in rest]
+    assert found == [(0, True), (1, False), (1, False), (1, True)]
+
+
+def test_a_bundle_yields_every_batch_of_its_units_by_its_end(tmp_path):
+    write_chips(tmp_path, 10)
+    with beam.Pipeline(runner="FnApiRunner") as pipeline:
+        counts = (
+            pipeline
+            | beam.Create([0, 1, 2], reshuffle=False)
+            | beam.Map(lambda number: _unit(tmp_path, number)).with_output_types(Unit)
+            | reading.ReadChips(JPG, lambda: 4)
+            | beam.Map(lambda batch: (batch.unit, batch.chips.num_rows))
+            | beam.CombinePerKey(sum)
+        )
+        assert_that(counts, equal_to([(0, 10), (1, 10), (2, 10)]))

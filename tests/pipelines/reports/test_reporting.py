@@ -1,0 +1,249 @@
+"""A night's report tells what happened, and is a page that can do nothing."""
+
+import json
+import re
+import threading
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+import simplejpeg
+
+from beam_jobs.command import exit_code
+from beam_jobs.report import main as report_command
+from pipelines.errors import StorageError
+from pipelines.publishing.publishing import publish_run
+from pipelines.reports import reporting, thumbnails
+from pipelines.reports.facts import gather_facts
+from pipelines.reports.html import shown
+from pipelines.reports.reporting import report_uri, write_report
+from pipelines.reports.thumbnails import SIDE_PX, draw_thumbnail
+from pipelines.runs.records import read_record
+from pipelines.runs.run_rows import published_rows, staged_rows
+from pipelines.runs.staging import stage_unit
+from pipelines.storage import store
+from schemas.labels import PLANET_LABELS
+from schemas.tables import QUARANTINE, RUNS, chip_scores
+from tests.pipelines.reports.test_watching import HOLD, night, output, planned, three_nights
+from tests.pipelines.runs.test_staging import labelled
+from tests.support.published_runs import at, commit_rows, given_up, run_row, scored
+from tests.support.samples import jpg_bytes
+from tests.support.tiffs import encode_tif
+
+__all__ = ["output"]  # a fixture
+HOSTILE = "/chips/<script>alert('x')</script>\n\u202e\"&.jpg"
+
+
+class Page(HTMLParser):
+    """A page's elements and its text."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def page(output: str, run_id: str) -> Page:
+    return Page(store.read_bytes(report_uri(output, run_id)).decode())
+
+
+def by_hand(output: str, rows, quarantine=(), **record) -> None:
+    """A published run of these rows."""
+    commit_rows(output, chip_scores(PLANET_LABELS), "r", rows)
+    commit_rows(output, QUARANTINE, "r", quarantine)
+    counts = {"scored": len(rows), "quarantined": len(quarantine), **record}
+    reasons = {row["reason"]: 1 for row in quarantine}
+    row = run_row(at(2), quarantined_by_reason=json.dumps(reasons))
+    commit_rows(output, RUNS, "r", [{**row, **counts}])
+
+
+def test_a_night_leaves_a_report_with_its_counts_verdict_and_the_nights_before(output):
+    three_nights(output)
+    night(output, "today", scored=1234, bad=5, highest=0.4)
+    found = page(output, "today")
+    assert "Bad, published at " in found.text
+    assert "bad: psi of " in found.text
+    for told in ("1,234", "n0", "n1", "n2", "empty: 5 of 1,239", "/bad0.jpg"):
+        assert told in found.text
+    assert len([1 for tag, _ in found.tags if tag == "svg"]) == 2 * 17
+
+
+def test_the_page_asks_no_server_for_anything_and_runs_no_script(output, tmp_path):
+    chip = tmp_path / "chip.jpg"
+    chip.write_bytes(jpg_bytes())
+    by_hand(output, [scored(str(chip), "road")], [given_up(HOSTILE, "empty")])
+    write_report(output, "r")
+    html = store.read_bytes(report_uri(output, "r")).decode()
+    found = Page(html)
+    assert not {"script", "link", "iframe", "object"} & {tag for tag, _ in found.tags}
+    assert not re.findall(r"url\(|@import|https?://", html)
+    sources = [attributes["src"] for _, attributes in found.tags if "src" in attributes]
+    assert sources
+    assert all(source.startswith("data:image/jpeg;base64,") for source in sources)
+    handlers = [name for _, attributes in found.tags for name in attributes if name[:2] == "on"]
+    assert handlers == []
+    policy = next(a["content"] for tag, a in found.tags if a.get("http-equiv"))
+    assert policy.startswith("default-src 'none'")
+
+
+def test_hostile_names_messages_and_options_stay_data(output):
+    bad = given_up(HOSTILE, "truncated", message="<img src=x onerror=alert(2)>")
+    options = {"chips": "</code><script>"}
+    by_hand(output, [scored(HOSTILE, "road")], [bad], options=json.dumps(options))
+    write_report(output, "r")
+    found = page(output, "r")
+    assert "script" not in {tag for tag, _ in found.tags}
+    assert "img" not in {tag for tag, _ in found.tags}
+    assert "/chips/<script>alert('x')</script>\\n\\u202e\"&.jpg" in found.text
+    assert "<img src=x onerror=alert(2)>" in found.text
+
+
+def test_text_that_is_no_text_is_written_out():
+    assert shown("a\ud800\x00\tb") == r"a\ud800\x00\tb"
+    assert shown("Größe 森") == "Größe 森"
+
+
+def test_a_chip_that_is_gone_since_has_a_place_that_says_so(output):
+    by_hand(output, [scored("/gone.jpg", "road")])
+    write_report(output, "r")
+    assert "no picture: unreadable: cannot read '/gone.jpg'" in page(output, "r").text
+
+
+def test_the_chips_of_the_rarest_labels_are_those_of_the_highest_scores(output):
+    rows = [scored(f"/{n}", "primary", score_primary=n / 100) for n in range(50)]
+    rows += [scored(f"/road{n}", "road", score_road=0.5 + n / 100) for n in range(7)]
+    rows += [scored("/mine", "conventional_mine", sky=None)]
+    by_hand(output, rows)
+    facts = gather_facts(read_record(output, "r"), published_rows(output, "r"), [])
+    assert list(facts.rare) == ["conventional_mine", "road", "primary", "clear"]
+    assert [chip.chip_uri for chip in facts.rare["road"]] == [f"/road{n}" for n in (6, 5, 4, 3)]
+    assert [chip.chip_uri for chip in facts.rare["primary"]] == ["/49", "/48", "/47", "/46"]
+    assert facts.night.labels == {"clear": 57, "primary": 50, "road": 7, "conventional_mine": 1}
+
+
+def test_examples_of_quarantined_chips_are_few_of_each_reason(output):
+    bad = [given_up(f"/{n}", ("empty", "truncated")[n % 2]) for n in range(40)]
+    by_hand(output, [], bad)
+    rejected = gather_facts(read_record(output, "r"), published_rows(output, "r"), []).rejected
+    assert {reason: len(some) for reason, some in rejected.items()} == {"empty": 5, "truncated": 5}
+    assert rejected["empty"][0].chip_uri == "/0"
+
+
+def test_staged_rows_give_the_facts_of_the_same_rows_published(output):
+    plan = planned(output, "today", 50, 7)
+    units = [stage_unit([labelled(0, 0, 50, 7, True, 0.8)], plan.staging)]
+    record = {"run_id": "today", "run_date": "d", "scored": 50, "quarantined": 7}
+    staged = gather_facts(record, staged_rows(units), [])
+    publish_run(plan, units)
+    published = gather_facts(record, published_rows(output, "today"), [])
+    assert staged.rare == published.rare
+    assert staged.rejected == published.rejected
+    assert staged.night.labels == published.night.labels
+
+
+def test_a_held_run_has_a_report_of_what_is_staged(output):
+    three_nights(output)
+    night(output, "today", bad=2, highest=0.4, drift=HOLD)
+    found = page(output, "today")
+    assert "Bad, held: nothing is published" in found.text
+    assert "python -m beam_jobs.publish --output URI --run_id today" in found.text
+    assert "/bad0.jpg" in found.text
+
+
+def test_a_night_of_nothing_and_a_run_that_failed_have_reports_too(output, capsys):
+    night(output, "nothing", scored=0)
+    assert "No chip was scored." in page(output, "nothing").text
+    by_hand(output, [], status="failed", reason="<the disk> is full", published_at=None)
+    write_report(output, "r")
+    assert "failed: <the disk> is full" in page(output, "r").text
+
+
+@pytest.mark.parametrize("error", [RuntimeError("no ink"), StorageError("no ink")])
+def test_a_report_that_cannot_be_written_costs_a_loud_line_and_not_the_run(
+    error, output, monkeypatch, caplog
+):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(reporting, "render_report", fail)
+    night(output, "today")
+    assert read_record(output, "today")["status"] == "published"
+    assert "run today: its report is not written: no ink" in caplog.text
+    assert ("Traceback" in caplog.text) == isinstance(error, RuntimeError)  # a bug
+    (event,) = [r for r in caplog.records if getattr(r, "event", "") == "report_failed"]
+    assert (event.levelname, event.event_fields["reason"]) == ("ERROR", "no ink")
+
+
+def test_the_command_writes_the_report_anew_and_says_where(output, capsys):
+    three_nights(output)
+    night(output, "today")
+    uri = report_uri(output, "today")
+    before = store.read_bytes(uri)
+    Path(uri).unlink()
+    assert exit_code(report_command, ["--output", output, "--run_id", "today"]) == 0
+    assert capsys.readouterr().out == f"{uri}\n"
+    assert store.read_bytes(uri) == before
+    assert exit_code(report_command, ["--output", output, "--run_id", "never"]) == 2
+    assert "no run 'never'" in capsys.readouterr().err
+
+
+def test_a_run_reports_to_an_object_store(object_store_uri):
+    by_hand(object_store_uri, [scored("/gone.jpg", "road")])
+    uri = write_report(object_store_uri, "r")
+    assert uri == f"{object_store_uri}/reports/r.html"
+    assert store.read_bytes(uri).startswith(b"<!DOCTYPE html>")
+
+
+def test_a_thumbnail_has_the_colours_of_its_chip(tmp_path):
+    chip = tmp_path / "chip.jpg"
+    chip.write_bytes(jpg_bytes((40, 80, 200)))
+    drawn = simplejpeg.decode_jpeg(draw_thumbnail(str(chip), "jpg").jpeg)
+    assert drawn.shape == (SIDE_PX, SIDE_PX, 3)
+    np.testing.assert_allclose(drawn.mean((0, 1)), (40, 80, 200), atol=4)
+
+
+def test_a_broken_chip_has_no_thumbnail_and_a_reason(tmp_path):
+    chip = tmp_path / "chip.jpg"
+    chip.write_bytes(b"\xff\xd8\xff broken")
+    found = draw_thumbnail(str(chip), "jpg")
+    assert found.jpeg is None
+    assert found.missing
+
+
+def test_a_store_that_hangs_keeps_no_report_waiting(tmp_path, monkeypatch):
+    chip = tmp_path / "chip.jpg"
+    chip.write_bytes(jpg_bytes())
+    end, read_named = threading.Event(), thumbnails.read_named
+
+    def read_or_hang(uri, most_bytes):
+        if uri == "hangs":
+            end.wait(30)
+        return read_named(uri, most_bytes)
+
+    monkeypatch.setattr(thumbnails, "read_named", read_or_hang)
+    chips = [("hangs", "jpg")] * 20 + [(str(chip), "jpg")]
+    drawn = thumbnails.draw_thumbnails([chips[-1], *chips], patience_s=3)
+    end.set()
+    assert drawn[0].jpeg
+    assert {each.missing for each in drawn[1:]} == {"it could not be read in time"}
+
+
+def test_a_geotiffs_thumbnail_shows_red_green_and_blue_from_darkest_to_lightest(tmp_path):
+    """The bands are blue, green, red, near infrared: red grows to the right, green downwards."""
+    ramp = np.linspace(3000, 9000, 256)
+    right, down = np.meshgrid(ramp, ramp)
+    values = np.stack([np.full((256, 256), 5000.0), down, right, right])
+    chip = tmp_path / "chip.tif"
+    chip.write_bytes(encode_tif(values.astype(np.uint16)))
+    drawn = simplejpeg.decode_jpeg(draw_thumbnail(str(chip), "tif").jpeg).astype(int)
+    assert drawn[:, -8:, 0].mean() > 230 > 25 > drawn[:, :8, 0].mean()
+    assert drawn[-8:, :, 1].mean() > 230 > 25 > drawn[:8, :, 1].mean()
+    assert drawn[..., 2].max() < 25

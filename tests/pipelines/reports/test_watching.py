@@ -1,0 +1,305 @@
+"""A night is judged before it is published, told in one line, and held where that was asked for."""
+
+import json
+import logging
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from beam_jobs.command import exit_code
+from beam_jobs.publish import main as publish_command
+from beam_jobs.query import ask
+from beam_jobs.running.summary import told_outcome
+from beam_jobs.withdraw import main as withdraw_command
+from pipelines.drift.checks import DriftLimits
+from pipelines.errors import StorageError
+from pipelines.publishing.publishing import publish_run
+from pipelines.reports import nights
+from pipelines.reports.nights import nights_before, published_night, staged_night
+from pipelines.runs import attempts, committing
+from pipelines.runs.counting import count_run
+from pipelines.runs.records import read_record, read_summary
+from pipelines.runs.run_plan import RunPlan, store_plan
+from pipelines.runs.staging import stage_unit
+from pipelines.tables import delta_tables
+from schemas.labels import PLANET_LABELS
+from schemas.tables import QUARANTINE, REPLAY, RUNS, chip_scores
+from tests.pipelines.publishing.test_publishing import CHIPS, make_plan
+from tests.pipelines.runs.test_staging import labelled
+
+HOLD = DriftLimits(hold=True)
+
+
+@pytest.fixture
+def output(tmp_path) -> str:
+    for table in (chip_scores(PLANET_LABELS), QUARANTINE, RUNS):
+        delta_tables.ensure_table(str(tmp_path), table)
+    return str(tmp_path)
+
+
+def planned(output: str, run_id: str, scored: int = 100, bad: int = 0, **changes) -> RunPlan:
+    """The stored plan of a night of one unit."""
+    scores = delta_tables.open_table(output, "chip_scores")
+    plan = make_plan(
+        output,
+        run_id,
+        listed=scored + bad,
+        skipped=0,
+        unit_rows=(scored + bad,) if scored + bad else (),
+        scores_version=scores.version(),
+        **changes,
+    )
+    return store_plan(plan, CHIPS.to_reader())
+
+
+def night(
+    output: str, run_id: str, scored: int = 100, bad: int = 0, highest: float = 1.0, **changes
+) -> RunPlan:
+    """A night, staged and published; its scores go from 0 up to the highest."""
+    plan = planned(output, run_id, scored, bad, **changes)
+    units = [stage_unit([labelled(0, 0, scored, bad, True, highest)], plan.staging)]
+    publish_run(plan, units if scored + bad else [])
+    return plan
+
+
+def three_nights(output: str) -> None:
+    for number in range(3):
+        night(output, f"n{number}")
+
+
+def told(caplog) -> list[dict]:
+    """What the lines for alarms say."""
+    events = [record for record in caplog.records if getattr(record, "event", "") == "run_judged"]
+    return [{"level": each.levelname, **each.event_fields} for each in events]
+
+
+def test_a_night_like_those_before_it_is_good_and_its_row_says_by_what(output, caplog):
+    caplog.set_level(logging.INFO)
+    three_nights(output)
+    night(output, "today")
+    record = read_record(output, "today")
+    assert (record["status"], record["verdict"], record["reason"]) == ("published", "good", None)
+    findings = json.loads(record["findings"])
+    assert {each["check"] for each in findings} == {"psi", "quarantine", "volume"}
+    assert {each.get("label") for each in findings} >= set(PLANET_LABELS.names)
+    assert not any(each["bad"] for each in findings)
+    assert told(caplog)[-1]["level"] == "INFO"
+
+
+def test_a_night_of_other_scores_is_published_bad_with_one_warning_and_exit_code_3(
+    output, caplog, capsys
+):
+    three_nights(output)
+    plan = night(output, "today", highest=0.4)
+    record = read_record(output, "today")
+    assert (record["status"], record["verdict"]) == ("published", "bad")
+    (line,) = told(caplog)
+    assert (line["level"], line["verdict"], line["status"]) == ("WARNING", "bad", "published")
+    assert line["run_id"] == "today"
+    assert line["findings"][0].startswith("psi of ")
+    text = next(r.getMessage() for r in caplog.records if getattr(r, "event", "") == "run_judged")
+    assert text.startswith('run_judged verdict="bad" run_id="today" status="published" findings=[')
+    assert told_outcome(plan) == 3
+    assert "  verdict     bad; psi of " in capsys.readouterr().out
+
+
+def test_the_first_nights_are_not_judged_and_end_with_exit_code_0(output, capsys):
+    for number in range(2):
+        plan = night(output, f"n{number}")
+        assert told_outcome(plan) == 0
+        assert read_record(output, f"n{number}")["verdict"] is None
+        runs = ("0 runs", "1 run")[number]
+        expected = f"none; not judged: {runs} of this model to compare with"
+        assert expected in capsys.readouterr().out
+
+
+def test_a_night_of_no_chips_is_not_judged(output):
+    three_nights(output)
+    plan = night(output, "today", scored=0)
+    assert read_summary(plan).verdict.texts == ["not judged: there was nothing to score"]
+    assert told_outcome(plan) == 0
+
+
+def test_only_nights_of_the_same_model_and_kind_that_had_chips_to_do_are_compared_with(output):
+    night(output, "a")
+    night(output, "other", model_digest="another")
+    night(output, "replay", kind=REPLAY)
+    night(output, "nothing", scored=0)
+    night(output, "gone")
+    assert exit_code(withdraw_command, ["--output", output, "--run_id", "gone"]) == 0
+    night(output, "b")
+    found = nights_before(output, "today", "m", 9)
+    assert [each.run_id for each in found] == ["b", "a"]
+    assert [each.run_id for each in nights_before(output, "b", "m", 9)] == ["a"]
+    assert [each.run_id for each in nights_before(output, "today", "m", 1)] == ["b"]
+    long_ago = datetime.now(UTC) - timedelta(days=1)
+    assert nights_before(output, "today", "m", 9, long_ago) == []
+
+
+def test_a_run_over_hand_picked_chips_is_not_judged(output, caplog):
+    three_nights(output)
+    plan = night(output, "replay", highest=0.4, kind=REPLAY)
+    assert (read_record(output, "replay")["verdict"], told_outcome(plan)) == (None, 0)
+
+
+def test_a_staged_night_has_the_numbers_of_the_same_night_published(output):
+    plan = planned(output, "today", 50, 7)
+    units = [stage_unit([labelled(0, 0, 50, 7, True, 0.8)], plan.staging)]
+    staged = staged_night(plan, count_run(plan, units), units)
+    publish_run(plan, units)
+    published = published_night(
+        delta_tables.open_table(output, "chip_scores"), read_record(output, "today")
+    )
+    assert {name: counts.tolist() for name, counts in staged.scores.items()} == {
+        name: counts.tolist() for name, counts in published.scores.items()
+    }
+    assert list(staged.scores) == list(PLANET_LABELS.names)
+    assert staged.labels == published.labels
+    assert (staged.scored, staged.quarantined) == (published.scored, published.quarantined)
+
+
+def test_an_object_store_is_read_as_a_folder_is(object_store_uri):
+    for table in (chip_scores(PLANET_LABELS), QUARANTINE, RUNS):
+        delta_tables.ensure_table(object_store_uri, table)
+    three_nights(object_store_uri)
+    night(object_store_uri, "today", highest=0.4)
+    assert read_record(object_store_uri, "today")["verdict"] == "bad"
+
+
+def test_only_the_runs_that_are_compared_with_are_read(output, monkeypatch):
+    for number in range(5):
+        night(output, f"n{number}")
+    asked, open_dataset = [], delta_tables.open_dataset
+
+    def watched(table, run_ids=None):
+        if "chip_scores" in table.table_uri:
+            asked.append(run_ids)
+        return open_dataset(table, run_ids)
+
+    monkeypatch.setattr(delta_tables, "open_dataset", watched)
+    nights_before(output, "today", "m", 2)
+    assert asked == [["n4"], ["n3"]]
+
+
+def test_a_bad_night_is_held_where_that_was_asked_for(output, caplog, capsys):
+    three_nights(output)
+    plan = night(output, "today", highest=0.4, drift=HOLD)
+    assert ask(output, "SELECT count(*) AS n FROM chip_scores")["n"].to_pylist() == [300]
+    shown = ask(output, "SELECT status, verdict, reason, published_at FROM runs "
+                        "WHERE run_id = 'today'").to_pylist()  # fmt: skip
+    (row,) = shown
+    assert (row["status"], row["verdict"], row["published_at"]) == ("held", "bad", None)
+    assert row["reason"].startswith("psi of ")
+    (line,) = told(caplog)
+    assert (line["level"], line["status"]) == ("ERROR", "held")
+    assert told_outcome(plan) == 3
+    assert capsys.readouterr().out.startswith("run today of 2026-11-22 is held, and nothing was")
+
+
+def test_a_good_night_is_not_held(output):
+    three_nights(output)
+    night(output, "today", drift=HOLD)
+    assert read_record(output, "today")["status"] == "published"
+
+
+def test_a_held_run_stays_due_and_is_held_again_by_a_retried_last_step(output):
+    three_nights(output)
+    plan = night(output, "today", highest=0.4, drift=HOLD)
+    publish_run(plan, [])
+    assert attempts.find_attempt(output, "today") == (1, plan)
+    assert read_record(output, "today")["status"] == "held"
+    runs = delta_tables.open_table(output, "runs")
+    assert delta_tables.open_dataset(runs, ["today"]).count_rows() == 1
+
+
+def test_a_last_step_that_died_between_the_row_and_the_file_holds_the_run_again(
+    output, monkeypatch
+):
+    three_nights(output)
+
+    def die(plan, reason):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(attempts, "write_hold", die)
+        with pytest.raises(KeyboardInterrupt):
+            night(output, "today", highest=0.4, drift=HOLD)
+    (_, plan) = attempts.find_attempt(output, "today")
+    publish_run(plan, [])
+    assert attempts.read_hold(plan).startswith("psi of ")
+    assert read_record(output, "today")["status"] == "held"
+
+
+def test_a_held_run_is_published_by_the_publish_command(output, capsys):
+    three_nights(output)
+    night(output, "today", highest=0.4, drift=HOLD)
+    capsys.readouterr()
+    assert exit_code(publish_command, ["--output", output, "--run_id", "today"]) == 0
+    assert "published: 100 scored" in capsys.readouterr().out
+    assert ask(output, "SELECT count(*) AS n FROM chip_scores")["n"].to_pylist() == [400]
+    record = read_record(output, "today")
+    assert (record["status"], record["verdict"], record["reason"]) == ("published", "bad", None)
+    assert exit_code(publish_command, ["--output", output, "--run_id", "today"]) == 0
+
+
+def test_a_dead_run_that_the_publish_command_finds_bad_ends_with_exit_code_3(output, monkeypatch):
+    three_nights(output)
+    plan = planned(output, "today")
+    stage_unit([labelled(0, 0, 100, 0, True, 0.4)], plan.staging)
+    assert exit_code(publish_command, ["--output", output, "--run_id", "today"]) == 3
+    assert read_record(output, "today")["status"] == "published"
+
+
+def test_a_replacement_that_is_held_leaves_the_published_run_and_its_row(output, capsys):
+    three_nights(output)
+    night(output, "today")
+    before = read_record(output, "today")
+    again = {"attempt": 2, "options": {"rescore": True}, "drift": HOLD}
+    plan = night(output, "today", highest=0.4, **again)
+    assert read_record(output, "today") == before
+    assert told_outcome(plan) == 3
+    assert exit_code(publish_command, ["--output", output, "--run_id", "today"]) == 0
+    assert read_record(output, "today")["verdict"] == "bad"
+
+
+def test_a_night_published_by_a_publisher_that_died_before_its_row_is_not_held_any_more(
+    output, monkeypatch
+):
+    three_nights(output)
+    commit = committing.commit_rows
+
+    def die_at_runs(plan, name, files):
+        if name == "runs":
+            raise KeyboardInterrupt
+        commit(plan, name, files)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(committing, "commit_rows", die_at_runs)
+        with pytest.raises(KeyboardInterrupt):
+            night(output, "today", highest=0.4)
+    plan = replace(planned(output, "today"), drift=HOLD)
+    publish_run(plan, [])
+    assert read_record(output, "today")["status"] == "published"
+
+
+def test_tables_that_cannot_be_read_cost_the_verdict_and_not_the_night(output, monkeypatch, caplog):
+    three_nights(output)
+
+    def fail(*_):
+        raise StorageError("the disk is ill")
+
+    monkeypatch.setattr(nights, "published_night", fail)
+    night(output, "today", highest=0.4, drift=HOLD)
+    record = read_record(output, "today")
+    assert (record["status"], record["verdict"]) == ("published", None)
+    assert "the disk is ill" in record["findings"]
+    assert "run today cannot be judged" in caplog.text
+
+
+def test_a_plan_keeps_its_limits_and_an_older_one_has_the_usual_ones():
+    plan = make_plan("/o", drift=DriftLimits(psi=0.5, hold=True))
+    assert RunPlan.from_json(plan.to_json()) == plan
+    older = json.loads(plan.to_json())
+    del older["drift"]
+    assert RunPlan.from_json(json.dumps(older)).drift == DriftLimits()

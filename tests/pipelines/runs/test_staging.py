@@ -1,0 +1,180 @@
+"""A unit is staged whole or not at all."""
+
+import io
+import os
+import time
+from datetime import UTC, datetime, timedelta
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipelines.elements import REJECTED, LabelledBatch, ScoredBatch
+from pipelines.runs.staging import (
+    StagedUnit,
+    StageUnitsFn,
+    drop_old,
+    read_units,
+    stage_unit,
+    staged_numbers,
+)
+from pipelines.scoring.labelling import label_batch
+from pipelines.storage import store
+from schemas.artifact import ModelArtifact
+from schemas.labels import PLANET_LABELS
+from schemas.render import file_schema
+from schemas.tables import CHIP_COLUMNS, CHIP_MANIFEST, chip_scores
+from tests.support.samples import JPG
+
+_ARTIFACT = ModelArtifact("n", PLANET_LABELS, (0.5,) * 17, JPG, model_digest="m")
+_NAMES = [column.name for column in CHIP_COLUMNS]
+
+
+def labelled(
+    unit: int, first: int, scored: int, rejected: int, last: bool, highest: float = 1.0
+) -> LabelledBatch:
+    """A batch of a unit, chips numbered from `first`; each has scores from 0 up to the highest."""
+    rows = [{"chip_uri": f"/{n}.jpg", "chip_id": str(n)} for n in range(first, first + scored)]
+    chips = pa.Table.from_pylist(rows, file_schema(CHIP_MANIFEST)).select(_NAMES)
+    bad = [
+        {"chip_uri": f"/bad{n}.jpg", "chip_id": f"bad{n}", "reason": "empty", "message": "none"}
+        for n in range(first, first + rejected)
+    ]
+    scores = np.tile(np.linspace(0, highest, 17, dtype=np.float32), (scored, 1))
+    batch = ScoredBatch(unit, last, chips, scores, pa.Table.from_pylist(bad, REJECTED), "float32")
+    return label_batch(batch, _ARTIFACT, datetime.now(UTC))
+
+
+@pytest.fixture(params=["local", "gs", "s3"])
+def place(request, tmp_path) -> str:
+    """A staging folder of each kind."""
+    if request.param == "local":
+        return str(tmp_path)
+    return f"{request.getfixturevalue(f'{request.param}_uri')}/staging"
+
+
+def test_a_unit_leaves_its_rows_in_two_files_and_a_record_that_counts_them(tmp_path):
+    batches = [labelled(4, 0, 3, 1, False), labelled(4, 3, 2, 0, True)]
+    unit = stage_unit(batches, str(tmp_path))
+
+    assert (unit.number, unit.scored, unit.quarantined) == (4, 5, 1)
+    assert unit.reasons == {"empty": 1}
+    scores = pq.read_table(unit.scores.uri)
+    assert scores["chip_id"].to_pylist() == ["0", "1", "2", "3", "4"]
+    assert pq.read_table(unit.quarantine.uri)["chip_id"].to_pylist() == ["bad0"]
+    record = store.read_bytes(str(tmp_path / "units" / "000004.json"))
+    assert StagedUnit.from_json(record) == unit
+
+
+def test_the_files_carry_every_columns_meaning_and_are_compressed_with_zstd(tmp_path):
+    unit = stage_unit([labelled(0, 0, 3, 0, True)], str(tmp_path))
+    file = pq.ParquetFile(unit.scores.uri)
+    expected = file_schema(chip_scores(PLANET_LABELS))
+    assert file.schema_arrow.field("score_road").metadata == expected.field("score_road").metadata
+    assert b"probability" in file.schema_arrow.field("score_road").metadata[b"unit"]
+    assert file.metadata.row_group(0).column(0).compression == "ZSTD"
+    assert file.metadata.num_row_groups == 1
+
+
+def test_a_unit_of_rejected_chips_alone_has_no_scores_file(tmp_path):
+    unit = stage_unit([labelled(0, 0, 0, 2, True)], str(tmp_path))
+    assert unit.scores is None
+    assert unit.quarantined == 2
+
+
+def test_a_unit_staged_twice_counts_as_it_was_staged_first(place):
+    first = stage_unit([labelled(0, 0, 3, 1, True)], place)
+    late_twin = stage_unit([labelled(0, 0, 2, 2, True)], place)
+    assert (late_twin, late_twin.scored) == (first, 3)
+    assert read_units(place, [0]) == [first]
+    assert pq.read_table(io.BytesIO(store.read_bytes(first.scores.uri))).num_rows == 3
+
+
+def test_a_unit_is_staged_when_its_record_is_there(place):
+    assert staged_numbers(place) == []
+    stage_unit([labelled(12, 0, 3, 1, True)], place)
+    half = stage_unit([labelled(3, 0, 3, 0, True)], place)
+    store.write_bytes(f"{place}/units/000007-dead.scores.parquet", b"")
+    assert staged_numbers(place) == [3, 12]
+    assert read_units(place, [3]) == [half]
+
+
+def test_staging_in_which_nothing_was_written_for_days_is_dropped(tmp_path):
+    for name, days in (("old.1", 8), ("young.1", 6), ("mine.2", 30)):
+        for part in ("plan.json", "units/000000.json"):
+            path = tmp_path / "_staging" / name / part
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("{}")
+            then = time.time() - days * 86_400
+            os.utime(path, (then, then))
+    alive = tmp_path / "_staging" / "alive.1"
+    (alive / "units").mkdir(parents=True)
+    (alive / "plan.json").write_text("{}")
+    os.utime(alive / "plan.json", (0, 0))
+    (alive / "units" / "000001.json").write_text("{}")
+
+    week = datetime.now(UTC) - timedelta(days=7)
+    drop_old(str(tmp_path), week, keep=str(tmp_path / "_staging" / "mine.2"))
+    left = sorted(path.name for path in (tmp_path / "_staging").iterdir())
+    assert left == ["alive.1", "mine.2", "young.1"]
+
+
+def test_old_staging_is_dropped_from_object_stores_too(object_store_uri):
+    drop_old(object_store_uri, datetime.now(UTC), keep="")
+    for name in ("dead.1", "mine.1"):
+        store.write_bytes(f"{object_store_uri}/_staging/{name}/plan.json", b"{}")
+    later = datetime.now(UTC) + timedelta(minutes=1)
+    drop_old(object_store_uri, later, keep=f"{object_store_uri}/_staging/mine.1")
+    assert planned(object_store_uri) == [f"{object_store_uri}/_staging/mine.1/plan.json"]
+
+
+def planned(output: str) -> list[str]:
+    listing = store.list_objects(f"{output}/_staging")
+    return [uri for table in listing for uri in table["uri"].to_pylist()]
+
+
+def test_units_in_one_bundle_are_staged_one_after_the_other(tmp_path):
+    fn = StageUnitsFn(str(tmp_path))
+    fn.start_bundle()
+    staged = []
+    for unit in (0, 1):
+        staged += list(fn.process(labelled(unit, 0, 2, 0, False)))
+        staged += list(fn.process(labelled(unit, 2, 1, 0, True)))
+    fn.finish_bundle()
+    assert [StagedUnit.from_json(text).scored for text in staged] == [3, 3]
+
+
+def test_a_unit_that_loses_its_end_is_a_loud_error_and_stages_nothing(tmp_path):
+    fn = StageUnitsFn(str(tmp_path))
+    fn.start_bundle()
+    assert list(fn.process(labelled(0, 0, 2, 0, False))) == []
+    with pytest.raises(RuntimeError, match="unit 0 ended without its last batch"):
+        fn.finish_bundle()
+    with pytest.raises(RuntimeError, match="unit 0 ended without its last batch"):
+        list(fn.process(labelled(1, 0, 2, 0, False)))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_retried_bundle_starts_without_what_the_failed_one_left(tmp_path):
+    fn = StageUnitsFn(str(tmp_path))
+    fn.start_bundle()
+    list(fn.process(labelled(0, 0, 2, 0, False)))
+    fn.start_bundle()
+    (record,) = fn.process(labelled(0, 0, 3, 0, True))
+    assert StagedUnit.from_json(record).scored == 3
+
+
+def test_the_transform_is_one_dofn_between_batches_and_text(tmp_path):
+    from pipelines.runs.staging import StageUnits
+
+    with beam.Pipeline(runner="FnApiRunner") as pipeline:
+        staged = (
+            pipeline
+            | beam.Create([0, 1], reshuffle=False)
+            | beam.Map(lambda unit: labelled(unit, 0, 2, 1, True)).with_output_types(LabelledBatch)
+            | StageUnits(str(tmp_path))
+        )
+        assert staged.element_type is str
+    assert len(list((tmp_path / "units").iterdir())) == 6

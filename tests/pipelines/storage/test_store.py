@@ -1,0 +1,774 @@
+"""Objects are read, written and listed alike, on disk, on gs:// and on s3://."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipelines.errors import ObjectTooLarge, StorageError, UsageError
+from pipelines.storage import globs, object_listing, object_store, store
+from pipelines.storage.storage_errors import without_secrets
+from pipelines.storage.store import (
+    LISTING,
+    StoreSettings,
+    join_uri,
+    list_objects,
+    read_bytes,
+    write_bytes,
+)
+from pipelines.tables import delta_tables
+from schemas.tables import RUNS
+
+ANY_STORE_NAMES = [
+    "plain.jpg",
+    "a b.jpg",
+    " lead.jpg",
+    "quote'\".jpg",
+    "100%.jpg",
+    "p%20encoded.jpg",
+    "ha#sh?q=1&b.jpg",
+    "plus+x.jpg",
+    "[br]{ac}~*.jpg",
+    "back\\slash.jpg",
+    "ünï çø∂é 漢字 🛰.jpg",
+]
+LOCAL_NAMES = [*ANY_STORE_NAMES, "tab\there.jpg", "new\nline.jpg", "cr\r.jpg", "bell\a.jpg"]
+RUNS_AS_ROOT = os.geteuid() == 0
+
+
+@pytest.fixture(params=["local", "gs", "s3"])
+def root(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty place, once on each kind of store."""
+    if request.param == "local":
+        return str(tmp_path / "store")
+    uri: str = request.getfixturevalue(f"{request.param}_uri")
+    return join_uri(uri, "store")
+
+
+def listed(uri: str) -> set[str]:
+    """The addresses that a listing yields; none may come twice."""
+    found = [name for table in list_objects(uri) for name in table["uri"].to_pylist()]
+    assert len(set(found)) == len(found)
+    return set(found)
+
+
+def listed_or_none(uri: str) -> set[str]:
+    try:
+        return listed(uri)
+    except StorageError:
+        assert not os.path.exists(store._fixed_part(uri))
+        return set()
+
+
+def put(root: str, *names: str) -> None:
+    for name in names:
+        write_bytes(join_uri(root, name), name.encode())
+
+
+def below(root: str, found: set[str]) -> set[str]:
+    return {name.removeprefix(root + "/") for name in found}
+
+
+# --- On every store -----------------------------------------------------------------------------
+
+
+def test_what_is_written_is_read_whatever_its_name(root: str) -> None:
+    put(root, *ANY_STORE_NAMES)
+    for name in ANY_STORE_NAMES:
+        assert read_bytes(join_uri(root, name)) == name.encode()
+    assert below(root, listed(root)) == set(ANY_STORE_NAMES)
+
+
+def test_a_second_writing_replaces_the_first_and_changes_the_etag(root: str) -> None:
+    uri = join_uri(root, "chip.jpg")
+    write_bytes(uri, b"first")
+    before = store.head_object(uri)
+    time.sleep(0.02)  # a disk's clock ticks every few milliseconds
+    write_bytes(uri, b"other")
+    after = store.head_object(uri)
+    assert read_bytes(uri) == b"other"
+    assert before
+    assert after
+    assert before["etag"] != after["etag"]
+    assert store.head_object(uri) == after
+
+
+def test_a_listing_says_of_each_object_what_a_look_up_says(root: str) -> None:
+    put(root, "a.jpg", "sub/b 100%.jpg", "sub/deep/c.tif")
+    tables = list(list_objects(root))
+    assert {table.schema for table in tables} == {LISTING}
+    rows = pa.concat_tables(tables).to_pylist()
+    assert len(rows) == 3
+    for row in rows:
+        head = store.head_object(row["uri"])
+        assert head
+        assert (head["uri"], head["etag"], head["size_bytes"]) == (
+            row["uri"],
+            row["etag"],
+            row["size_bytes"],
+        )
+        assert abs((head["modified_at"] - row["modified_at"]).total_seconds()) < 1
+        assert row["etag"].strip('"') == row["etag"] != ""
+        assert row["size_bytes"] == len(read_bytes(row["uri"]))
+
+
+def test_one_objects_address_lists_that_object(root: str) -> None:
+    put(root, "chips/a.jpg", "chips/a.jpg.txt")
+    uri = join_uri(root, "chips/a.jpg")
+    assert listed(uri) == {uri}
+
+
+def test_a_folder_is_no_prefix_of_a_longer_name(root: str) -> None:
+    put(root, "chips/a.jpg", "chips2/b.jpg", "chips.jpg")
+    assert below(root, listed(join_uri(root, "chips"))) == {"chips/a.jpg"}
+    assert below(root, listed(join_uri(root, "chips/"))) == {"chips/a.jpg"}
+
+
+NIGHTS = ["n1/a.jpg", "n1/b.tif", "n2/a.jpg", "n2/deep/c.jpg", "n10/a.jpg", "top.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("*.jpg", {"top.jpg"}),
+        ("*/*.jpg", {"n1/a.jpg", "n2/a.jpg", "n10/a.jpg"}),
+        ("n?/*.jpg", {"n1/a.jpg", "n2/a.jpg"}),
+        ("n[12]/*", {"n1/a.jpg", "n1/b.tif", "n2/a.jpg"}),
+        ("n[!1]/*", {"n2/a.jpg"}),
+        ("n[1-9]*/a.jpg", {"n1/a.jpg", "n2/a.jpg", "n10/a.jpg"}),
+        ("**/*.jpg", {"top.jpg", "n1/a.jpg", "n2/a.jpg", "n2/deep/c.jpg", "n10/a.jpg"}),
+        ("n2/**", {"n2/a.jpg", "n2/deep/c.jpg"}),
+        ("n2/**/c.jpg", {"n2/deep/c.jpg"}),
+        ("**", set(NIGHTS)),
+        ("none/*", set()),
+    ],
+)
+def test_globs_find_what_a_shell_finds(
+    object_store_uri: str, pattern: str, expected: set[str]
+) -> None:
+    root = join_uri(object_store_uri, "store")
+    put(root, *NIGHTS)
+    assert below(root, listed(join_uri(root, pattern))) == expected
+
+
+def test_a_folder_named_like_a_glob_is_a_folder(root: str) -> None:
+    put(root, "night[12]/a.jpg", "night1/b.jpg", "all*/c.jpg", "all of it/d.jpg", "why?/e.jpg")
+    assert below(root, listed(join_uri(root, "night[12]"))) == {"night[12]/a.jpg"}
+    assert below(root, listed(join_uri(root, "all*"))) == {"all*/c.jpg"}
+    assert below(root, listed(join_uri(root, "why?"))) == {"why?/e.jpg"}
+    assert below(root, listed(join_uri(root, "night[[]12]/*"))) == {"night[12]/a.jpg"}
+    assert below(root, listed(join_uri(root, "night[0-9]/*"))) == {"night1/b.jpg"}
+
+
+def test_a_listing_of_nothing_is_an_empty_table_of_the_same_schema(object_store_uri: str) -> None:
+    for uri in ("none", "none/*.jpg", "none/**"):
+        table = pa.concat_tables(list_objects(join_uri(object_store_uri, uri)))
+        assert (table.num_rows, table.schema) == (0, LISTING)
+
+
+def test_of_several_who_create_an_object_at_once_one_does_and_nobody_writes_over_it(
+    root: str,
+) -> None:
+    uri = join_uri(root, "folder", "once")
+    with ThreadPoolExecutor(4) as pool:
+        made = list(pool.map(lambda n: store.create_bytes(uri, b"%d" % n), range(4)))
+    assert made.count(True) == 1
+    assert read_bytes(uri) == b"%d" % made.index(True)
+    assert not store.create_bytes(uri, b"late")
+    assert [uri] == [found for table in list_objects(root) for found in table["uri"].to_pylist()]
+
+
+def test_objects_are_copied_over_whatever_was_there(root: str, tmp_path: Path) -> None:
+    put(root, "a b%.jpg", "target.jpg")
+    source, target = join_uri(root, "a b%.jpg"), join_uri(root, "target.jpg")
+    store.copy_object(source, target)
+    assert read_bytes(target) == read_bytes(source) == b"a b%.jpg"
+    store.copy_object(source, join_uri(root, "new/folder/c.jpg"))
+    assert read_bytes(join_uri(root, "new/folder/c.jpg")) == b"a b%.jpg"
+    elsewhere = str(tmp_path / "elsewhere.jpg")
+    store.copy_object(source, elsewhere)
+    assert read_bytes(elsewhere) == b"a b%.jpg"
+    store.copy_object(elsewhere, join_uri(root, "back.jpg"))
+    assert read_bytes(join_uri(root, "back.jpg")) == b"a b%.jpg"
+
+
+def test_a_copy_into_another_bucket_lands_there(gs_uri: str, s3_uri: str, gcs_server) -> None:
+    second = gcs_server.fresh_uri()
+    put(gs_uri, "a.jpg")
+    for target in (second, s3_uri):
+        store.copy_object(join_uri(gs_uri, "a.jpg"), join_uri(target, "b.jpg"))
+        assert read_bytes(join_uri(target, "b.jpg")) == b"a.jpg"
+    assert below(gs_uri, listed(gs_uri)) == {"a.jpg"}
+
+
+def test_deleting_a_folder_takes_all_below_it_and_nothing_beside_it(root: str) -> None:
+    put(root, "run/a", "run/deep/b", "run2/c", "run.txt")
+    store.delete_folder(join_uri(root, "run"))
+    assert below(root, listed(root)) == {"run2/c", "run.txt"}
+    store.delete_folder(join_uri(root, "run"))  # there is none: no error
+
+
+def test_a_folder_is_fetched_with_what_lies_directly_in_it(root: str, tmp_path: Path) -> None:
+    put(root, "art[1]/model.keras", "art[1]/artifact.json", "art[1]/sub/other", "art1/x")
+    for slash in ("", "/"):
+        folder = tmp_path / f"fetched{slash.replace('/', '_')}"
+        store.fetch_folder(join_uri(root, "art[1]") + slash, folder)
+        found = {path.name: path.read_bytes() for path in folder.iterdir()}
+        assert found == {
+            "model.keras": b"art[1]/model.keras",
+            "artifact.json": b"art[1]/artifact.json",
+        }
+
+
+def test_there_is_nothing_to_look_up_in_folders_and_in_nothing(root: str) -> None:
+    put(root, "folder/a.jpg")
+    for name in ("none.jpg", "folder", "folder/a.jpg/b.jpg"):
+        assert store.head_object(join_uri(root, name)) is None
+
+
+def test_parts_of_an_open_file_are_read_as_from_one_in_memory(root: str) -> None:
+    uri = join_uri(root, "numbers")
+    data = bytes(range(256)) * 12_000  # several read-aheads long
+    write_bytes(uri, data)
+    with store.open_file(uri) as file:
+        assert file.read(5) == data[:5]
+        assert file.seek(-7, os.SEEK_END) == len(data) - 7
+        assert file.read() == data[-7:]
+        assert file.read(1) == b""
+        assert file.seek(2_000_000) == file.tell() == 2_000_000
+        assert file.read(1_050_000) == data[2_000_000:3_050_000]
+        assert file.seek(len(data) + 10) == len(data) + 10
+        assert file.read(1) == b""
+        with pytest.raises((ValueError, OSError)):
+            file.seek(-1)
+
+
+def test_one_row_group_of_a_parquet_file_can_be_read_in_place(root: str) -> None:
+    table = pa.table({"i": list(range(1000))})
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, row_group_size=100)
+    write_bytes(join_uri(root, "t.parquet"), sink.getvalue().to_pybytes())
+    with store.open_file(join_uri(root, "t.parquet")) as file:
+        assert pq.ParquetFile(file).read_row_group(7)["i"].to_pylist() == list(range(700, 800))
+
+
+ONE_LINE = re.compile(r"cannot \w+ '[^\n]*none\.jpg[^\n]*': [^\n]+")
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        read_bytes,
+        store.open_file,
+        lambda uri: store.copy_object(uri, uri + ".copy"),
+    ],
+    ids=["read", "open", "copy"],
+)
+def test_a_missing_object_is_named_in_one_line(root: str, use: Callable[[str], object]) -> None:
+    with pytest.raises(StorageError) as caught:
+        use(join_uri(root, "none.jpg"))
+    assert ONE_LINE.fullmatch(str(caught.value))
+    assert re.search(r"no such object|No such file", str(caught.value))
+
+
+def test_a_missing_bucket_is_told_from_a_missing_object(object_store_uri: str) -> None:
+    uri = join_uri(object_store_uri + "-none", "a.jpg")
+    with pytest.raises(StorageError, match=r"cannot read .*: no such bucket$"):
+        read_bytes(uri)
+    with pytest.raises(StorageError, match=r"cannot list .*\(NoSuchBucket\)$"):
+        list(list_objects(uri))
+
+
+@pytest.mark.parametrize("scheme", ["gs", "s3"])
+def test_an_address_without_bucket_is_refused_whatever_is_done_with_it(scheme: str) -> None:
+    uri = f"{scheme}://"
+    for use in (
+        read_bytes,
+        store.open_file,
+        store.head_object,
+        store.delete_folder,
+        lambda address: write_bytes(address, b""),
+        lambda address: list(list_objects(address)),
+    ):
+        with pytest.raises(StorageError, match="names no bucket"):
+            use(uri)
+    with pytest.raises(StorageError, match="bucket's name holds no wildcards"):
+        list(list_objects(f"{scheme}://buck*/a.jpg"))
+
+
+REFUSED_NAMES = ["tab\there.jpg", "x//y.jpg", "dot/../z.jpg", "./a.jpg", "bell\a.jpg", "x/./y.jpg"]
+
+
+def put_by_client(uri: str, name: str) -> None:
+    """obstore, by which `put` goes, writes no such name."""
+    scheme, _, bucket = uri.partition("://")
+    if scheme == "gs":
+        from google.cloud import storage as client
+
+        client.Client().bucket(bucket).blob(name).upload_from_string(name.encode())
+    else:
+        import boto3
+
+        boto3.client("s3").put_object(Bucket=bucket, Key=name, Body=name.encode())
+
+
+def test_names_that_obstore_refuses_are_listed_and_cost_themselves_alone(
+    object_store_uri: str,
+) -> None:
+    put(object_store_uri, *ANY_STORE_NAMES)
+    before = pa.concat_tables(list_objects(object_store_uri)).sort_by("uri")
+    for name in REFUSED_NAMES:
+        put_by_client(object_store_uri, name)
+    put_by_client(object_store_uri, "folder/")
+    after = pa.concat_tables(list_objects(object_store_uri)).sort_by("uri")
+    assert below(object_store_uri, set(after["uri"].to_pylist())) == {
+        *ANY_STORE_NAMES,
+        *REFUSED_NAMES,
+    }
+    refused = pa.array([join_uri(object_store_uri, name) for name in REFUSED_NAMES])
+    # The same etags, whoever lists: else every chip were new when one odd name comes.
+    columns = ["uri", "etag", "size_bytes"]
+    kept = after.filter(pc.invert(pc.is_in(after["uri"], refused)))
+    assert kept.select(columns).equals(before.select(columns))
+    for name in REFUSED_NAMES:
+        with pytest.raises(StorageError, match="cannot read") as caught:
+            read_bytes(join_uri(object_store_uri, name))
+        assert "\n" not in str(caught.value)
+
+
+def test_a_prefix_that_holds_a_refused_name_is_listed_behind_what_came_before(
+    object_store_uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(object_listing, "LISTING_ROWS", 2)
+    names = [f"night/{i}.jpg" for i in range(5)]
+    put(object_store_uri, *names, "other/x.jpg", "nightly.jpg")
+    put_by_client(object_store_uri, "night/3//odd.jpg")
+    put_by_client(object_store_uri, "night//odd.jpg")
+    everything = {*names, "night/3//odd.jpg", "night//odd.jpg"}
+    assert below(object_store_uri, listed(join_uri(object_store_uri, "night"))) == everything
+    assert below(object_store_uri, listed(join_uri(object_store_uri, "night/*.jpg"))) == {*names}
+
+
+def test_a_slash_at_either_end_of_a_name_does_not_make_it_another_objects(
+    object_store_uri: str,
+) -> None:
+    put(object_store_uri, "a.jpg")
+    for name in ("/a.jpg", "a.jpg/"):
+        with pytest.raises(StorageError, match="begin or end with a slash"):
+            read_bytes(f"{object_store_uri}/{name}")
+
+
+def test_what_lists_odd_names_says_which_extra_is_missing(
+    object_store_uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_by_client(object_store_uri, "x//y.jpg")
+    for module in ("google.cloud.storage", "boto3"):
+        monkeypatch.setitem(sys.modules, module, None)
+    if object_store_uri.startswith("gs"):
+        monkeypatch.delattr("google.cloud.storage")
+    with pytest.raises(StorageError, match=r"install forest-chips\[(gcp|aws)\]"):
+        list(list_objects(object_store_uri))
+
+
+SECRET = "wJalrXUtnFEMIK7MDENG"
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        f"s3://bucket/a.jpg?X-Amz-Credential=me&X-Amz-Signature={SECRET}",
+        f"gs://bucket/a.jpg?x-goog-signature={SECRET}",
+        f"s3://bucket/a.jpg?sv=2020&sig={SECRET}",
+        f"s3://me:{SECRET}@bucket/a.jpg",
+    ],
+)
+def test_an_address_that_holds_credentials_is_refused_and_not_repeated(uri: str) -> None:
+    for call in (store.absolute_uri, lambda u: store.absolute_uri(u, "/data")):
+        with pytest.raises(UsageError, match="holds credentials") as caught:
+            call(uri)
+        assert SECRET not in str(caught.value)
+
+
+def test_errors_hold_no_credentials(object_store_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ENDPOINT_URL", "STORAGE_EMULATOR_HOST"):
+        url = os.environ.get(name, "")
+        monkeypatch.setenv(name, url.replace("://", f"://me:{SECRET}@"))
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    monkeypatch.setenv("AWS_SESSION_TOKEN", SECRET + "token")
+    store.forget_stores()
+    bucket = object_store_uri + "-none"
+    for use in (
+        read_bytes,
+        lambda uri: list(list_objects(uri)),
+        lambda uri: write_bytes(uri, b""),
+        lambda uri: store.copy_object(uri, uri + "2"),
+        lambda uri: delta_tables.ensure_table(uri, RUNS),
+    ):
+        with pytest.raises((StorageError, UsageError)) as caught:
+            use(f"{bucket}/a.jpg")
+        assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"error for http://me:{SECRET}@host/a.jpg",
+        f"GET https://host/a?X-Amz-Signature={SECRET}&x=1: 403",
+        f"GET https://host/a?x=1&X-Amz-Security-Token={SECRET}",
+        f"the key {SECRET} is not known",
+    ],
+)
+def test_secrets_are_cut_out_of_any_text(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    cleaned = without_secrets(text)
+    assert SECRET not in cleaned
+    assert "***" in cleaned
+
+
+def test_a_store_that_does_not_answer_is_an_error_in_one_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", "127.0.0.1:1")
+    monkeypatch.setattr(object_store, "_settings", StoreSettings(deadline_s=0.1))
+    store.forget_stores()
+    with pytest.raises(StorageError, match=r"cannot look up 'gs://b/a': .*error sending request$"):
+        store.head_object("gs://b/a")
+
+
+# --- On disk ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "chips"
+
+
+def test_local_names_may_hold_any_character(folder: Path) -> None:
+    put(str(folder), *LOCAL_NAMES)
+    assert below(str(folder), listed(str(folder))) == set(LOCAL_NAMES)
+    for name in LOCAL_NAMES:
+        uri = f"{folder}/{name}"
+        assert read_bytes(uri) == name.encode()
+        assert listed(uri) == {uri}
+        assert store.absolute_uri(uri) == uri
+
+
+@given(name=st.text(min_size=1, max_size=40).filter(lambda n: "/" not in n and "\0" not in n))
+@settings(max_examples=50, deadline=None)
+def test_any_name_that_a_disk_takes_is_listed_and_read_again(name: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        uri = f"{folder}/x{name}y"
+        write_bytes(uri, b"data")
+        assert listed(folder) == {uri}
+        assert read_bytes(uri) == b"data"
+
+
+def test_a_name_that_is_not_utf_8_becomes_text_and_costs_only_itself(folder: Path) -> None:
+    put(str(folder), "good.jpg")
+    Path(os.fsdecode(os.fsencode(folder) + b"/bad\xff\xfe.jpg")).write_bytes(b"x")
+    assert below(str(folder), listed(str(folder))) == {"good.jpg", r"bad\xff\xfe.jpg"}
+    with pytest.raises(StorageError, match="No such file"):
+        read_bytes(rf"{folder}/bad\xff\xfe.jpg")
+
+
+def test_links_to_files_are_listed_and_links_that_lead_nowhere_stop_nothing(folder: Path) -> None:
+    put(str(folder), "real.jpg", "sub/below.jpg")
+    (folder / "link.jpg").symlink_to("real.jpg")
+    (folder / "dangling.jpg").symlink_to("nowhere.jpg")
+    (folder / "loop.jpg").symlink_to("loop.jpg")
+    (folder / "up").symlink_to(".", target_is_directory=True)
+    rows = {row["uri"]: row for table in list_objects(str(folder)) for row in table.to_pylist()}
+    assert below(str(folder), set(rows)) == {
+        *("real.jpg", "sub/below.jpg", "link.jpg", "dangling.jpg", "loop.jpg", "up"),
+    }
+    assert rows[f"{folder}/link.jpg"]["size_bytes"] == len(b"real.jpg")
+    assert read_bytes(f"{folder}/link.jpg") == b"real.jpg"
+    for name in ("dangling.jpg", "loop.jpg", "up"):
+        with pytest.raises(StorageError, match=name):
+            read_bytes(f"{folder}/{name}")
+
+
+def test_a_folder_reached_through_a_link_is_listed(folder: Path, tmp_path: Path) -> None:
+    put(str(folder), "a.jpg")
+    (tmp_path / "current").symlink_to(folder)
+    assert listed(str(tmp_path / "current")) == {str(tmp_path / "current" / "a.jpg")}
+
+
+def test_pipes_and_devices_are_neither_listed_nor_waited_for(folder: Path) -> None:
+    put(str(folder), "a.jpg")
+    os.mkfifo(folder / "pipe.jpg")
+    (folder / "zero.jpg").symlink_to("/dev/zero")
+    (folder / "hidden.jpg").symlink_to("pipe.jpg")
+    assert below(str(folder), listed(str(folder))) == {"a.jpg", "zero.jpg", "hidden.jpg"}
+    for name in ("pipe.jpg", "zero.jpg", "hidden.jpg"):
+        with pytest.raises(StorageError, match="not a regular file"):
+            read_bytes(f"{folder}/{name}")
+        with pytest.raises(StorageError, match="not a regular file"):
+            store.open_file(f"{folder}/{name}")
+        assert store.head_object(f"{folder}/{name}") is None
+
+
+@pytest.mark.skipif(RUNS_AS_ROOT, reason="root may enter any folder")
+def test_a_folder_that_may_not_be_entered_is_named_and_only_where_it_matters(folder: Path) -> None:
+    put(str(folder), "a.jpg", "locked/b.jpg")
+    (folder / "locked").chmod(0)
+    try:
+        with pytest.raises(StorageError, match=r"cannot list '.*/locked': Permission denied"):
+            listed(str(folder))
+        assert listed(f"{folder}/*.jpg") == {f"{folder}/a.jpg"}
+    finally:
+        (folder / "locked").chmod(0o755)
+
+
+def test_a_glob_enters_no_folder_that_it_cannot_match_in(folder: Path) -> None:
+    put(str(folder), "a.jpg", "sub/b.jpg", "sub/deep/c.jpg")
+    for pattern, depth in (("*.jpg", 0), ("*/*.jpg", 1), ("sub/*.jpg", 0), ("**/c.jpg", 9)):
+        uri = f"{folder}/{pattern}"
+        assert min(globs.depth_below(store._fixed_part(uri), uri), 9) == depth
+
+
+def test_a_folder_that_is_not_there_is_named(folder: Path) -> None:
+    for uri in (f"{folder}/none", f"{folder}/none/*.jpg"):
+        with pytest.raises(StorageError, match=r"cannot list '.*': No such file or directory"):
+            list(list_objects(uri))
+
+
+def test_a_path_that_no_system_takes_is_an_error_like_another(folder: Path) -> None:
+    for uri in (f"{folder}/nul\0.jpg", f"{folder}/{'x' * 300}"):
+        with pytest.raises(StorageError, match="cannot read"):
+            read_bytes(uri)
+        with pytest.raises(StorageError, match="cannot list"):
+            list(list_objects(uri))
+        with pytest.raises(StorageError, match="cannot write"):
+            write_bytes(uri, b"")
+
+
+def test_a_failed_writing_leaves_nothing_behind_and_the_old_object_whole(tmp_path: Path) -> None:
+    put(str(tmp_path), "file", "folder/inside")
+    before = sorted(tmp_path.rglob("*"))
+    for target in ("file/below", "folder", "file/deep/below"):
+        with pytest.raises(StorageError, match=rf"cannot write '.*/{target}': "):
+            write_bytes(str(tmp_path / target), b"new")
+    assert sorted(tmp_path.rglob("*")) == before
+    assert (tmp_path / "file").read_bytes() == b"file"
+
+
+@pytest.mark.skipif(RUNS_AS_ROOT, reason="root may write into any folder")
+def test_a_folder_that_may_not_be_written_is_an_error(tmp_path: Path) -> None:
+    tmp_path.chmod(0o555)
+    try:
+        with pytest.raises(StorageError, match="Permission denied"):
+            write_bytes(str(tmp_path / "a"), b"")
+    finally:
+        tmp_path.chmod(0o755)
+
+
+def test_a_reader_holds_the_old_object_while_the_new_one_takes_its_name(tmp_path: Path) -> None:
+    uri = str(tmp_path / "a")
+    write_bytes(uri, b"old" * 10_000)
+    with store.open_file(uri) as reader:
+        write_bytes(uri, b"new")
+        assert reader.read() == b"old" * 10_000
+    assert read_bytes(uri) == b"new"
+
+
+def test_written_files_have_the_rights_that_the_user_gives_new_files(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        write_bytes(str(tmp_path / "a"), b"")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "a").stat().st_mode & 0o777 == 0o640
+
+
+# --- Globs --------------------------------------------------------------------------------------
+
+NAME = st.text("ab1]-", min_size=1, max_size=3)
+PIECE = st.one_of(
+    st.sampled_from(
+        ["*", "?", "[ab]", "[!a]", "[a-b1]", "[]]", "[!]]", "[b-a]", "[", "]", "[!", "-"]
+    ),
+    NAME,
+)
+PART = st.lists(PIECE, min_size=1, max_size=3).map("".join).filter(lambda part: "**" not in part)
+
+
+@given(
+    files=st.lists(st.lists(NAME, min_size=1, max_size=3).map("/".join), min_size=1, max_size=8),
+    pattern=st.lists(PART, min_size=1, max_size=3),
+    anywhere=st.booleans(),
+)
+@settings(max_examples=100, deadline=None)
+def test_globs_match_what_pythons_own_glob_matches_on_real_folders(
+    files: list[str], pattern: list[str], anywhere: bool
+) -> None:
+    if anywhere:
+        pattern = ["**", *pattern]
+    with tempfile.TemporaryDirectory(prefix="chips") as root:
+        for name in files:
+            path = Path(root, name)
+            if not any(parent.is_file() for parent in path.parents) and not path.exists():
+                write_bytes(str(path), b"")
+        uri = f"{root}/{'/'.join(pattern)}"
+        expected = {path for path in glob.glob(uri, recursive=True) if os.path.isfile(path)}
+        if globs.WILDCARDS.search(uri) and not os.path.exists(uri):
+            assert listed_or_none(uri) == expected
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name", "fits"),
+    [
+        ("/a/**/b", "/a/b", True),
+        ("/a/**/b", "/a/x/y/b", True),
+        ("/a**/b", "/ab", False),
+        ("/a**/b", "/ax/y/b", True),
+        ("/a/**", "/a/x/y", True),
+        ("/a/[+-9]", "/a//", False),
+        ("/a/[!x]", "/a//", False),
+        ("/a/[^b]", "/a/^", True),
+        ("/a/[^b]", "/a/c", False),
+        ("/a/*", "/a/new\nline", True),
+        ("/a/?", "/a/\n", True),
+        ("/a/.*", "/a/xy", False),
+        ("/a/*.jpg", "/a/b.jpg.txt", False),
+        ("/a/[a&&b|~-]", "/a/&", True),
+    ],
+)
+def test_a_glob_fits_or_does_not(pattern: str, name: str, fits: bool) -> None:
+    assert (globs.to_regex(pattern).fullmatch(name) is not None) == fits
+
+
+@given(st.text("ab/*?[]!-^\\.", max_size=12))
+def test_every_glob_can_be_matched_against(pattern: str) -> None:
+    globs.to_regex("/" + pattern).fullmatch("/a/b")
+
+
+@given(st.text(max_size=20))
+def test_a_glob_without_wildcards_matches_itself_alone(name: str) -> None:
+    if not globs.WILDCARDS.search(name):
+        assert globs.to_regex(name).fullmatch(name)
+        assert not globs.to_regex(name).fullmatch(name + "x")
+
+
+# --- Addresses ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("uri", ["http://host/a.jpg", "hdfs://a", "GS://bucket/a", "azure://c/a"])
+def test_an_unknown_scheme_is_wrong_use_and_told_with_the_known_ones(uri: str) -> None:
+    for use in (store.scheme_of, store.absolute_uri, read_bytes, store.is_remote):
+        with pytest.raises(UsageError, match=r"use a local path, gs:// or s3://, not \w+://"):
+            use(uri)
+
+
+@pytest.mark.parametrize(
+    ("uri", "scheme"),
+    [
+        ("gs://b/a", "gs"),
+        ("s3://b", "s3"),
+        ("/a", ""),
+        ("a", ""),
+        ("file:///a", ""),
+        ("a/b://c", ""),
+    ],
+)
+def test_the_scheme_is_what_stands_before_the_two_slashes(uri: str, scheme: str) -> None:
+    assert store.scheme_of(uri) == scheme
+    assert store.is_remote(uri) == (scheme != "")
+
+
+@pytest.mark.parametrize(
+    ("uri", "base", "expected"),
+    [
+        ("/data/chips/", "", "/data/chips"),
+        ("/data/./x/../chips", "", "/data/chips"),
+        ("file:///data/a%20b%25.jpg", "", "/data/a b%.jpg"),
+        ("file://localhost/data/a", "", "/data/a"),
+        ("file:///data/a#1?.jpg", "", "/data/a#1?.jpg"),
+        ("/data/a%20b#?.jpg", "", "/data/a%20b#?.jpg"),
+        ("gs://bucket/chips//", "", "gs://bucket/chips"),
+        ("gs://bucket/", "", "gs://bucket"),
+        ("s3://b/a%20b", "", "s3://b/a%20b"),
+        ("chips/a.jpg", "/data", "/data/chips/a.jpg"),
+        ("../a.jpg", "/data/lists", "/data/a.jpg"),
+        ("chips/a.jpg", "gs://bucket/lists", "gs://bucket/lists/chips/a.jpg"),
+        ("./a.jpg", "gs://bucket/lists", "gs://bucket/lists/a.jpg"),
+        ("../chips/./a.jpg", "s3://bucket/lists", "s3://bucket/chips/a.jpg"),
+        ("../a.jpg", "gs://bucket", "gs://bucket/../a.jpg"),
+        ("x//a.jpg", "gs://bucket", "gs://bucket/x//a.jpg"),
+        ("/data/a.jpg", "gs://bucket/lists", "/data/a.jpg"),
+        ("gs://other/a.jpg", "/data", "gs://other/a.jpg"),
+    ],
+)
+def test_an_absolute_address_depends_on_no_working_directory(
+    uri: str, base: str, expected: str
+) -> None:
+    assert store.absolute_uri(uri, base) == expected
+    assert store.absolute_uri(expected) == expected
+
+
+def test_a_relative_path_is_taken_from_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert store.absolute_uri("chips/*.jpg") == f"{tmp_path}/chips/*.jpg"
+    assert store.absolute_uri(".") == str(tmp_path)
+
+
+def test_a_file_address_of_another_machine_is_refused() -> None:
+    with pytest.raises(UsageError, match="names the machine 'data'; a local path is file:///PATH"):
+        store.absolute_uri("file://data/chips/a.jpg")
+
+
+def test_addresses_are_joined_and_parted() -> None:
+    assert join_uri("gs://b/", "x", "y z") == "gs://b/x/y z"
+    assert join_uri("/", "x") == "/x"
+    assert store.parent_uri("gs://b/x/y.jpg") == "gs://b/x"
+    assert store.parent_uri("/y.jpg") == "/"
+    assert store.file_stem("gs://b/x/y.tar.jpg") == "y.tar"
+    assert store.file_stem("/x/a%20b#1.jpg") == "a%20b#1"
+
+
+@pytest.mark.parametrize(
+    ("given", "clean"), [('"abc"', "abc"), ('W/"abc"', "abc"), ("abc", "abc"), (None, None)]
+)
+def test_an_etag_is_cleaned_of_what_answers_put_around_it(given: str, clean: str) -> None:
+    assert store.clean_etag(given) == clean
+
+
+def test_delta_rs_is_given_what_reaches_the_same_store(
+    gs_uri: str, s3_uri: str, tmp_path: Path
+) -> None:
+    from deltalake import DeltaTable, write_deltalake
+
+    for root in (gs_uri, s3_uri, str(tmp_path)):
+        uri = join_uri(root, "table")
+        options = store.delta_options(uri)
+        write_deltalake(uri, pa.table({"i": [1, 2]}), storage_options=options)
+        assert DeltaTable(uri, storage_options=options).to_pyarrow_table()["i"].to_pylist() == [
+            1,
+            2,
+        ]
+        assert any(name.endswith(".parquet") for name in listed(uri))
+
+
+def test_an_object_over_the_size_that_its_reader_allows_is_not_read(object_store_uri, tmp_path):
+    for folder in (object_store_uri, str(tmp_path)):
+        uri = f"{folder}/ten bytes"
+        store.write_bytes(uri, b"0123456789")
+        assert store.read_bytes(uri, most_bytes=10) == b"0123456789"
+        with pytest.raises(ObjectTooLarge, match="has 10 bytes, at most 9 are read"):
+            store.read_bytes(uri, most_bytes=9)

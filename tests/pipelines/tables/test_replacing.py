@@ -1,0 +1,123 @@
+"""While a run is being replaced, readers see scores and quarantine of one attempt: the old one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from beam_jobs.query import ask
+from pipelines.publishing.publishing import publish_run
+from pipelines.runs import committing, run_plan
+from pipelines.runs.run_plan import RunPlan
+from pipelines.runs.run_rows import published_rows
+from pipelines.runs.staging import StagedUnit, stage_unit
+from pipelines.storage.store import file_stem
+from pipelines.tables import delta_tables
+from pipelines.tables.delta_tables import open_table
+from schemas.labels import PLANET_LABELS
+from schemas.tables import QUARANTINE, RUNS, QuarantineReason, chip_scores
+from tests.pipelines.publishing.test_publishing import dying_at, make_plan
+from tests.pipelines.runs.test_staging import labelled
+
+SEEN = """SELECT chip_id, 'scored' AS what FROM chip_scores
+UNION ALL SELECT chip_id, reason FROM quarantine ORDER BY chip_id"""
+
+
+@pytest.fixture
+def place(request) -> str:
+    """On a disk, unless a test asks for another place by its fixture."""
+    return str(request.getfixturevalue(getattr(request, "param", "tmp_path")))
+
+
+@pytest.fixture
+def output(place) -> str:
+    for table in (chip_scores(PLANET_LABELS), QUARANTINE, RUNS):
+        delta_tables.ensure_table(place, table)
+    return place
+
+
+def stage(plan: RunPlan, given_up: int) -> list[StagedUnit]:
+    """Both units, with so many chips of the first given up."""
+    return [
+        stage_unit([labelled(0, 0, 5 - given_up, given_up, True)], plan.staging),
+        stage_unit([labelled(1, 5, 3, 0, True)], plan.staging),
+    ]
+
+
+def seen(output: str) -> list[dict[str, Any]]:
+    return ask(output, SEEN).to_pylist()
+
+
+def given_up_ids(output: str) -> list[str]:
+    """What the next run's planning takes for given up; the rows' address is their id's."""
+    reasons = [reason.value for reason in QuarantineReason]
+    found = run_plan.chips_given_up(output, "m", reasons).read_all()["chip_uri"].to_pylist()
+    return sorted(file_stem(uri) for uri in found)
+
+
+def reported_ids(output: str) -> list[str]:
+    """What the run's report tells of as given up."""
+    batches = published_rows(output, "r1").quarantine(["chip_id"])
+    return sorted(chip for batch in batches for chip in batch.column("chip_id").to_pylist())
+
+
+@pytest.mark.parametrize(
+    ("place", "given_up"),
+    [("tmp_path", 0), ("tmp_path", 2), ("s3_uri", 2)],
+    indirect=["place"],
+)
+def test_a_replacement_that_died_half_way_shows_what_it_was_to_replace(
+    output, monkeypatch, given_up
+):
+    first = make_plan(output)
+    publish_run(first, stage(first, 1))
+    before = seen(output)
+    assert len(before) == 8
+    second = make_plan(output, attempt=2, run_date="2026-11-23")
+    staged = stage(second, given_up)
+    with monkeypatch.context() as patch:
+        patch.setattr(committing, "commit_rows", dying_at("chip_scores"))
+        with pytest.raises(KeyboardInterrupt):
+            publish_run(second, staged)
+    assert delta_tables.attempts_of(open_table(output, "quarantine"), "r1") == 2
+    assert seen(output) == before
+    assert given_up_ids(output) == [row["chip_id"] for row in before if row["what"] != "scored"]
+    assert reported_ids(output) == given_up_ids(output)
+    publish_run(second, staged)
+    after = seen(output)
+    assert len(after) == 8
+    assert sum(row["what"] != "scored" for row in after) == len(given_up_ids(output)) == given_up
+    assert reported_ids(output) == given_up_ids(output)
+
+
+def test_a_third_attempt_after_a_dead_second_shows_the_first_until_it_is_published(
+    output, monkeypatch
+):
+    first = make_plan(output)
+    publish_run(first, stage(first, 1))
+    before = seen(output)
+    for attempt in (2, 3):
+        plan = make_plan(output, attempt=attempt)
+        staged = stage(plan, attempt)
+        with monkeypatch.context() as patch:
+            patch.setattr(committing, "commit_rows", dying_at("chip_scores"))
+            with pytest.raises(KeyboardInterrupt):
+                publish_run(plan, staged)
+        assert seen(output) == before
+    publish_run(plan, staged)
+    assert sum(row["what"] != "scored" for row in seen(output)) == 3
+
+
+def test_what_the_table_no_longer_has_is_not_waited_for(output, tmp_path, monkeypatch):
+    """After a vacuum: no quarantined rows, rather than an error or those of the other attempt."""
+    first = make_plan(output)
+    publish_run(first, stage(first, 1))
+    second = make_plan(output, attempt=2)
+    staged = stage(second, 2)
+    monkeypatch.setattr(committing, "commit_rows", dying_at("chip_scores"))
+    with pytest.raises(KeyboardInterrupt):
+        publish_run(second, staged)
+    (old,) = (tmp_path / "quarantine").glob("**/unit-*-1.parquet")
+    old.unlink()
+    assert [row["what"] for row in seen(output)] == ["scored"] * 7

@@ -1,0 +1,109 @@
+"""What lies where in a tar, as the standard library reads it, and what is refused."""
+
+import io
+import tarfile
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipelines.tars.tar_index import DamagedTar, read_members
+from tests.support.tars import END, header, padded, pax, tar_bytes
+
+_NAMES = st.text("ab./#é森\n ", min_size=1, max_size=150).filter(lambda name: name[-1] != "/")
+_FILES = st.lists(st.tuples(_NAMES, st.binary(max_size=1200)), max_size=6)
+_FORMS = st.sampled_from([tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+
+
+def members(data: bytes) -> list[tuple[str, int, int]]:
+    return [tuple(member) for member in read_members(io.BytesIO(data))]
+
+
+def by_tarfile(data: bytes) -> list[tuple[str, int, int]]:
+    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+        return [(m.name, m.offset_data, m.size) for m in tar if m.isreg() and not m.issparse()]
+
+
+@given(_FILES, _FORMS)
+def test_members_are_those_that_tarfile_finds(files, form):
+    data = tar_bytes(files, form)
+    found = members(data)
+    assert [(o, s) for _, o, s in found] == [(o, s) for _, o, s in by_tarfile(data)]
+    assert [(name, data[o : o + s]) for name, o, s in found] == files
+
+
+@given(_FILES, _FORMS, st.data())
+def test_a_tar_that_was_damaged_anywhere_is_read_or_refused(files, form, draw):
+    data = bytearray(tar_bytes(files, form))
+    for _ in range(draw.draw(st.integers(1, 4))):
+        data[draw.draw(st.integers(0, len(data) - 1))] = draw.draw(st.integers(0, 255))
+    data = bytes(data[: draw.draw(st.integers(0, len(data)))])
+    try:
+        found = members(data)
+    except DamagedTar:
+        return
+    assert all(offset >= 0 and offset + size <= len(data) for _, offset, size in found)
+
+
+def test_a_name_with_a_prefix_and_one_of_other_bytes():
+    long = "folder/" * 15 + "a.jpg"
+    assert members(tar_bytes([(long, b"x")]))[0][0] == long
+    odd = tar_bytes([("b\udcff.jpg", b"x")], tarfile.GNU_FORMAT)
+    assert members(odd)[0][0] == "b\\xff.jpg"
+
+
+def test_links_folders_devices_and_sparse_files_are_passed_over():
+    sparse = bytearray(header("sparse.jpg", b"S", 512))
+    tar = b"".join(
+        [
+            header("link.jpg", b"1", 700),  # a size that means nothing
+            header("symlink.jpg", b"2"),
+            header("device.jpg", b"3"),
+            header("folder.jpg", b"5"),
+            bytes(sparse) + padded(b"s" * 512),
+            pax(**{"GNU.sparse.major": "1"}) + header("s.jpg", b"0", 3) + padded(b"abc"),
+            header("a.jpg", b"0", 3) + padded(b"abc"),
+            END,
+        ]
+    )
+    assert [name for name, *_ in members(tar)] == ["a.jpg"]
+
+
+def test_a_pax_header_may_give_the_size_and_the_name():
+    tar = pax(path="new\nline#.jpg", size="3") + header("x", b"0", 0) + padded(b"abc") + END
+    ((name, offset, size),) = members(tar)
+    assert (name, tar[offset : offset + size]) == ("new\nline#.jpg", b"abc")
+
+
+@pytest.mark.parametrize(
+    ("tar", "message"),
+    [
+        (b"", "no header of a tar at byte 0"),
+        (b"short", "no header"),
+        (b"\x1f\x8b" + bytes(600), "compressed with gzip: give tars as they are"),
+        (b"\x28\xb5\x2f\xfd" + bytes(600), "compressed with zstd"),
+        (header("a.jpg", b"0", 3) + padded(b"abc"), "breaks off: 0 bytes from byte 1024 on, and"),
+        (b"text " * 200, "no header of a tar at byte 0"),
+        (header("a.jpg", b"0", 600) + bytes(512), "of 600 bytes from byte 512 on, 512 are there"),
+        (header("a.jpg", b"x", 2**33 - 1) + bytes(512), "it breaks off"),
+        (header("a", b"0", size_field=b"\xff" * 12), "a size that is none"),
+        (header("a", b"x", size_field=b"\xff" * 12), "a size that is none"),
+        (pax(size="-5") + header("a", b"0"), "a size that is none"),
+        (pax(size="9" * 30) + header("a", b"0"), "a size that is none"),
+        (pax(size="9" * 19) + header("a", b"0"), "it breaks off"),
+        (header("p", b"x", 8) + padded(b"99 a=b\n\n") + END, "a pax header that cannot be read"),
+        (header("p", b"x", 8) + padded(b"0 a=bcd\n") + END, "a pax header that cannot be read"),
+        (header("p", b"L", 2 << 20) + bytes(2 << 20) + END, "a header of 2097152 bytes"),
+        (header("a", b"0")[:-1] + b"x" + END, "no header"),
+    ],
+)
+def test_what_cannot_be_read_is_refused(tar, message):
+    with pytest.raises(DamagedTar, match=message):
+        members(tar)
+
+
+def test_what_stands_before_the_damage_is_told():
+    found = read_members(io.BytesIO(tar_bytes([("a", b"1"), ("b", b"2" * 900)])[:1900]))
+    assert next(found).name == "a"
+    with pytest.raises(DamagedTar, match="breaks off"):
+        next(found)

@@ -1,0 +1,1 @@
+"""What tests share: object-store servers, drawn chips, small artifacts, published runs."""

@@ -1,0 +1,162 @@
+"""The ways of running the scoring job that this machine has, each as its users start it.
+
+Launcher, engine and workers are processes of their own. What was started carries a mark in its
+environment, by which a test finds what was left behind.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import socket
+import subprocess
+import sys
+import termios
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parents[2]
+BUILT = Path(os.environ.get("FOREST_CHIPS_ENGINES", ROOT / "build" / "engines"))
+PRISM = ("--runner=PrismRunner", f"--prism_location={BUILT / 'prism'}")
+WORKER = ROOT / "deploy" / "prism" / "worker"
+"""Starts Beam's boot program in an environment like a container image's."""
+
+_MARK = "FOREST_CHIPS_TEST_MARK"
+_PATIENCE_SECONDS = 300.0
+
+
+class Ended(NamedTuple):
+    """A command that has ended.
+
+    Attributes:
+        code: its exit code.
+        out: its standard output.
+        terminal: its standard error, which was a terminal's.
+    """
+
+    code: int
+    out: str
+    terminal: str
+
+
+class Launch:
+    """The scoring command, started; `mark` stands in the environment of all that it starts."""
+
+    def __init__(self, flags: Sequence[str], unit_chips: int, mark: str = "") -> None:
+        self.mark = mark or uuid.uuid4().hex
+        master, slave = pty.openpty()
+        termios.tcsetwinsize(slave, (24, 120))
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.support.small_units", str(unit_chips), *flags],
+            cwd=ROOT,
+            env=marked_environment(self.mark),
+            stdout=subprocess.PIPE,
+            stderr=slave,
+            text=True,
+        )
+        os.close(slave)
+        self._terminal: list[bytes] = []
+        self._reader = threading.Thread(target=self._read_terminal, args=(master,), daemon=True)
+        self._reader.start()
+
+    def _read_terminal(self, master: int) -> None:
+        try:
+            while data := os.read(master, 1 << 16):
+                self._terminal.append(data)
+        except OSError:  # the last process with this terminal has ended
+            pass
+        finally:
+            os.close(master)
+
+    def is_running(self) -> bool:
+        """Whether the launcher has not ended."""
+        return self._process.poll() is None
+
+    def finish(self) -> Ended:
+        """Wait for its end."""
+        try:
+            out, _ = self._process.communicate(timeout=_PATIENCE_SECONDS)
+        finally:
+            self._process.kill()
+        self._reader.join(5)
+        return Ended(self._process.returncode, out, b"".join(self._terminal).decode())
+
+
+def missing_programs() -> str:
+    """What of `make engines` is not there; "" if nothing."""
+    needed = ("prism", "boot", "worker-env/bin/python")
+    return ", ".join(name for name in needed if not (BUILT / name).exists())
+
+
+def process_flags() -> list[str]:
+    """Prism starts Beam's boot program, as a container's entry point would be."""
+    config = json.dumps({"command": str(WORKER)})
+    return [*PRISM, "--environment_type=PROCESS", f"--environment_config={config}"]
+
+
+@contextmanager
+def worker_pool(mark: str) -> Iterator[list[str]]:
+    """A pool, as runs beside a Flink TaskManager; it starts workers by Beam's boot program."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    python = BUILT / "worker-env" / "bin" / "python"
+    module = ("-m", "apache_beam.runners.worker.worker_pool_main")
+    pool = subprocess.Popen(
+        [python, *module, f"--service_port={port}", f"--container_executable={WORKER}"],
+        cwd="/",
+        env=marked_environment(mark),
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        wait_until(lambda: _listens(port))
+        yield [*PRISM, "--environment_type=EXTERNAL", f"--environment_config=localhost:{port}"]
+    finally:
+        pool.terminate()
+        pool.wait(30)
+
+
+def marked_environment(mark: str) -> dict[str, str]:
+    """This process's environment, with a mark."""
+    quiet = {"TF_CPP_MIN_LOG_LEVEL": "3"}
+    return {**os.environ, **quiet, "FOREST_CHIPS_ENGINES": str(BUILT), _MARK: mark}
+
+
+def running(mark: str, command: str = "") -> list[int]:
+    """Processes with a mark whose command line has some text."""
+    pattern, found = f"{_MARK}={mark}".encode(), []
+    for folder in Path("/proc").iterdir():
+        try:
+            if not folder.name.isdigit() or pattern not in (folder / "environ").read_bytes():
+                continue
+            arguments = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+        except OSError:  # it has ended meanwhile
+            continue
+        if arguments and re.search(command, arguments):
+            found.append(int(folder.name))
+    return sorted(found)
+
+
+def wait_until(holds: Callable[[], object], seconds: float = 60) -> None:
+    """Wait for something to become true.
+
+    Raises:
+        TimeoutError: it does not.
+    """
+    end = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > end:
+            raise TimeoutError(f"not within {seconds:.0f} s")
+        time.sleep(0.02)
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("localhost", port)) == 0

@@ -1,0 +1,31 @@
+"""The way from an archive to the chips of a manifest, for tests."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from pipelines.planning.archive import list_chips
+from pipelines.planning.selection import select_chips
+from pipelines.runs.run_plan import CHIP_VERSIONS
+from schemas.artifact import MediaType
+from schemas.render import file_schema
+from schemas.tables import CHIP_MANIFEST
+
+
+def planned_chips(uri: object, media_type: MediaType | None = None) -> pa.Table:
+    """An archive's chips as a manifest has them, where nothing is done."""
+    return select_chips(list_chips(str(uri), media_type), versions([])).chips.read_all()
+
+
+def chips_of(pairs: list[tuple[str, str | None]], **more: object) -> pa.Table:
+    """A listing of chips `/NAME.jpg` with etags."""
+    rows = [{"chip_uri": f"/{uri}.jpg", "etag": etag, **more} for uri, etag in pairs]
+    schema = file_schema(CHIP_MANIFEST)
+    names = ["chip_uri", "etag", "size_bytes", "modified_at"]
+    return pa.Table.from_pylist(rows, pa.schema([schema.field(name) for name in names]))
+
+
+def versions(pairs: list[tuple[str, str | None]]) -> pa.RecordBatchReader:
+    """Such chips as done."""
+    rows = [{"chip_uri": f"/{uri}.jpg", "etag": etag} for uri, etag in pairs]
+    return pa.Table.from_pylist(rows, CHIP_VERSIONS).to_reader()

@@ -1,0 +1,131 @@
+"""Published runs made by hand: rows in Parquet files, committed to Delta tables."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipelines.storage import store
+from pipelines.tables.delta_tables import DataFile, commit_files, ensure_table, next_transactions
+from schemas.labels import PLANET_LABELS, LabelSet, score_column
+from schemas.render import file_schema
+from schemas.tables import QUARANTINE, RUNS, Table, chip_scores
+
+Row = Mapping[str, Any]
+SCORES = chip_scores(PLANET_LABELS)
+NIGHT = "2026-07-01"
+
+
+def at(day: int, hour: int = 0, month: int = 7) -> datetime:
+    """A time in 2026."""
+    return datetime(2026, month, day, hour, tzinfo=UTC)
+
+
+def scored(
+    uri: str,
+    *labels: str,
+    sky: str | None = "clear",
+    label_set: LabelSet = PLANET_LABELS,
+    **more: Any,
+) -> dict[str, Any]:
+    """A row of chip_scores: 0.75 for the labels that it has (the sky's too), 0.25 for others."""
+    names = [*([sky] if sky else []), *labels]
+    scores = {score_column(name): 0.75 if name in names else 0.25 for name in label_set.names}
+    return {
+        "chip_uri": uri,
+        "chip_id": store.file_stem(uri),
+        "etag": "1",
+        "media_type": "jpg",
+        "labels": [name for name in label_set.names if name in names],
+        "sky_label": sky,
+        "model_digest": "model-1",
+        "thresholds_digest": "thresholds-1",
+        "scored_at": at(1, 2),
+        **scores,
+        **more,
+    }
+
+
+def given_up(uri: str, reason: str, **more: Any) -> dict[str, Any]:
+    """A row of quarantine."""
+    return {
+        "chip_uri": uri,
+        "chip_id": store.file_stem(uri),
+        "reason": reason,
+        "message": f"{reason} it is",
+        "model_digest": "model-1",
+        "quarantined_at": at(1, 2),
+        **more,
+    }
+
+
+def run_row(published_at: datetime, **more: Any) -> dict[str, Any]:
+    """A row of runs."""
+    counts = dict.fromkeys(("listed", "skipped", "left_over", "scored", "quarantined"), 0)
+    return {
+        "kind": "score",
+        "status": "published",
+        **counts,
+        "model_digest": "model-1",
+        "thresholds_digest": "thresholds-1",
+        "versions": "{}",
+        "options": "{}",
+        "started_at": published_at,
+        "planned_at": published_at,
+        "published_at": published_at,
+        "plan_seconds": 1.0,
+        "score_seconds": 2.0,
+        **more,
+    }
+
+
+def write_rows(
+    output: str, table: Table, partition: Mapping[str, str], rows: Iterable[Row], name: str = "0"
+) -> DataFile:
+    """A Parquet file in a table's folder, which no commit names yet."""
+    folder = "/".join(f"{column}={value}" for column, value in partition.items())
+    data = io.BytesIO()
+    content = pa.Table.from_pylist([dict(row) for row in rows], schema=file_schema(table))
+    pq.write_table(content, data, compression="zstd")
+    path = f"{folder}/{name}.parquet"
+    store.write_bytes(store.join_uri(output, table.name, path), data.getvalue())
+    return DataFile(path, len(data.getvalue()), content.num_rows)
+
+
+def commit_rows(
+    output: str,
+    table: Table,
+    run_id: str,
+    rows: Iterable[Row],
+    night: str = NIGHT,
+    replace: bool = False,
+) -> None:
+    """Rows of one run, written and committed; a run without rows has no file."""
+    partition = {"run_date": night, "run_id": run_id}
+    delta = ensure_table(output, table)
+    transactions = next_transactions(delta, run_id)
+    rows = list(rows)
+    name = f"unit-{transactions[1][1]}"
+    files = [write_rows(output, table, partition, rows, name)] if rows else []
+    commit_files(delta, files, partition, transactions, replace, partition)
+
+
+def publish(
+    output: str,
+    run_id: str,
+    rows: Iterable[Row] = (),
+    quarantine: Iterable[Row] = (),
+    night: str = NIGHT,
+    published_at: datetime | None = None,
+    label_set: LabelSet = PLANET_LABELS,
+) -> None:
+    """A whole run, its tables in the order in which a publisher commits them."""
+    commit_rows(output, QUARANTINE, run_id, quarantine, night)
+    commit_rows(output, chip_scores(label_set), run_id, rows, night)
+    if published_at is not None:
+        commit_rows(output, RUNS, run_id, [run_row(published_at)], night)

@@ -1,0 +1,147 @@
+"""The scoring command with a model that takes no time to load, for tests that start it often.
+
+Each command is a process of its own, forked from one that has imported everything.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pytest
+
+from beam_jobs import score_chips
+from beam_jobs.command import exit_code
+from pipelines import batch_scoring
+from pipelines.runs import run_plan
+from pipelines.runs.run_plan import RunPlan
+from pipelines.scoring import scoring
+from schemas.labels import PLANET_LABELS
+
+_PATIENCE_SECONDS = 120
+_PRELOAD = [__name__, batch_scoring.__name__]
+_processes = multiprocessing.get_context("forkserver")
+_processes.set_forkserver_preload(_PRELOAD)
+
+
+class QuickClassifier:
+    """Stands in for the real `Classifier`: scores follow the chip's mean colour."""
+
+    labels = len(PLANET_LABELS.names)
+    precision = "float32"
+    calls_in_flight = 1
+    batch_size = 4
+
+    def score(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """`float32 [n, labels]`."""
+        means = pixels.mean(axis=(1, 2, 3), dtype=np.float32)[:, None] / 255
+        return np.repeat(means, self.labels, axis=1)
+
+
+class Command(NamedTuple):
+    """A command that was started."""
+
+    process: Any
+    log: Path
+
+    def finish(self) -> tuple[int, str]:
+        """Wait for its end; its exit code, and what it said on both outputs."""
+        self.process.join(_PATIENCE_SECONDS)
+        return self.process.exitcode, self.log.read_text()
+
+
+def start(
+    flags: Mapping[str, object],
+    log: Path,
+    meet: Path | None = None,
+    starts: int = 1,
+    prepare: Callable[[], None] | None = None,
+    switches: Sequence[str] = (),
+) -> Command:
+    """Start the scoring command, four chips a unit.
+
+    Args:
+        flags: name, without dashes, to value.
+        log: a file for what it says.
+        meet: a folder in which commands wait, about to store their plans.
+        starts: how many wait for each other there.
+        prepare: called in the new process, before the command.
+        switches: flags without a value, dashes and all.
+    """
+    arguments = [part for name, value in flags.items() for part in (f"--{name}", str(value))]
+    arguments.extend(switches)
+    environment = dict(os.environ)
+    process = _processes.Process(
+        target=_run, args=(arguments, environment, log, meet, starts, prepare), daemon=True
+    )
+    process.start()
+    return Command(process, log)
+
+
+@contextmanager
+def scoring_here() -> Iterator[Callable[..., int]]:
+    """The same command within this process: called with flags, it gives the exit code."""
+    load: Any = QuickClassifier
+
+    def score(**flags: object) -> int:
+        arguments = [part for name, value in flags.items() for part in (f"--{name}", str(value))]
+        return exit_code(score_chips.main, arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scoring.SharedModel, "_load", lambda self: load())
+        patch.setattr(run_plan, "UNIT_CHIPS", 4)
+        yield score
+
+
+def _run(
+    arguments: list[str],
+    environment: dict[str, str],
+    log: Path,
+    meet: Path | None,
+    starts: int,
+    prepare: Callable[[], None] | None,
+) -> None:
+    os.environ.clear()
+    os.environ.update(environment)
+    with log.open("w") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")
+    _make_quick()
+    if meet:
+        _make_meeting(meet, starts)
+    if prepare:
+        prepare()
+    code = exit_code(score_chips.main, arguments)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def _make_quick() -> None:
+    load: Any = QuickClassifier
+    scoring.SharedModel._load = lambda self: load()  # type: ignore[method-assign]
+    run_plan.UNIT_CHIPS = 4
+
+
+def _make_meeting(folder: Path, starts: int) -> None:
+    store_plan = run_plan.store_plan
+
+    def store_plan_together(plan: RunPlan, manifest: pa.Table) -> RunPlan:
+        (folder / str(os.getpid())).touch()
+        end = time.monotonic() + _PATIENCE_SECONDS
+        while len(list(folder.iterdir())) < starts and time.monotonic() < end:
+            time.sleep(0.01)
+        return store_plan(plan, manifest)
+
+    folder.mkdir(parents=True, exist_ok=True)
+    run_plan.store_plan = store_plan_together

@@ -1,0 +1,73 @@
+"""What several test modules build on: small artifacts, and chips drawn in a line."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from schemas.artifact import (
+    MODEL_FILE,
+    ModelArtifact,
+    Preprocessing,
+    model_digest,
+    write_artifact,
+)
+from schemas.labels import PLANET_LABELS, LabelSet
+from train.networks.registry import NETWORKS
+
+JPG = Preprocessing("jpg", 64, ("red", "green", "blue"), None, (64, 1024))
+TIF = Preprocessing(
+    "tif", 64, ("blue", "green", "red", "near_infrared"), ((2000.0, 12000.0),) * 4, (64, 1024)
+)
+
+
+def make_artifact(
+    folder: Path,
+    preprocessing: Preprocessing = JPG,
+    label_set: LabelSet = PLANET_LABELS,
+    network: str = "mean_colour",
+    thresholds: Sequence[float] | None = None,
+    seed: int = 0,
+) -> ModelArtifact:
+    """Write an artifact whose model has random weights, so that chips differ in their scores."""
+    import keras
+
+    keras.utils.set_random_seed(seed)
+    labels = len(label_set.names)
+    model = NETWORKS[network].build(preprocessing.input_shape, labels)
+    if network == "mean_colour":
+        rng = np.random.default_rng(seed)
+        kernel = rng.normal(0, 4, (len(preprocessing.bands), labels))
+        model.get_layer("scores").set_weights([kernel, -kernel.mean(0)])
+    folder.mkdir(parents=True, exist_ok=True)
+    model.save(folder / MODEL_FILE)
+    return write_artifact(
+        folder,
+        ModelArtifact(
+            network=network,
+            label_set=label_set,
+            thresholds=tuple(thresholds or [0.5] * labels),
+            preprocessing=preprocessing,
+            model_digest=model_digest(folder / MODEL_FILE, label_set, preprocessing),
+        ),
+    )
+
+
+def jpg_bytes(colour: tuple[int, int, int] = (40, 80, 40), side: int = 256) -> bytes:
+    """A JPEG of one colour."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (side, side), colour).save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+def write_chips(folder: Path, count: int) -> list[Path]:
+    """Write jpg chips of differing colours; gives their paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"chip_{i:05d}.jpg" for i in range(count)]
+    for i, path in enumerate(paths):
+        path.write_bytes(jpg_bytes((i * 37 % 256, i * 91 % 256, i * 53 % 256)))
+    return paths

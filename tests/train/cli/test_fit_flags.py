@@ -1,0 +1,68 @@
+"""Flags of how to fit: what they become, and that given ones win over a recipe's."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipelines.errors import UsageError
+from train.__main__ import train_parser
+from train.cli.fit_flags import gather_groups, parse_with_recipe
+from train.fitting.augmentation import Augmentation
+from train.fitting.sampling import Imbalance
+from train.fitting.schedule import Schedule
+from train.recipes import RECIPES
+from train.training import TrainOptions, check_options
+
+NEEDED = ["--chips", "c", "--labels", "l", "--artifact", "a"]
+
+
+def options(*flags: str) -> TrainOptions:
+    parsed = parse_with_recipe(train_parser(), [*NEEDED, *flags])
+    return TrainOptions(**gather_groups(vars(parsed)))
+
+
+def test_without_flags_options_are_their_own_defaults():
+    assert options() == TrainOptions("c", "l", "a")
+
+
+def test_flags_of_a_group_become_its_fields():
+    asked = options("--augmentation", "strong", "--upsample", "road", "water", "--ema", "0.9")
+    assert asked.augmentation == Augmentation(level="strong")
+    assert asked.imbalance == Imbalance(upsample=("road", "water"))
+    assert asked.schedule == Schedule(ema=0.9)
+
+
+def test_a_recipe_fills_in_what_is_not_given_and_no_more():
+    asked = options("--epochs", "7", "--recipe", "best", "--augmentation", "flips")
+    assert (asked.epochs, asked.augmentation.level) == (7, "flips")
+    assert asked.monitor == RECIPES["best"]["monitor"]
+    assert asked.schedule.layer_decay == RECIPES["best"]["layer_decay"]
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_is_made_of_flags_that_there_are(name):
+    known = vars(train_parser().parse_args(NEEDED))
+    assert set(RECIPES[name]) <= set(known)
+    check_options(options("--recipe", name))
+
+
+def test_the_study_is_what_is_done_without_a_recipe():
+    assert {**vars(options("--recipe", "study")), "recipe": None} == vars(options())
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--recipe", "worst"], "worst"),
+        (["--recipe", "best", "--network", "cnn"], "it fine-tunes vgg16"),
+        (["--layer_decay", "0.5", "--network", "cnn"], "has no blocks"),
+        (["--loss", "focal", "--network", "cnn_sky"], "loss of its own"),
+        (["--warmup_epochs", "5", "--epochs", "5"], "fewer than the 5"),
+        (["--ema", "1"], "from 0 to 0.99999, not 1"),
+        (["--patience", "0"], "at least 1, not 0"),
+        (["--augmentation_strength", "nan"], "from 0 to 2, not nan"),
+    ],
+)
+def test_what_does_not_fit_is_refused(flags, said):
+    with pytest.raises(UsageError, match=said):
+        check_options(options(*flags))

@@ -1,0 +1,294 @@
+"""Labels, splits and archives: what is accepted, what is counted, and what is refused by name."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pipelines.errors import UsageError
+from schemas.artifact import BANDS, Preprocessing
+from schemas.labels import PLANET_LABELS, LabelSet
+from tests.support.drawn_chips import draw_jpg, write_labels, write_tif
+from train.data import radiometry
+from train.data.dataset import choose_media_type, keep_sky, list_chips, match_chips
+from train.data.examples import count_set_aside, decode_chips, truth_of
+from train.data.label_files import (
+    LabelRow,
+    check_rows,
+    choose_label_set,
+    read_label_set,
+    read_labels,
+    read_scenes,
+    read_split,
+    select_rows,
+    split_extension,
+)
+from train.data.radiometry import percentile_scaling, preprocessing_for
+
+JPG = Preprocessing("jpg", 8, BANDS["jpg"], None, (1, 512))
+
+
+def rows(**tags: str) -> list[LabelRow]:
+    return [LabelRow(name, None, frozenset(held.split())) for name, held in tags.items()]
+
+
+def local(*uris: str) -> dict[str, str | None]:
+    return dict.fromkeys(uris)
+
+
+def csv(tmp_path, text: str, encoding: str = "utf-8") -> str:
+    path = tmp_path / "rows.csv"
+    path.write_bytes(text.encode(encoding))
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("image_name,tags\na,clear primary\nb,\n", "utf-8"),
+        ("image_name,tags\r\na,clear primary\r\nb,\r\n", "utf-8"),
+        ("image_name,tags\na,clear primary\nb,\n", "utf-8-sig"),
+        (" image_name , tags \n a ,  clear   primary \n\n b , \n  \n", "utf-8"),
+        ("image_name,tags\na.jpg,clear primary\nb.JPEG,\n", "utf-8"),
+        ("split,tags,image_name,x\ntrain,clear primary,a,1\nval,,b,\n", "utf-8"),
+        ('image_name,tags\n"a","clear primary"\n"b", ""\n', "utf-8"),
+        ("image_name,tags\na,clear primary\nb", "utf-8"),
+    ],
+    ids=["plain", "windows", "bom", "spaces", "extensions", "columns", "quotes", "short row"],
+)
+def test_a_labels_csv_is_read_in_all_its_usual_spellings(tmp_path, text, encoding):
+    found = read_labels(csv(tmp_path, text, encoding))
+    assert [row.name for row in found] == ["a", "b"]
+    assert [row.tags for row in found] == [{"clear", "primary"}, set()]
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("", "no rows"),
+        ("image_name,tags\n", "no rows"),
+        ("name,tags\na,clear\n", "image_name"),
+        ("image_name,labels\na,clear\n", "'tags'"),
+        ("image_name,tags,tags\na,clear,primary\n", "'tags'"),
+        ("image_name,tags\na,clear,primary\n", "row 2 has 3 fields"),
+        ("image_name,tags\n,clear\n", "row 2 has no image_name"),
+        ("image_name,tags\na,\n", "no row has any tag"),
+    ],
+)
+def test_a_labels_csv_that_would_be_misread_is_refused(tmp_path, text, named):
+    with pytest.raises(UsageError, match=named):
+        read_labels(csv(tmp_path, text))
+
+
+def test_a_csv_in_another_encoding_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="UTF-8"):
+        read_labels(csv(tmp_path, "image_name,tags\né,clear\n", "latin-1"))
+
+
+@pytest.mark.parametrize("name", ["train 1", 'quo"te', "tab\tname", "naïve-雲", "v1.2"])
+def test_names_are_data_whatever_letters_they_have(name):
+    assert split_extension(name) == (name, None)
+    assert split_extension(name + ".TIFF") == (name, "tif")
+
+
+def test_a_name_twice_is_refused_within_a_media_type_only():
+    both = [LabelRow("a", "jpg", frozenset()), LabelRow("a", "tif", frozenset())]
+    assert select_rows(both, "jpg") == {"a": both[0]}
+    with pytest.raises(UsageError, match="stand there twice: 'a'"):
+        select_rows([*both, LabelRow("a", None, frozenset())], "jpg")
+
+
+def test_a_split_takes_val_for_validation_and_extensions_and_any_case(tmp_path):
+    text = "image_name,split\na.jpg,train\nb, VAL\nc,validation\nd,test\n"
+    expected = {"a": "train", "b": "validation", "c": "validation", "d": "test"}
+    assert read_split(csv(tmp_path, text)) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("image_name,split\na,training\n", "'training'"),
+        ("image_name,split\na,train\na,test\n", "two parts: 'a'"),
+        ("image_name,tags\na,clear\n", "'split'"),
+    ],
+)
+def test_a_split_that_is_none_is_refused(tmp_path, text, named):
+    with pytest.raises(UsageError, match=named):
+        read_split(csv(tmp_path, text))
+
+
+def test_planet_labels_are_chosen_where_the_file_speaks_of_the_sky_or_of_nothing_else():
+    assert choose_label_set(rows(a="clear primary")) is PLANET_LABELS
+    assert choose_label_set(rows(a="primary", b="water")) is PLANET_LABELS
+
+
+def test_a_misspelt_planet_label_is_refused_by_name():
+    with pytest.raises(UsageError, match="unknown labels: 'artisanal_mine'"):
+        choose_label_set(rows(a="clear artisanal_mine", b="haze primary"))
+
+
+def test_other_labels_make_a_label_set_of_their_own_without_a_sky():
+    chosen = choose_label_set(rows(a="water mobile-home", b="dock"))
+    assert chosen == LabelSet(("dock", "mobile-home", "water"))
+
+
+def test_labels_that_would_share_a_column_are_refused():
+    with pytest.raises(UsageError, match="'a-b', 'a_b'"):
+        choose_label_set(rows(a="a-b", b="a_b"))
+
+
+def test_a_label_set_file_adds_labels_and_its_mistakes_are_told(tmp_path):
+    path = tmp_path / "labels.json"
+    path.write_text('{"labels": ["clear", "cloudy", "glacier"], "sky": ["clear", "cloudy"]}')
+    label_set = read_label_set(str(path))
+    check_rows(rows(a="clear glacier"), label_set)
+    with pytest.raises(UsageError, match="unknown labels: 'primary'"):
+        check_rows(rows(a="primary"), label_set)
+    path.write_text('{"labels": ["a", "a"]}')
+    with pytest.raises(UsageError, match="named twice"):
+        read_label_set(str(path))
+
+
+def test_two_sky_labels_in_a_row_are_refused_with_the_name_of_the_chip():
+    with pytest.raises(UsageError, match=r"'b \(clear haze\)'"):
+        check_rows(rows(a="clear", b="clear haze"), PLANET_LABELS)
+
+
+def test_an_archive_is_listed_by_media_type_and_other_files_are_left(tmp_path):
+    for name in ("a.jpg", "sub/b.JPEG", "c.tiff", "labels.csv", "a.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    found = list_chips(str(tmp_path))
+    assert {kind: len(uris) for kind, uris in found.items()} == {"jpg": 2, "tif": 1}
+    assert choose_media_type(found, None) == "jpg"
+    assert choose_media_type({"tif": ["c.tif"]}, None) == "tif"
+    with pytest.raises(UsageError, match="no tif"):
+        choose_media_type({"jpg": ["a.jpg"]}, "tif")
+
+
+@pytest.mark.parametrize("missing", ["nowhere", "empty"])
+def test_an_archive_without_chips_is_refused(tmp_path, missing):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UsageError, match="--chips"):
+        list_chips(str(tmp_path / missing))
+
+
+def test_rows_without_chip_and_chips_without_row_and_rows_without_sky_are_counted():
+    table = select_rows(rows(a="clear", b="water", gone="haze"), "jpg")
+    chips = match_chips(table, local("x/b.jpg", "x/a.jpg", "x/c.jpg", "x/d.jpg"), PLANET_LABELS)
+    assert list(chips.uris) == ["a", "b"]
+    counts = (chips.rows_without_chip, chips.chips_without_row, chips.rows_without_sky_label)
+    assert counts == (1, 2, 1)
+
+
+def test_no_sky_label_is_missed_where_the_label_set_has_no_sky():
+    chips = match_chips(select_rows(rows(a="dock"), "jpg"), local("a.jpg"), LabelSet(("dock",)))
+    assert chips.rows_without_sky_label == 0
+
+
+def test_the_order_of_the_labels_csv_is_kept_beside_that_of_the_names():
+    table = select_rows(rows(b="clear", gone="haze", a="clear"), "jpg")
+    chips = match_chips(table, local("x/a.jpg", "x/b.jpg"), PLANET_LABELS)
+    assert chips.listed == ("b", "a")
+    assert list(chips.uris) == ["a", "b"]
+
+
+def test_scenes_are_read_where_there_are_any(tmp_path):
+    path = csv(tmp_path, "image_name,tags,scene_id\na.jpg,clear,s1\na.tif,clear,s1\nb,haze,\n")
+    assert read_scenes(path) == read_scenes(path, required=False) == {"a": "s1"}
+    without = csv(tmp_path, "image_name,tags\na,clear\n")
+    assert read_scenes(without, required=False) == {}
+    with pytest.raises(UsageError, match="'scene_id'"):
+        read_scenes(without)
+    with pytest.raises(UsageError, match="two scenes: 'a'"):
+        read_scenes(csv(tmp_path, "image_name,scene_id\na,s1\na,s2\n"))
+
+
+def test_two_files_of_one_name_and_a_csv_about_other_chips_are_refused():
+    table = select_rows(rows(a="clear"), "jpg")
+    with pytest.raises(UsageError, match="two files have: 'a'"):
+        match_chips(table, local("x/a.jpg", "y/a.jpeg"), PLANET_LABELS)
+    with pytest.raises(UsageError, match="no chip has a row"):
+        match_chips(table, local("x/b.jpg"), PLANET_LABELS)
+
+
+def test_decoding_keeps_the_order_and_names_what_would_not_decode(tmp_path):
+    colours = {"a": (200, 0, 0), "c": (0, 0, 200), "d": (0, 200, 0)}
+    for name, colour in colours.items():
+        (tmp_path / f"{name}.jpg").write_bytes(draw_jpg(colour, 40, 100))
+    (tmp_path / "b.jpg").write_bytes(b"no picture")
+    write_labels(tmp_path / "l.csv", {"a": "clear", "b": "haze", "c": "haze", "d": "", "e": ""})
+    table = select_rows(read_labels(str(tmp_path / "l.csv")), "jpg")
+    chips = match_chips(table, list_chips(str(tmp_path))["jpg"], PLANET_LABELS)
+    found = decode_chips(list(chips.uris), chips, PLANET_LABELS, JPG)
+    assert found.names == ("a", "c", "d")
+    assert found.pixels.shape == (3, 8, 8, 3)
+    assert found.pixels.dtype == np.uint8
+    np.testing.assert_allclose(found.pixels[:].mean(axis=(1, 2)), list(colours.values()), atol=4)
+    assert found.truth.sum(axis=1).tolist() == [1, 1, 0]
+    assert found.sides == (40, 100)
+    set_aside = count_set_aside(chips, list(chips.uris)[:-1], [found])
+    assert set_aside == {
+        "rows_without_chip": 1,
+        "chips_without_row": 0,
+        "chips_without_part": 1,
+        "rows_without_sky_label": 1,
+        "chips_without_learned_label": 0,
+        "rejected": {"not_an_image": 1},
+    }
+
+
+def test_for_the_sky_alone_other_labels_and_chips_without_a_sky_label_go(tmp_path):
+    held = rows(a="clear primary", b="water", c="haze", d="")
+    uris = local(*(f"/chips/{name}.jpg" for name in "abcd"))
+    chips = keep_sky(match_chips({r.name: r for r in held}, uris, PLANET_LABELS), PLANET_LABELS)
+    assert chips.tags == {"a": {"clear"}, "c": {"haze"}}
+    assert chips.uris == {"a": "/chips/a.jpg", "c": "/chips/c.jpg"}
+    assert count_set_aside(chips, "ac", [])["chips_without_learned_label"] == 2
+    with pytest.raises(UsageError, match="no chip has a label of the sky"):
+        keep_sky(match_chips({"b": held[1]}, uris, PLANET_LABELS), PLANET_LABELS)
+
+
+def test_truth_follows_the_order_of_the_label_set():
+    label_set = LabelSet(("x", "y", "z"))
+    truth = truth_of([frozenset({"z", "x"}), frozenset()], label_set)
+    assert truth.tolist() == [[1, 0, 1], [0, 0, 0]]
+    assert truth_of([], label_set).shape == (0, 3)
+
+
+def test_tif_bands_are_scaled_between_the_percentiles_of_the_training_chips(tmp_path):
+    values = np.zeros((4, 10, 10), np.uint16)
+    values[:] = np.arange(100).reshape(10, 10)
+    values *= np.array([10, 20, 30, 40], np.uint16)[:, None, None]
+    write_tif(tmp_path / "a.tif", values)
+    (tmp_path / "b.tif").write_bytes(b"II*\0 broken")
+    uris = [str(tmp_path / "a.tif"), str(tmp_path / "b.tif")]
+    found = preprocessing_for("tif", 10, ("red", "green", "blue"), uris, seed=0)
+    expected = [np.percentile(values[band], (2, 98)).tolist() for band in (2, 1, 0)]
+    np.testing.assert_allclose(found.scaling, expected, rtol=1e-5)
+    assert found.bands == ("red", "green", "blue")
+
+
+def test_of_large_chips_a_sample_of_pixels_gives_nearly_the_same_scaling(tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    for name in "abc":
+        write_tif(tmp_path / f"{name}.tif", rng.integers(0, 10_000, (4, 64, 64), np.uint16))
+    uris = [str(tmp_path / f"{name}.tif") for name in "abc"]
+    whole = preprocessing_for("tif", 64, BANDS["tif"], uris, seed=0).scaling
+    monkeypatch.setattr(radiometry, "MAX_SAMPLED_PIXELS", 1000)
+    sampled = preprocessing_for("tif", 64, BANDS["tif"], uris, seed=0).scaling
+    assert sampled != whole
+    np.testing.assert_allclose(sampled, whole, atol=100)
+    assert preprocessing_for("tif", 64, BANDS["tif"], uris, seed=0).scaling == sampled
+
+
+def test_a_band_without_contrast_still_gets_a_scaling(tmp_path):
+    write_tif(tmp_path / "a.tif", np.full((4, 8, 8), 3000, np.uint16))
+    wide = Preprocessing("tif", 8, BANDS["tif"], ((0.0, 65535.0),) * 4, (1, 512))
+    assert percentile_scaling([str(tmp_path / "a.tif")], wide, 0) == ((3000.0, 3001.0),) * 4
+
+
+def test_tifs_that_cannot_be_decoded_at_all_are_refused_with_the_reason(tmp_path):
+    (tmp_path / "b.tif").write_bytes(b"")
+    with pytest.raises(UsageError, match="no bytes"):
+        preprocessing_for("tif", 8, BANDS["tif"], [str(tmp_path / "b.tif")], seed=0)

@@ -1,0 +1,336 @@
+"""The pixel cache: a chip is decoded once, whatever else happens to it or to the cache."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipelines.errors import UsageError
+from pipelines.imaging.decoding import decode_chip
+from pipelines.storage.store import write_bytes
+from schemas.artifact import BANDS, Preprocessing
+from schemas.labels import PLANET_LABELS
+from tests.support.drawn_chips import draw_jpg
+from train.data import examples, pixel_shards
+from train.data.dataset import LabelledChips, list_chips, match_chips
+from train.data.examples import Examples, decode_chips
+from train.data.label_files import LabelRow
+from train.data.pixel_cache import PixelCache, choose_cache, folder_name, make_room
+from train.data.pixel_rows import PixelRows, chunks
+from train.data.pixel_store import MemoryStore, open_store
+from train.networks.registry import channel_statistics
+
+JPG = Preprocessing("jpg", 8, BANDS["jpg"], None, (1, 512))
+
+
+@pytest.fixture
+def cache(tmp_path) -> PixelCache:
+    return PixelCache(tmp_path / "cache", 1 << 20)
+
+
+@pytest.fixture
+def archive(tmp_path) -> Path:
+    folder = tmp_path / "chips"
+    folder.mkdir()
+    for i in range(6):
+        (folder / f"c{i}.jpg").write_bytes(draw_jpg((40 * i, 90, 20), 16, 24, seed=i))
+    return folder
+
+
+def match(uri: str) -> LabelledChips:
+    listed = list_chips(uri)["jpg"]
+    names = [Path(found).stem for found in listed]
+    rows = {name: LabelRow(name, None, frozenset({"clear"})) for name in names}
+    return match_chips(rows, listed, PLANET_LABELS)
+
+
+def load(
+    uri: str | Path, cache: PixelCache | None, preprocessing: Preprocessing = JPG
+) -> tuple[Examples, MemoryStore]:
+    chips = match(str(uri))
+    with open_store(cache, preprocessing, len(chips.uris)) as store:
+        return decode_chips(list(chips.uris), chips, PLANET_LABELS, preprocessing, store), store
+
+
+def counts(store: MemoryStore) -> tuple[int, int]:
+    return store.decoded_chips, store.found_chips
+
+
+def files(cache: PixelCache, pattern: str = "*") -> list[Path]:
+    return sorted(cache.folder.glob(f"*/{pattern}"))
+
+
+def decoded(folder: Path) -> np.ndarray:
+    return np.stack([decode_chip(path.read_bytes(), JPG) for path in sorted(folder.iterdir())])
+
+
+def test_a_chip_is_decoded_once_and_the_same_pixels_are_found_again(archive, cache, monkeypatch):
+    first, store = load(archive, cache)
+    assert counts(store) == (6, 0)
+    np.testing.assert_array_equal(first.pixels[:], decoded(archive))
+    monkeypatch.setattr(examples, "decode_chip", lambda *_: pytest.fail("decoded again"))
+    again, store = load(archive, cache)
+    assert counts(store) == (0, 6)
+    np.testing.assert_array_equal(again.pixels[:], first.pixels[:])
+    assert (again.names, again.sides) == (first.names, first.sides) == (first.names, (16, 24))
+
+
+def test_pixels_from_the_cache_are_mapped_and_not_in_memory(archive, cache):
+    for _ in range(2):
+        found, _ = load(archive, cache)
+        assert all(isinstance(array, np.memmap) for array in found.pixels.arrays)
+
+
+def test_without_a_cache_pixels_are_the_same_and_nothing_is_written(archive, cache):
+    kept, store = load(archive, None)
+    np.testing.assert_array_equal(kept.pixels[:], load(archive, cache)[0].pixels[:])
+    assert "in memory" in store.describe()
+
+
+def test_a_renamed_chip_is_found_and_a_replaced_one_decoded_whatever_its_time_and_size(
+    archive, cache
+):
+    path = archive / "c3.jpg"
+    path.write_bytes(path.read_bytes().ljust(2000, b"\0"))
+    load(archive, cache)
+    (archive / "c0.jpg").rename(archive / "z.jpg")
+    assert counts(load(archive, cache)[1]) == (0, 6)
+    before = path.stat()
+    path.write_bytes(draw_jpg((9, 9, 9), 16, 16).ljust(2000, b"\0"))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert path.stat().st_size == before.st_size
+    found, store = load(archive, cache)
+    assert counts(store) == (1, 5)
+    np.testing.assert_array_equal(found.pixels[:], decoded(archive))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(JPG, image_size=4),
+        replace(JPG, bands=("blue", "green", "red")),
+        replace(JPG, media_type="tif", scaling=((0.0, 9.0),) * 3),
+    ],
+)
+def test_another_preprocessing_has_pixels_of_its_own(other):
+    assert folder_name(other) != folder_name(JPG)
+    assert folder_name(replace(JPG, accepted_sides_px=(2, 3))) == folder_name(JPG)
+
+
+def test_another_scaling_and_another_decoder_have_pixels_of_their_own(monkeypatch):
+    tif = Preprocessing("tif", 8, BANDS["tif"], ((0.0, 9.0),) * 4, (1, 512))
+    assert folder_name(replace(tif, scaling=((0.0, 9.5),) * 4)) != folder_name(tif)
+    before = folder_name(JPG)
+    monkeypatch.setattr("train.data.pixel_cache._decoder_digest", lambda: "newer")
+    assert folder_name(JPG) != before
+
+
+def test_a_chip_whose_sides_are_no_longer_accepted_is_rejected_though_it_is_kept(archive, cache):
+    load(archive, cache)
+    found, store = load(archive, cache, replace(JPG, accepted_sides_px=(17, 512)))
+    assert counts(store) == (0, 0)
+    assert {r.reason.value for r in found.rejected.values()} == {"wrong_size"}
+    assert counts(load(archive, cache)[1]) == (0, 6)
+
+
+def flip_last_byte(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+
+
+def cut_off(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def overwrite(path: Path) -> None:
+    path.write_bytes(b"\x93NUMPY" + b"?" * 90)
+
+
+def zero(path: Path) -> None:
+    path.write_bytes(bytes(path.stat().st_size))
+
+
+@pytest.mark.parametrize("harm", [flip_last_byte, cut_off, empty, overwrite, zero, Path.unlink])
+@pytest.mark.parametrize("pattern", ["*.npy", "*.pixels"])
+def test_a_damaged_cache_is_noticed_and_rebuilt(archive, cache, harm, pattern):
+    load(archive, cache)
+    (path,) = files(cache, pattern)
+    harm(path)
+    found, store = load(archive, cache)
+    assert store.decoded_chips >= 1
+    np.testing.assert_array_equal(found.pixels[:], decoded(archive))
+    load(archive, cache)
+    healed, store = load(archive, cache)
+    assert counts(store) == (0, 6)
+    np.testing.assert_array_equal(healed.pixels[:], decoded(archive))
+
+
+def test_a_run_that_is_killed_leaves_nothing_that_is_taken_for_pixels(archive, cache, monkeypatch):
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pixel_shards.np, "save", die)
+        with pytest.raises(KeyboardInterrupt):
+            load(archive, cache)
+    assert files(cache) == []
+    assert counts(load(archive, cache)[1]) == (6, 0)
+
+
+def test_what_a_killed_run_was_writing_is_removed_after_a_day(archive, cache):
+    load(archive, cache)
+    folder = files(cache)[0].parent
+    names = [".writing-a.pixels", ".writing-b.npy", "c.pixels", ".writing-now.pixels"]
+    for name in names:
+        (folder / name).write_bytes(b"x")
+    for name in names[:3]:
+        os.utime(folder / name, (0, 0))
+    make_room(cache, 0, ())
+    assert [path.name for path in files(cache) if path.name in names] == [".writing-now.pixels"]
+    assert counts(load(archive, cache)[1]) == (0, 6)
+
+
+def test_two_runs_at_once_do_not_disturb_each_other(archive, cache):
+    chips = match(str(archive))
+    names = list(chips.uris)
+    with open_store(cache, JPG, 6) as one, open_store(cache, JPG, 6) as other:
+        mine = decode_chips(names[:4], chips, PLANET_LABELS, JPG, one)
+        theirs = decode_chips(names, chips, PLANET_LABELS, JPG, other)
+        mine_too = decode_chips(names[4:], chips, PLANET_LABELS, JPG, one)
+    np.testing.assert_array_equal(theirs.pixels[:], decoded(archive))
+    np.testing.assert_array_equal(
+        np.concatenate([mine.pixels[:], mine_too.pixels[:]]), decoded(archive)
+    )
+    assert counts(load(archive, cache)[1]) == (0, 6)
+
+
+def test_pixels_stay_readable_when_the_cache_is_deleted_meanwhile(archive, cache):
+    found, _ = load(archive, cache)
+    for path in files(cache):
+        path.unlink()
+    np.testing.assert_array_equal(found.pixels[:], decoded(archive))
+
+
+def test_a_chip_that_will_not_decode_is_told_each_time(archive, cache):
+    (archive / "c9.jpg").write_bytes(b"\xff\xd8\xff cut off")
+    for _ in range(2):
+        found, _ = load(archive, cache)
+        assert [r.reason.value for r in found.rejected.values()] == ["truncated"]
+        assert found.names == tuple(f"c{i}" for i in range(6))
+
+
+def test_a_long_set_is_spread_over_shards(archive, cache, monkeypatch):
+    monkeypatch.setattr(pixel_shards, "SHARD_BYTES", 2 * 8 * 8 * 3)
+    monkeypatch.setattr(examples, "chunk_rows", lambda _: 4)
+    for expected in ((6, 0), (0, 6)):
+        found, store = load(archive, cache)
+        assert counts(store) == expected
+        np.testing.assert_array_equal(found.pixels[:], decoded(archive))
+    assert len(files(cache, "*.npy")) == 3
+
+
+def test_what_was_used_longest_ago_makes_room(archive, cache):
+    small = PixelCache(cache.folder, 5000)
+    sizes = (8, 7, 6)
+    for age, size in zip((30, 20, 10), sizes, strict=True):
+        preprocessing = replace(JPG, image_size=size)
+        _, store = load(archive, small, preprocessing)
+        records = cache.folder / folder_name(preprocessing)
+        (path,) = records.glob("*.npy")
+        os.utime(path, (time.time() - age, time.time() - age))
+    assert store.decoded_chips == 6
+    assert small.held_bytes <= small.most_bytes
+    load(archive, small)  # the eldest, used once more
+    load(archive, small, replace(JPG, image_size=9))
+    held = {path.parent.name for path in files(small)}
+    assert folder_name(JPG) in held
+    assert folder_name(replace(JPG, image_size=7)) not in held
+
+
+def test_more_chips_than_the_cache_may_hold_are_refused_before_any_is_decoded(archive, cache):
+    with pytest.raises(UsageError, match="--pixel_cache_gb"):
+        load(archive, PixelCache(cache.folder, 6 * 8 * 8 * 3 - 1))
+    assert files(cache) == []
+
+
+def test_a_full_disk_is_told_in_one_line(archive, cache, monkeypatch):
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pixel_shards.os, "fsync", full)
+    with pytest.raises(UsageError, match="No space left on device; give another folder"):
+        load(archive, cache)
+    assert files(cache) == []
+
+
+def test_a_folder_that_cannot_be_used_is_refused_if_it_was_asked_for(tmp_path, monkeypatch):
+    (tmp_path / "file").write_bytes(b"")
+    for asked in (str(tmp_path / "file"), "gs://bucket/pixels"):
+        with pytest.raises(UsageError, match="--pixel_cache"):
+            choose_cache(asked)
+    monkeypatch.setattr("train.data.pixel_cache.default_folder", lambda: tmp_path / "file/pixels")
+    assert choose_cache(None) is None
+    assert choose_cache("none") is None
+    assert choose_cache(str(tmp_path / "new"), 0.5) == PixelCache(tmp_path / "new", 500_000_000)
+
+
+def test_an_object_is_not_even_read_again_until_it_is_replaced(
+    object_store_uri, cache, monkeypatch
+):
+    for i in range(3):
+        write_bytes(f"{object_store_uri}/chips/c{i}.jpg", draw_jpg((90, 60 * i, 9), 16, 16, seed=i))
+    first, store = load(f"{object_store_uri}/chips", cache)
+    assert counts(store) == (3, 0)
+    with monkeypatch.context() as patch:
+        patch.setattr(examples, "read_bytes", lambda _: pytest.fail("read again"))
+        again, store = load(f"{object_store_uri}/chips", cache)
+    assert counts(store) == (0, 3)
+    np.testing.assert_array_equal(again.pixels[:], first.pixels[:])
+    write_bytes(f"{object_store_uri}/chips/c1.jpg", draw_jpg((1, 2, 3), 16, 16))
+    new, store = load(f"{object_store_uri}/chips", cache)
+    assert counts(store) == (1, 2)
+    assert new.pixels[1].mean() < 10
+
+
+@given(
+    places=st.lists(st.tuples(st.integers(0, 2), st.integers(0, 3)), max_size=12),
+    data=st.data(),
+)
+def test_rows_are_indexed_as_the_array_that_they_stand_for(places, data):
+    rng = np.random.default_rng(0)
+    arrays = [rng.integers(0, 256, (4, 2, 2, 3), dtype=np.uint8) for _ in range(3)]
+    rows = PixelRows.of(arrays, places, (2, 2, 3))
+    whole = np.array([arrays[a][r] for a, r in places], np.uint8).reshape(-1, 2, 2, 3)
+    assert (len(rows), rows.shape, rows.dtype) == (len(whole), whole.shape, whole.dtype)
+    position = st.integers(-len(places), len(places) - 1)
+    mask = st.lists(st.booleans(), min_size=len(places), max_size=len(places))
+    indices = [st.slices(len(places)), mask.map(lambda chosen: np.array(chosen, bool))]
+    if places:
+        numbers = st.lists(position, max_size=9).map(lambda chosen: np.array(chosen, np.int64))
+        indices += [position, numbers]
+    index = data.draw(st.one_of(*indices))
+    np.testing.assert_array_equal(rows[index], whole[index])
+    if not isinstance(index, int):
+        np.testing.assert_array_equal(rows.take(index)[:], whole[index])
+    np.testing.assert_array_equal(np.concatenate([*chunks(rows, 40), whole[:0]]), whole)
+
+
+def test_statistics_are_exact_whatever_they_are_taken_from(monkeypatch):
+    pixels = np.random.default_rng(0).integers(0, 256, (9, 4, 4, 3), dtype=np.uint8)
+    rows = PixelRows.of([pixels[:5], pixels[5:]], [(i // 5, i % 5) for i in range(9)], (4, 4, 3))
+    monkeypatch.setattr("train.data.pixel_rows.chunk_rows", lambda *_: 2)
+    for found in (channel_statistics(rows), channel_statistics(pixels)):
+        np.testing.assert_allclose(found[0], pixels.mean(axis=(0, 1, 2)))
+        np.testing.assert_allclose(found[1], pixels.var(axis=(0, 1, 2)))

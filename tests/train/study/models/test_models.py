@@ -1,0 +1,206 @@
+"""Which networks of a study are trained, which are kept, and what the trainer is asked for."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from schemas.artifact import read_artifact
+from tests.support.drawn_chips import draw_labelled_jpgs, write_labels
+from tests.support.samples import make_artifact
+from train.fitting.checkpoints import checkpoint_folder
+from train.forest.forest import ForestGrid
+from train.recipes import RECIPES
+from train.study.models import forest_model
+from train.study.models import models as study_models
+from train.study.models.forest_model import describe_forest, find_forest, grow_or_keep
+from train.study.models.material import Material, gather_material
+from train.study.models.models import artifact_folder, find_kept, network_options, train_or_keep
+from train.study.models.plan import MODELS
+from train.study.options import StudyOptions
+from train.training import check_options
+
+CHIPS = 40
+
+
+@pytest.fixture
+def options(tmp_path) -> StudyOptions:
+    tags = draw_labelled_jpgs(tmp_path / "chips", CHIPS)
+    write_labels(tmp_path / "labels.csv", tags | {"c0": "clear artisinal_mine"})
+    write_split(tmp_path / "parts.csv")
+    return StudyOptions(
+        chips=str(tmp_path / "chips"),
+        labels=str(tmp_path / "labels.csv"),
+        output=str(tmp_path / "study"),
+        split=str(tmp_path / "parts.csv"),
+    )
+
+
+def write_split(path: Path) -> None:
+    parts = {**dict.fromkeys(range(20), "train"), **dict.fromkeys(range(20, 30), "validation")}
+    rows = [f"c{i},{parts.get(i, 'test')}" for i in range(CHIPS)]
+    path.write_text("\n".join(["image_name,split", *rows]) + "\n")
+
+
+@pytest.fixture
+def trained(monkeypatch) -> list[str]:
+    """The networks that a stand-in for the trainer was asked for; each gets random weights."""
+    asked: list[str] = []
+
+    def train(options):
+        asked.append(options.network)
+        folder = Path(options.artifact)
+        make_artifact(folder, network=options.network, seed=len(asked))
+        return read_artifact(folder)
+
+    monkeypatch.setattr(study_models, "train_model", train)
+    return asked
+
+
+def ask(options: StudyOptions, name: str = "mean_colour") -> tuple[str, bool]:
+    """Digest of a model, and whether it was there."""
+    material, folder = gather_material(options), Path(options.output)
+    asked = network_options(MODELS[name], options, material, folder)
+    artifact, was_there = train_or_keep(name, asked, material, folder)
+    return artifact.model_digest, was_there
+
+
+def test_what_is_asked_for_again_is_kept(options, trained):
+    first, was_there = ask(options)
+    assert not was_there
+    assert ask(options) == (first, True)
+    assert ask(replace(options, pixel_cache="none", published="p.csv")) == (first, True)
+    assert trained == ["mean_colour"]
+
+
+@pytest.mark.parametrize("change", [{"seed": 1}, {"epochs": 3}, {"image_size": 32}])
+def test_a_model_that_is_asked_for_otherwise_is_trained_anew(options, trained, change):
+    first, _ = ask(options)
+    assert ask(replace(options, **change))[0] != first
+    assert len(trained) == 2
+
+
+def test_a_damaged_artifact_is_made_anew(options, trained):
+    ask(options)
+    (artifact_folder(Path(options.output), "mean_colour") / "model.keras").write_bytes(b"damaged")
+    assert ask(options)[1] is False
+    assert ask(options)[1] is True
+    assert len(trained) == 2
+
+
+def test_an_artifact_that_somebody_put_there_is_not_taken_for_the_study_s(options, trained):
+    ask(options)
+    make_artifact(artifact_folder(Path(options.output), "mean_colour"), seed=77)
+    assert ask(options)[1] is False
+
+
+def test_other_chips_labels_or_parts_make_another_model(options, trained):
+    ask(options)
+    chips, folder = Path(options.chips), Path(options.chips).parent
+    (chips / "c1.jpg").write_bytes((chips / "c2.jpg").read_bytes() + b"\0")
+    assert ask(options)[1] is False
+    (folder / "labels.csv").write_text(
+        (folder / "labels.csv").read_text().replace("c3,", "c3.jpg,")
+    )
+    assert ask(options)[1] is True  # the same label, spelt otherwise
+    text = (folder / "labels.csv").read_text()
+    (folder / "labels.csv").write_text(text.replace("c0,clear", "c0,haze"))
+    assert ask(options)[1] is False
+    (folder / "parts.csv").write_text(
+        (folder / "parts.csv").read_text().replace("c5,train", "c5,test")
+    )
+    assert ask(options)[1] is False
+
+
+def test_chips_without_a_row_or_a_part_change_no_model(options, trained):
+    ask(options)
+    chips = Path(options.chips)
+    (chips / "unlabelled.jpg").write_bytes((chips / "c2.jpg").read_bytes())
+    assert ask(options)[1] is True
+
+
+def test_a_report_takes_up_what_fits_and_nothing_else(options, trained):
+    ask(options)
+    material, folder = gather_material(options), Path(options.output)
+
+    def fits(options: StudyOptions, material: Material) -> bool:
+        asked = network_options(MODELS["mean_colour"], options, material, folder)
+        return find_kept("mean_colour", asked, material, folder) is not None
+
+    assert fits(options, material)
+    assert not fits(replace(options, seed=1), material)
+
+
+def test_checkpoints_of_a_training_that_was_asked_for_otherwise_are_forgotten(options, monkeypatch):
+    def stop(options):
+        checkpoint_folder(Path(options.artifact)).mkdir(parents=True, exist_ok=True)
+        raise KeyboardInterrupt
+
+    left: list[bool] = []
+
+    def look(options):
+        left.append(checkpoint_folder(Path(options.artifact)).exists())
+        raise KeyboardInterrupt
+
+    for train, asked in ((stop, options), (look, options), (look, replace(options, seed=1))):
+        monkeypatch.setattr(study_models, "train_model", train)
+        with pytest.raises(KeyboardInterrupt):
+            ask(asked)
+    assert left == [True, False]
+
+
+def test_without_a_test_part_the_forest_is_tested_on_validation(options, tmp_path, monkeypatch):
+    monkeypatch.setattr(forest_model, "GRID", ForestGrid((2,), (4,), 2))
+    (tmp_path / "parts.csv").write_text(
+        (tmp_path / "parts.csv").read_text().replace("test", "train")
+    )
+    material, folder = gather_material(options), Path(options.output)
+    assert not grow_or_keep(options, material, folder)
+    assert grow_or_keep(options, material, folder)
+    figures = describe_forest(find_forest(options, material, folder), material)["figures"]
+    assert {part: found["chips"] for part, found in figures.items()} == {"validation": 10}
+    assert not find_forest(replace(options, seed=1), material, folder)
+
+
+def test_networks_differ_from_the_baseline_in_what_the_plan_says(options):
+    material, folder = gather_material(options), Path(options.output)
+    asked = {
+        name: network_options(model, options, material, folder)
+        for name, model in MODELS.items()
+        if model.network
+    }
+    assert asked["cnn_grey"].image_size == 2 * (asked["cnn"].image_size or 0)
+    assert asked["cnn_upsampled"].imbalance.upsample == ("artisinal_mine",)
+    assert asked["cnn"].imbalance.upsample == ()
+    assert asked["cnn_upsampled"].network == asked["cnn"].network == "cnn"
+
+
+def test_the_fine_tuned_vgg16_follows_its_recipe_in_at_most_the_study_s_epochs(options):
+    material, folder = gather_material(options), Path(options.output)
+    tuned = network_options(MODELS["vgg16_tuned"], options, material, folder)
+    assert (tuned.recipe, tuned.epochs, tuned.monitor) == ("best", 30, "val_map")
+    assert tuned.augmentation.level == RECIPES["best"]["level"]
+    assert tuned.schedule.ema == RECIPES["best"]["ema"]
+    plain = network_options(MODELS["vgg16"], options, material, folder)
+    assert (plain.recipe, plain.augmentation.level, plain.schedule.ema) == (None, "none", 0)
+    short = network_options(MODELS["vgg16_tuned"], replace(options, epochs=1), material, folder)
+    assert (short.epochs, short.schedule.warmup_epochs) == (1, 0.5)
+    check_options(short)
+
+
+def test_the_small_model_sees_a_tenth_of_the_training_chips_and_all_others(options):
+    material, folder = gather_material(options), Path(options.output)
+    parts = {}
+    for name in ("cnn", "cnn_small"):
+        asked = network_options(MODELS[name], options, material, folder)
+        with Path(asked.split or "").open(newline="") as lines:
+            rows = [(row["image_name"], row["split"]) for row in csv.DictReader(lines)]
+        parts[name] = {part: {n for n, p in rows if p == part} for _, part in rows}
+    assert len(parts["cnn"]["train"]) == 20
+    assert len(parts["cnn_small"]["train"]) == 2
+    assert parts["cnn_small"]["train"] < parts["cnn"]["train"]
+    assert parts["cnn_small"]["validation"] == parts["cnn"]["validation"]
+    assert parts["cnn_small"]["test"] == parts["cnn"]["test"]

@@ -1,0 +1,1 @@
+"""Tests of whole commands, engines, stores and files of the project."""

@@ -1,0 +1,99 @@
+"""The Airflow DAG, parsed and executed by Airflow itself, with fakes for Google's services."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from google.cloud import dataflow_v1beta3
+from google.protobuf import json_format
+
+from beam_jobs.flex_template import metadata
+
+_ROOT = Path(__file__).parents[2]
+_PYTHON = _ROOT / "build" / "airflow" / "bin" / "python"
+
+pytestmark = [
+    pytest.mark.airflow,
+    pytest.mark.skipif(not _PYTHON.exists(), reason="no Airflow in build/airflow: make airflow"),
+]
+
+
+@pytest.fixture(scope="module")
+def night(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What came of the DAG's tasks on 22 November."""
+    program, dag = (
+        _ROOT / "tests/support/airflow_tasks.py",
+        _ROOT / "deploy/airflow/forest_chips_dag.py",
+    )
+    home = tmp_path_factory.mktemp("airflow")
+    done = subprocess.run(
+        [str(_PYTHON), str(program), str(dag), "2026-11-22"],
+        capture_output=True,
+        text=True,
+        cwd=home,
+        env={"AIRFLOW_HOME": str(home), "PATH": os.environ["PATH"]},
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    (result,) = re.findall(r"^RESULT (.*)$", done.stdout, re.M)
+    return dict(json.loads(result))
+
+
+def test_missed_nights_are_one_launch_and_nights_do_not_overlap(night: dict[str, Any]) -> None:
+    assert night["dag"]["catchup"] is False
+    assert night["dag"]["max_active_runs"] == 1
+
+
+def test_a_night_is_scored_then_looked_for_then_looked_at(night: dict[str, Any]) -> None:
+    assert night["dag"]["order"] == {
+        "score": ["published"],
+        "published": ["looks_right"],
+        "looks_right": [],
+    }
+
+
+def test_somebody_is_told_where_a_task_fails(night: dict[str, Any]) -> None:
+    assert all(night["dag"]["alerts"])
+    assert night["failed"] == "job failed"
+
+
+def test_the_request_is_one_that_dataflows_api_and_the_template_take(night: dict[str, Any]) -> None:
+    (launched,) = night["launched"]
+    assert (launched["project_id"], launched["location"]) == ("forest-project", "europe-west4")
+    message = dataflow_v1beta3.LaunchFlexTemplateRequest()._pb
+    json_format.ParseDict(launched["body"], message)
+    assert message.launch_parameter.environment.max_workers == 20
+    sent = launched["body"]["launchParameter"]["parameters"]
+    known = {parameter["name"]: parameter for parameter in metadata()["parameters"]}
+    assert {name for name, p in known.items() if not p["isOptional"]} <= set(sent) <= set(known)
+    for name, value in sent.items():
+        assert all(re.fullmatch(pattern, value) for pattern in known[name]["regexes"]), name
+
+
+def test_a_run_is_named_by_its_night_however_late_it_is_launched(night: dict[str, Any]) -> None:
+    sent = night["launched"][0]["body"]["launchParameter"]
+    assert sent["parameters"]["run_date"] == "2026-11-21"
+    assert sent["parameters"]["run_id"] == "nightly-2026-11-21"
+    assert sent["jobName"] == "forest-chips-2026-11-21"
+
+
+def test_a_second_launch_of_a_night_meets_the_first(night: dict[str, Any]) -> None:
+    assert night["first"]["ends"]["currentState"] == "JOB_STATE_DONE"
+    assert "active job forest-chips-2026-11-21" in night["second"]["refused"]
+
+
+@pytest.mark.parametrize(
+    ("task", "condition"), [("published", "status = 'published'"), ("looks_right", "= 'bad'")]
+)
+def test_a_check_asks_for_its_night_and_fails_where_the_answer_is_no(
+    night: dict[str, Any], task: str, condition: str
+) -> None:
+    yes, no = night[task]
+    assert (yes["passes"], no["passes"]) == (True, False)
+    assert condition in yes["sql"]
+    assert "`forest-project.forest_chips.runs` WHERE run_id = 'nightly-2026-11-21'" in yes["sql"]

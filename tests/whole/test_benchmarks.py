@@ -1,0 +1,369 @@
+"""The benchmark's arithmetic and its report; what it measures is not tested here."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from benchmarks.harness import rounds
+from benchmarks.harness.bench import Bench
+from benchmarks.harness.chips import ChipPool
+from benchmarks.harness.environments import EVERY, REQUIREMENTS, read_requirements
+from benchmarks.harness.figures import Figures
+from benchmarks.harness.gpu import busy_seconds
+from benchmarks.harness.measure import CommandFailed, Run, Slope, run_measured, slope_between
+from benchmarks.harness.systems import LIKELY_CHIPS_PER_S, SCRIPTS
+from benchmarks.harness.targets import PEERS, TARGETS, judge, shared_limit
+from benchmarks.reports.picture import bars_for, draw
+from benchmarks.reports.report import as_json, as_text, write_json
+from benchmarks.scoring import PARTS, _parser
+from pipelines.scoring.tuning import TUNED_FROM_CHIPS
+from tests.support.samples import write_chips
+
+AVX2 = {"amx_bf16": False, "avx512_bf16": False, "avx2": True}
+AMX = {**AVX2, "amx_bf16": True}
+MACHINE = {
+    "date": "2026-07-01 12:00",
+    "processor": "a processor",
+    "cores": 2,
+    "flags": AVX2,
+    "memory_gb": 8.0,
+    "load_at_start": 0.1,
+    "python": "3.12.0",
+    "versions": {"tensorflow": "2.21.0"},
+}
+NAMES = {
+    "vgg16_of_limit",
+    "vgg16_of_fastest_peer",
+    "cpu_outside_model_of_fastest_peer",
+    "host_path_of_limit",
+    "host_path_of_fastest_right_peer",
+    "tif_host_path_of_limit",
+    "tif_decode_of_fastest_way",
+    "store_cpu_ms",
+    "store_cpu_of_google",
+    "startup_of_script",
+    "memory_gb",
+    "memory_difference",
+    "rate_large_of_small",
+    "labels_differing_share",
+    "training_of_constant_batch",
+    "training_memory_gb",
+}
+
+
+def run_of(seconds: float, cpu_seconds: float = 0.0, peak_bytes: int = 0) -> Run:
+    return Run(seconds, cpu_seconds, peak_bytes, "")
+
+
+def figures_of(**values: list[float]) -> Figures:
+    """Figures by name, `__` for the dots."""
+    figures = Figures()
+    for name, repeats in values.items():
+        for value in repeats:
+            figures.add(name.replace("__", "."), value, "chips/s")
+    return figures
+
+
+def verdict(name: str, figures: Figures, flags: dict[str, bool] = AVX2):
+    return next(v for v in judge(figures, flags) if v.name == name)
+
+
+# --- Arithmetic ---------------------------------------------------------------------------------
+
+
+def test_a_slope_leaves_the_start_up_out() -> None:
+    slope = slope_between((1000, run_of(6.0, 11.0, 900)), (5000, run_of(14.0, 23.0, 800)))
+    assert slope.chips_per_s == 500
+    assert slope.startup_s == 4
+    assert slope.cpu_ms_per_chip == 3
+    assert slope.peak_bytes == 900
+
+
+def test_sizes_that_cannot_be_told_apart_are_refused() -> None:
+    with pytest.raises(ValueError, match="larger"):
+        slope_between((1000, run_of(6.0)), (1000, run_of(7.0)))
+    with pytest.raises(ValueError, match="no longer"):
+        slope_between((1000, run_of(6.0)), (2000, run_of(6.0)))
+
+
+def test_the_limit_of_two_that_share_the_cores_is_below_both() -> None:
+    assert shared_limit(100, 100) == pytest.approx(50)
+    assert shared_limit(45, 5000) == pytest.approx(44.6, abs=0.01)
+
+
+def test_a_ratio_is_made_of_neighbours_so_that_drift_cancels() -> None:
+    figures = figures_of(a=[90, 45, 9], b=[100, 50, 10])
+    assert figures.ratio("a", "b") == pytest.approx(0.9)
+    assert figures.spread("a") == pytest.approx(81 / 45)
+    figures.add("a", 1000, "chips/s")  # no neighbours any more
+    assert figures.ratio("a", "b") == pytest.approx(67.5 / 50)
+
+
+def test_sizes_are_whole_batches_with_the_seconds_asked_for_between_them() -> None:
+    few, many = Bench.sizes_for(1000, 10)
+    assert few >= 256
+    assert [few % 256, many % 256] == [0, 0]
+    assert 10_000 <= many - few < 10_000 + 256
+
+
+def test_on_a_gpu_both_sizes_are_so_large_that_the_job_tunes_itself() -> None:
+    assert Bench.sizes_for(1000, 10, least=100_000) == (100_096, 100_096 + 10_240)
+    few, many = Bench.sizes_for(100_000, 10, least=100_000)
+    assert few == pytest.approx((many - few) / 5, rel=0.01)
+
+
+def test_what_a_gpu_waits_is_told_from_start_up_by_two_sizes() -> None:
+    """Of 10 s more, kernels run in 9 s more; the start, with 5 s of tuning, counts for nothing."""
+    small = replace(run_of(30.0), gpu_busy_seconds=7.0)
+    large = replace(run_of(40.0), gpu_busy_seconds=16.0)
+    assert slope_between((1000, small), (5000, large)).gpu_waiting_share == pytest.approx(0.1)
+    assert slope_between((1000, run_of(30.0)), (5000, large)).gpu_waiting_share is None
+
+
+def test_a_gpu_is_busy_for_the_share_of_time_that_each_sample_speaks_for() -> None:
+    samples = """\
+0, 2026/11/22 16:39:01.000, 90
+0, 2026/11/22 16:39:01.200, 100
+0, 2026/11/22 16:39:01.400, 50
+0, 2026/11/22 16:39:01.600, 0
+"""
+    assert busy_seconds(samples) == pytest.approx(0.3)
+
+
+def test_samples_of_several_gpus_are_told_apart() -> None:
+    samples = "\n".join(
+        f"{index}, 2026/11/22 16:39:0{second}.000, {percent}"
+        for second in range(5)
+        for index, percent in ((0, 100), (1, 25))
+    )
+    assert busy_seconds(samples) == pytest.approx(5.0)
+
+
+@pytest.mark.parametrize("samples", ["", "No devices were found", "0, 2026/11/22 16:39, [N/A]\n"])
+def test_a_gpu_of_which_nothing_can_be_read_gives_no_figure(samples) -> None:
+    assert busy_seconds(samples) is None
+
+
+def test_a_run_is_watched_by_the_drivers_tool_which_is_not_counted_itself(
+    tmp_path: Path, monkeypatch
+) -> None:
+    tool = tmp_path / "bin" / "nvidia-smi"
+    tool.parent.mkdir()
+    line = "print('0,', datetime.now().strftime('%Y/%m/%d %H:%M:%S.%f') + ', 50', flush=True)"
+    tool.write_text(
+        f"#!{sys.executable}\nimport sys, time\nfrom datetime import datetime\n"
+        f"print(*sys.argv[1:], file=open({str(tmp_path / 'asked')!r}, 'w'))\n"
+        f"while True:\n    {line}\n    sum(range(400_000))\n    time.sleep(0.02)\n"
+    )
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tool.parent), prepend=":")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    command = [sys.executable, "-c", "import time; time.sleep(1.5)"]
+    run = run_measured(command, tmp_path, tmp_path / "run.log")
+    assert run.gpu_busy_seconds == pytest.approx(run.seconds / 2, rel=0.4)
+    assert run.cpu_seconds < 0.2  # the tool's would be half a second
+    assert "--id=1 " in (tmp_path / "asked").read_text()
+
+
+def test_on_a_gpu_the_report_has_its_rate_its_share_of_the_bare_model_and_what_it_waits(
+    tmp_path: Path, monkeypatch
+) -> None:
+    """A model of 8,000 chips/s at 1,024 a call and 9,000 at 2,048, where 4,096 do not fit."""
+
+    def measure(part, artifact, chips, **options):
+        if part == "decode":
+            return {"chips_per_s": 20_000.0, "cpu_ms_per_chip": 0.2}
+        size = options.get("batch_size", 1024)
+        asked.append((size, options["precision"]))
+        if size == 4096:
+            raise RuntimeError("DeviceOutOfMemory: no memory for 4096 chips at once")
+        rate = 9000.0 if size == 2048 else 8000.0 if size == 1024 else 5000.0
+        how = {"precision": "float16", "batch_size": size, "xla": size == 1024, "gpu": "T4"}
+        return {"chips_per_s": rate, "cpu_ms_per_chip": 0.1, **how}
+
+    def score_at_sizes(pool, artifact, sizes, work):
+        scored.append(sizes)
+        return Slope(7600.0, 20.0, 0.3, 10**9, 0.0, gpu_waiting_share=0.04)
+
+    asked: list[tuple[int, str]] = []
+    scored: list[tuple[int, int]] = []
+    monkeypatch.setattr("benchmarks.limits.measure", measure)
+    monkeypatch.setattr("benchmarks.harness.ours.score_at_sizes", score_at_sizes)
+    monkeypatch.setattr("benchmarks.harness.rounds.artifact_for", lambda *of: tmp_path)
+    write_chips(tmp_path / "chips", 1)
+    flags = ["--chips", str(tmp_path / "chips"), "--work", str(tmp_path / "work")]
+    bench = Bench.prepare(_parser().parse_args(flags))
+    bench.networks, bench.warm = ["vgg16"], True
+    rounds.measure_limits_and_ours(bench)
+
+    found = bench.figures
+    assert found.median("ours.vgg16.jpg.chips_per_s") == 7600
+    assert found.median("ours.vgg16.jpg.share_of_bare_model") == pytest.approx(0.95)
+    assert found.median("ours.vgg16.jpg.gpu_waiting_share") == 0.04
+    assert found.median("limits.vgg16.jpg.shared_chips_per_s") == 9000
+    assert found.notes["gpu"] == "T4"
+    assert found.notes["limits.vgg16.jpg.as_the_job"] == "batch size 1024, float16, XLA"
+    assert found.notes["limits.vgg16.jpg.best"] == "batch size 2048, float16"
+    assert scored[0][0] >= TUNED_FROM_CHIPS
+    assert (4096, "float16") in asked
+    assert {precision for _, precision in asked} == {"auto", "float16", "float32"}
+
+
+# --- Targets and report -------------------------------------------------------------------------
+
+
+def test_targets_keep_their_names() -> None:
+    assert {target.name for target in TARGETS} == NAMES
+    assert {v.name for v in judge(Figures(), AMX)} == NAMES - {"cpu_outside_model_of_fastest_peer"}
+
+
+def test_a_target_is_met_missed_or_not_measured() -> None:
+    figures = figures_of(
+        ours__vgg16__jpg__chips_per_s=[96], limits__vgg16__jpg__shared_chips_per_s=[100]
+    )
+    assert verdict("vgg16_of_limit", figures).met is True
+    figures = figures_of(
+        ours__vgg16__jpg__chips_per_s=[94], limits__vgg16__jpg__shared_chips_per_s=[100]
+    )
+    assert verdict("vgg16_of_limit", figures).met is False
+    assert verdict("vgg16_of_limit", Figures()).met is None
+
+
+def test_a_processor_with_amx_has_to_be_five_times_as_fast_as_peers() -> None:
+    figures = figures_of(
+        ours__vgg16__jpg__chips_per_s=[200],
+        peers__daft__vgg16__chips_per_s=[100],
+        peers__ray__vgg16__chips_per_s=[80],
+    )
+    assert verdict("vgg16_of_fastest_peer", figures).met is True
+    assert verdict("vgg16_of_fastest_peer", figures).value == 2
+    assert verdict("vgg16_of_fastest_peer", figures, AMX).met is False
+
+
+def test_a_peer_that_decodes_to_black_does_not_count_on_the_host_path() -> None:
+    figures = figures_of(
+        ours__mean_colour__jpg__chips_per_s=[4000],
+        peers__tf_data__mean_colour__chips_per_s=[2500],
+        peers__tf_data__black_share=[1.0],
+        peers__daft__mean_colour__chips_per_s=[1000],
+        peers__daft__black_share=[0.0],
+    )
+    assert verdict("host_path_of_fastest_right_peer", figures).value == 4
+
+
+def test_json_holds_figures_repeats_targets_notes_and_machine(tmp_path: Path) -> None:
+    figures = figures_of(ours__vgg16__jpg__chips_per_s=[90, 110])
+    figures.notes["peers.spark"] = "failed: no Java"
+    path = tmp_path / "deep" / "figures.json"
+    write_json(path, as_json(figures, judge(figures, AVX2), MACHINE))
+    found = json.loads(path.read_text())
+    assert found["figures"]["ours.vgg16.jpg.chips_per_s"] == {
+        "value": 100,
+        "unit": "chips/s",
+        "spread": 0.2,
+        "repeats": [90, 110],
+    }
+    assert set(found["targets"]) == NAMES
+    assert found["targets"]["vgg16_of_limit"]["met"] is None
+    assert found["notes"] == {"peers.spark": "failed: no Java"}
+    assert found["machine"]["cores"] == 2
+
+
+def test_the_text_says_machine_figure_spread_and_verdict() -> None:
+    figures = figures_of(
+        ours__vgg16__jpg__chips_per_s=[90, 110], limits__vgg16__jpg__shared_chips_per_s=[100, 100]
+    )
+    text = as_text(figures, judge(figures, AVX2), MACHINE)
+    assert "a processor, 2 cores (avx2)" in text
+    assert "| ours.vgg16.jpg.chips_per_s" in text
+    assert "20.0%" in text
+    assert "| met " in text
+    assert "not measured" in text
+
+
+def test_the_picture_marks_who_decodes_to_black(tmp_path: Path) -> None:
+    figures = figures_of(
+        ours__mean_colour__jpg__chips_per_s=[4000, 4200],
+        peers__tf_data__mean_colour__chips_per_s=[2500],
+        peers__tf_data__black_share=[1.0],
+    )
+    assert [bar[0] for bar in bars_for(figures, "mean_colour")] == [
+        "this project",
+        "tf.data + predict\n(decodes to black)",
+    ]
+    draw(tmp_path / "chart.png", figures, MACHINE)
+    assert (tmp_path / "chart.png").read_bytes().startswith(b"\x89PNG")
+
+
+# --- Peers, chips, processes --------------------------------------------------------------------
+
+
+def test_every_peer_has_a_script_and_pinned_requirements() -> None:
+    sections = read_requirements(REQUIREMENTS.read_text(encoding="utf-8"))
+    assert set(sections) == {EVERY, *PEERS}
+    assert set(SCRIPTS) == set(LIKELY_CHIPS_PER_S) == set(PEERS)
+    folder = REQUIREMENTS.parent / "peers"
+    for script in SCRIPTS.values():
+        assert len((folder / script).read_text(encoding="utf-8").splitlines()) < 80
+
+
+@pytest.mark.parametrize("text", ["daft==1.0", "# [daft]\ndaft>=1.0"])
+def test_requirements_without_section_or_pin_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="not pinned"):
+        read_requirements(text)
+
+
+def test_few_pictures_make_a_folder_of_any_size(tmp_path: Path) -> None:
+    write_chips(tmp_path / "chips", 3)
+    pool = ChipPool("jpg", tmp_path / "chips", tmp_path / "work")
+    paths = sorted(pool.folder(7).iterdir())
+    assert [path.name for path in paths] == [f"chip_{i:07d}.jpg" for i in range(7)]
+    assert paths[0].read_bytes() == paths[3].read_bytes() != paths[1].read_bytes()
+    with pytest.raises(ValueError, match="no tif chips"):
+        ChipPool("tif", tmp_path / "chips", tmp_path / "work")
+
+
+def test_a_run_is_measured_with_the_processes_that_it_starts(tmp_path: Path) -> None:
+    child = "x = bytearray(80_000_000); import time; time.sleep(0.6); sum(range(3_000_000))"
+    parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}]); print(7)"
+    run = run_measured([sys.executable, "-c", parent], tmp_path, tmp_path / "run.log")
+    assert run.output == "7\n"
+    assert run.seconds > 0.6
+    assert 0 < run.cpu_seconds < run.seconds + 1
+    assert run.peak_bytes > 80_000_000
+
+
+def test_what_a_run_maps_from_a_file_is_not_counted_as_held(tmp_path: Path) -> None:
+    (tmp_path / "mapped").write_bytes(bytes(200_000_000))
+    program = (
+        "import mmap, time\n"
+        "held = bytearray(60_000_000)\n"
+        "file = open('mapped', 'rb')\n"
+        "mapped = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)\n"
+        "total = sum(mapped[i] for i in range(0, len(mapped), 4096))\n"
+        "time.sleep(0.6)\n"
+    )
+    run = run_measured([sys.executable, "-c", program], tmp_path, tmp_path / "run.log")
+    assert 60_000_000 < run.peak_anonymous_bytes < 150_000_000
+    assert run.peak_bytes > 250_000_000
+
+
+def test_a_failed_run_says_its_last_lines(tmp_path: Path) -> None:
+    with pytest.raises(CommandFailed, match="no such thing"):
+        run_measured(
+            [sys.executable, "-c", "raise SystemExit('no such thing')"],
+            tmp_path,
+            tmp_path / "run.log",
+        )
+
+
+def test_help_names_every_part() -> None:
+    command = [sys.executable, "-m", "benchmarks.scoring", "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert all(part in done.stdout for part in PARTS)

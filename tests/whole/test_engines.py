@@ -1,0 +1,228 @@
+"""Every way of running the job gives the same rows, and a worker's death loses and doubles none.
+
+`ENGINE_CHIPS=5000` makes the archive larger than the suite has time for.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+from pipelines.tables import delta_tables
+from tests.support import engines
+from tests.support.engines import Ended, Launch
+from tests.support.samples import write_chips
+
+CHIPS = int(os.environ.get("ENGINE_CHIPS", "300"))
+UNIT_CHIPS = max(40, CHIPS // 10)
+FEW = 3  # chips a unit where a worker is to be killed between two of many
+TOLERANCE = 1e-6
+"""Largest difference of a score between two engines: batches are cut alike, so little is left."""
+
+COUNTS = ("listed", "skipped", "scored", "quarantined", "quarantined_by_reason", "precision")
+TWO_PROCESSES = ("--direct_running_mode=multi_processing", "--direct_num_workers=2")
+_WORKER = r"^\S*python\S* -m apache_beam\.runners\.worker\.sdk_worker_main"
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Chips, some of them broken in three ways."""
+    folder = tmp_path_factory.mktemp("chips")
+    paths = write_chips(folder, CHIPS)
+    for path in paths[5::60]:
+        path.write_bytes(b"")
+    for path in paths[17::60]:
+        path.write_bytes(path.read_bytes()[:400])
+    for path in paths[29::60]:
+        path.write_bytes(b"no picture at all")
+    return folder
+
+
+BROKEN = sum(len(range(first, CHIPS, 60)) for first in (5, 17, 29))
+
+
+class Published(NamedTuple):
+    """The rows of a run, in an order of their own."""
+
+    scores: list[dict[str, Any]]
+    quarantine: list[dict[str, Any]]
+    runs: list[dict[str, Any]]
+
+
+def _rows(output: Path, name: str, key: str) -> list[dict[str, Any]]:
+    table = delta_tables.open_table(str(output), name)
+    if table is None:
+        return []
+    return delta_tables.open_dataset(table).to_table().sort_by(key).to_pylist()
+
+
+def _published(output: Path) -> Published:
+    return Published(
+        _rows(output, "chip_scores", "chip_uri"),
+        _rows(output, "quarantine", "chip_uri"),
+        _rows(output, "runs", "run_id"),
+    )
+
+
+def _flags(archive: Path, artifact: Path, output: Path) -> list[str]:
+    named = {"chips": archive, "artifact": artifact, "output": output, "run_id": "night"}
+    flags = [f"--{name}={value}" for name, value in named.items()]
+    return [*flags, "--precision=float32", "--batch_size=64"]
+
+
+@pytest.fixture(scope="module")
+def expected(archive: Path, artifact: Path, tmp_path_factory: pytest.TempPathFactory) -> Published:
+    """What the in-process engine publishes."""
+    output = tmp_path_factory.mktemp("in_process")
+    ended = Launch(_flags(archive, artifact, output), UNIT_CHIPS).finish()
+    assert ended.code == 0, ended.terminal
+    _assert_told(ended)
+    return _published(output)
+
+
+@pytest.fixture
+def mark() -> Iterator[str]:
+    """Stands in the environment of what a test starts; none of it may outlive the test."""
+    mark = uuid.uuid4().hex
+    yield mark
+    try:
+        engines.wait_until(lambda: not engines.running(mark), 30)
+    finally:
+        for process in engines.running(mark):
+            os.kill(process, signal.SIGKILL)
+
+
+@pytest.fixture
+def prism() -> None:
+    if missing := engines.missing_programs():
+        pytest.skip(f"`make engines` was not run: no {missing}")
+
+
+LOADS = {"two processes": 2, "two processes with one model": 1}
+"""How often each of these loads the model."""
+
+
+@pytest.fixture
+def engine(request: pytest.FixtureRequest, mark: str) -> Iterator[list[str]]:
+    """Beam's flags for a way of running, named by the test's parameter."""
+    if request.param in LOADS:
+        shared = ["--share_model"] if LOADS[request.param] == 1 else []
+        yield [*TWO_PROCESSES, *shared]
+        return
+    request.getfixturevalue("prism")
+    if request.param == "Prism in the launcher":
+        yield list(engines.PRISM)
+    elif request.param == "Prism with boot":
+        yield engines.process_flags()
+    else:
+        with engines.worker_pool(mark) as flags:
+            yield flags
+
+
+def _on(*names: str) -> pytest.MarkDecorator:
+    marks = [[pytest.mark.prism] if name.startswith("Prism") else [] for name in names]
+    named = [
+        pytest.param(n, marks=m, id=n.replace(" ", "-")) for n, m in zip(names, marks, strict=True)
+    ]
+    return pytest.mark.parametrize("engine", named, indirect=True)
+
+
+def _assert_told(ended: Ended) -> None:
+    """The bar got to its end, and the engine has the counters."""
+    counters = f"chips_scored {CHIPS - BROKEN}, chips_quarantined {BROKEN},"
+    assert f"{CHIPS}/{CHIPS}" in ended.terminal
+    assert f"counters    {counters}" in ended.out
+
+
+@_on(*LOADS, "Prism in the launcher", "Prism with a worker pool", "Prism with boot")
+def test_every_engine_publishes_the_rows_of_the_one_in_the_process(
+    engine: list[str],
+    mark: str,
+    archive: Path,
+    artifact: Path,
+    expected: Published,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+) -> None:
+    flags = [*_flags(archive, artifact, tmp_path), "--log_format=json", *engine]
+    ended = Launch(flags, UNIT_CHIPS, mark).finish()
+    if "no worker was ready within the minute" in ended.terminal:  # on a busy machine
+        ended = Launch(flags, UNIT_CHIPS, mark).finish()
+    assert ended.code == 0, ended.terminal
+    _assert_told(ended)
+    loads = len(re.findall(r'event\\*": \\*"model_loaded', ended.terminal))
+    assert loads == LOADS.get(request.node.callspec.params["engine"], 1)
+    found = _published(tmp_path)
+
+    for name in ("chip_uri", "labels", "sky_label", "model_digest", "etag"):
+        assert [r[name] for r in found.scores] == [r[name] for r in expected.scores], name
+    columns = [name for name in found.scores[0] if name.startswith("score_")]
+    scores, reference = (
+        np.array([[row[name] for name in columns] for row in rows])
+        for rows in (found.scores, expected.scores)
+    )
+    np.testing.assert_allclose(scores, reference, atol=TOLERANCE, rtol=0)
+    for name in ("chip_uri", "reason", "message"):
+        assert [r[name] for r in found.quarantine] == [r[name] for r in expected.quarantine], name
+    ((run,), (reference_run,)) = found.runs, expected.runs
+    assert {n: run[n] for n in COUNTS} == {n: reference_run[n] for n in COUNTS}
+
+
+def _assert_failed(ended: Ended, output: Path) -> None:
+    """It says so in one line, its last, and has published nothing."""
+    assert ended.code == 1, ended.terminal
+    assert ended.terminal.splitlines()[-1].startswith("error: a worker's process ended in mid-run")
+    assert "Traceback" not in ended.terminal
+    errors = [line for line in ended.terminal.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1
+    found = _published(output)
+    assert (found.scores, found.quarantine) == ([], [])
+    assert [run["status"] for run in found.runs] == ["failed"]
+
+
+def test_a_worker_killed_before_it_is_connected_fails_the_run_at_once(
+    mark: str, archive: Path, artifact: Path, tmp_path: Path
+) -> None:
+    launch = Launch([*_flags(archive, artifact, tmp_path), *TWO_PROCESSES], FEW, mark)
+    engines.wait_until(lambda: engines.running(mark, _WORKER) or not launch.is_running(), 200)
+    os.kill(engines.running(mark, _WORKER)[-1], signal.SIGKILL)
+    _assert_failed(launch.finish(), tmp_path)
+    assert not engines.running(mark)
+
+
+@_on("two processes", "Prism with a worker pool", "Prism with boot")
+def test_a_worker_killed_in_mid_run_fails_it_and_the_next_start_finishes_it(
+    engine: list[str],
+    mark: str,
+    archive: Path,
+    artifact: Path,
+    expected: Published,
+    tmp_path: Path,
+) -> None:
+    flags = _flags(archive, artifact, tmp_path)
+    launch = Launch([*flags, *engine], FEW, mark)
+    staged = tmp_path / "_staging"
+    engines.wait_until(lambda: any(staged.glob("*/units/*.json")) or not launch.is_running(), 200)
+    killed = engines.running(mark, _WORKER)
+    os.kill(killed[-1], signal.SIGKILL)
+    _assert_failed(launch.finish(), tmp_path)
+    done_before = len(list(staged.glob("*/units/*.json")))
+    assert 0 < done_before < CHIPS // FEW
+
+    again = Launch(flags, FEW, mark).finish()
+    assert again.code == 0, again.terminal
+    assert "units staged before" in again.out
+    found = _published(tmp_path)
+    for name in ("chip_uri", "labels"):
+        assert [r[name] for r in found.scores] == [r[name] for r in expected.scores]
+    assert [r["chip_uri"] for r in found.quarantine] == [r["chip_uri"] for r in expected.quarantine]
+    ((run,), (reference_run,)) = found.runs, expected.runs
+    assert {n: run[n] for n in COUNTS} == {n: reference_run[n] for n in COUNTS}

@@ -1,0 +1,105 @@
+"""A disk that is full: one line that says so, nothing half published, and on with it once there is
+room."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from beam_jobs.query import ask
+from pipelines.storage import local_files
+from tests.support.quick_scoring import start
+from tests.support.samples import make_artifact, write_chips
+
+_NOTHING, _RECORD_MISSING, _PUBLISHED = [0, 0, 0], [9, 1, 0], [9, 1, 1]
+_SEEN = """SELECT (SELECT count(*) FROM chip_scores), (SELECT count(*) FROM quarantine),
+(SELECT count(*) FROM runs WHERE status = 'published')"""
+
+
+@pytest.fixture(scope="module")
+def flags(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
+    """A run over ten chips, one of them empty."""
+    place: Path = tmp_path_factory.mktemp("full")
+    write_chips(place / "chips", 10)[3].write_bytes(b"")
+    make_artifact(place / "model")
+    return {"chips": place / "chips", "artifact": place / "model", "run_id": "night"}
+
+
+def seen(output: Path) -> list[int]:
+    """Rows that readers see: scores, quarantine, published runs."""
+    return list(ask(str(output), _SEEN).to_pylist()[0].values())
+
+
+# --- A disk that takes so many files more ---------------------------------------------------------
+
+
+@pytest.mark.parametrize("room", [0, 4])  # the plan, then two or three files a unit
+def test_a_disk_that_fills_up_in_staging_fails_the_run_and_room_mends_it(
+    flags, quick_score, room, tmp_path, monkeypatch, capsys
+):
+    written = []
+    write, create = local_files.write, local_files.create
+
+    def unless_full(writer: Callable[[Path, bytes], None]) -> Callable[[Path, bytes], None]:
+        def write_or_fail(path: Path, data: bytes) -> None:
+            if len(written) == room:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            writer(path, data)
+            written.append(path)
+
+        return write_or_fail
+
+    with monkeypatch.context() as patch:
+        patch.setattr(local_files, "write", unless_full(write))
+        patch.setattr(local_files, "create", unless_full(create))
+        code = quick_score(**flags, output=tmp_path)
+    (told,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert code == (2 if room < 1 else 1)  # refused before any work, or failed
+    assert "cannot write" in told
+    assert told.partition("; ")[0].endswith("No space left on device")
+    assert seen(tmp_path) == _NOTHING
+    assert quick_score(**flags, output=tmp_path) == 0
+    assert seen(tmp_path) == _PUBLISHED
+
+
+# --- A real one, where the tests may mount --------------------------------------------------------
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of a size to be set."""
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(tmp_path)]
+    if os.geteuid() or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("needs the right to mount")
+    try:
+        yield tmp_path
+    finally:
+        subprocess.run(["umount", "--lazy", str(tmp_path)], check=True)
+
+
+def resize(disk: Path, kib: int) -> None:
+    """Give a file system another size."""
+    subprocess.run(["mount", "-o", f"remount,size={kib}k", str(disk)], check=True)
+
+
+@pytest.mark.parametrize("kib", [44, 112, 160, 208])
+def test_a_disk_that_is_full_at_any_moment_leaves_a_whole_run_or_none(
+    flags, small_disk, kib, tmp_path_factory
+):
+    """From the tables' creation to the run's record: the sizes are spread over the whole run."""
+    resize(small_disk, kib)
+    log = tmp_path_factory.mktemp("log") / "log"
+    code, said = start({**flags, "output": small_disk}, log).finish()
+    assert code in (1, 2), said
+    (told,) = [line for line in said.splitlines() if line.startswith("error: ")]
+    assert "No space left on device" in told
+    assert seen(small_disk) == (_RECORD_MISSING if "chips are published" in told else _NOTHING)
+    resize(small_disk, 10_000)
+    code, said = start({**flags, "output": small_disk}, log).finish()
+    assert code == 0, said
+    assert seen(small_disk) == _PUBLISHED

@@ -1,0 +1,87 @@
+"""GoogleSQL's own analyzer, which BigQuery is built on, takes every statement."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import schemas
+from schemas.external_tables import DATASET, EXTERNAL_TABLES, view_ddl
+from schemas.labels import PLANET_LABELS
+from schemas.render import arrow_schema, bigquery_columns
+from schemas.statements import statements
+from schemas.tables import QUARANTINE, RUNS, chip_scores
+
+ROOT = Path(__file__).parents[2]
+ANALYZER = Path(os.environ.get("GOOGLESQL_ANALYZER") or ROOT / "build" / "googlesql")
+TABLES = {
+    EXTERNAL_TABLES[table.name]: bigquery_columns(arrow_schema(table))
+    for table in (chip_scores(PLANET_LABELS), QUARANTINE, RUNS)
+}
+VIEWS = {**statements("bigquery/published"), **statements("bigquery/views")}
+
+pytestmark = pytest.mark.skipif(
+    not ANALYZER.is_file(), reason="no GoogleSQL analyzer: `make googlesql` builds it"
+)
+
+
+def analyzed(*given: str) -> list[dict[str, Any]]:
+    """What the analyzer says of the views, and then of other statements."""
+    script = [*(view_ddl(name, select) for name, select in VIEWS.items()), *given]
+    question = {
+        "dataset": DATASET,
+        "connection": "PROJECT.REGION.CONNECTION",
+        "tables": {name: list(columns.items()) for name, columns in TABLES.items()},
+        "statements": script,
+    }
+    done = subprocess.run(
+        [ANALYZER], input=json.dumps(question), capture_output=True, text=True, check=True
+    )
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def columns_of(answer: dict[str, Any]) -> dict[str, str]:
+    assert "error" not in answer
+    return dict(answer["columns"])
+
+
+def test_every_view_has_the_columns_of_the_tables() -> None:
+    views = dict(zip(VIEWS, map(columns_of, analyzed()), strict=True))
+    scores = TABLES["chip_scores"]
+    more = {"place": "STRING", "seen_at": "TIMESTAMP", "observed": "BOOL"}
+    assert views["latest_chip_scores"] == scores
+    assert views["observations"] == scores | more
+    assert views["quarantine"] == views["open_quarantine"] == TABLES["all_quarantine"]
+    assert views["runs"] == TABLES["all_runs"]
+    assert views["threats"] == {"label": "STRING"}
+
+
+def test_every_question_is_answered() -> None:
+    for found in analyzed(*statements("bigquery/questions").values())[len(VIEWS) :]:
+        assert columns_of(found)
+
+
+def test_every_table_is_created() -> None:
+    folder = Path(schemas.__file__).parent / "sql" / "bigquery"
+    ddl = [path.read_text("utf-8") for path in sorted(folder.rglob("*.sql"))]
+    ddl = [text for text in ddl if "CREATE " in text]
+    assert len(ddl) == 4 + 2 * len(EXTERNAL_TABLES)
+    assert analyzed(*ddl)[len(VIEWS) :] == [{"columns": None}] * len(ddl)
+
+
+@pytest.mark.parametrize(
+    ("sql", "told"),
+    [
+        ("SELECT no_such FROM forest_chips.runs", "Unrecognized name: no_such"),
+        ("SELECT * FROM runs", "Table not found: runs"),
+        ("SELECT list_contains(labels, 'road') FROM forest_chips.chip_scores", "not found"),
+        ("SELECT chip_uri + 1 FROM forest_chips.chip_scores", "No matching signature"),
+    ],
+)
+def test_what_bigquery_would_refuse_it_refuses(sql: str, told: str) -> None:
+    assert told in analyzed(sql)[-1]["error"]

@@ -1,0 +1,1 @@
+"""What a training leaves behind: the model artifact, its card and its STAC item."""

@@ -1,0 +1,194 @@
+"""Writes a model artifact: all of it beside its place first, then put there in one move."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import logging
+import os
+import platform
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pipelines.errors import UsageError
+from pipelines.storage.store import is_remote
+from schemas.artifact import (
+    ARTIFACT_FILE,
+    MODEL_FILE,
+    ArtifactError,
+    ModelArtifact,
+    Preprocessing,
+    model_digest,
+    read_artifact,
+    read_description,
+    write_artifact,
+)
+from schemas.labels import LabelSet
+from train.artifact.mlm_item import describe_model
+from train.artifact.model_card import render_model_card
+from train.fitting.fit import Fit
+from train.fitting.history import MEASURES, history_csv
+from train.judging.calibration import draw_reliability
+from train.pictures import Panel, draw_lines
+
+LEGACY_MODEL_FILE = "model.h5"
+CURVES_FILE = "curves.png"
+RELIABILITY_FILE = "reliability.png"
+HISTORY_FILE = "history.csv"
+SPLIT_FILE = "split.csv"
+CARD_FILE = "model_card.md"
+ITEM_FILE = "mlm_item.json"
+
+_CURVES = {"loss": "loss", "f1": "F1 at 0.5", "map": "mAP"}
+_PACKAGES = ("tensorflow", "keras", "numpy", "h5py", "scikit-learn", "simplejpeg", "rasterio")
+
+
+def resolve_target(artifact: str) -> Path:
+    """The local folder that an artifact is to be written to.
+
+    Raises:
+        UsageError: it is remote, lies in a place that cannot be written, or holds anything but
+            an artifact, which writing would destroy.
+    """
+    if is_remote(artifact):
+        raise UsageError(f"--artifact {artifact}: write to a local folder, then copy it there")
+    folder = Path(artifact).resolve()
+    above = next(parent for parent in folder.parents if parent.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        raise UsageError(f"--artifact {artifact}: nothing can be written in {above}")
+    if folder.exists():
+        _check_replaceable(folder)
+    return folder
+
+
+def write_model(
+    folder: Path,
+    fit: Fit,
+    preprocessing: Preprocessing,
+    label_set: LabelSet,
+    description: Mapping[str, Any],
+    split: str,
+) -> ModelArtifact:
+    """Write the model, its history, split, pictures and descriptions; replace what was there.
+
+    They are written to a folder beside it, read back and checked, and only then moved to their
+    place: a reader finds the old artifact or the new one.
+
+    Args:
+        description: the remaining fields of `ModelArtifact`: network, thresholds, sky_rule,
+            unproven_thresholds, figures, training.
+        split: which chip was in which part, as csv.
+
+    Raises:
+        ArtifactError: what was written does not fit together.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with _folder_beside(folder) as temporary:
+        save_model(temporary, fit.model)
+        draw_curves(temporary / CURVES_FILE, fit)
+        draw_reliability(temporary / RELIABILITY_FILE, description["figures"])
+        (temporary / HISTORY_FILE).write_text(history_csv(fit.history))
+        (temporary / SPLIT_FILE).write_text(split, encoding="utf-8")
+        artifact = ModelArtifact(
+            label_set=label_set,
+            preprocessing=preprocessing,
+            model_digest=model_digest(temporary / MODEL_FILE, label_set, preprocessing),
+            versions=package_versions(),
+            **description,
+        )
+        write_descriptions(temporary, artifact)
+        written = read_artifact(temporary)
+        _move(temporary, folder)
+    return written
+
+
+def write_descriptions(folder: Path, artifact: ModelArtifact) -> None:
+    """Write what describes a model beside its files: for people, for catalogues, for scoring."""
+    (folder / CARD_FILE).write_text(render_model_card(artifact), encoding="utf-8")
+    item = describe_model(folder, write_artifact(folder, artifact))
+    text = json.dumps(item, indent=2, allow_nan=False)
+    (folder / ITEM_FILE).write_text(text + "\n", encoding="utf-8")
+    write_artifact(folder, artifact)
+
+
+def save_model(folder: Path, model: Any) -> None:
+    """Save a model in Keras' own format and in the older HDF5 one."""
+    model.save(folder / MODEL_FILE)
+    logger = logging.getLogger("absl")
+    level = logger.level
+    logger.setLevel(logging.ERROR)  # it warns that HDF5 is old, which is what it is for
+    try:
+        model.save(folder / LEGACY_MODEL_FILE)
+    finally:
+        logger.setLevel(level)
+
+
+def draw_curves(path: Path, fit: Fit) -> None:
+    """Draw the measures of both parts, and validation's mAP, the chosen epoch marked."""
+    epochs = range(1, len(fit.history["loss"]) + 1)
+    parts = {"training": "", "validation": "val_"}
+    panels = [
+        Panel(
+            title=_CURVES.get(measure, f"{measure} at 0.5"),
+            x_name="epoch",
+            lines={
+                part: (epochs, fit.history[prefix + measure])
+                for part, prefix in parts.items()
+                if prefix + measure in fit.history
+            },
+            marks={"chosen epoch": fit.best_epoch},
+        )
+        for measure in (*MEASURES, "map")
+    ]
+    draw_lines(path, panels)
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of Python and of the packages that decide a model's scores."""
+    versions = {name: importlib.metadata.version(name) for name in _PACKAGES}
+    return {"python": platform.python_version(), **versions}
+
+
+def _check_replaceable(folder: Path) -> None:
+    if not folder.is_dir():
+        raise UsageError(f"--artifact {folder} is a file; give a folder")
+    present = {path.name for path in folder.iterdir()}
+    if not present:
+        return
+    if ARTIFACT_FILE not in present:
+        raise UsageError(f"--artifact {folder} holds other files; give an empty or a new folder")
+    try:
+        known = set(read_description(folder).files) | {ARTIFACT_FILE}
+    except ArtifactError as error:
+        raise UsageError(f"--artifact: {error}; remove it, or give a new folder") from error
+    if foreign := sorted(present - known):
+        raise UsageError(
+            f"--artifact {folder} would be replaced, and {foreign[0]!r} in it is not part of an "
+            "artifact; move it away, or give a new folder"
+        )
+
+
+@contextmanager
+def _folder_beside(folder: Path) -> Iterator[Path]:
+    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.writing-", dir=folder.parent))
+    temporary.chmod(0o755)  # a temporary folder is its owner's alone, an artifact is not
+    try:
+        yield temporary
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _move(temporary: Path, folder: Path) -> None:
+    with _folder_beside(folder) as aside:
+        if folder.exists():
+            folder.rename(aside / folder.name)
+        try:
+            temporary.rename(folder)
+        except OSError:
+            if (aside / folder.name).exists():
+                (aside / folder.name).rename(folder)
+            raise

@@ -1,0 +1,180 @@
+"""A STAC item that describes the model, for catalogues of models beside those of images.
+
+STAC 1.1 (https://github.com/radiantearth/stac-spec) with the extensions Machine Learning Model 1.4
+(https://github.com/stac-extensions/mlm) and file 2.1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from schemas.artifact import ARTIFACT_FILE, MODEL_FILE, ModelArtifact, Preprocessing
+from schemas.keras_file import read_weights
+from schemas.labels import score_column
+
+EXTENSIONS = (
+    "https://stac-extensions.github.io/mlm/v1.4.0/schema.json",
+    "https://stac-extensions.github.io/file/v2.1.0/schema.json",
+)
+
+_ARCHITECTURES = {"vgg16": "VGG", "mean_colour": "linear"}
+_HYPERPARAMETERS = ("epochs", "batch_size", "learning_rate", "seed", "precision")
+_SHA256 = "1220"  # multihash: the function sha2-256 and its 32 bytes
+
+_MODEL = {"roles": ["mlm:model", "mlm:weights"], "mlm:artifact_type": "tf.keras.Model.save"}
+_PICTURE = {"type": "image/png", "roles": ["overview"]}
+_JSON = {"type": "application/json", "roles": ["metadata"]}
+_KINDS: Mapping[str, Mapping[str, Any]] = {
+    MODEL_FILE: {"type": "application/octet-stream; framework=keras", **_MODEL},
+    "model.h5": {"type": "application/x-hdf5", **_MODEL},
+    "model_card.md": {"type": "text/markdown", "roles": ["metadata"]},
+    "curves.png": _PICTURE,
+    "reliability.png": _PICTURE,
+    "history.csv": {"type": "text/csv", "roles": ["metadata"]},
+    "split.csv": {"type": "text/csv", "roles": ["metadata"]},
+}
+
+
+def describe_model(folder: Path, artifact: ModelArtifact) -> dict[str, Any]:
+    """The item, as plain data for JSON.
+
+    It has no place and no time: chips come without either. `geometry` is null, so there is no
+    `bbox`, and the time is any, as the extension's best practices say it.
+
+    Args:
+        folder: of the artifact, with the files that are assets.
+        artifact: with the sha256 of those files.
+    """
+    name = f"{artifact.network}-{artifact.model_digest[:12]}"
+    return {
+        "type": "Feature",
+        "stac_version": "1.1.0",
+        "stac_extensions": list(EXTENSIONS),
+        "id": name,
+        "geometry": None,
+        "properties": {
+            "description": _describe(artifact),
+            "datetime": None,
+            "start_datetime": "1900-01-01T00:00:00Z",
+            "end_datetime": "9999-12-31T23:59:59Z",
+            "bands": _bands(artifact.preprocessing),
+            "mlm:name": name,
+            **_properties(folder, artifact),
+        },
+        "links": [],
+        "assets": _assets(folder, artifact),
+    }
+
+
+def _describe(artifact: ModelArtifact) -> str:
+    labels = artifact.label_set.names
+    return (
+        f"{artifact.network}: a score in [0, 1] for each of {len(labels)} labels of a "
+        f"{artifact.preprocessing.media_type} chip, and a threshold for each."
+    )
+
+
+def _properties(folder: Path, artifact: ModelArtifact) -> dict[str, Any]:
+    source = artifact.training["weights"]["source"]
+    pretrained = artifact.training["weights"]["sha256"] is not None
+    return {
+        "mlm:architecture": _ARCHITECTURES.get(artifact.network, "CNN"),
+        "mlm:tasks": ["classification"],
+        "mlm:framework": "Keras",
+        "mlm:framework_version": artifact.versions["keras"],
+        "mlm:total_parameters": sum(a.size for _, a in read_weights(folder / MODEL_FILE)),
+        "mlm:pretrained": pretrained,
+        "mlm:pretrained_source": source if pretrained else None,
+        "mlm:accelerator": None,
+        "mlm:input": [_input(artifact.preprocessing)],
+        "mlm:output": [_output(artifact)],
+        "mlm:hyperparameters": _hyperparameters(artifact),
+    }
+
+
+def _bands(preprocessing: Preprocessing) -> list[dict[str, str]]:
+    return [{"name": band} for band in preprocessing.bands]
+
+
+def _input(preprocessing: Preprocessing) -> dict[str, Any]:
+    return {
+        "name": "pixels",
+        "description": "Values of 0 to 255, in the order of the bands.",
+        "bands": list(preprocessing.bands),
+        "input": {
+            "shape": [-1, *preprocessing.input_shape],
+            "dim_order": ["batch", "height", "width", "channel"],
+            "data_type": "float32",
+        },
+        "value_scaling": _scaling(preprocessing),
+        "resize_type": "interpolation-area",
+        "pre_processing_function": {
+            "format": "python",
+            "expression": "pipelines.imaging.decoding:decode_chip",
+        },
+    }
+
+
+def _scaling(preprocessing: Preprocessing) -> list[dict[str, Any]] | None:
+    """For each band of a tif what makes 0 and 255 of its two limits; None for a jpg."""
+    if preprocessing.scaling is None:
+        return None
+    return [
+        {
+            "type": "processing",
+            "format": "numpy",
+            "expression": f"np.rint(np.clip((x - {low!r}) / ({high!r} - {low!r}), 0, 1) * 255)",
+        }
+        for low, high in preprocessing.scaling
+    ]
+
+
+def _output(artifact: ModelArtifact) -> dict[str, Any]:
+    names = artifact.label_set.names
+    return {
+        "name": "scores",
+        "description": "A score in [0, 1] for each label; several labels may hold together.",
+        "tasks": ["classification"],
+        "result": {
+            "shape": [-1, len(names)],
+            "dim_order": ["batch", "class"],
+            "data_type": "float32",
+        },
+        "classification:classes": [
+            {"value": i, "name": score_column(name).removeprefix("score_"), "description": name}
+            for i, name in enumerate(names)
+        ],
+        "post_processing_function": {
+            "format": "python",
+            "expression": "schemas.decisions:choose_labels",
+        },
+    }
+
+
+def _hyperparameters(artifact: ModelArtifact) -> dict[str, Any]:
+    options: Mapping[str, Any] = artifact.training["options"]
+    return {
+        **{name: options[name] for name in _HYPERPARAMETERS if name in options},
+        "thresholds": dict(zip(artifact.label_set.names, artifact.thresholds, strict=True)),
+        "sky_rule": artifact.sky_rule,
+    }
+
+
+def _assets(folder: Path, artifact: ModelArtifact) -> dict[str, Any]:
+    """Every file of the artifact; artifact.json has no checksum, since it has that of the item.
+
+    STAC 1.1 allows an item bands where an asset has them, too.
+    """
+    described: dict[str, Any] = {
+        name: {
+            "href": f"./{name}",
+            **_KINDS.get(name, {"roles": ["metadata"]}),
+            "file:size": (folder / name).stat().st_size,
+            "file:checksum": _SHA256 + digest,
+        }
+        for name, digest in artifact.files.items()
+    }
+    described[MODEL_FILE]["bands"] = _bands(artifact.preprocessing)
+    return described | {ARTIFACT_FILE: {"href": f"./{ARTIFACT_FILE}", **_JSON}}

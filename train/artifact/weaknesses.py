@@ -1,0 +1,109 @@
+"""What the figures of a model cannot promise, in sentences made from them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from schemas.artifact import ModelArtifact
+from train.judging.figure_table import figure_text, interval_text
+
+FEW_POSITIVES = 10
+"""Positives under which the figures of a label say little: one chip more moves F1 by a tenth."""
+
+FEW_CHIPS = 200
+"""Chips under which the figures of a part are rough: micro F1 to about 0.05."""
+
+LOW_F1 = 0.5
+POOR_CALIBRATION = 0.05
+
+
+def judged_part(figures: Mapping[str, Any]) -> str:
+    """The part by which a model is judged: test, or validation where there is none."""
+    return "test" if "test" in figures else "validation"
+
+
+def find_weaknesses(artifact: ModelArtifact) -> list[str]:
+    """Sentences; none of them where nothing is known against the model but its figures."""
+    part = judged_part(artifact.figures)
+    figures = artifact.figures[part]
+    return [
+        *_of_parts(artifact, part),
+        *_of_labels(artifact, part, figures["labels"]),
+        *_of_thresholds(artifact),
+        *_of_scores(part, figures),
+        *_of_training(artifact.training),
+    ]
+
+
+def name_labels(counts: Mapping[str, int]) -> str:
+    """Labels with their counts, fewest first."""
+    ordered = sorted(counts.items(), key=lambda pair: pair[1])
+    return ", ".join(f"`{name}` ({count})" for name, count in ordered)
+
+
+def _of_parts(artifact: ModelArtifact, part: str) -> Iterator[str]:
+    if part == "validation":
+        yield (
+            "There is no test part. The best epoch and the thresholds were chosen on the "
+            "validation chips that the figures are of, so they flatter."
+        )
+    if (chips := artifact.figures[part]["chips"]) < FEW_CHIPS:
+        ends = artifact.figures[part]["intervals"]["at_threshold"]["micro_f1"]
+        yield (
+            f"The {part} part has only {chips} chips, so all figures are rough: micro F1 may be "
+            f"anything from {interval_text(ends)}."
+        )
+
+
+def _of_labels(artifact: ModelArtifact, part: str, rows: Mapping[str, Any]) -> Iterator[str]:
+    learnt = artifact.training["positives"]["train"]
+    scarce = {name: count for name, count in learnt.items() if count < FEW_POSITIVES}
+    if scarce:
+        yield f"Learnt from fewer than {FEW_POSITIVES} training chips: {name_labels(scarce)}."
+    few = {name: row["positives"] for name, row in rows.items() if row["positives"] < FEW_POSITIVES}
+    if few:
+        yield (
+            f"Fewer than {FEW_POSITIVES} {part} chips, so that nothing is proved of them: "
+            f"{name_labels(few)}."
+        )
+    poor = [
+        f"`{name}` ({figure_text(row['at_threshold']['f1'])})"
+        for name, row in rows.items()
+        if name not in few and row["at_threshold"]["f1"] < LOW_F1
+    ]
+    if poor:
+        yield f"F1 under {LOW_F1:g} on {part}: {', '.join(poor)}."
+
+
+def _of_thresholds(artifact: ModelArtifact) -> Iterator[str]:
+    if artifact.unproven_thresholds:
+        names = ", ".join(f"`{name}`" for name in artifact.unproven_thresholds)
+        yield f"No validation chip proves the threshold of {names}."
+    validation = artifact.figures["validation"]
+    fitted, half = validation["cross_fitted"]["micro_f1"], validation["at_half"]["micro_f1"]
+    if fitted is not None and half is not None and fitted < half:
+        yield (
+            "On chips that had no part in the choice, thresholds do worse than 0.5 for every "
+            f"label: micro F1 {figure_text(fitted)} against {figure_text(half)}, by cross-fitting "
+            "on validation."
+        )
+
+
+def _of_scores(part: str, figures: Mapping[str, Any]) -> Iterator[str]:
+    if (error := figures["calibration"]["expected_error"]) > POOR_CALIBRATION:
+        yield (
+            f"Scores are no probabilities: on {part} they are off by {figure_text(error)} on "
+            "average (expected calibration error)."
+        )
+
+
+def _of_training(training: Mapping[str, Any]) -> Iterator[str]:
+    if training["best_epoch"] == training["epochs"]:
+        yield (
+            f"The last of {training['epochs']} epochs was the best: more might have made a better "
+            "model."
+        )
+    rejected = sum(training["set_aside"]["rejected"].values())
+    if rejected:
+        yield f"{rejected} chips could not be decoded and were left out."

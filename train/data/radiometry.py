@@ -1,0 +1,94 @@
+"""How GeoTIFF radiometry becomes 0 to 255: percentiles of the training chips, band by band.
+
+A linear stretch between the 2nd and the 98th percentile of each band is the customary one for
+satellite pictures: the extremes belong to dead pixels, glints and shadows, and scaling from the
+minimum to the maximum would let a handful of them press everything else into a few grey values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import numpy as np
+
+from pipelines.errors import ChipRejected, UsageError
+from pipelines.imaging.decoding import Radiometry, check_media_type, read_tif
+from schemas.artifact import MediaType, Preprocessing
+from train.data.examples import READABLE_SIDES_PX, read_chip
+
+PERCENTILES = (2, 98)
+"""Percentiles of the training pixels that become 0 and 255."""
+
+MAX_SAMPLED_CHIPS = 1000
+MAX_SAMPLED_PIXELS = 64 * 64
+"""Chips, and pixels of each, that percentiles are taken from at most: 4 million pixels a band
+settle them to far less than a grey value, and are 65 MB of floats, however large the archive
+and the chips are."""
+
+UNSCALED = (0.0, 65535.0)
+"""All that a uint16 holds: the scaling of a band while nothing better is known."""
+
+_THREADS = 8
+
+
+def preprocessing_for(
+    media_type: MediaType,
+    image_size: int,
+    bands: tuple[str, ...],
+    training_uris: Sequence[str],
+    seed: int,
+) -> Preprocessing:
+    """How chips become input, as far as it can be known before they are decoded.
+
+    Raises:
+        UsageError: tifs, of which none can be decoded.
+    """
+    scaling = None if media_type == "jpg" else (UNSCALED,) * len(bands)
+    unscaled = Preprocessing(media_type, image_size, bands, scaling, READABLE_SIDES_PX)
+    if media_type == "jpg":
+        return unscaled
+    return replace(unscaled, scaling=percentile_scaling(training_uris, unscaled, seed))
+
+
+def percentile_scaling(
+    uris: Sequence[str], preprocessing: Preprocessing, seed: int
+) -> tuple[tuple[float, float], ...]:
+    """(low, high) for each band from the chips' area-averaged pixels, a sample if they are many.
+
+    The sample depends on the addresses and the seed alone.
+
+    A band that is the same everywhere gets a high of 1 above its low.
+
+    Raises:
+        UsageError: none of the chips can be decoded; with the first reason.
+    """
+    pixels = np.concatenate(_read_sample(uris, preprocessing, seed))
+    lows, highs = np.percentile(pixels, PERCENTILES, axis=0, overwrite_input=True).tolist()
+    return tuple((low, max(high, low + 1)) for low, high in zip(lows, highs, strict=True))
+
+
+def _read_sample(uris: Sequence[str], preprocessing: Preprocessing, seed: int) -> list[Radiometry]:
+    """`float32 [pixels, bands]` of each chip of the sample."""
+    order = np.random.default_rng(seed).permutation(len(uris))[:MAX_SAMPLED_CHIPS]
+    with ThreadPoolExecutor(_THREADS) as pool:
+        outcomes = list(pool.map(lambda i: _read(uris[i], preprocessing, (seed, i)), order))
+    values = [outcome for outcome in outcomes if not isinstance(outcome, ChipRejected)]
+    if not values:
+        first = next(outcome for outcome in outcomes if isinstance(outcome, ChipRejected))
+        raise UsageError(f"none of the {len(order)} training tifs can be decoded: {first.message}")
+    return values
+
+
+def _read(
+    uri: str, preprocessing: Preprocessing, seed: tuple[int, int]
+) -> Radiometry | ChipRejected:
+    try:
+        data = read_chip(uri)
+        check_media_type(data, preprocessing)
+        pixels = read_tif(data, preprocessing).reshape(-1, len(preprocessing.bands))
+    except ChipRejected as rejection:
+        return rejection
+    chosen = np.random.default_rng(seed).permutation(len(pixels))[:MAX_SAMPLED_PIXELS]
+    return pixels[chosen]

@@ -1,0 +1,1 @@
+"""`python -m train explore`: what the labels and chips look like before any model."""

@@ -1,0 +1,141 @@
+"""Every chip of an archive looked at once, in bounded memory: averages by label, kinds, damage.
+
+Sums are kept, not chips: what is in memory is a chunk of chips and one picture a label.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from pipelines.errors import ChipRejected
+from pipelines.imaging.decoding import Pixels, decode_chip, mode_of, sides_px
+from pipelines.storage.store import file_stem
+from schemas.artifact import Preprocessing
+from schemas.labels import LabelSet
+from train.data.examples import read_chip, truth_of
+
+_CHIPS_A_CHUNK = 128  # 128 x 255 is summed exactly in float32
+_THREADS = 8
+
+
+@dataclass(frozen=True, order=True)
+class ChipKind:
+    """How chips are stored: as their header says."""
+
+    mode: str
+    width_px: int
+    height_px: int
+
+
+@dataclass(frozen=True)
+class ChipSurvey:
+    """What was found.
+
+    Attributes:
+        label_set: the labels of `averages` and `chips`.
+        bands: the bands of `averages`.
+        names: labelled chips that could be decoded, in the order of their addresses.
+        averages: `float64 [labels + 1, S, S, bands]`, 0 to 255: the mean chip of each label,
+            pixel by pixel, and last that of all labelled chips; NaN where there is no chip.
+        chips: decoded chips behind each of `averages`.
+        kinds: decoded chips, labelled or not, by kind.
+        damaged: why a chip could not be decoded, by address.
+    """
+
+    label_set: LabelSet
+    bands: tuple[str, ...]
+    names: tuple[str, ...]
+    averages: npt.NDArray[np.float64]
+    chips: npt.NDArray[np.int64]
+    kinds: Mapping[ChipKind, int]
+    damaged: Mapping[str, ChipRejected]
+
+    @property
+    def mean_colours(self) -> npt.NDArray[np.float64]:
+        """`float64 [labels + 1, bands]`: the mean of each band, rows as `averages` has them."""
+        means: npt.NDArray[np.float64] = self.averages.mean(axis=(1, 2))
+        return means
+
+
+@dataclass(frozen=True)
+class _Look:
+    pixels: Pixels
+    kind: ChipKind
+
+
+def survey_chips(
+    uris: Sequence[str],
+    tags: Mapping[str, frozenset[str]],
+    label_set: LabelSet,
+    preprocessing: Preprocessing,
+) -> ChipSurvey:
+    """Look at chips, each read and decoded once.
+
+    Args:
+        uris: the chips, labelled or not.
+        tags: labels by name of the chip.
+    """
+    rows = len(label_set.names) + 1
+    sums = np.zeros((rows, *preprocessing.input_shape))
+    chips = np.zeros(rows, np.int64)
+    kinds: Counter[ChipKind] = Counter()
+    damaged: dict[str, ChipRejected] = {}
+    names: list[str] = []
+    for chunk in _look_at(uris, preprocessing):
+        damaged |= {u: look for u, look in chunk.items() if isinstance(look, ChipRejected)}
+        seen = {u: look for u, look in chunk.items() if isinstance(look, _Look)}
+        kinds.update(look.kind for look in seen.values())
+        labelled = {file_stem(u): look.pixels for u, look in seen.items() if file_stem(u) in tags}
+        if labelled:
+            names += labelled
+            truth = truth_of([tags[name] for name in labelled], label_set)
+            _add(sums, chips, np.stack(list(labelled.values())), truth)
+    with np.errstate(invalid="ignore"):
+        averages = sums / chips[:, None, None, None]
+    bands = preprocessing.bands
+    return ChipSurvey(label_set, bands, tuple(names), averages, chips, kinds, damaged)
+
+
+def _look_at(
+    uris: Sequence[str], preprocessing: Preprocessing
+) -> Iterator[dict[str, _Look | ChipRejected]]:
+    """The chips, a chunk at a time."""
+    from tqdm import tqdm
+
+    with (
+        ThreadPoolExecutor(_THREADS) as pool,
+        tqdm(total=len(uris), unit=" chips", disable=None) as progress,
+    ):
+        for start in range(0, len(uris), _CHIPS_A_CHUNK):
+            chunk = uris[start : start + _CHIPS_A_CHUNK]
+            looks = pool.map(lambda uri: _look(uri, preprocessing), chunk)
+            yield dict(zip(chunk, looks, strict=True))
+            progress.update(len(chunk))
+
+
+def _look(uri: str, preprocessing: Preprocessing) -> _Look | ChipRejected:
+    try:
+        data = read_chip(uri)
+        pixels = decode_chip(data, preprocessing)
+        return _Look(pixels, ChipKind(mode_of(data), *sides_px(data)))
+    except ChipRejected as rejection:
+        return rejection
+
+
+def _add(
+    sums: npt.NDArray[np.float64],
+    chips: npt.NDArray[np.int64],
+    pixels: Pixels,
+    truth: npt.NDArray[np.uint8],
+) -> None:
+    """Add a chunk to the sums of its labels, and to the last, which is of all chips."""
+    belongs = np.column_stack([truth, np.ones(len(truth), np.uint8)])
+    added = belongs.T.astype(np.float32) @ pixels.reshape(len(pixels), -1).astype(np.float32)
+    sums += added.reshape(sums.shape)
+    chips += belongs.sum(axis=0, dtype=np.int64)

@@ -1,0 +1,179 @@
+"""The exploration, top to bottom: a labels csv and chips in, tables and pictures out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipelines.errors import ChipRejected, UsageError
+from pipelines.imaging.decoding import Pixels, decode_chip
+from schemas.artifact import BANDS, MediaType, Preprocessing
+from schemas.labels import LabelSet
+from train.data.dataset import LabelledChips, choose_media_type, list_chips, match_chips
+from train.data.examples import READABLE_SIDES_PX, read_chip
+from train.data.label_files import (
+    LabelRow,
+    check_rows,
+    choose_label_set,
+    read_label_set,
+    read_labels,
+    select_rows,
+)
+from train.data.radiometry import UNSCALED, preprocessing_for
+from train.explore.chip_survey import survey_chips
+from train.explore.label_statistics import count_labels
+from train.explore.output import write_chip_results, write_label_results
+from train.pictures import as_rgb
+from train.results import resolve_output, write_summary
+
+_SCALING_SIDE_PX = 64
+"""Side at which the percentiles of tifs are taken: that of the trainer's default input."""
+
+SAMPLES = 24
+"""Chips on the sheet of samples."""
+
+
+@dataclass(frozen=True)
+class ExploreOptions:
+    """What `python -m train explore` was asked for.
+
+    Attributes:
+        labels: the labels csv.
+        output: local folder for the results.
+        chips: folder, prefix or glob of the chips; without it, the labels alone are explored.
+        media_type: jpg or tif, where there are both.
+        label_set: a label-set file; by default the labels csv decides.
+        image_size: side of the average pictures in pixels.
+        seed: of the choice of samples.
+    """
+
+    labels: str
+    output: str
+    chips: str | None = None
+    media_type: MediaType | None = None
+    label_set: str | None = None
+    image_size: int = 128
+    seed: int = 0
+
+
+def explore(options: ExploreOptions) -> dict[str, Any]:
+    """Explore labels and chips; write tables, pictures and `summary.json`, and give the last.
+
+    A chip that cannot be read or decoded is listed with its reason and stops nothing.
+
+    Raises:
+        UsageError: the labels or the chips cannot be used, or the folder cannot be written.
+        StorageError: a file that was given cannot be read.
+    """
+    folder = resolve_output(options.output)
+    rows = read_labels(options.labels)
+    asked = options.label_set
+    label_set = choose_label_set(rows) if asked is None else read_label_set(asked)
+    check_rows(rows, label_set)
+    media_type, uris = _list_chips(options, rows)
+    selected = select_rows(rows, media_type)
+    matched = match_chips(selected, uris, label_set) if uris else None
+    statistics = count_labels([row.tags for row in selected.values()], label_set)
+    folder.mkdir(parents=True, exist_ok=True)
+    summary = {"labels_csv": options.labels, **write_label_results(folder, statistics)}
+    if matched is not None:
+        found = _explore_chips(options, folder, media_type, list(uris), matched, label_set)
+        summary |= {"chips": found, "pictures": summary["pictures"] + found.pop("pictures")}
+    write_summary(folder, summary)
+    print(f"Exploration: {folder}", flush=True)
+    return summary
+
+
+def choose_samples(
+    names: Sequence[str],
+    tags: Mapping[str, frozenset[str]],
+    label_set: LabelSet,
+    count: int,
+    seed: int,
+) -> list[str]:
+    """Chips to show: one for each label that occurs, the rarest first, the others by lot.
+
+    Which chips depends on the names and the seed alone. Without the first rule, none of the rare
+    labels, which are the ones that matter, would be on the sheet.
+    """
+    drawn = [sorted(names)[i] for i in np.random.default_rng(seed).permutation(len(names))]
+    held = Counter(label for name in drawn for label in tags[name])
+    chosen: dict[str, None] = {}
+    for label in sorted(label_set.names, key=lambda label: held[label]):
+        if not any(label in tags[name] for name in chosen):
+            chosen |= dict.fromkeys([name for name in drawn if label in tags[name]][:1])
+    return list(dict.fromkeys([*chosen, *drawn]))[:count]
+
+
+def _list_chips(
+    options: ExploreOptions, rows: Sequence[LabelRow]
+) -> tuple[MediaType, dict[str, str | None]]:
+    """The media type to explore and its chips; without --chips none, and what the rows say."""
+    if options.chips is None:
+        if options.media_type is not None:
+            return options.media_type, {}
+        return ("tif" if {row.media_type for row in rows} == {"tif"} else "jpg"), {}
+    listed = list_chips(options.chips)
+    media_type = choose_media_type(listed, options.media_type)
+    if options.media_type is None and len(listed) > 1:
+        print("--chips holds jpgs and tifs: exploring jpgs (--media_type tif for the others)")
+    return media_type, listed[media_type]
+
+
+def _explore_chips(
+    options: ExploreOptions,
+    folder: Path,
+    media_type: MediaType,
+    uris: Sequence[str],
+    matched: LabelledChips,
+    label_set: LabelSet,
+) -> dict[str, Any]:
+    """What the chips look like; `uris` are all of them, labelled or not."""
+    preprocessing = _preprocessing(options, media_type, list(matched.uris.values()))
+    print(f"Looking at {len(uris):,} chips ({media_type})", flush=True)
+    survey = survey_chips(uris, matched.tags, label_set, preprocessing)
+    names = choose_samples(survey.names, matched.tags, label_set, SAMPLES, options.seed)
+    samples = {
+        f"{name}: {_spoken(matched.tags[name], label_set)}": _picture(
+            matched.uris[name], preprocessing
+        )
+        for name in names
+    }
+    return {
+        "media_type": media_type,
+        "rows_without_chip": matched.rows_without_chip,
+        "chips_without_row": matched.chips_without_row,
+        "rows_without_sky_label": matched.rows_without_sky_label,
+        "scaling": preprocessing.scaling,
+        **write_chip_results(folder, survey, samples),
+    }
+
+
+def _preprocessing(
+    options: ExploreOptions, media_type: MediaType, uris: Sequence[str]
+) -> Preprocessing:
+    """All bands at the pictures' side, tifs stretched as the trainer does it."""
+    bands = BANDS[media_type]
+    try:
+        found = preprocessing_for(media_type, _SCALING_SIDE_PX, bands, uris, options.seed)
+    except UsageError:  # not one tif can be decoded: each will be listed, with its own reason
+        scaling = (UNSCALED,) * len(bands)
+        found = Preprocessing(media_type, _SCALING_SIDE_PX, bands, scaling, READABLE_SIDES_PX)
+    return replace(found, image_size=options.image_size)
+
+
+def _spoken(tags: frozenset[str], label_set: LabelSet) -> str:
+    return ", ".join(name for name in label_set.names if name in tags) or "no label"
+
+
+def _picture(uri: str, preprocessing: Preprocessing) -> Pixels | None:
+    """The chip once more; None where it has gone meanwhile."""
+    try:
+        return as_rgb(decode_chip(read_chip(uri), preprocessing), preprocessing.bands)
+    except ChipRejected:
+        return None

@@ -1,0 +1,1 @@
+"""`python -m train filters`: pictures of what excites a network's filters."""

@@ -1,0 +1,186 @@
+"""Filter pictures, top to bottom: a network in, a sheet of pictures for each layer out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipelines.errors import UsageError
+from schemas.artifact import MODEL_FILE, ArtifactError, read_artifact
+from train.filters.ascent import Ascent, as_pictures, ascend, cut_network, first_side
+from train.networks.pretrained import load_pretrained
+from train.networks.registry import NETWORKS
+from train.networks.vgg_weights import load_into, set_imagenet_statistics
+from train.pictures import as_rgb, draw_image_grid
+from train.results import describe_picture, resolve_output, write_summary, write_table
+
+_RGB = ("red", "green", "blue")
+_POOLING = ("MaxPooling2D", "AveragePooling2D")
+
+
+@dataclass(frozen=True)
+class FilterOptions:
+    """What `python -m train filters` was asked for.
+
+    Attributes:
+        output: local folder for the pictures.
+        artifact: local folder of a model artifact; or else
+        network, weights: a network with pretrained weights: `imagenet` or a file.
+        layers: names of convolutions; by default the last before each pooling, and the last.
+        filters: pictures a layer; which ones is drawn by lot, and the same for each network.
+        image_size: side of the pictures in pixels.
+        steps: of the ascent, at half the side and again at the whole.
+        seed: of the lot and of the random pictures.
+    """
+
+    output: str
+    artifact: str | None = None
+    network: str | None = None
+    weights: str | None = None
+    layers: tuple[str, ...] = ()
+    filters: int = 16
+    image_size: int = 128
+    steps: int = 20
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class _Subject:
+    """A network to look into: the model, the bands that it takes, and its name for people."""
+
+    model: Any
+    bands: tuple[str, ...]
+    title: str
+
+
+def draw_filters(options: FilterOptions) -> dict[str, Any]:
+    """Draw what excites a network's filters; write pictures and figures, and give the summary.
+
+    Raises:
+        UsageError: the network cannot be had, or a layer is not a convolution of it.
+    """
+    folder = resolve_output(options.output)
+    subject = _open(options)
+    layers = _choose_layers(subject.model, options.layers)
+    networks = {layer: cut_network(subject.model, layer) for layer in layers}
+    for layer, network in networks.items():
+        _check_side(layer, network, options.image_size)
+    folder.mkdir(parents=True, exist_ok=True)
+    print(f"Filters of {subject.title}: {', '.join(layers)}", flush=True)
+    found = {layer: _climb(network, layer, options) for layer, network in networks.items()}
+    pictures = [_draw(folder, subject, layer, *found[layer]) for layer in layers]
+    rows = [
+        (layer, number, float(start), float(reached))
+        for layer, (numbers, ascent) in found.items()
+        for number, start, reached in zip(numbers, ascent.start, ascent.reached, strict=True)
+    ]
+    write_table(folder / "filters.csv", ("layer", "filter", "start", "reached"), rows)
+    summary = {
+        "network": subject.title,
+        "layers": {layer: numbers for layer, (numbers, _) in found.items()},
+        "pictures": pictures,
+    }
+    write_summary(folder, summary)
+    print(f"Filters: {folder}", flush=True)
+    return summary
+
+
+def convolutions(model: Any) -> Mapping[str, int]:
+    """The convolutions that a network learned, in order, with their numbers of filters."""
+    return {
+        layer.name: layer.filters
+        for layer in model.layers
+        if type(layer).__name__ == "Conv2D" and layer.trainable
+    }
+
+
+def default_layers(model: Any) -> list[str]:
+    """The last convolution before each pooling, and the last of all."""
+    known, last = convolutions(model), None
+    chosen: dict[str, None] = {}
+    for layer in model.layers:
+        if layer.name in known:
+            last = layer.name
+        elif type(layer).__name__ in _POOLING and last is not None:
+            chosen[last] = None
+    return list(chosen | ({last: None} if last else {}))
+
+
+def _open(options: FilterOptions) -> _Subject:
+    if (options.artifact is None) == (options.network is None):
+        raise UsageError("give one of --artifact and --network")
+    if options.artifact is None:
+        return _open_pretrained(options)
+    if options.weights is not None:
+        raise UsageError("--weights goes with --network; an artifact has its own")
+    folder = Path(options.artifact).resolve()
+    try:
+        artifact = read_artifact(folder)
+    except ArtifactError as error:
+        raise UsageError(f"--artifact: {error}") from error
+    import keras
+
+    model = keras.models.load_model(folder / MODEL_FILE, compile=False, safe_mode=True)
+    return _Subject(model, artifact.preprocessing.bands, f"{artifact.network} ({folder.name})")
+
+
+def _open_pretrained(options: FilterOptions) -> _Subject:
+    """A network as its weights come, which sees pixels as it saw them in its training."""
+    network = NETWORKS[str(options.network)]
+    pretrained = load_pretrained(options.weights or "imagenet")
+    if not network.takes_imagenet or pretrained is None:
+        raise UsageError(f"--network {network.name}: give an --artifact, where it has learned")
+    side = network.min_image_size
+    model = network.build((side, side, len(_RGB)), 1)
+    load_into(model, pretrained.weights)
+    set_imagenet_statistics(model)
+    return _Subject(model, _RGB, f"{network.name} with weights from {pretrained.source}")
+
+
+def _choose_layers(model: Any, asked: Sequence[str]) -> list[str]:
+    known = convolutions(model)
+    if not known:
+        raise UsageError(f"the network {model.name} has no convolutions to look into")
+    if unknown := [layer for layer in asked if layer not in known]:
+        raise UsageError(
+            f"--layers {unknown[0]}: no convolution of {model.name}; it has {', '.join(known)}"
+        )
+    return list(dict.fromkeys(asked)) or default_layers(model)
+
+
+def _check_side(layer: str, network: Any, side_px: int) -> None:
+    """Refuse pictures of which nothing would reach the layer."""
+    start = first_side(side_px)
+    try:
+        reached = network.compute_output_shape((1, start, start, network.input_shape[-1]))[1]
+    except ValueError:  # Keras' word for a size below 0
+        reached = 0
+    if reached < 1:
+        raise UsageError(
+            f"--image_size {side_px}: {layer} sees nothing of {start} pixels, the half"
+        )
+
+
+def _climb(network: Any, layer: str, options: FilterOptions) -> tuple[list[int], Ascent]:
+    drawn = np.random.default_rng(options.seed).permutation(network.output_shape[-1])
+    numbers = sorted(drawn[: options.filters].tolist())
+    started = time.monotonic()
+    ascent = ascend(network, numbers, options.image_size, options.steps, options.seed)
+    print(f"  {layer}: {len(numbers)} filters, {time.monotonic() - started:.0f} s", flush=True)
+    return numbers, ascent
+
+
+def _draw(
+    folder: Path, subject: _Subject, layer: str, numbers: Sequence[int], ascent: Ascent
+) -> dict[str, str]:
+    file = f"filters_{layer}.png"
+    images = list(as_pictures(as_rgb(ascent.pictures, subject.bands)))
+    captions = [f"filter {number}" for number in numbers]
+    title = f"What excites {layer} of {subject.title}"
+    draw_image_grid(folder / file, images, captions, title, columns=8, side_px=images[0].shape[0])
+    return describe_picture(file, "filters", title)

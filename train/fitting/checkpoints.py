@@ -1,0 +1,156 @@
+"""Checkpoints: all that training needs to go on from its last epoch, in a folder of their own.
+
+The folder holds `state.json` (options, history, best epoch; it names the other files) and, as
+npz, the arrays of the last epoch and of the best one. An epoch's files are written whole before
+`state.json` is replaced, so a kill at any moment leaves the last epoch or the one before it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+import numpy.typing as npt
+
+from pipelines.errors import UsageError
+from train.fitting.progress import Arrays, Progress
+
+STATE_FILE = "state.json"
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    """A folder of checkpoints of one training.
+
+    Attributes:
+        folder: local; made with the first checkpoint.
+        identity: plain data that decides what training does; another one is another training.
+    """
+
+    folder: Path
+    identity: Mapping[str, Any]
+
+    def load(self) -> tuple[Progress, Arrays] | None:
+        """The last checkpoint and all variables at its time, or None where there is none.
+
+        Raises:
+            UsageError: it is another training's, or damaged; with what to do.
+        """
+        found = self._read_state()
+        if found is None:
+            return None
+        self._check_identity(found, [*found["identity"], *self.identity])
+        try:
+            best = _read_arrays(self.folder / _best_file(found["best_epoch"]))
+            state = _read_arrays(self.folder / _last_file(found["epochs"]))
+            return Progress(found["history"], found["best_epoch"], best), state
+        except (OSError, ValueError, KeyError, BadZipFile) as error:
+            raise UsageError(f"{self.folder} is damaged ({error}); {self._advice()}") from error
+
+    def check(self) -> None:
+        """Refuse another training's checkpoint by as much of the identity as is known yet.
+
+        Raises:
+            UsageError: what is known differs, or the checkpoint is damaged; with what to do.
+        """
+        if found := self._read_state():
+            self._check_identity(found, list(self.identity))
+
+    def save(self, progress: Progress, variables: Arrays) -> None:
+        """Write a checkpoint, then forget the one before it.
+
+        Args:
+            variables: all variables of model and optimiser.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        last, best = _last_file(progress.epochs), _best_file(progress.best_epoch)
+        _write_arrays(self.folder / last, variables)
+        if progress.improved:
+            _write_arrays(self.folder / best, progress.best_weights)
+        state = {
+            "epochs": progress.epochs,
+            "best_epoch": progress.best_epoch,
+            "history": progress.history,
+            "identity": self.identity,
+        }
+        temporary = self.folder / f".{STATE_FILE}"
+        temporary.write_text(json.dumps(state, indent=1))
+        os.replace(temporary, self.folder / STATE_FILE)
+        for path in self.folder.iterdir():
+            if path.name not in {STATE_FILE, last, best}:
+                path.unlink()
+
+    def _read_state(self) -> dict[str, Any] | None:
+        path = self.folder / STATE_FILE
+        if not path.exists():
+            return None
+        try:
+            found: dict[str, Any] = json.loads(path.read_text())
+        except (OSError, ValueError) as error:
+            raise UsageError(f"{path} is damaged ({error}); {self._advice()}") from error
+        return found
+
+    def _check_identity(self, found: Mapping[str, Any], names: Iterable[str]) -> None:
+        asked = json.loads(json.dumps(self.identity))  # tuples become lists there
+        if differing := _differences(found["identity"], asked, names):
+            raise UsageError(
+                f"{self.folder} holds a training stopped after epoch {found['epochs']} that was "
+                f"started otherwise ({', '.join(differing)}): give what it was started with to go "
+                f"on, or {self._advice()}"
+            )
+
+    def _advice(self) -> str:
+        return f"remove {self.folder} to start anew"
+
+
+def checkpoint_folder(artifact: Path) -> Path:
+    """Where the checkpoints of a training lie: beside the artifact that is to come of it."""
+    return artifact.with_name(f"{artifact.name}.training")
+
+
+def forget_checkpoints(folder: Path) -> None:
+    """Remove a folder of checkpoints, where there is one: what they were for is written."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _differences(
+    before: Mapping[str, Any], now: Mapping[str, Any], names: Iterable[str]
+) -> list[str]:
+    """What differs, by name, with both values."""
+    return [
+        f"{name} {_brief(before.get(name))}, now {_brief(now.get(name))}"
+        for name in dict.fromkeys(names)
+        if before.get(name) != now.get(name)
+    ]
+
+
+def _brief(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 60 else f"{text[:28]}...{text[-28:]}"
+
+
+def _last_file(epoch: int) -> str:
+    return f"last-{epoch:05d}.npz"
+
+
+def _best_file(epoch: int) -> str:
+    return f"best-{epoch:05d}.npz"
+
+
+def _write_arrays(path: Path, arrays: Sequence[npt.NDArray[Any]]) -> None:
+    temporary = path.with_name(f".{path.name}")
+    with temporary.open("wb") as file:
+        np.savez(file, *arrays)
+    os.replace(temporary, path)
+
+
+def _read_arrays(path: Path) -> Arrays:
+    with np.load(path, allow_pickle=False) as file:
+        return [file[f"arr_{i}"] for i in range(len(file.files))]

@@ -1,0 +1,49 @@
+"""What makes two trainings the same one, so that the second may go on where the first stopped."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from train.data.examples import Examples
+from train.data.label_files import Part
+from train.fitting.fit import FitOptions
+
+_KNOWN_AT_ONCE = ("network", "pooling", "epochs", "seed", "patience", "monitor", "deterministic")
+_KNOWN_IF_GIVEN = ("batch_size", "learning_rate")
+_SAMPLE = 256  # chips whose pixels are compared: all of them may be many gigabytes
+
+
+def options_identity(options: Any) -> dict[str, Any]:
+    """What of that the options of `train.training` tell alone, before any chip is read."""
+    fields = {name: getattr(options, name) for name in _KNOWN_AT_ONCE}
+    optional = {name: getattr(options, name) for name in _KNOWN_IF_GIVEN}
+    fields |= {name: value for name, value in optional.items() if value is not None}
+    for group in (options.augmentation, options.imbalance, options.schedule):
+        fields |= asdict(group)
+    return fields
+
+
+def training_identity(
+    architecture: Mapping[str, Any],
+    options: FitOptions,
+    weights_digest: str | None,
+    parts: Mapping[Part, Examples],
+) -> dict[str, Any]:
+    """All that decides what training does, as plain data with one level, named for people."""
+    fields: dict[str, Any] = {**architecture, "weights": weights_digest}
+    for name, value in asdict(options).items():
+        fields |= value if isinstance(value, dict) else {name: value}
+    fields |= {f"{part} chips": _describe(examples) for part, examples in parts.items()}
+    return fields
+
+
+def _describe(examples: Examples) -> str:
+    digest = hashlib.sha256("\n".join(examples.names).encode())
+    digest.update(examples.truth.tobytes())
+    step = max(1, len(examples.names) // _SAMPLE)
+    digest.update(examples.pixels[::step].tobytes())
+    side = examples.pixels.shape[1]
+    return f"{len(examples.names)} of {side} px, sha256 {digest.hexdigest()[:12]}"

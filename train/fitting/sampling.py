@@ -1,0 +1,79 @@
+"""Which chips an epoch shows, and in what order: each once, or chips of rare labels more often."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from train.data.examples import Truth
+from train.fitting.losses import Loss, Weighting
+
+RARE_SHARE = 0.03
+"""A label that fewer chips hold is rare: of the Planet labels the seven with the fewest chips."""
+
+
+@dataclass(frozen=True)
+class Imbalance:
+    """What is done about labels that few chips hold.
+
+    Attributes:
+        loss: bce, focal or asymmetric; see `train.fitting.losses`.
+        label_weights: weight of a positive in the loss: none, sqrt or balanced.
+        repeat_rare: labels that a smaller share of the chips holds are repeated, by Gupta et
+            al. 2019; 0 for none.
+        upsample: labels whose chips are repeated until they are as many as those of the median
+            label, as the study (Thisted 2020) did for blow_down.
+    """
+
+    loss: Loss = "bce"
+    label_weights: Weighting = "none"
+    repeat_rare: float = 0.0
+    upsample: tuple[str, ...] = ()
+
+
+def repeat_factors(truth: Truth, share: float) -> npt.NDArray[np.float64]:
+    """How often each chip is shown an epoch: `float64 [n]`, at least 1.
+
+    Repeat factor sampling (Gupta, Dollar and Girshick 2019, LVIS, section 5): a label of
+    frequency f below the share t asks for sqrt(t / f), a chip gets the most its labels ask for.
+    """
+    frequency = np.maximum(truth.mean(axis=0), 1 / max(1, len(truth)))
+    asked = np.maximum(1.0, np.sqrt(share / frequency))
+    return np.asarray(np.where(truth > 0, asked, 1.0).max(axis=1, initial=1.0))
+
+
+def upsample_factors(
+    truth: Truth, names: Sequence[str], upsample: Sequence[str]
+) -> npt.NDArray[np.float64]:
+    """How often each chip is shown so that a label is as frequent as the median one: `[n]`."""
+    counts: Mapping[str, int] = dict(zip(names, truth.sum(axis=0).tolist(), strict=True))
+    median = float(np.median(list(counts.values())))
+    factors = np.ones(len(truth))
+    for name in upsample:
+        asked = max(1.0, median / max(1, counts[name]))
+        factors = np.where(
+            truth[:, list(names).index(name)] > 0, np.maximum(factors, asked), factors
+        )
+    return factors
+
+
+def rare_chips(truth: Truth) -> npt.NDArray[np.bool_]:
+    """Chips that hold a rare label: `bool [n]`."""
+    rare = truth.mean(axis=0) < RARE_SHARE
+    return np.asarray((truth[:, rare] > 0).any(axis=1))
+
+
+def epoch_order(factors: npt.NDArray[np.float64], seed: int, epoch: int) -> npt.NDArray[np.int64]:
+    """Indices of the chips of an epoch in random order, as a function of seed and epoch.
+
+    Each chip appears floor or ceiling of its factor times, by systematic sampling: the total
+    is the same every epoch, so that a schedule in steps holds.
+    """
+    random = np.random.default_rng([seed, epoch])
+    total = round(float(factors.sum()))
+    ends = np.cumsum(factors) * (total / factors.sum())
+    chosen = np.searchsorted(ends, np.arange(total) + random.random(), side="right")
+    return random.permutation(np.minimum(chosen, len(factors) - 1))

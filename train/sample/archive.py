@@ -1,0 +1,294 @@
+"""Writes a sample archive: chips and their labels, drawn by code from a seed.
+
+The pictures of the Kaggle competition "Planet: Understanding the Amazon from Space" may not be
+passed on; a demo, a test or a benchmark needs some all the same. So this module draws labels as
+often, and in such company, as the competition's list has them, has `train.sample.drawing` draw a
+scene that shows them, has `train.sample.encoding` encode it as the real chips are encoded, and
+writes the files. Of the jpg chips a share are four-component files without a marker, as all the
+real ones are, and the rest ordinary ones; the tif chips, unlike the real, say where on earth they
+lie.
+
+A chip depends on the seed and its number alone: not on how many are drawn, nor by how many
+processes. One number is one scene, as jpg and as tif.
+
+    python -m train.sample_archive --output build/sample --chips 1000 --media_type both
+"""
+
+import argparse
+import csv
+import functools
+import multiprocessing
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from train.sample.drawing import draw_chip
+from train.sample.encoding import (
+    PIXEL_M,
+    encode_geotiff,
+    encode_jpg,
+    encode_markerless_jpg,
+    to_counts,
+    to_rgb,
+)
+from train.sample.shapes import SIDE_PX
+
+MediaType = Literal["jpg", "tif", "both"]
+
+_COMBINATIONS_CSV = Path(__file__).with_name("label_combinations.csv")
+_LABEL_COLUMNS = ("image_name", "tags")
+_CHIPS_A_TASK = 25
+_FEWEST_CHIPS_FOR_PROCESSES = 200  # below that, starting them takes longer than they save
+
+# Streams of chance of one chip: each may change how much it draws without moving the others.
+_LABEL_STREAM, _SCENE_STREAM, _FILE_STREAM = range(3)
+
+
+@dataclass(frozen=True)
+class SampleArchive:
+    """What was written: `chip_paths` by number (jpg before tif), and the labels of all chips."""
+
+    folder: Path
+    labels_csv: Path
+    chip_paths: tuple[Path, ...]
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class LabelCombinations:
+    """The label sets that occur and how many chips have each."""
+
+    tags: tuple[tuple[str, ...], ...]
+    counts: tuple[int, ...]
+
+
+# --- Labels -------------------------------------------------------------------------------------
+
+
+@functools.cache
+def load_label_combinations() -> LabelCombinations:
+    """The combinations in `label_combinations.csv`, each with exactly one sky label.
+
+    They are counted in `train_v2.csv` of the Kaggle competition "Planet: Understanding the Amazon
+    from Space": 40,478 of its 40,479 rows (one has no sky label), a label named twice in a row
+    counted once.
+    """
+    with _COMBINATIONS_CSV.open(newline="", encoding="utf-8") as lines:
+        rows = list(csv.DictReader(lines))
+    return LabelCombinations(
+        tags=tuple(tuple(row["tags"].split()) for row in rows),
+        counts=tuple(int(row["count"]) for row in rows),
+    )
+
+
+@functools.cache
+def _counts_up_to() -> npt.NDArray[np.int64]:
+    return np.cumsum(load_label_combinations().counts)
+
+
+def draw_labels(seed: int, number: int) -> tuple[str, ...]:
+    """The labels of chip `number`, as likely as they are in the real list."""
+    counts_up_to = _counts_up_to()
+    place = _generator(seed, number, _LABEL_STREAM).integers(counts_up_to[-1])
+    return load_label_combinations().tags[int(np.searchsorted(counts_up_to, place, side="right"))]
+
+
+def _generator(seed: int, number: int, stream: int) -> np.random.Generator:
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(number, stream)))
+
+
+# --- Writing ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Task:
+    """The chips that one process draws at a stretch."""
+
+    folder: Path
+    numbers: range
+    seed: int
+    media_type: MediaType
+    markerless_share: float
+
+
+def write_sample_archive(
+    folder: Path,
+    chips: int,
+    seed: int = 0,
+    media_type: MediaType = "jpg",
+    first: int = 0,
+    markerless_share: float = 0.5,
+    workers: int | None = None,
+) -> SampleArchive:
+    """Write chips `first` to `first + chips - 1` of the archive that `seed` stands for.
+
+    The files are `folder/chips/sample_000123.jpg` (or .tif, or both) and `folder/labels.csv`, in
+    Kaggle's form (`image_name,tags`). Labels of other chips that `labels.csv` has already stay, so
+    an archive can grow: ask for the next chips with the same seed. `markerless_share` (0 to 1) of
+    the jpg files are four-component files without a marker. By default there are as many `workers`
+    as this process may use cores, or one where few chips are wanted; files are the same with any.
+    With several, a script must guard its start with `if __name__ == "__main__":`.
+    """
+    _check_request(folder, chips, seed, media_type, first, markerless_share, workers)
+    (folder / "chips").mkdir(parents=True, exist_ok=True)
+    labels_csv = folder / "labels.csv"
+    tags_of_others = _read_labels(labels_csv)  # first, for it may be no such list
+    numbers = range(first, first + chips)
+    tasks = [
+        _Task(folder, numbers[k : k + _CHIPS_A_TASK], seed, media_type, markerless_share)
+        for k in range(0, chips, _CHIPS_A_TASK)
+    ]
+    paths = [path for written in _map_tasks(tasks, workers, chips) for path in written]
+    tags = {_name(number): " ".join(draw_labels(seed, number)) for number in numbers}
+    _write_labels(labels_csv, tags_of_others | tags)
+    size_bytes = sum(path.stat().st_size for path in paths)
+    return SampleArchive(folder, labels_csv, tuple(paths), size_bytes)
+
+
+def _check_request(
+    folder: Path,
+    chips: int,
+    seed: int,
+    media_type: str,
+    first: int,
+    markerless_share: float,
+    workers: int | None,
+) -> None:
+    wrong = {
+        f"chips must be 1 or more, got {chips}": chips < 1,
+        f"seed must be 0 or more, got {seed}": seed < 0,
+        f"first must be 0 or more, got {first}": first < 0,
+        f"workers must be 1 or more, got {workers}": workers is not None and workers < 1,
+        f"markerless_share must be from 0 to 1, got {markerless_share}": not (
+            0 <= markerless_share <= 1
+        ),
+        f"media_type must be one of {', '.join(get_args(MediaType))}, got {media_type}": (
+            media_type not in get_args(MediaType)
+        ),
+        f"output must be a folder, but {folder} is a file": folder.is_file(),
+    }
+    for message, is_wrong in wrong.items():
+        if is_wrong:
+            raise ValueError(message)
+
+
+def _map_tasks(
+    tasks: Sequence[_Task], workers: int | None, chips: int
+) -> Iterator[tuple[Path, ...]]:
+    if workers is None:
+        workers = _usable_cores() if chips >= _FEWEST_CHIPS_FOR_PROCESSES else 1
+    workers = min(workers, len(tasks))
+    if workers == 1:
+        yield from map(_write_chips, tasks)
+        return
+    # Spawned, not forked: who calls this may have threads, and a fork would copy their locks.
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=spawn) as pool:
+        yield from pool.map(_write_chips, tasks)
+
+
+def _usable_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _write_chips(task: _Task) -> tuple[Path, ...]:
+    return tuple(path for number in task.numbers for path in _write_chip(task, number))
+
+
+def _write_chip(task: _Task, number: int) -> Iterator[Path]:
+    labels = draw_labels(task.seed, number)
+    scene = draw_chip(labels, _generator(task.seed, number, _SCENE_STREAM))
+    # Drawn alike for every form asked for, so that none of them changes the others.
+    rng = _generator(task.seed, number, _FILE_STREAM)
+    markerless = rng.random() < task.markerless_share
+    west_m, north_m, epsg = _draw_place(rng)
+    stem = task.folder / "chips" / _name(number)
+    if task.media_type in ("jpg", "both"):
+        encode = encode_markerless_jpg if markerless else encode_jpg
+        yield _put(stem.with_suffix(".jpg"), encode(to_rgb(scene)))
+    if task.media_type in ("tif", "both"):
+        yield _put(
+            stem.with_suffix(".tif"), encode_geotiff(to_counts(scene), west_m, north_m, epsg)
+        )
+
+
+def _draw_place(rng: np.random.Generator) -> tuple[float, float, int]:
+    """West and north edge in metres and the UTM zone (18 to 22 south) of a chip in Amazonia."""
+    chip_m = SIDE_PX * PIXEL_M
+    column, row = rng.integers((250_000, 8_800_000), (750_000, 9_990_000)) // int(chip_m)
+    return float(column * chip_m), float(row * chip_m), 32700 + int(rng.integers(18, 23))
+
+
+def _name(number: int) -> str:
+    return f"sample_{number:06d}"
+
+
+def _put(path: Path, content: bytes) -> Path:
+    path.write_bytes(content)
+    return path
+
+
+def _write_labels(labels_csv: Path, tags_by_name: dict[str, str]) -> None:
+    with labels_csv.open("w", newline="", encoding="utf-8") as lines:
+        writer = csv.writer(lines, lineterminator="\n")
+        writer.writerow(_LABEL_COLUMNS)
+        writer.writerows(sorted(tags_by_name.items()))
+
+
+def _read_labels(labels_csv: Path) -> dict[str, str]:
+    if not labels_csv.exists():
+        return {}
+    with labels_csv.open(newline="", encoding="utf-8") as lines:
+        rows = csv.DictReader(lines)
+        if rows.fieldnames != list(_LABEL_COLUMNS):
+            raise ValueError(f"{labels_csv} has columns {rows.fieldnames}, not {_LABEL_COLUMNS}")
+        return {row["image_name"]: row["tags"] for row in rows}
+
+
+# --- Command line -------------------------------------------------------------------------------
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write an archive as the command line asks; 0, or 2 where it asks for what cannot be."""
+    asked = _parser().parse_args(arguments)
+    try:
+        archive = write_sample_archive(
+            asked.output, asked.chips, asked.seed, asked.media_type, workers=asked.workers
+        )
+    except (ValueError, OSError) as error:
+        print(f"sample_archive: {error}", file=sys.stderr)
+        return 2
+    print(
+        f"wrote {len(archive.chip_paths)} files of {asked.chips} chips"
+        f" ({archive.size_bytes / 1e6:.1f} MB) to {archive.folder / 'chips'},"
+        f" their labels to {archive.labels_csv}"
+    )
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m train.sample_archive",
+        description="Draw a sample archive of satellite chips from a seed.",
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("--output", type=Path, required=True, help="folder to write to; made where it is missing")
+    add("--chips", type=int, default=1000, help="how many chips (default 1000)")
+    add("--seed", type=int, default=0, help="another seed is another archive (default 0)")
+    add("--media_type", choices=get_args(MediaType), default="jpg", help="default jpg")
+    add("--workers", type=int, help="processes (default: as many as there are cores)")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

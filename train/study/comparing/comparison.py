@@ -1,0 +1,205 @@
+"""The models side by side: their means, their labels, and the best of them.
+
+All figures come from what the models' own evaluation wrote (`judging.measuring`); nothing is
+measured anew here. A model is a mapping as `train.study.models.models` describes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from train.data.label_files import Part
+from train.study.models.plan import CNN, VGG16
+
+Model = Mapping[str, Any]
+
+RARE_SHARE = 0.01
+"""A label is rare where fewer of the training chips than this share carry it."""
+
+FEWEST_POSITIVES = 5
+"""A label is rare, too, where fewer training chips carry it; with fewer in the part that is
+judged, its F1 moves by more than a tenth with a single chip, and says little."""
+
+
+def judged_part(models: Mapping[str, Model]) -> Part:
+    """The part that figures are reported on: test, or validation where there is no test part."""
+    parts = {part for model in models.values() for part in model["figures"]}
+    return "test" if "test" in parts else "validation"
+
+
+def compare_models(models: Mapping[str, Model]) -> list[dict[str, Any]]:
+    """A row for each model, in their order: its means on validation and on the judged part."""
+    part = judged_part(models)
+    return [
+        {
+            "name": name,
+            "title": model["title"],
+            "labels": len(model["labels"]),
+            "parameters": model.get("parameters"),
+            "seconds": model.get("seconds"),
+            "validation_best_f1": figures_of(model, "validation").get("mean_best_f1"),
+            "best_f1": figures_of(model, part).get("mean_best_f1"),
+            "f1": overall(model, part, "macro_f1"),
+            "f1_interval": interval(model, part, "macro_f1"),
+            "f1_at_half": overall(model, part, "macro_f1", "at_half"),
+            "frequent_micro_f1": frequent_micro_f1(model, part),
+            "frequent_micro_f1_at_half": frequent_micro_f1(model, part, "at_half"),
+            "sample_f2": overall(model, part, "sample_f2"),
+            "mean_average_precision": figures_of(model, part).get("mean_average_precision"),
+            "chips": figures_of(model, part).get("chips"),
+        }
+        for name, model in models.items()
+    ]
+
+
+def compare_thresholds(models: Mapping[str, Model]) -> list[dict[str, Any]]:
+    """A row for each label: threshold and F1 of every network that gives it a score."""
+    part = judged_part(models)
+    networks = {name: model for name, model in models.items() if model["network"]}
+    labels = dict.fromkeys(label for model in networks.values() for label in model["labels"])
+    return [
+        {
+            "label": label,
+            "networks": {
+                name: _threshold_row(model, part, label)
+                for name, model in networks.items()
+                if label in model["labels"]
+            },
+        }
+        for label in labels
+    ]
+
+
+def compare_labels(
+    first: Model, second: Model, part: str, training: Mapping[str, int], chips: int
+) -> dict[str, Any]:
+    """Two models label by label, and their means over common and over rare labels.
+
+    Args:
+        training: training chips that carry each label.
+        chips: training chips in all.
+    """
+    rows = [
+        {
+            "label": label,
+            "training_positives": training[label],
+            "positives": label_row(first, part, label).get("positives", 0),
+            "is_rare": is_rare(training[label], chips),
+            "first_f1": label_f1(first, part, label),
+            "second_f1": label_f1(second, part, label),
+        }
+        for label in first["labels"]
+        if label in second["labels"]
+    ]
+    return {
+        "part": part,
+        "rows": rows,
+        "all": _means(rows),
+        "common": _means([row for row in rows if not row["is_rare"]]),
+        "rare": _means([row for row in rows if row["is_rare"]]),
+    }
+
+
+def compare_vgg16(
+    models: Mapping[str, Model], training: Mapping[str, int], chips: int
+) -> dict[str, Any] | None:
+    """VGG16 against the baseline CNN; None where either is missing."""
+    if CNN not in models or VGG16 not in models:
+        return None
+    part = judged_part({name: models[name] for name in (CNN, VGG16)})
+    return compare_labels(models[VGG16], models[CNN], part, training, chips)
+
+
+def choose_best(models: Mapping[str, Model]) -> str | None:
+    """The network with the highest mean best F1 on validation, of those that know most labels.
+
+    The test part has no say: what is chosen by it cannot be reported on it.
+    """
+    networks = {n: m for n, m in models.items() if m["network"]}
+    most = max((len(model["labels"]) for model in networks.values()), default=0)
+    scores = {n: figures_of(m, "validation").get("mean_best_f1") for n, m in networks.items()}
+    known = {
+        name: score
+        for name, score in scores.items()
+        if score is not None and len(networks[name]["labels"]) == most
+    }
+    return max(known, key=lambda name: known[name]) if known else None
+
+
+def is_rare(positives: int, chips: int) -> bool:
+    """Whether a label that so many of the training chips carry counts as rare."""
+    return positives < max(FEWEST_POSITIVES, RARE_SHARE * chips)
+
+
+def figures_of(model: Model, part: str) -> Mapping[str, Any]:
+    """A model's figures on a part; empty where it was not measured there."""
+    found: Mapping[str, Any] = model["figures"].get(part, {})
+    return found
+
+
+def overall(model: Model, part: str, measure: str, where: str = "at_threshold") -> float | None:
+    """A figure over all labels."""
+    value: float | None = figures_of(model, part).get(where, {}).get(measure)
+    return value
+
+
+def interval(model: Model, part: str, measure: str) -> list[float] | None:
+    """Lower and upper end of the 95 % interval of a figure over all labels, at the thresholds."""
+    intervals = figures_of(model, part).get("intervals", {})
+    found: list[float] | None = intervals.get("at_threshold", {}).get(measure)
+    return found
+
+
+def frequent_micro_f1(model: Model, part: str, where: str = "at_threshold") -> float | None:
+    """F1 of all decisions on the labels that at least `FEWEST_POSITIVES` chips of a part carry."""
+    rows = figures_of(model, part).get("labels", {}).values()
+    frequent = [row for row in rows if row["positives"] >= FEWEST_POSITIVES]
+    hits = sum(round(row[where]["recall"] * row["positives"]) for row in frequent)
+    decided = sum(row[where]["predicted"] + row["positives"] for row in frequent)
+    return 2 * hits / decided if decided else None
+
+
+def label_row(model: Model, part: str, label: str) -> Mapping[str, Any]:
+    """A model's figures for a label on a part; empty where there are none."""
+    row: Mapping[str, Any] = figures_of(model, part).get("labels", {}).get(label, {})
+    return row
+
+
+def label_f1(model: Model, part: str, label: str) -> float | None:
+    """F1 of a label at its threshold."""
+    value: float | None = label_row(model, part, label).get("at_threshold", {}).get("f1")
+    return value
+
+
+def label_interval(model: Model, part: str, label: str) -> list[float] | None:
+    """Lower and upper end of the 95 % interval of a label's F1 at its threshold."""
+    labels = figures_of(model, part).get("intervals", {}).get("labels", {})
+    found: list[float] | None = labels.get(label, {}).get("at_threshold", {}).get("f1")
+    return found
+
+
+def mean_of(values: Sequence[float | None]) -> float | None:
+    """The mean of the values that are defined."""
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
+
+
+def _threshold_row(model: Model, part: str, label: str) -> dict[str, float | None]:
+    best = label_row(model, "validation", label).get("best", {})
+    return {
+        "best_threshold": best.get("threshold"),
+        "best_f1": best.get("f1"),
+        "threshold": label_row(model, "validation", label).get("threshold"),
+        "f1": label_f1(model, part, label),
+    }
+
+
+def _means(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Means over the labels for which both F1 are defined."""
+    both = [r for r in rows if r["first_f1"] is not None and r["second_f1"] is not None]
+    return {
+        "labels": len(both),
+        "first_f1": mean_of([row["first_f1"] for row in both]),
+        "second_f1": mean_of([row["second_f1"] for row in both]),
+    }

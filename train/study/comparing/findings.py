@@ -1,0 +1,167 @@
+"""What was found, in plain words: sentences made from the figures and from nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from train.study.comparing.comparison import (
+    FEWEST_POSITIVES,
+    interval,
+    label_f1,
+    label_row,
+    overall,
+)
+from train.study.models.plan import CNN, FOREST, TUNED, VGG16
+
+WELL_FOUND, HARDLY_FOUND = 0.8, 0.5
+"""F1 from which a label counts as well found, and below which as hardly found."""
+
+_ALIKE = 0.005
+_LADDER = (FOREST, CNN, VGG16, TUNED)
+_ON = {"test": "test chips, which no model has seen", "validation": "validation chips"}
+
+
+def describe_findings(study: Mapping[str, Any]) -> list[str]:
+    """The findings of a whole study, the most important first."""
+    models, comparison = study["models"], study["comparison"]
+    best = comparison["best"]
+    part = comparison["part"]
+    found = [describe_ladder(models, part)]
+    if best:
+        found = [describe_best(models[best], part), describe_example(models[best], part), *found]
+        found += describe_labels(models[best], part)
+    if comparison["vgg16_vs_cnn"]:
+        found.append(describe_lead("VGG16", "the baseline CNN", comparison["vgg16_vs_cnn"]))
+    if best:
+        found.append(describe_thresholds(models[best], part))
+    return [text for text in found if text]
+
+
+def describe_best(model: Mapping[str, Any], part: str) -> str:
+    """How good the best model is."""
+    f1 = overall(model, part, "macro_f1")
+    chips = model["figures"].get(part, {}).get("chips", 0)
+    if f1 is None:
+        return f"{model['title']} is the best network by validation."
+    return (
+        f"{model['title']} is the best network by validation. On {chips:,} {_ON[part]}, its mean "
+        f"F1 over the labels that occur there is {f1:.3f}{_within(model, part)}."
+    )
+
+
+def describe_example(model: Mapping[str, Any], part: str) -> str:
+    """What the figures of a label in the middle of the field mean, in chips."""
+    rows = {label: label_row(model, part, label) for label in model["labels"]}
+    scores = {
+        label: row["at_threshold"]["f1"]
+        for label, row in rows.items()
+        if row.get("positives", 0) >= FEWEST_POSITIVES and row["at_threshold"]["precision"]
+    }
+    if not scores:
+        return ""
+    label = sorted(scores, key=lambda name: scores[name])[len(scores) // 2]
+    chosen = rows[label]["at_threshold"]
+    return (
+        f"For example {label}: of 100 chips that it reports, {100 * chosen['precision']:.0f} carry "
+        f"the label, and of 100 that carry it, it reports {100 * chosen['recall']:.0f} "
+        f"(F1 {chosen['f1']:.2f})."
+    )
+
+
+def describe_ladder(models: Mapping[str, Mapping[str, Any]], part: str) -> str:
+    """The mean F1 of the study's main models, from colours alone to shapes learned elsewhere."""
+    means = {name: overall(models[name], part, "macro_f1") for name in _LADDER if name in models}
+    said = [f"{models[n]['title']} {mean:.3f}" for n, mean in means.items() if mean is not None]
+    return f"Mean F1, step by step: {', '.join(said)}." if len(said) > 1 else ""
+
+
+def _within(model: Mapping[str, Any], part: str) -> str:
+    ends = interval(model, part, "macro_f1")
+    return f" (with other chips like these, {ends[0]:.2f} to {ends[1]:.2f})" if ends else ""
+
+
+def describe_labels(model: Mapping[str, Any], part: str) -> list[str]:
+    """Which labels are well found, which hardly, and of which nothing can be said."""
+    rows = {label: label_row(model, part, label) for label in model["labels"]}
+    judged = [n for n, row in rows.items() if row.get("positives", 0) >= FEWEST_POSITIVES]
+    scores = {label: label_f1(model, part, label) or 0.0 for label in judged}
+    ordered = sorted(scores, key=lambda label: -scores[label])
+    well = [label for label in ordered if scores[label] >= WELL_FOUND]
+    hardly = [label for label in ordered if scores[label] < HARDLY_FOUND]
+    between = [label for label in ordered if label not in (*well, *hardly)]
+    few = [label for label in rows if label not in judged]
+    return [
+        f"{said}: {_named(labels, scores)}."
+        for said, labels in (
+            (f"Well found (F1 of {WELL_FOUND} and more)", well),
+            ("Found with errors to be expected", between),
+            (f"Hardly found (F1 below {HARDLY_FOUND})", hardly),
+            (f"Not to be judged, with fewer than {FEWEST_POSITIVES} chips there", few),
+        )
+        if labels
+    ]
+
+
+def describe_lead(first: str, second: str, compared: Mapping[str, Any]) -> str:
+    """Which of two models is ahead, over all labels, common ones and rare ones."""
+    parts = [
+        f"{where} {_lead(means)} over {means['labels']} label{'s' * (means['labels'] != 1)}"
+        for where, means in (
+            ("over all labels", compared["all"]),
+            ("over common ones", compared["common"]),
+            ("over rare ones", compared["rare"]),
+        )
+        if means["labels"]
+    ]
+    return f"{first} against {second}, by mean F1: {'; '.join(parts)}." if parts else ""
+
+
+def describe_thresholds(model: Mapping[str, Any], part: str) -> str:
+    """What thresholds of their own are worth to the labels."""
+    tuned = overall(model, part, "macro_f1")
+    half = overall(model, part, "macro_f1", "at_half")
+    if tuned is None or half is None:
+        return ""
+    verb = "gains nothing" if abs(tuned - half) < _ALIKE else "gains" if tuned > half else "loses"
+    return (
+        f"With a threshold for each label, chosen on validation, {model['title']} {verb} against "
+        f"one half for all: {tuned:.3f} against {half:.3f}."
+    )
+
+
+def describe_variants(models: Mapping[str, Mapping[str, Any]], part: str) -> list[str]:
+    """Each variant of the baseline CNN against the baseline, over the labels that both know."""
+    if CNN not in models:
+        return []
+    variants = [n for n, m in models.items() if n.startswith(f"{CNN}_") and m["figures"]]
+    return [_variant(models[CNN], models[name], part) for name in variants]
+
+
+def _variant(baseline: Mapping[str, Any], variant: Mapping[str, Any], part: str) -> str:
+    pairs = [
+        (label_f1(variant, part, label), label_f1(baseline, part, label))
+        for label in variant["labels"]
+        if label in baseline["labels"]
+    ]
+    both = [(a, b) for a, b in pairs if a is not None and b is not None]
+    if not both:
+        return f"{variant['title']}: no label in common with the baseline that occurs there."
+    means = {
+        "first_f1": sum(a for a, _ in both) / len(both),
+        "second_f1": sum(b for _, b in both) / len(both),
+    }
+    labels = f"{len(both)} label{'s' * (len(both) != 1)}"
+    return f"{variant['title']}: {_lead(means)} over {labels}."
+
+
+def _lead(means: Mapping[str, float]) -> str:
+    first, second = means["first_f1"], means["second_f1"]
+    if abs(first - second) < _ALIKE:
+        return f"level ({first:.3f} and {second:.3f})"
+    place = "ahead" if first > second else "behind"
+    return f"{place} by {abs(first - second):.3f} ({first:.3f} against {second:.3f})"
+
+
+def _named(labels: Sequence[str], scores: Mapping[str, float]) -> str:
+    return ", ".join(f"{n} ({scores[n]:.2f})" if n in scores else n for n in labels)

@@ -1,0 +1,147 @@
+"""The published study's figures, to stand beside ours (Thisted 2020)."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping
+from typing import Any
+
+from pipelines.errors import UsageError
+from pipelines.storage.store import read_bytes
+from schemas.labels import PLANET_LABELS, LabelSet
+from train.study.comparing.comparison import figures_of, label_f1, label_row, overall
+from train.study.models.plan import CNN, FOREST, VGG16
+
+SOURCE = "Thisted 2020"
+
+PUBLISHED_MEANS: Mapping[str, float] = {FOREST: 0.22, CNN: 0.475, VGG16: 0.577}
+"""Mean F1 over the 17 labels, of the networks at each label's best threshold (Thisted 2020)."""
+
+PUBLISHED_CHIPS = {"train": 20_000, "validation": 7_000, "test": 5_120}
+"""Chips of the networks' parts in the published study (Thisted 2020)."""
+
+PUBLISHED_FOREST = {"trees": 200, "max_depth": 10, "sample_f1": 0.704}
+"""The published study's forest and its sample-averaged F1 (Thisted 2020)."""
+
+_COLUMNS = {FOREST: "forest_f1", CNN: "cnn_f1", VGG16: "vgg16_f1"}
+_THRESHOLDS = {CNN: "cnn_threshold", VGG16: "vgg16_threshold"}
+
+
+def read_published(uri: str) -> dict[str, dict[str, Any]]:
+    """Read published figures by label: F1 of each model, thresholds of the networks.
+
+    The csv has the columns `label,forest_f1,cnn_threshold,cnn_f1,vgg16_threshold,vgg16_f1`;
+    others are ignored.
+
+    Raises:
+        UsageError: a column is missing, there are no rows, or a value is no number in [0, 1].
+        StorageError: it cannot be read.
+    """
+    try:
+        rows = list(csv.DictReader(io.StringIO(read_bytes(uri).decode("utf-8-sig"))))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UsageError(f"--published {uri} is no csv in UTF-8: {error}") from error
+    needed = {"label", *_COLUMNS.values(), *_THRESHOLDS.values()}
+    if not rows or not needed <= set(rows[0]):
+        raise UsageError(
+            f"--published {uri} needs rows with the columns {', '.join(sorted(needed))}"
+        )
+    return {
+        row["label"]: {
+            "f1": {model: _fraction(uri, row, column) for model, column in _COLUMNS.items()},
+            "threshold": {m: _fraction(uri, row, column) for m, column in _THRESHOLDS.items()},
+        }
+        for row in rows
+    }
+
+
+def _fraction(uri: str, row: Mapping[str, str], column: str) -> float:
+    try:
+        value = float(row[column])
+    except (TypeError, ValueError):
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise UsageError(
+            f"--published {uri}: {column} of {row['label']!r} must be a number from 0 to 1, "
+            f"not {row[column]!r}"
+        )
+    return value
+
+
+def set_beside(
+    models: Mapping[str, Mapping[str, Any]],
+    part: str,
+    label_set: LabelSet,
+    chips: Mapping[str, int],
+    by_label: Mapping[str, Mapping[str, Any]] | None,
+) -> dict[str, Any] | None:
+    """Published figures and ours, as plain data; None where the labels are not the study's.
+
+    Args:
+        chips: chips of each part here.
+        by_label: what `read_published` gave, if anything.
+    """
+    if set(label_set.names) != set(PLANET_LABELS.names):
+        return None
+    shown = {name: models[name] for name in PUBLISHED_MEANS if name in models}
+    return {
+        "source": SOURCE,
+        "statement": _statement(chips, part),
+        "means": [
+            {
+                "name": name,
+                "title": model["title"],
+                "published": PUBLISHED_MEANS[name],
+                "best_here": figures_of(model, part).get("mean_best_f1")
+                if model["network"]
+                else None,
+                "here": overall(model, part, "macro_f1"),
+            }
+            for name, model in shown.items()
+        ],
+        "forest": _forest(shown.get(FOREST)),
+        "labels": [
+            {
+                "label": label,
+                "published": dict(by_label[label]["f1"]),
+                "here": {name: label_f1(model, part, label) for name, model in shown.items()},
+                "published_threshold": dict(by_label[label]["threshold"]),
+                "best_threshold": {
+                    name: label_row(model, "validation", label).get("best", {}).get("threshold")
+                    for name, model in shown.items()
+                    if model["network"]
+                },
+            }
+            for label in label_set.names
+            if by_label and label in by_label
+        ],
+    }
+
+
+def _forest(model: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    if model is None:
+        return None
+    here = {key: model[key] for key in PUBLISHED_FOREST}
+    return {"published": dict(PUBLISHED_FOREST), "here": here}
+
+
+def _statement(chips: Mapping[str, int], part: str) -> str:
+    theirs = _counted(PUBLISHED_CHIPS)
+    smaller = sum(chips.values()) < sum(PUBLISHED_CHIPS.values())
+    head = (
+        f"These are other and far fewer chips than the published study's: {_counted(chips)} here, "
+        f"{theirs} there. The figures stand side by side, but do not compare."
+        if smaller
+        else f"The published study had {theirs}; here it is {_counted(chips)}, drawn anew, so "
+        "the chips of the parts are not the same ones."
+    )
+    said = (
+        f"Ours are on the {part} part: best, at the thresholds that are best for these very chips, "
+        "as the study took them; and at those in use, which were chosen on validation."
+    )
+    return f"{head} {said}"
+
+
+def _counted(chips: Mapping[str, int]) -> str:
+    return ", ".join(f"{count:,} {part}" for part, count in chips.items() if count)

@@ -1,0 +1,1 @@
+"""The report and the slides of a study, as HTML and Markdown."""

@@ -1,0 +1,226 @@
+"""The report of a study: what was found, in plain words first, and then everything behind it.
+
+Every number comes from the study's figures (`study.json`), every picture from a file that the
+study drew. A part that was not run is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from train.study.comparing.comparison import FEWEST_POSITIVES, RARE_SHARE
+from train.study.comparing.findings import describe_findings, describe_variants
+from train.study.documents import charts
+from train.study.documents.document import (
+    Block,
+    Bullets,
+    Cell,
+    Document,
+    Heading,
+    Paragraph,
+    Picture,
+    Table,
+)
+from train.study.documents.report_exploration import tell_exploration
+from train.study.documents.report_models import tell_models
+from train.study.documents.tables import (
+    means_table,
+    published_tables,
+    threshold_tables,
+    versus_table,
+)
+
+Study = Mapping[str, Any]
+
+TITLE = "What the chips show: a study of forest labels"
+
+
+_MEANS_CAPTION = (
+    "Mean F1 of every model. A model that knows fewer labels has its mean over those. Where "
+    "whiskers overlap widely, other chips might turn the order round."
+)
+
+
+def build_report(study: Study, folder: Path) -> Document:
+    """The report of a study whose pictures lie in a folder."""
+    blocks = [
+        *_findings(study),
+        *_data(study),
+        *tell_exploration(study, folder),
+        *tell_models(study, folder),
+        *_thresholds(study),
+        *_comparison(study, folder),
+        *_published(study, folder),
+        *_filters(study, folder),
+        *_limits(study),
+        *_making(study),
+    ]
+    return Document(TITLE, blocks)
+
+
+def _findings(study: Study) -> list[Block]:
+    blocks: list[Block] = [Heading("What was found")]
+    blocks.append(Bullets(describe_findings(study)))
+    blocks.append(
+        Paragraph(
+            "F1 says how well a label is found: 1 where every chip that carries it is reported and "
+            "no other, 0 where no report is right. It is the harmonic mean of precision (which "
+            "share of the reports is right) and recall (which share of the chips is reported). A "
+            "mean F1 weighs every label alike, however rare."
+        )
+    )
+    return blocks + [Paragraph(text, is_note=True) for text in study["warnings"]]
+
+
+def _data(study: Study) -> list[Block]:
+    data = study["data"]
+    parts = [part for part, count in data["chips"].items() if count]
+    rows: list[list[Cell]] = [
+        [label, *(data["positives"][part][label] for part in parts)] for label in data["labels"]
+    ]
+    rows.append(["chips in all", *(data["chips"][part] for part in parts)])
+    sky = ", ".join(data["sky"])
+    return [
+        Heading("The chips"),
+        Paragraph(
+            f"{sum(data['chips'].values()):,} labelled {data['media_type']} chips in the parts "
+            "that follow. Networks learn from the training part; thresholds and the best epoch "
+            "are chosen on the validation part; the test part is kept for the figures of this "
+            "report." + (f" Each chip has one label of the sky: {sky}." if sky else "")
+        ),
+        Table(
+            ["label", *parts],
+            rows,
+            "Chips that carry each label",
+            strong=frozenset({len(rows) - 1}),
+        ),
+        *_set_aside(data["set_aside"]),
+    ]
+
+
+def _set_aside(set_aside: Mapping[str, Any]) -> list[Block]:
+    counts = {name: n for name, n in set_aside.items() if name != "rejected" and n}
+    said = [f"{name.replace('_', ' ')}: {count:,}" for name, count in counts.items()]
+    rejected = set_aside.get("rejected", {})
+    said += [f"chips that could not be used ({name}): {n:,}" for name, n in rejected.items()]
+    return [Paragraph("Set aside or noticed:"), Bullets(said)] if said else []
+
+
+def _thresholds(study: Study) -> list[Block]:
+    if not study["comparison"]["thresholds"]:
+        return []
+    return [
+        Heading("Thresholds"),
+        Paragraph(
+            "A network gives each label a score from 0 to 1; the label is reported where the score "
+            "reaches its threshold. The best threshold of a label is the one with the highest F1 "
+            "on the validation chips. Its F1 flatters, since the same chips chose it, and with few "
+            "positives it is luck. The threshold in use is therefore the best one drawn towards "
+            "one common to all labels, the further the fewer chips carry the label."
+        ),
+        *threshold_tables(study["comparison"], _network_titles(study)),
+    ]
+
+
+def _network_titles(study: Study) -> dict[str, str]:
+    return {name: m["title"] for name, m in study["models"].items() if m["network"]}
+
+
+def _comparison(study: Study, folder: Path) -> list[Block]:
+    comparison = study["comparison"]
+    if not comparison["models"]:
+        return []
+    blocks: list[Block] = [
+        Heading("All models side by side"),
+        *_picture(
+            folder,
+            charts.MEANS,
+            _MEANS_CAPTION,
+        ),
+    ]
+    blocks.append(means_table(comparison))
+    if said := describe_variants(study["models"], comparison["part"]):
+        blocks += [
+            Paragraph("The variants against the baseline, over the labels both know:"),
+            Bullets(said),
+        ]
+    return blocks + _versus(comparison["vgg16_vs_cnn"], folder)
+
+
+def _versus(compared: Mapping[str, Any] | None, folder: Path) -> list[Block]:
+    if compared is None:
+        return []
+    return [
+        Heading("VGG16 against the baseline CNN, label by label", 3),
+        Paragraph(
+            f"Rare are labels that fewer than {RARE_SHARE:.0%} of the training chips carry, or "
+            f"fewer than {FEWEST_POSITIVES} of them; all others are common."
+        ),
+        *_picture(folder, charts.COMMON, "F1 of the common labels, from the most frequent down."),
+        *_picture(folder, charts.RARE, "F1 of the rare labels, from the most frequent down."),
+        versus_table(compared),
+    ]
+
+
+def _published(study: Study, folder: Path) -> list[Block]:
+    published = study["published"]
+    if not published:
+        return []
+    return [
+        Heading("Beside the published study"),
+        Paragraph(published["statement"], is_note=True),
+        *_picture(
+            folder, charts.PUBLISHED, f"Mean F1 as published ({published['source']}) and here."
+        ),
+        *published_tables(published),
+    ]
+
+
+def _filters(study: Study, folder: Path) -> list[Block]:
+    pictures = [Picture(folder / p["file"], p["caption"]) for p in study["filters"]]
+    if not pictures:
+        return []
+    return [
+        Heading("What the filters look for"),
+        Paragraph(
+            "A convolution filter answers strongly to one kind of pattern. Each picture began as "
+            "noise and was changed, step by step, to make one filter answer more strongly."
+        ),
+        *pictures,
+    ]
+
+
+def _limits(study: Study) -> list[Block]:
+    return [Heading("Limits"), Bullets(study["limits"])]
+
+
+def _making(study: Study) -> list[Block]:
+    rows: list[list[Cell]] = [[name, _brief(value)] for name, value in study["options"].items()]
+    rows += [[name, version] for name, version in study["versions"].items()]
+    times: list[list[Cell]] = [
+        [m["title"], m["seconds"], m["epochs"], m["best_epoch"], m["model_digest"][:12]]
+        for m in study["models"].values()
+        if m["network"]
+    ]
+    return [
+        Heading("How it was made"),
+        Paragraph(f"Written on {study['written_at']} by `python -m train study`."),
+        Table(["option or package", "value"], rows, "Options and versions"),
+        Table(
+            ["model", "seconds", "epochs", "best epoch", "model digest"],
+            times,
+            "Training of the networks; the digest, shortened here, stands for weights, "
+            "architecture and preprocessing",
+        ),
+    ]
+
+
+def _picture(folder: Path, name: str, caption: str) -> list[Block]:
+    path = folder / charts.FOLDER / name
+    return [Picture(path, caption)] if path.exists() else []
+
+
+def _brief(value: Any) -> str:
+    return "by default" if value is None else str(value)

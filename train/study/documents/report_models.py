@@ -1,0 +1,70 @@
+"""The report's part on the models: of each what it is, how it learned, and what it finds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from train.study.documents.document import Block, Heading, Paragraph, Picture
+from train.study.documents.tables import label_table
+
+CURVES_FILE = "curves.png"
+
+
+def tell_models(study: Mapping[str, Any], folder: Path) -> list[Block]:
+    """A heading for each model, with all there is to say of it."""
+    if not study["models"]:
+        return []
+    blocks: list[Block] = [Heading("The models, one by one")]
+    for name, model in study["models"].items():
+        blocks += [Heading(model["title"], 3), Paragraph(model["idea"])]
+        blocks.append(Paragraph(_describe_training(model)))
+        blocks += _curves(folder / "models" / name / CURVES_FILE, model)
+        pictures = model.get("pictures", [])
+        blocks += [Picture(folder / p["file"], f"{p['caption']}.") for p in pictures]
+        blocks.append(label_table(model, study["comparison"]["part"]))
+        if model["unproven_thresholds"]:
+            labels = ", ".join(model["unproven_thresholds"])
+            said = f"No positive in validation to prove a threshold by: {labels}."
+            blocks.append(Paragraph(said, is_note=True))
+    return blocks
+
+
+def _describe_training(model: Mapping[str, Any]) -> str:
+    if not model["network"]:
+        return _describe_forest(model)
+    options, side = model["options"], model["image_size"]
+    return (
+        f"Input {side}x{side} pixels, {len(model['bands'])} bands; {model['parameters']:,} "
+        f"parameters, from {model['weights']}. Trained on {model['chips']['train']:,} chips in "
+        f"{model['epochs']} epochs of at most {options['epochs']}, {options['batch_size']} chips a "
+        f"step, rate {options['learning_rate']:g}, in {model['seconds']:,.0f} s; the weights are "
+        f"those of epoch {model['best_epoch']}.{_repeated(options['imbalance']['upsample'])}"
+    )
+
+
+def _describe_forest(model: Mapping[str, Any]) -> str:
+    chips = ", ".join(f"{count:,} to {part}" for part, count in model["chips"].items())
+    return (
+        f"Of the grid, {model['trees']} trees of depth {model['max_depth']} have the best F1 "
+        f"averaged over chips: {model['grid_sample_f1']:.3f}, the mean of {model['folds']} folds "
+        f"of the training part, and {model['sample_f1']:.3f} on the chips that it was tested on. "
+        f"Chips: {chips}; {model['seconds']:,.0f} s. A label is reported where half of the trees "
+        "vote for it. Unless a split was given, these parts are the forest's own, as in the "
+        "published study."
+    )
+
+
+def _repeated(labels: Sequence[str]) -> str:
+    return f" Chips of {', '.join(labels)} are repeated." if labels else ""
+
+
+def _curves(path: Path, model: Mapping[str, Any]) -> list[Block]:
+    if not path.exists():
+        return []
+    caption = (
+        f"{model['title']} while it learned. Where validation parts from training, it begins to "
+        "learn chips by heart."
+    )
+    return [Picture(path, caption)]

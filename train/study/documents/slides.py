@@ -1,0 +1,148 @@
+"""The presentation: a dozen slides from the same figures and pictures as the report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from train.study.comparing.findings import describe_findings
+from train.study.documents import charts
+from train.study.documents.document import Block, Bullets, Cell, Paragraph, Picture, Table
+from train.study.documents.page import render_block, render_page
+from train.study.documents.report import TITLE
+from train.study.documents.report_models import CURVES_FILE
+from train.study.documents.tables import published_tables
+from train.study.models.plan import CNN, VGG16
+
+Study = Mapping[str, Any]
+
+
+_LETTERS_A_SLIDE, _LETTERS_A_GAP, _ROWS_A_SLIDE = 800, 40, 9
+_DENSE = 1.5
+
+
+@dataclass(frozen=True)
+class Slide:
+    """A slide: a title and up to three blocks, side by side or stacked."""
+
+    title: str
+    blocks: Sequence[Block]
+    is_title: bool = False
+    is_stacked: bool = False
+
+
+def build_slides(study: Study, folder: Path) -> list[Slide]:
+    """The slides of a study, without those for which there is nothing to show."""
+    slides = [
+        Slide(TITLE, [Paragraph(_subtitle(study))], is_title=True),
+        Slide("What was found", [Bullets(describe_findings(study))]),
+        Slide("The chips", [_chips(study), *_explored(study, folder, "labels")]),
+        Slide("Chips and their labels", _explored(study, folder, "samples")),
+        Slide("The average chip of each label", _explored(study, folder, "averages")),
+        Slide("The models", [_models(study)]),
+        Slide("How they learned", _curves(study, folder)),
+        Slide("All models side by side", _chart(folder, charts.MEANS)),
+        Slide("VGG16 against the baseline CNN: common labels", _chart(folder, charts.COMMON)),
+        Slide("VGG16 against the baseline CNN: rare labels", _chart(folder, charts.RARE)),
+        Slide("Beside the published study", _published(study, folder), is_stacked=True),
+        Slide("What the filters look for", _filters(study, folder)),
+        Slide("Limits", [Bullets(study["limits"])]),
+    ]
+    return [slide for slide in slides if slide.blocks]
+
+
+def render_slides(slides: Sequence[Slide]) -> str:
+    """The slides as one page, 16:9, a printed page each."""
+    body = "\n".join(_render(slide, n, len(slides)) for n, slide in enumerate(slides, 1))
+    return render_page(TITLE, "slides.css", body, script="slides.js")
+
+
+def _render(slide: Slide, number: int, count: int) -> str:
+    blocks = "".join(
+        f'<div class="{_style(block)}">{render_block(block)}</div>' for block in slide.blocks
+    )
+    kind = "slide title" if slide.is_title else "slide"
+    direction = "columns rows" if slide.is_stacked else "columns"
+    return (
+        f'<section class="{kind}"><h2>{escape(slide.title)}</h2>'
+        f'<div class="{direction}">{blocks}</div>'
+        f"<footer><span>{escape(TITLE)}</span><span>{number} / {count}</span></footer></section>"
+    )
+
+
+def _style(block: Block) -> str:
+    """A picture, or how small the text must be so that all of it stands on the slide."""
+    match block:
+        case Bullets(items):
+            size = sum(len(item) + _LETTERS_A_GAP for item in items) / _LETTERS_A_SLIDE
+        case Table(_, rows):
+            size = len(rows) / _ROWS_A_SLIDE
+        case Picture():
+            return "picture"
+        case _:
+            return "normal"
+    return "normal" if size <= 1 else "dense" if size <= _DENSE else "densest"
+
+
+def _subtitle(study: Study) -> str:
+    chips = sum(study["data"]["chips"].values())
+    models = len(study["models"])
+    return f"{chips:,} chips, {len(study['data']['labels'])} labels, {models} models"
+
+
+def _chips(study: Study) -> Bullets:
+    data = study["data"]
+    parts = ", ".join(f"{count:,} {part}" for part, count in data["chips"].items() if count)
+    training = data["positives"]["train"]
+    most = sorted(data["labels"], key=lambda label: -training[label])
+    shown = ", ".join(f"{label} ({training[label]:,})" for label in most[:3])
+    rare = ", ".join(f"{label} ({training[label]:,})" for label in most[-3:])
+    return Bullets(
+        [
+            f"{sum(data['chips'].values()):,} {data['media_type']} chips: {parts}",
+            f"{len(data['labels'])} labels that occur together"
+            + (f", {len(data['sky'])} of them of the sky" if data["sky"] else ""),
+            f"Most frequent in training: {shown}",
+            f"Rarest: {rare}",
+        ]
+    )
+
+
+def _explored(study: Study, folder: Path, kind: str) -> list[Block]:
+    pictures = study["exploration"].get("pictures", [])
+    found = [picture for picture in pictures if picture["kind"] == kind]
+    return [Picture(folder / p["file"], p["caption"]) for p in found[:1]]
+
+
+def _models(study: Study) -> Table:
+    rows: list[list[Cell]] = [
+        [row["title"], study["models"][row["name"]]["idea"], row["parameters"], row["f1"]]
+        for row in study["comparison"]["models"]
+    ]
+    return Table(["model", "what it is", "parameters", "mean F1"], rows)
+
+
+def _curves(study: Study, folder: Path) -> list[Block]:
+    paths = [folder / "models" / name / CURVES_FILE for name in (CNN, VGG16)]
+    return [Picture(path, "Training curves") for path in paths if path.exists()]
+
+
+def _chart(folder: Path, name: str) -> list[Block]:
+    path = folder / charts.FOLDER / name
+    return [Picture(path, "")] if path.exists() else []
+
+
+def _published(study: Study, folder: Path) -> list[Block]:
+    published = study["published"]
+    if not published:
+        return []
+    text = Paragraph(published["statement"], is_note=True)
+    return [text, *(_chart(folder, charts.PUBLISHED) or published_tables(published)[:1])]
+
+
+def _filters(study: Study, folder: Path) -> list[Block]:
+    pictures = study["filters"][:1] + study["filters"][1:][-1:]  # the CNN's, VGG16's last
+    return [Picture(folder / picture["file"], picture["caption"]) for picture in pictures]

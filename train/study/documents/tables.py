@@ -1,0 +1,181 @@
+"""The tables of the report, made of the comparison's plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from train.study.comparing.comparison import FEWEST_POSITIVES, label_interval, label_row, mean_of
+from train.study.documents.document import Cell, Table
+from train.study.models.plan import FOREST
+
+Rows = list[list[Cell]]
+
+
+def means_table(comparison: Mapping[str, Any]) -> Table:
+    """The means of every model; the best by validation stands out."""
+    part, models = comparison["part"], comparison["models"]
+    rows: Rows = [
+        [
+            row["title"],
+            row["labels"],
+            row["validation_best_f1"],
+            row["best_f1"],
+            row["f1"],
+            spell_interval(row["f1_interval"]),
+            row["f1_at_half"],
+            row["frequent_micro_f1"],
+            row["frequent_micro_f1_at_half"],
+            row["sample_f2"],
+            row["mean_average_precision"],
+        ]
+        for row in models
+    ]
+    head = ["model", "labels", "best F1, validation", f"best F1, {part}", "F1", "F1, 95 %"]
+    return Table(
+        [*head, "F1 at 0.5", "micro F1", "micro F1 at 0.5", "F2", "mAP"],
+        rows,
+        f"From the fourth column on {part}. F1 is the mean over labels at the thresholds in use, "
+        "best F1 what any thresholds could give there. Micro F1 pools the decisions on labels "
+        f"with at least {FEWEST_POSITIVES} chips there; F2 is the mean over chips, and weighs "
+        "recall twice; mAP needs no threshold. The best network by validation stands out.",
+        strong=frozenset(i for i, row in enumerate(models) if row["name"] == comparison["best"]),
+    )
+
+
+def threshold_tables(comparison: Mapping[str, Any], titles: Mapping[str, str]) -> list[Table]:
+    """Thresholds, best F1 on validation, and F1 on the judged part: a column for each network.
+
+    Args:
+        titles: of the networks by name, in the order of their columns.
+    """
+    part, rows = comparison["part"], comparison["thresholds"]
+    kinds = {
+        "best_threshold": "The best threshold of each label on validation",
+        "best_f1": "F1 on validation at the best threshold",
+        "threshold": "The threshold in use",
+        "f1": f"F1 on {part} at the threshold in use",
+    }
+    return [_by_network(rows, titles, key, caption) for key, caption in kinds.items()]
+
+
+def versus_table(compared: Mapping[str, Any]) -> Table:
+    """VGG16 and the baseline CNN label by label: common ones, their mean, rare ones, theirs."""
+    rows: Rows = []
+    strong = set()
+    for kind in ("common", "rare"):
+        held = [row for row in compared["rows"] if row["is_rare"] == (kind == "rare")]
+        rows += [_versus_row(kind, row) for row in held]
+        means = compared[kind]
+        if means["labels"]:
+            strong.add(len(rows))
+            rows.append(_mean_row(kind, means))
+    strong.add(len(rows))
+    rows.append(_mean_row("all", compared["all"]))
+    part = compared["part"]
+    head = ["kind", "label", "training chips", f"{part} chips", "VGG16", "CNN", "difference"]
+    caption = f"F1 on {part}; means over labels of which both models have an F1"
+    return Table(head, rows, caption, strong=frozenset(strong))
+
+
+def published_tables(published: Mapping[str, Any]) -> list[Table]:
+    """Means as published and here, and the same label by label where they were given."""
+    means: Rows = [
+        [row["title"], row["published"], row["best_here"], row["here"]]
+        for row in published["means"]
+    ]
+    head = ["model", "published", "here, best", "here, in use"]
+    tables = [Table(head, means, "Mean F1 over the labels")]
+    if forest := published["forest"]:
+        kinds = {"trees": "trees", "max_depth": "greatest depth", "sample_f1": "F1 over chips"}
+        cells: Rows = [
+            [said, forest["published"][key], forest["here"][key]] for key, said in kinds.items()
+        ]
+        tables.append(Table(["random forest", "published", "here"], cells, "The random forest"))
+    titles = {row["name"]: row["title"] for row in published["means"]}
+    if rows := published["labels"]:
+        source = published["source"]
+        caption = f"F1 of each label: published ({source}), and here at the threshold in use"
+        tables.append(_beside(rows, titles, ("published", "here"), caption))
+        networks = {name: title for name, title in titles.items() if name != FOREST}
+        keys = ("published_threshold", "best_threshold")
+        caption = f"Best threshold of each label: published ({source}), and here on validation"
+        tables.append(_beside(rows, networks, keys, caption))
+    return tables
+
+
+def label_table(model: Mapping[str, Any], part: str) -> Table:
+    """A model's figures for each label on a part."""
+    rows: Rows = []
+    for label in model["labels"]:
+        row = label_row(model, part, label)
+        chosen = row.get("at_threshold", {})
+        rows.append(
+            [
+                label,
+                row.get("positives"),
+                row.get("threshold"),
+                chosen.get("precision"),
+                chosen.get("recall"),
+                chosen.get("f1"),
+                spell_interval(label_interval(model, part, label)),
+                row.get("best", {}).get("f1"),
+                row.get("average_precision"),
+            ]
+        )
+    means = {i: mean_of([row[i] for row in rows]) for i in (3, 4, 5, 7, 8)}  # type: ignore[misc]
+    rows.append(["mean", *(means.get(i) for i in range(1, 9))])
+    head = ["label", f"{part} chips", "threshold", "precision", "recall", "F1", "F1, 95 %"]
+    caption = (
+        f"{model['title']} on {part}. Best F1 is what any threshold could give on these chips; AP "
+        "is average precision."
+    )
+    return Table([*head, "best F1", "AP"], rows, caption, strong=frozenset({len(rows) - 1}))
+
+
+def spell_interval(ends: Sequence[float] | None) -> str | None:
+    """The two ends of an interval."""
+    return None if ends is None else f"{ends[0]:.2f} to {ends[1]:.2f}"
+
+
+def _beside(
+    rows: Sequence[Mapping[str, Any]],
+    titles: Mapping[str, str],
+    keys: tuple[str, str],
+    caption: str,
+) -> Table:
+    """Two values of each model for each label, the published one first."""
+    head = ["label"]
+    for title in titles.values():
+        head += [f"{title}, published", f"{title}, here"]
+    cells: Rows = [[r["label"], *(r[key].get(n) for n in titles for key in keys)] for r in rows]
+    return Table(head, cells, caption)
+
+
+def _by_network(
+    rows: Sequence[Mapping[str, Any]], titles: Mapping[str, str], key: str, caption: str
+) -> Table:
+    cells: Rows = [
+        [row["label"], *(row["networks"].get(name, {}).get(key) for name in titles)] for row in rows
+    ]
+    strong = frozenset[int]()
+    if key in ("best_f1", "f1"):
+        columns = zip(*(row[1:] for row in cells), strict=True)
+        means = [mean_of(column) for column in columns]
+        strong = frozenset({len(cells)})
+        cells.append(["mean", *means])
+    return Table(["label", *titles.values()], cells, caption, strong=strong)
+
+
+def _versus_row(kind: str, row: Mapping[str, Any]) -> list[Cell]:
+    first, second = row["first_f1"], row["second_f1"]
+    difference = None if first is None or second is None else first - second
+    counts = [row["training_positives"], row["positives"]]
+    return [kind, row["label"], *counts, first, second, difference]
+
+
+def _mean_row(kind: str, means: Mapping[str, Any]) -> list[Cell]:
+    first, second = means["first_f1"], means["second_f1"]
+    difference = None if first is None or second is None else first - second
+    said = f"mean of {means['labels']}"
+    return [kind, said, None, None, first, second, difference]

@@ -1,0 +1,41 @@
+"""The study's exploration: run once, and told from its summary."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from train.explore.explore import ExploreOptions, explore
+from train.study.models.material import Material
+from train.study.models.records import read_outcome, read_summary, write_outcome
+from train.study.options import StudyOptions
+
+FOLDER = "exploration"
+"""The exploration's folder in the study's."""
+
+
+def explore_or_keep(options: StudyOptions, material: Material, folder: Path) -> bool:
+    """Explore labels and chips, unless that was done; whether it was.
+
+    Raises:
+        UsageError, StorageError: see `train.explore.explore.explore`.
+    """
+    request, record = _request(options, material), folder / f"{FOLDER}.json"
+    if read_outcome(record, request) is not None and read_summary(folder, FOLDER):
+        return True
+    asked = ExploreOptions(
+        labels=options.labels,
+        output=str(folder / FOLDER),
+        chips=options.chips,
+        media_type=material.media_type,
+        label_set=options.label_set,
+        seed=options.seed,
+    )
+    explore(asked)
+    write_outcome(record, request, {})
+    return False
+
+
+def _request(options: StudyOptions, material: Material) -> Mapping[str, Any]:
+    return {"archive": material.archive_digest, "seed": options.seed}

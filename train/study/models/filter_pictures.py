@@ -1,0 +1,74 @@
+"""What excites the filters of the CNN, and of VGG16 before and after training: drawn once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from train.filters.filters import FilterOptions, draw_filters
+from train.study.models.models import artifact_folder
+from train.study.models.plan import CNN, VGG16
+from train.study.models.records import read_outcome, read_summary, write_outcome
+
+FOLDER = "filters"
+"""The folder of the filter pictures in the study's."""
+
+FILTERS, STEPS = 8, 20
+"""Filters of each layer, and steps of the ascent to each."""
+
+_CNN_LAYERS = ("conv3",)
+_PRETRAINED = f"{VGG16}_imagenet"
+
+
+def draw_or_keep_filters(
+    models: Mapping[str, Mapping[str, Any]], weights: str | None, seed: int, folder: Path
+) -> None:
+    """Draw the filters of the networks that are finished; what was drawn of them is kept.
+
+    Args:
+        models: the finished models by name, with their `model_digest`.
+        weights: where VGG16 started from; see `train.training.TrainOptions`.
+
+    Raises:
+        UsageError, StorageError: see `train.filters.filters.draw_filters`.
+    """
+    for name, asked, network in _wanted(models, weights, seed, folder):
+        record = folder / FOLDER / f"{name}.json"
+        request = {**network, "filters": FILTERS, "steps": STEPS, "seed": seed}
+        if read_outcome(record, request) is None or not _pictures(folder, name):
+            draw_filters(asked)
+            write_outcome(record, request, {})
+
+
+def read_filters(models: Mapping[str, Mapping[str, Any]], folder: Path) -> list[dict[str, str]]:
+    """The pictures of the finished networks' filters, in the order in which they are told of."""
+    names = [name for name in (CNN, _PRETRAINED, VGG16) if name.removesuffix("_imagenet") in models]
+    return [picture for name in names for picture in _pictures(folder, name)]
+
+
+def _wanted(
+    models: Mapping[str, Mapping[str, Any]], weights: str | None, seed: int, folder: Path
+) -> Iterator[tuple[str, FilterOptions, dict[str, Any]]]:
+    """Name, what to draw, and what decides the pictures, for each network."""
+
+    def options(name: str, **more: Any) -> FilterOptions:
+        output = str(folder / FOLDER / name)
+        return FilterOptions(output=output, filters=FILTERS, steps=STEPS, seed=seed, **more)
+
+    if CNN in models:
+        artifact = str(artifact_folder(folder, CNN))
+        digest = {"model_digest": models[CNN]["model_digest"]}
+        yield CNN, options(CNN, artifact=artifact, layers=_CNN_LAYERS), digest
+    if VGG16 in models:
+        if weights != "none":
+            asked = options(_PRETRAINED, network=VGG16, weights=weights)
+            yield _PRETRAINED, asked, {"weights": weights}
+        digest = {"model_digest": models[VGG16]["model_digest"]}
+        yield VGG16, options(VGG16, artifact=str(artifact_folder(folder, VGG16))), digest
+
+
+def _pictures(folder: Path, name: str) -> list[dict[str, str]]:
+    """What was drawn of a network."""
+    pictures: list[dict[str, str]] = read_summary(folder, f"{FOLDER}/{name}").get("pictures", [])
+    return pictures

@@ -1,0 +1,114 @@
+"""What all models of a study learn from: one list of chips, one split, and a digest of both."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipelines.storage.store import absolute_uri, file_stem, list_objects, write_bytes
+from schemas.artifact import MediaType
+from schemas.labels import LabelSet
+from train.data.dataset import choose_media_type, list_chips, match_chips
+from train.data.label_files import (
+    Part,
+    check_rows,
+    choose_label_set,
+    read_label_set,
+    read_labels,
+    select_rows,
+)
+from train.data.splits import STUDY, assign_parts, check_parts, read_split_rule, split_csv
+from train.study.models.plan import StudyModel, take_share
+from train.study.options import StudyOptions
+
+
+@dataclass(frozen=True)
+class Material:
+    """Labelled chips in their parts.
+
+    Attributes:
+        label_set: the labels.
+        media_type: jpg or tif, of all chips.
+        tags: labels of each chip, by image name.
+        parts: image names of each part.
+        digest: sha256 of names, labels, parts and of each chip's size and etag: as long as it
+            stays, a model trained before is still the model of these chips.
+        archive_digest: the same of all label rows and all files, used or not.
+    """
+
+    label_set: LabelSet
+    media_type: MediaType
+    tags: Mapping[str, frozenset[str]]
+    parts: Mapping[Part, tuple[str, ...]]
+    digest: str
+    archive_digest: str
+
+    def positives(self, part: Part) -> dict[str, int]:
+        """Chips of a part that carry each label."""
+        held = [self.tags[name] for name in self.parts[part]]
+        return {label: sum(label in tags for tags in held) for label in self.label_set.names}
+
+
+def gather_material(options: StudyOptions) -> Material:
+    """List, match and split the chips; nothing is decoded.
+
+    Raises:
+        UsageError: chips, labels or split cannot be used; see the functions of `train.data.dataset`
+            and `train.data.label_files`.
+        StorageError: a file that was given cannot be read.
+    """
+    rows = read_labels(options.labels)
+    label_set = read_label_set(options.label_set) if options.label_set else choose_label_set(rows)
+    check_rows(rows, label_set)
+    rule = read_split_rule(options.labels, options.split or STUDY)
+    listed = list_chips(options.chips)
+    media_type = choose_media_type(listed, options.media_type)
+    chips = match_chips(select_rows(rows, media_type), listed[media_type], label_set)
+    parts = assign_parts(chips, label_set, rule, options.seed)
+    check_parts({part: len(names) for part, names in parts.items()})
+    versions = _versions(options.chips)
+    used = {
+        part: [[name, sorted(chips.tags[name]), versions[chips.uris[name]]] for name in names]
+        for part, names in parts.items()
+    }
+    files = sorted([file_stem(uri), *version] for uri, version in versions.items())
+    listed_rows = [[row.name, row.media_type, sorted(row.tags)] for row in rows]
+    return Material(
+        label_set=label_set,
+        media_type=media_type,
+        tags=chips.tags,
+        parts=parts,
+        digest=_digest([label_set.to_dict(), used]),
+        archive_digest=_digest([label_set.to_dict(), listed_rows, files]),
+    )
+
+
+def write_split(folder: Path, material: Material, model: StudyModel, seed: int) -> Path:
+    """Write the split that a model is trained by, and give its path."""
+    parts = dict(material.parts)
+    name = "split.csv"
+    if model.training_share < 1:
+        parts["train"] = take_share(parts["train"], model.training_share, seed)
+        name = f"split_{model.name}.csv"
+    path = folder / name
+    write_bytes(str(path), split_csv(parts).encode())
+    return path
+
+
+def _versions(chips: str) -> dict[str, list[Any]]:
+    """Size and etag of each file, by address."""
+    return {
+        uri: [size, etag]
+        for table in list_objects(absolute_uri(chips))
+        for uri, size, etag in zip(
+            *(table[column].to_pylist() for column in ("uri", "size_bytes", "etag")), strict=True
+        )
+    }
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,177 @@
+"""Training the study's networks, each once: a finished one is kept as long as it still fits."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from schemas.artifact import (
+    MODEL_FILE,
+    ArtifactError,
+    ModelArtifact,
+    read_artifact,
+    read_description,
+)
+from schemas.keras_file import read_weights
+from train.fitting.checkpoints import checkpoint_folder, forget_checkpoints
+from train.fitting.sampling import Imbalance
+from train.networks.registry import NETWORKS
+from train.recipes import with_recipe
+from train.study.models.material import Material, write_split
+from train.study.models.plan import StudyModel, label_to_upsample
+from train.study.models.records import read_outcome, write_outcome
+from train.study.options import StudyOptions
+from train.training import TrainOptions, train_model
+
+_PLACES = (
+    "chips",
+    "labels",
+    "artifact",
+    "split",
+    "label_set",
+    "pixel_cache",
+    "pixel_cache_gb",
+)
+"""Options that say where something lies; what lies there is in the material's digest."""
+
+
+def network_options(
+    model: StudyModel, options: StudyOptions, material: Material, folder: Path
+) -> TrainOptions:
+    """What the trainer is asked for, to make a network of the study.
+
+    Args:
+        folder: the study's; splits and artifacts lie in it.
+    """
+    if model.network is None:
+        raise ValueError(f"{model.name} is no network")
+    network = NETWORKS[model.network]
+    asked = TrainOptions(
+        chips=options.chips,
+        labels=options.labels,
+        artifact=str(artifact_folder(folder, model.name)),
+        network=model.network,
+        media_type=material.media_type,
+        image_size=options.image_size * model.side_factor,
+        weights=options.weights if network.takes_imagenet else None,
+        epochs=options.epochs,
+        split=str(write_split(folder, material, model, options.seed)),
+        label_set=options.label_set,
+        precision=options.precision if network.takes_bfloat16 else "auto",
+        seed=options.seed,
+        imbalance=Imbalance(upsample=_upsampled(model, material)),
+        pixel_cache=options.pixel_cache,
+        pixel_cache_gb=options.pixel_cache_gb,
+    )
+    return asked if model.recipe is None else _by_recipe(asked, model.recipe)
+
+
+def train_or_keep(
+    name: str, asked: TrainOptions, material: Material, folder: Path
+) -> tuple[ModelArtifact, bool]:
+    """The artifact that the options stand for, and whether it was there already.
+
+    It is kept if it reads well, every file with its digest, and was made from the same chips,
+    labels and parts with the same options; else it is trained.
+
+    Raises:
+        UsageError, StorageError, RunFailed: see `train.training.train_model`.
+    """
+    if kept := find_kept(name, asked, material, folder):
+        return kept, True
+    _forget_other_training(name, _request(asked, material), folder)
+    artifact = train_model(asked)
+    outcome = {"model_digest": artifact.model_digest}
+    write_outcome(_record(folder, name), _request(asked, material), outcome)
+    return artifact, False
+
+
+def find_kept(
+    name: str, asked: TrainOptions, material: Material, folder: Path
+) -> ModelArtifact | None:
+    """The finished artifact that the options stand for, or None where it must be trained."""
+    outcome = read_outcome(_record(folder, name), _request(asked, material))
+    if outcome is None:
+        return None
+    try:
+        artifact = read_artifact(artifact_folder(folder, name))
+    except ArtifactError:
+        return None
+    return artifact if outcome == {"model_digest": artifact.model_digest} else None
+
+
+def describe_network(model: StudyModel, folder: Path) -> dict[str, Any]:
+    """A finished network as plain data: what the report says of it."""
+    path = artifact_folder(folder, model.name)
+    artifact = read_description(path)
+    training = artifact.training
+    return {
+        "title": model.title,
+        "idea": model.idea,
+        "network": artifact.network,
+        "labels": list(artifact.label_set.names),
+        "figures": dict(artifact.figures),
+        "unproven_thresholds": list(artifact.unproven_thresholds),
+        "parameters": sum(array.size for _, array in read_weights(path / MODEL_FILE)),
+        "image_size": artifact.preprocessing.image_size,
+        "bands": list(artifact.preprocessing.bands),
+        "model_digest": artifact.model_digest,
+        "chips": training["chips"],
+        "set_aside": training["set_aside"],
+        "options": training["options"],
+        "weights": training["weights"]["source"],
+        "epochs": training["epochs"],
+        "best_epoch": training["best_epoch"],
+        "seconds": training["seconds"],
+        "versions": dict(artifact.versions),
+    }
+
+
+def copy_best(name: str, folder: Path) -> None:
+    """Put the best model's artifact at `best` in the study's folder, whole."""
+    best, temporary = folder / "best", folder / ".best.writing"
+    shutil.rmtree(temporary, ignore_errors=True)
+    shutil.copytree(artifact_folder(folder, name), temporary)
+    shutil.rmtree(best, ignore_errors=True)
+    temporary.rename(best)
+
+
+def artifact_folder(folder: Path, name: str) -> Path:
+    """Where a network's artifact lies in a study's folder."""
+    return folder / "models" / name
+
+
+def _by_recipe(asked: TrainOptions, recipe: str) -> TrainOptions:
+    """The options as a recipe has them, in no more epochs than the study's."""
+    changed = with_recipe(asked, recipe)
+    epochs = min(asked.epochs, changed.epochs)
+    warmup = min(changed.schedule.warmup_epochs, epochs / 2)
+    return replace(changed, epochs=epochs, schedule=replace(changed.schedule, warmup_epochs=warmup))
+
+
+def _upsampled(model: StudyModel, material: Material) -> tuple[str, ...]:
+    label = label_to_upsample(material.positives("train")) if model.is_upsampled else None
+    return () if label is None else (label,)
+
+
+def _record(folder: Path, name: str) -> Path:
+    return folder / "models" / f"{name}.json"
+
+
+def _forget_other_training(name: str, request: dict[str, Any], folder: Path) -> None:
+    """Remove the checkpoints of a training that was stopped, if it was asked for otherwise.
+
+    The trainer would refuse them, for they may be all that a person has; here they are the
+    study's own.
+    """
+    started = folder / "models" / f"{name}.started.json"
+    if read_outcome(started, request) is None:
+        forget_checkpoints(checkpoint_folder(artifact_folder(folder, name)))
+        write_outcome(started, request, {})
+
+
+def _request(asked: TrainOptions, material: Material) -> dict[str, Any]:
+    options = {name: value for name, value in asdict(asked).items() if name not in _PLACES}
+    return {"options": options, "chips": material.digest}

@@ -1,0 +1,167 @@
+"""The models of the study: what each one is, and what is different about it.
+
+After Thisted (2020): a random forest, a baseline CNN and its variants, and VGG16. All networks
+share the split, the seed and every option that is not named here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pipelines.errors import UsageError
+
+FOREST, CNN, SKY, VGG16, TUNED = "forest", "cnn", "cnn_sky", "vgg16", "vgg16_tuned"
+"""Names of the models that the comparison speaks of."""
+
+UPSAMPLED_LABEL = "blow_down"
+"""The label that the study saw too seldom; where it is absent, the rarest one takes its place."""
+
+
+@dataclass(frozen=True)
+class StudyModel:
+    """A model of the study.
+
+    Attributes:
+        name: its folder, and its name in `--models`.
+        title: its name in tables and pictures.
+        idea: what it is and what it is there to show, in a sentence or two.
+        network: a name in `train.networks.registry.NETWORKS`; None for the forest.
+        side_factor: its input's side as a multiple of the study's `--image_size`.
+        training_share: how much of the training part it sees.
+        is_upsampled: whether chips of a rare label are repeated.
+        recipe: a name in `train.recipes.RECIPES`; None for what the published study did.
+    """
+
+    name: str
+    title: str
+    idea: str
+    network: str | None
+    side_factor: int = 1
+    training_share: float = 1.0
+    is_upsampled: bool = False
+    recipe: str | None = None
+
+
+MODELS: Mapping[str, StudyModel] = {
+    model.name: model
+    for model in (
+        StudyModel(
+            name=FOREST,
+            title="Random forest",
+            idea="Decision trees on three numbers for each chip: its mean red, green and blue. "
+            "It knows colours and sees no shapes.",
+            network=None,
+        ),
+        StudyModel(
+            name="mean_colour",
+            title="Mean colour",
+            idea="One dense layer on the same mean colours: the least that a network can be. What "
+            "others reach beyond it comes from what they see in the picture.",
+            network="mean_colour",
+        ),
+        StudyModel(
+            name=CNN,
+            title="Baseline CNN",
+            idea="Three convolutions and two dense layers, learned from these chips alone.",
+            network="cnn",
+        ),
+        StudyModel(
+            name="cnn_batch_norm",
+            title="CNN, batch norm",
+            idea="The baseline with batch normalisation after its first dense layer.",
+            network="cnn_batch_norm",
+        ),
+        StudyModel(
+            name=SKY,
+            title="CNN, sky alone",
+            idea="The baseline with a softmax over the labels of the sky alone: exactly one of "
+            "them holds for each chip, and the network is told so.",
+            network="cnn_sky",
+        ),
+        StudyModel(
+            name="cnn_upsampled",
+            title="CNN, upsampled",
+            idea="The baseline with the chips of a rare label repeated.",
+            network="cnn",
+            is_upsampled=True,
+        ),
+        StudyModel(
+            name="cnn_grey",
+            title="CNN, grey",
+            idea="The baseline on grey pictures of twice the side: finer shapes, no colour.",
+            network="cnn_grey",
+            side_factor=2,
+        ),
+        StudyModel(
+            name="cnn_small",
+            title="CNN, a tenth",
+            idea="The baseline on a tenth of the training chips (the study: 2,000 of 20,000): "
+            "what more chips are worth.",
+            network="cnn",
+            training_share=0.1,
+        ),
+        StudyModel(
+            name=VGG16,
+            title="VGG16",
+            idea="Thirteen convolutions that were learned from ImageNet's photographs first, then "
+            "trained on with these chips.",
+            network="vgg16",
+        ),
+        StudyModel(
+            name=TUNED,
+            title="VGG16, fine-tuned",
+            idea="VGG16 with what the study left for later: chips that are flipped, turned and "
+            "varied at each showing, a rate that rises, falls and is lower for lower layers, and "
+            "averaged weights.",
+            network="vgg16",
+            recipe="best",
+        ),
+    )
+}
+"""The models in the order in which they are trained and told of."""
+
+
+def choose_models(asked: str, has_sky: bool) -> tuple[StudyModel, ...]:
+    """The models that `--models` asks for, in the order of `MODELS`.
+
+    Args:
+        asked: `all`, or names with commas between.
+        has_sky: whether there are labels of the sky; `all` leaves out what needs them.
+
+    Raises:
+        UsageError: a name that no model has, none at all, or a model of the sky without one.
+    """
+    names = {name.strip() for name in asked.split(",") if name.strip()}
+    unknown = sorted(names - set(MODELS) - {"all"})
+    if unknown or not names:
+        said = ", ".join(map(repr, unknown)) or "none named"
+        raise UsageError(f"--models: {said}; there are all, {', '.join(MODELS)}")
+    if SKY in names and not has_sky:
+        raise UsageError(f"--models {SKY}: the labels have no sky group; --label_set names one")
+    possible = [model for model in MODELS.values() if has_sky or model.name != SKY]
+    return tuple(model for model in possible if "all" in names or model.name in names)
+
+
+def label_to_upsample(positives: Mapping[str, int]) -> str | None:
+    """The label whose chips are repeated: `blow_down`, or the rarest of those that occur.
+
+    Args:
+        positives: training chips by label, in label order.
+
+    >>> label_to_upsample({"clear": 90, "blow_down": 0, "road": 4, "water": 9})
+    'road'
+    """
+    if positives.get(UPSAMPLED_LABEL):
+        return UPSAMPLED_LABEL
+    present = {name: count for name, count in positives.items() if count}
+    return min(present, key=lambda name: present[name]) if present else None
+
+
+def take_share(names: Sequence[str], share: float, seed: int) -> tuple[str, ...]:
+    """A share of names by lot, at least one, in their own order."""
+    import numpy as np
+
+    count = max(1, round(len(names) * share))
+    drawn = np.random.default_rng(seed).permutation(len(names))[:count]
+    return tuple(names[i] for i in sorted(drawn.tolist()))
