@@ -69,8 +69,9 @@ PACKAGES = ("schemas", "pipelines", "train", "beam_jobs")  # workers get the sou
 setup(
     name="forest-chips",
     version="0.1.0",
-    description="Finds what forests lose: trains a classifier of satellite chips, scores an "
-    "archive with Apache Beam into Delta tables, and answers questions in SQL",
+    description="Labels satellite chips: trains a classifier, scores an archive of millions with "
+    "Apache Beam into Delta tables, and answers questions in SQL",
+    license="Apache-2.0",
     python_requires=">=3.11,<3.14",
     packages=find_packages(include=[f"{name}{below}" for name in PACKAGES for below in ("", ".*")]),
     package_data={
@@ -79,6 +80,7 @@ setup(
         "train.sample": ["*.csv"],
         "train.study.documents": ["*.css", "*.js"],
     },
+    entry_points={"console_scripts": ["forest-chips = beam_jobs.__main__:main"]},
     install_requires=SCORING,
     extras_require={
         "train": TRAIN,
