@@ -445,7 +445,9 @@ def test_a_layer_from_outside_keras_is_refused_with_its_name(folder: Path) -> No
             return x * 2
 
     save_model(folder, Doubling(), keras.layers.Flatten(), keras.layers.Dense(3))
-    with pytest.raises(ArtifactError, match=r"needs tests\.test_artifact\.Doubling, which is no"):
+    with pytest.raises(
+        ArtifactError, match=r"needs tests\.schemas\.test_artifact\.Doubling, which is no"
+    ):
         read_artifact(folder)
 
 

@@ -33,7 +33,7 @@ def stage_slowly(batches, folder, stage_unit=staging.stage_unit):
     return unit
 
 staging.stage_unit = stage_slowly
-planning.UNIT_CHIPS = 4
+run_plan.UNIT_CHIPS = 4
 scoring.SharedModel._load = lambda self: QuickClassifier()
 run_command(score_chips.main)
 """

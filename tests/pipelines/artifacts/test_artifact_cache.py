@@ -72,12 +72,13 @@ def test_a_process_that_dies_while_it_fetches_leaves_the_next_one_free_to_fetch(
     dying = (
         "import os, signal\n"
         "from pathlib import Path\n"
-        "from pipelines import storage\n; from pipelines.artifacts import artifact_cache"
+        "from pipelines.artifacts import artifact_cache\n"
+        "from pipelines.storage import store\n"
         "def half(uri, folder):\n"
         "    folder.mkdir(parents=True)\n"
         "    (folder / 'model.keras').write_bytes(b'the first half')\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
-        "storage.fetch_folder = half\n"
+        "store.fetch_folder = half\n"
         f"artifact_cache.fetch_artifact({uri!r})\n"
     )
     died = subprocess.run([sys.executable, "-c", dying], cwd=ROOT, env=dict(os.environ))

@@ -448,8 +448,8 @@ def test_damaged_bytes_give_a_picture_or_a_reason_and_the_same_each_time(kind: s
 def test_decoding_jpgs_loads_neither_tensorflow_nor_rasterio() -> None:
     code = (
         "import sys; from pipelines.imaging import decoding;"
-        "model = imaging.Preprocessing('jpg', 64, ('red', 'green', 'blue'), None, (64, 64));"
-        "imaging.decode_chip(sys.stdin.buffer.read(), model);"
+        "model = decoding.Preprocessing('jpg', 64, ('red', 'green', 'blue'), None, (64, 64));"
+        "decoding.decode_chip(sys.stdin.buffer.read(), model);"
         "print({'tensorflow', 'keras', 'rasterio'} & set(sys.modules))"
     )
     command = [sys.executable, "-c", code]

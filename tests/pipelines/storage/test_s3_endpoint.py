@@ -108,7 +108,7 @@ READ_AS_A_WORKER = """
 import pickle, sys
 pickle.loads(bytes.fromhex(sys.argv[1])).apply()
 from pipelines.storage import store
-sys.stdout.buffer.write(storage.read_bytes(sys.argv[2]))
+sys.stdout.buffer.write(store.read_bytes(sys.argv[2]))
 """
 
 
