@@ -1,27 +1,33 @@
-# `make` alone tells what there is. Everything is made in the checkout: .venv/ and build/.
+# `make` prints the list of targets. All files are written below the checkout: .venv/ and build/.
 
-# Interpreter for .venv; by default the first fitting one on PATH. `make distclean` before a change.
+# The Python that makes .venv; default: the first suitable one on PATH. Run `make distclean` first.
 PYTHON ?=
-# Processes that run the tests: two share the work of two cores; 0 runs all in one, for a debugger.
+# Number of processes that run the tests; 0 runs them in pytest's own process, for a debugger.
 WORKERS ?= 2
 # More arguments: make test ARGS="-k thresholds", make bench ARGS="--only ours"
 ARGS ?=
 
 VENV_PYTHON := .venv/bin/python
-# A virtual environment holds absolute paths: a checkout that was moved gets a new one.
+# A virtual environment contains absolute paths: a checkout that was moved gets a new one.
 MADE := .venv/.made-$(shell printf '%s' '$(CURDIR)' | cksum | cut -d ' ' -f 1)
 INSTALLED := .venv/.installed
+# Installs faster than pip, compiles, and shares files between environments: docs/decisions/uv.md
+UV := .venv/bin/uv
+UV_INSTALL := $(UV) pip install --quiet --compile-bytecode
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export TF_CPP_MIN_LOG_LEVEL ?= 2
+# Importing TensorFlow, Keras and Beam takes 17 s of CPU if Python may not store what it compiled,
+# and 6 s if it may.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help install airflow demo test soak check format engines googlesql bench clean distclean
 
-help: ## Tell what there is
+help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
 
-install: $(INSTALLED) ## Make .venv with everything from PyPI, at the versions of constraints.txt
+install: $(INSTALLED) ## Make .venv with all packages from PyPI, at the versions of constraints.txt
 
 $(MADE):
 	@for python in $(or $(PYTHON),python3 python3.12 python3.11 python3.13); do \
@@ -36,17 +42,19 @@ $(MADE):
 	echo "Install one (Debian: apt-get install python3-venv), or name it: make install PYTHON=/path/to/python3.12" >&2; \
 	exit 1
 
-$(INSTALLED): $(MADE) setup.py pyproject.toml constraints.txt
-	@echo "Installing from PyPI into .venv (some minutes the first time)"
-	@# Compiling what nobody imports would take a third of the time.
-	@$(VENV_PYTHON) -m pip install --quiet --no-compile --constraint constraints.txt \
+$(UV): | $(MADE)
+	@$(VENV_PYTHON) -m pip install --quiet --constraint constraints.txt uv
+
+$(INSTALLED): $(MADE) setup.py pyproject.toml constraints.txt | $(UV)
+	@echo "Installing from PyPI into .venv (1 to 3 minutes the first time)"
+	@$(UV_INSTALL) --python $(VENV_PYTHON) --constraint constraints.txt \
 	  --editable '.[train,gcp,analysis,test,dev]'
 	@touch $@
 
 test: install ## Run the tests
 	$(VENV_PYTHON) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
-soak: install ## Run the tests of trust in full: 100 kills, 10,000 mutated files, 30 archives (SEED=N)
+soak: install ## Run the stress tests in full: 100 kills, 10,000 mutated files, 30 archives (SEED=N)
 	KILLS=100 HOSTILE_FILES=10000 ARCHIVES=30 $(VENV_PYTHON) -m pytest -s \
 	  tests/whole/test_kills.py tests/whole/test_hostile_files.py tests/whole/test_nights.py $(ARGS)
 
@@ -55,16 +63,16 @@ check: install ## Check format, lint and types, as CI does
 	$(VENV_PYTHON) -m ruff check .
 	$(VENV_PYTHON) -m mypy
 
-format: install ## Format the code and mend what ruff can mend
+format: install ## Format the code and fix what ruff can fix
 	$(VENV_PYTHON) -m ruff format .
 	$(VENV_PYTHON) -m ruff check --fix .
 
-# --- Engines: Beam's portable runner, and workers as Dataflow starts them -----------------------
+# --- Engines: Beam's portable runner, and workers started as on Dataflow ------------------------
 
 ENGINES := build/engines
 BEAM := $(shell sed -n 's/^apache-beam==//p' constraints.txt)
 BEAM_GO := github.com/apache/beam/sdks/v2
-# The version stands in the path, so that a new Beam gets new programs.
+# The version is part of the path, so that a new Beam gets new programs.
 PROGRAMS := $(ENGINES)/$(BEAM)/prism $(ENGINES)/$(BEAM)/boot
 WORKER_ENV := $(ENGINES)/worker-env/.installed
 
@@ -76,32 +84,29 @@ $(ENGINES)/$(BEAM)/boot: PACKAGE = $(BEAM_GO)/python/container
 
 $(PROGRAMS):
 	@command -v go >/dev/null || { echo "make engines needs Go 1.26 or newer on PATH to build Beam's" \
-	  "programs (Debian: apt-get install golang); the tests marked prism are skipped without" >&2; exit 1; }
+	  "programs (Debian: apt-get install golang); without it the tests marked prism are skipped" >&2; exit 1; }
 	@echo "Building $(PACKAGE)@v$(BEAM) (two minutes the first time)"
 	@mkdir -p $(@D)/bin
 	@GOBIN=$(abspath $(@D))/bin go install $(PACKAGE)@v$(BEAM)
 	@mv $(@D)/bin/$(notdir $(PACKAGE)) $@
 
-# What a worker's container image holds: the pinned dependencies, and not this project. It is made
-# without the project's own package, which comes with each job.
+# What a worker's container image contains: the pinned dependencies, but not this project's package,
+# which comes with each job.
 $(WORKER_ENV): $(INSTALLED) setup.py constraints.txt
-	@echo "Installing what a worker's image holds into $(ENGINES)/worker-env (3 GB)"
+	@echo "Installing the packages of a worker's image into $(ENGINES)/worker-env"
 	@mkdir -p $(ENGINES)
 	@$(VENV_PYTHON) -c 'import setuptools, distutils.core; \
 	  project = distutils.core.run_setup("setup.py", stop_after="init"); \
 	  print(*project.install_requires, *project.extras_require["gcp"], sep="\n")' \
 	  > $(ENGINES)/requirements.txt
 	@$(VENV_PYTHON) -m venv --clear $(ENGINES)/worker-env
-	@$(ENGINES)/worker-env/bin/python -m pip install --quiet --no-compile \
+	@$(UV_INSTALL) --python $(ENGINES)/worker-env/bin/python \
 	  --constraint constraints.txt setuptools --requirement $(ENGINES)/requirements.txt
-	@# Prism gives a worker one minute to start: what that takes is compiled here.
-	@$(ENGINES)/worker-env/bin/python -m pip freeze >$(ENGINES)/installed.txt
-	@$(ENGINES)/worker-env/bin/python -c 'import apache_beam.runners.worker.sdk_worker_main'
 	@touch $@
 
 googlesql: ## Build GoogleSQL's analyzer, for the tests of BigQuery's SQL (needs Go; 4 minutes, 5 GB of memory)
 	@command -v go >/dev/null || { echo "make googlesql needs Go 1.25 or newer on PATH (Debian:" \
-	  "apt-get install golang); tests/whole/test_googlesql.py is skipped without" >&2; exit 1; }
+	  "apt-get install golang); without it tests/whole/test_googlesql.py is skipped" >&2; exit 1; }
 	@mkdir -p build
 	cd tests/googlesql && go build -mod=readonly -o ../../build/googlesql .
 
@@ -111,19 +116,17 @@ AIRFLOW := build/airflow/.installed
 
 airflow: $(AIRFLOW) ## Install Airflow into build/airflow, to test the DAG with (2 GB)
 
-$(AIRFLOW): $(MADE) deploy/airflow/requirements.txt
-	@echo "Installing Airflow into build/airflow (some minutes)"
-	@rm -rf build/airflow
-	@$(VENV_PYTHON) -m venv build/airflow
-	@build/airflow/bin/python -m pip install --quiet --no-compile \
-	  --requirement deploy/airflow/requirements.txt
+$(AIRFLOW): deploy/airflow/requirements.txt | $(UV)
+	@echo "Installing Airflow into build/airflow (1 to 3 minutes the first time)"
+	@$(UV) venv --quiet --clear --python $(VENV_PYTHON) build/airflow
+	@$(UV_INSTALL) --python build/airflow/bin/python --requirement $<
 	@touch $@
 
 bench: install ## Measure scoring: limits of the machine, this project, its peers (25 minutes)
 	$(VENV_PYTHON) -m benchmarks.scoring --json build/bench/figures.json \
 	  --picture build/bench/figures.png $(ARGS)
 
-clean: ## Remove what was built and cached, but not .venv
+clean: ## Remove built and cached files, but not .venv
 	rm -rf build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
 

@@ -62,6 +62,7 @@ DEV = [
     "mypy>=1.15",
     "ruff>=0.14",
     "types-tqdm>=4.66",
+    "uv>=0.9",
 ]
 
 PACKAGES = ("schemas", "pipelines", "train", "beam_jobs")  # workers get the source without `train`
