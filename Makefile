@@ -133,12 +133,13 @@ clean: ## Remove built and cached files, but not .venv
 distclean: clean ## Remove .venv, too
 	rm -rf .venv
 
-# --- The whole way through, on a sample archive ---------------------------------------------------
+# --- From drawing an archive to asking about it ----------------------------------------------------
 
 DEMO := build/demo
-QUERY = $(VENV_PYTHON) -m beam_jobs.query --output $(DEMO)/tables
+FOREST_CHIPS = .venv/bin/forest-chips
+QUERY = $(FOREST_CHIPS) query --output $(DEMO)/tables
 
-define FOREST_LOSS_QUERY
+define ROADS_AND_MINES
 SELECT chip_id, sky_label, round(score_road, 3) AS road,
   round(greatest(score_artisinal_mine, score_conventional_mine), 3) AS mine, labels
 FROM latest_chip_scores
@@ -146,40 +147,33 @@ WHERE list_has_any(labels, ['road', 'artisinal_mine', 'conventional_mine'])
 ORDER BY greatest(road, mine) DESC, chip_id LIMIT 8
 endef
 
-define LABELS_QUERY
-SELECT label, count(*) AS chips
-FROM (SELECT unnest(labels) AS label FROM latest_chip_scores WHERE sky_label <> 'cloudy')
+define LABELS
+SELECT label, count(*) AS chips FROM (SELECT unnest(labels) AS label FROM latest_chip_scores)
 GROUP BY label ORDER BY chips DESC, label
 endef
 
-define UNOBSERVED_QUERY
-SELECT 'cloudy' AS why, count(*) AS chips FROM latest_chip_scores WHERE sky_label = 'cloudy'
-UNION ALL SELECT 'quarantined: ' || reason, count(*) FROM open_quarantine GROUP BY reason
-ORDER BY chips DESC, why
-endef
-
-export FOREST_LOSS_QUERY LABELS_QUERY UNOBSERVED_QUERY
+export ROADS_AND_MINES LABELS
 
 demo: install ## Draw an archive, train VGG16 on it, score the next night, ask three questions
 	@rm -rf $(DEMO)
-	@echo "== A labelled archive to train on, and a night to score, three files of it broken"
-	@$(VENV_PYTHON) -m train.sample_archive --output $(DEMO)/training --chips 480 --seed 0
-	@$(VENV_PYTHON) -m train.sample_archive --output $(DEMO)/night --chips 600 --seed 1
+	@echo "== Draw a labelled archive to train on, and a night to score; break three files of the night"
+	$(FOREST_CHIPS) sample --output $(DEMO)/training --chips 480 --seed 0
+	$(FOREST_CHIPS) sample --output $(DEMO)/night --chips 600 --seed 1
 	@: > $(DEMO)/night/chips/broken_empty.jpg
-	@echo 'this is no picture' > $(DEMO)/night/chips/broken_text.jpg
+	@echo 'not a picture' > $(DEMO)/night/chips/broken_text.jpg
 	@head -c 2000 $(DEMO)/night/chips/sample_000000.jpg > $(DEMO)/night/chips/broken_half.jpg
-	@echo; echo "== VGG16, a few epochs"
-	@$(VENV_PYTHON) -m train --chips $(DEMO)/training/chips --labels $(DEMO)/training/labels.csv \
-	  --artifact $(DEMO)/artifact --network vgg16 --epochs 4 --pixel_cache $(DEMO)/pixels
-	@echo; echo "== The scoring job"
-	@$(VENV_PYTHON) -m beam_jobs.score_chips --chips $(DEMO)/night/chips --artifact $(DEMO)/artifact \
-	  --output $(DEMO)/tables
+	@echo; echo "== Train VGG16 for a few epochs"
+	$(FOREST_CHIPS) train --chips $(DEMO)/training/chips --labels $(DEMO)/training/labels.csv \
+	  --artifact $(DEMO)/model --epochs 4 --pixel_cache $(DEMO)/pixels
+	@echo; echo "== Score the night"
+	$(FOREST_CHIPS) score --chips $(DEMO)/night/chips --artifact $(DEMO)/model \
+	  --output $(DEMO)/tables --run_id demo
 	@echo; echo "== Which chips show roads or mines?"
-	@$(QUERY) "$$FOREST_LOSS_QUERY"
-	@echo; echo "== What is to be seen where the ground was observed?"
-	@echo "   (480 training chips show the rarest labels once or never: those are guesses)"
-	@$(QUERY) "$$LABELS_QUERY"
-	@echo; echo "== Of which chips is nothing known, and why?"
-	@$(QUERY) "$$UNOBSERVED_QUERY"
-	@echo; echo "Everything lies in $(CURDIR)/$(DEMO): training/, night/, artifact/, pixels/ and tables/."
-	@echo "Ask on: $(QUERY) \"SELECT ...\""
+	@$(QUERY) "$$ROADS_AND_MINES"
+	@echo; echo "== How many chips have each label?"
+	@echo "   (480 training chips show the rarest labels once or never, so those are guesses)"
+	@$(QUERY) "$$LABELS"
+	@echo; echo "== Which chips could not be scored, and why?"
+	@$(QUERY) --question quarantine_last_night
+	@echo; echo "Report of the night: $(CURDIR)/$(DEMO)/tables/reports/demo.html (open it in a browser)"
+	@echo "More questions:      $(QUERY) --list_questions"
