@@ -29,9 +29,6 @@ from pipelines.tables.delta_tables import (
     open_table,
 )
 from schemas.tables import RUNS
-from tests.beam_jobs.test_relabel_chips import LOW, Relabel
-from tests.pipelines.publishing.test_publishing import CHIPS, dying_at, make_plan, stage
-from tests.pipelines.runs.test_staging import labelled
 from tests.support.published_runs import (
     SCORES,
     at,
@@ -42,6 +39,8 @@ from tests.support.published_runs import (
     scored,
     write_rows,
 )
+from tests.support.relabelling import LOW, Relabel
+from tests.support.staged_runs import CHIPS, dying_at, labelled, make_plan, stage
 
 pytest_plugins = ["tests.support.object_stores"]
 

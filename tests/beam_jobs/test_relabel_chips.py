@@ -23,41 +23,16 @@ from schemas.artifact import ModelArtifact, thresholds_digest
 from schemas.labels import PLANET_LABELS
 from schemas.tables import chip_scores
 from tests.support.published_runs import at, commit_rows, given_up, publish, scored
+from tests.support.relabelling import HALF, HALF_DIGEST, LOW, Relabel
 from tests.support.samples import JPG
 
 pytest_plugins = ["tests.support.object_stores"]
-
-HALF = dict.fromkeys(PLANET_LABELS.names, 0.5)
-HALF_DIGEST = thresholds_digest(HALF)
-LOW = {**HALF, "road": 0.2}
-"""Of rows as `scored` makes them, these give each chip a road besides."""
 
 
 @pytest.fixture
 def relabel(tmp_path, capsys):
     """Runs the command in this process; gives exit code, output and error."""
     return Relabel(tmp_path, capsys)
-
-
-class Relabel:
-    def __init__(self, folder: Path, capsys: Any = None, output: str = "") -> None:
-        self.output, self.file = output or str(folder / "out"), folder / "thresholds.json"
-        self._capsys = capsys
-
-    def __call__(self, thresholds: Any, *flags: str) -> tuple[int, str, str]:
-        text = thresholds if isinstance(thresholds, str) else json.dumps(thresholds)
-        self.file.write_text(text)
-        arguments = ["--output", self.output, "--thresholds", str(self.file), *flags]
-        code = exit_code(relabel_chips.main, arguments)
-        return code, *(self._capsys.readouterr() if self._capsys else ("", ""))
-
-    def rows(self, sql: str) -> list[tuple]:
-        return [tuple(row.values()) for row in ask(self.output, sql).to_pylist()]
-
-    def labels(self, view: str = "latest_chip_scores") -> dict[str, str]:
-        found = self.rows(f"SELECT chip_uri || coalesce(etag, ''), labels FROM {view}")
-        assert len({chip for chip, _ in found}) == len(found)
-        return {chip: " ".join(labels) for chip, labels in found}
 
 
 # ------------------------------------------------------------------------- what becomes of rows

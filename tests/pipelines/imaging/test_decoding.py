@@ -31,6 +31,7 @@ from pipelines.imaging.decoding import (
 )
 from schemas.artifact import Preprocessing
 from schemas.tables import QuarantineReason as Reason
+from tests.support.mutations import mutate
 from tests.support.samples import JPG, TIF, jpg_bytes
 from tests.support.tiffs import (
     GEO,
@@ -412,17 +413,6 @@ MUTABLE = {
     "tif": (encode_tif(draw_bands(), **GEO), TIF),
     "compressed tif": (encode_tif(draw_bands(), **LAYOUTS["tiles, deflate"], **GEO), TIF),
 }
-
-
-def mutate(data: bytes, rng: np.random.Generator) -> bytes:
-    """Some bytes changed, dropped or put in, mostly in the first thousand, where the header is."""
-    mutant = bytearray(data)
-    for _ in range(rng.integers(1, 6)):
-        at = int(rng.integers(min(len(mutant), 1000) if rng.random() < 0.8 else len(mutant)))
-        extra = rng.integers(0, 256, rng.integers(1, 12), dtype=np.uint8).tobytes()
-        dropped = int(rng.integers(0, 12))
-        mutant[at : at + dropped] = extra if rng.random() < 0.5 else extra[:dropped].ljust(dropped)
-    return bytes(mutant)
 
 
 @pytest.mark.parametrize("kind", MUTABLE)

@@ -16,7 +16,7 @@ from rasterio.warp import transform_bounds
 from pipelines.errors import ChipRejected
 from pipelines.imaging.decoding import read_layout
 from pipelines.imaging.footprint import Place, bounds_of, read_place
-from tests.pipelines.imaging.test_decoding import MUTABLE, mutate
+from tests.support.mutations import mutate
 from tests.support.tiffs import GEO, draw_bands, encode_tif
 
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
@@ -117,7 +117,7 @@ def test_a_place_out_of_this_world_costs_its_neighbours_nothing() -> None:
 
 
 def test_a_damaged_tif_has_a_place_or_none_and_never_fails() -> None:
-    data, _ = MUTABLE["tif"]
+    data = encode_tif(draw_bands(), **GEO)
     rng = np.random.default_rng(5)
     for _ in range(100):
         tif_bounds(mutate(data, rng))

@@ -18,9 +18,8 @@ from pipelines.tables import delta_tables
 from pipelines.tables.delta_tables import PublishConflict, open_table
 from schemas.labels import PLANET_LABELS
 from schemas.tables import QUARANTINE, RUNS, chip_scores
-from tests.pipelines.publishing.test_publishing import CHIPS, dying_at, make_plan, stage
-from tests.pipelines.runs.test_staging import labelled
 from tests.support.published_runs import at, given_up, publish, scored
+from tests.support.staged_runs import CHIPS, dying_at, labelled, make_plan, stage
 
 pytest_plugins = ["tests.support.object_stores"]
 _EVERYTHING = """

@@ -3,7 +3,6 @@
 import json
 from dataclasses import replace
 
-import pyarrow as pa
 import pytest
 
 from pipelines.elements import NOTHING_SPENT
@@ -14,70 +13,19 @@ from pipelines.runs import attempts, committing
 from pipelines.runs.attempts import read_refusal
 from pipelines.runs.counting import RunCounts, check_quarantine, count_run
 from pipelines.runs.records import read_summary
-from pipelines.runs.run_plan import RunPlan, read_plan, scores_version, store_plan
-from pipelines.runs.staging import StagedUnit, stage_unit
+from pipelines.runs.run_plan import read_plan, scores_version, store_plan
+from pipelines.runs.staging import stage_unit
 from pipelines.storage import store
 from pipelines.tables import delta_tables
 from pipelines.tables.delta_tables import PublishConflict, commit_files, open_dataset, open_table
 from schemas.labels import PLANET_LABELS
-from schemas.render import file_schema
-from schemas.tables import CHIP_MANIFEST, QUARANTINE, RUNS, chip_scores
-from tests.pipelines.runs.test_staging import labelled
-
-CHIPS = pa.Table.from_pylist(
-    [{"chip_uri": f"/{n}.jpg", "chip_id": str(n), "etag": "1"} for n in range(8)],
-    file_schema(CHIP_MANIFEST),
-)
-"""The manifest of the plan below."""
-
-
-def make_plan(output: str, run_id: str = "r1", **changes) -> RunPlan:
-    """A plan of two units with 5 and 3 chips, 2 of 10 listed chips skipped."""
-    plan = RunPlan(
-        run_id=run_id,
-        run_date="2026-11-22",
-        output=output,
-        artifact="/a",
-        model_digest="m",
-        thresholds_digest="t",
-        listed=10,
-        skipped=2,
-        unit_rows=(5, 3),
-        max_quarantine_ratio=0.5,
-        attempt=1,
-        options={"chips": "/c"},
-        versions={"numpy": "2"},
-        started_at=1_000_000_000.0,
-        planned_at=1_000_000_002.0,
-    )
-    return replace(plan, **changes)
-
-
-def stage(plan: RunPlan) -> list[StagedUnit]:
-    """Stage both units: 4 scored and 1 quarantined, 3 scored."""
-    return [
-        stage_unit([labelled(0, 0, 4, 1, True)], plan.staging),
-        stage_unit([labelled(1, 4, 3, 0, True)], plan.staging),
-    ]
-
-
-def dying_at(table: str):
-    """A commit at which the publisher dies when it comes to a table."""
-    commit = committing.commit_rows
-
-    def dying_commit(plan, name, files):
-        if name == table:
-            raise KeyboardInterrupt
-        commit(plan, name, files)
-
-    return dying_commit
+from schemas.tables import QUARANTINE, RUNS, chip_scores
+from tests.support.staged_runs import CHIPS, dying_at, empty_tables, labelled, make_plan, stage
 
 
 @pytest.fixture
 def output(tmp_path) -> str:
-    for table in (chip_scores(PLANET_LABELS), QUARANTINE, RUNS):
-        delta_tables.ensure_table(str(tmp_path), table)
-    return str(tmp_path)
+    return empty_tables(tmp_path)
 
 
 def rows(output: str, name: str) -> list[dict]:

@@ -25,13 +25,18 @@ from pipelines.runs.staging import stage_unit
 from pipelines.storage import store
 from schemas.labels import PLANET_LABELS
 from schemas.tables import QUARANTINE, RUNS, chip_scores
-from tests.pipelines.reports.test_watching import HOLD, night, output, planned, three_nights
-from tests.pipelines.runs.test_staging import labelled
+from tests.support.nights import HOLD, night, planned, three_nights
 from tests.support.published_runs import at, commit_rows, given_up, run_row, scored
 from tests.support.samples import jpg_bytes
+from tests.support.staged_runs import empty_tables, labelled
 from tests.support.tiffs import encode_tif
 
-__all__ = ["output"]  # a fixture
+
+@pytest.fixture
+def output(tmp_path) -> str:
+    return empty_tables(tmp_path)
+
+
 HOSTILE = "/chips/<script>alert('x')</script>\n\u202e\"&.jpg"
 
 

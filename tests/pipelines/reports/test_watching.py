@@ -20,52 +20,18 @@ from pipelines.reports.nights import nights_before, published_night, staged_nigh
 from pipelines.runs import attempts, committing
 from pipelines.runs.counting import count_run
 from pipelines.runs.records import read_record, read_summary
-from pipelines.runs.run_plan import RunPlan, store_plan
+from pipelines.runs.run_plan import RunPlan
 from pipelines.runs.staging import stage_unit
 from pipelines.tables import delta_tables
 from schemas.labels import PLANET_LABELS
 from schemas.tables import QUARANTINE, REPLAY, RUNS, chip_scores
-from tests.pipelines.publishing.test_publishing import CHIPS, make_plan
-from tests.pipelines.runs.test_staging import labelled
-
-HOLD = DriftLimits(hold=True)
+from tests.support.nights import HOLD, night, planned, three_nights
+from tests.support.staged_runs import empty_tables, labelled, make_plan
 
 
 @pytest.fixture
 def output(tmp_path) -> str:
-    for table in (chip_scores(PLANET_LABELS), QUARANTINE, RUNS):
-        delta_tables.ensure_table(str(tmp_path), table)
-    return str(tmp_path)
-
-
-def planned(output: str, run_id: str, scored: int = 100, bad: int = 0, **changes) -> RunPlan:
-    """The stored plan of a night of one unit."""
-    scores = delta_tables.open_table(output, "chip_scores")
-    plan = make_plan(
-        output,
-        run_id,
-        listed=scored + bad,
-        skipped=0,
-        unit_rows=(scored + bad,) if scored + bad else (),
-        scores_version=scores.version(),
-        **changes,
-    )
-    return store_plan(plan, CHIPS.to_reader())
-
-
-def night(
-    output: str, run_id: str, scored: int = 100, bad: int = 0, highest: float = 1.0, **changes
-) -> RunPlan:
-    """A night, staged and published; its scores go from 0 up to the highest."""
-    plan = planned(output, run_id, scored, bad, **changes)
-    units = [stage_unit([labelled(0, 0, scored, bad, True, highest)], plan.staging)]
-    publish_run(plan, units if scored + bad else [])
-    return plan
-
-
-def three_nights(output: str) -> None:
-    for number in range(3):
-        night(output, f"n{number}")
+    return empty_tables(tmp_path)
 
 
 def told(caplog) -> list[dict]:

@@ -7,8 +7,8 @@ from pipelines.runs.repeated_failures import failed_again
 from pipelines.runs.staging import StagedFile, StagedUnit, parquet_bytes
 from schemas.render import file_schema
 from schemas.tables import QUARANTINE
-from tests.pipelines.publishing.test_publishing import make_plan
 from tests.support.published_runs import NIGHT, commit_rows, given_up, publish
+from tests.support.staged_runs import make_plan
 
 
 @pytest.fixture

@@ -18,11 +18,10 @@ from pipelines.tables.delta_tables import open_dataset, open_table
 from schemas.labels import PLANET_LABELS
 from schemas.render import file_schema
 from schemas.tables import CHIP_MANIFEST, QUARANTINE, RUNS, chip_scores
-from tests.pipelines.publishing.test_publishing import make_plan
-from tests.pipelines.runs.test_staging import labelled
 from tests.support.published_runs import commit_rows, given_up, publish, scored
 from tests.support.quick_scoring import start
 from tests.support.samples import jpg_bytes, make_artifact, write_chips
+from tests.support.staged_runs import labelled, make_plan
 
 NIGHT = "2026-11-22"
 

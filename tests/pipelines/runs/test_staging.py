@@ -6,12 +6,10 @@ import time
 from datetime import UTC, datetime, timedelta
 
 import apache_beam as beam
-import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.elements import REJECTED, LabelledBatch, ScoredBatch
+from pipelines.elements import LabelledBatch
 from pipelines.runs.staging import (
     StagedUnit,
     StageUnitsFn,
@@ -20,31 +18,11 @@ from pipelines.runs.staging import (
     stage_unit,
     staged_numbers,
 )
-from pipelines.scoring.labelling import label_batch
 from pipelines.storage import store
-from schemas.artifact import ModelArtifact
 from schemas.labels import PLANET_LABELS
 from schemas.render import file_schema
-from schemas.tables import CHIP_COLUMNS, CHIP_MANIFEST, chip_scores
-from tests.support.samples import JPG
-
-_ARTIFACT = ModelArtifact("n", PLANET_LABELS, (0.5,) * 17, JPG, model_digest="m")
-_NAMES = [column.name for column in CHIP_COLUMNS]
-
-
-def labelled(
-    unit: int, first: int, scored: int, rejected: int, last: bool, highest: float = 1.0
-) -> LabelledBatch:
-    """A batch of a unit, chips numbered from `first`; each has scores from 0 up to the highest."""
-    rows = [{"chip_uri": f"/{n}.jpg", "chip_id": str(n)} for n in range(first, first + scored)]
-    chips = pa.Table.from_pylist(rows, file_schema(CHIP_MANIFEST)).select(_NAMES)
-    bad = [
-        {"chip_uri": f"/bad{n}.jpg", "chip_id": f"bad{n}", "reason": "empty", "message": "none"}
-        for n in range(first, first + rejected)
-    ]
-    scores = np.tile(np.linspace(0, highest, 17, dtype=np.float32), (scored, 1))
-    batch = ScoredBatch(unit, last, chips, scores, pa.Table.from_pylist(bad, REJECTED), "float32")
-    return label_batch(batch, _ARTIFACT, datetime.now(UTC))
+from schemas.tables import chip_scores
+from tests.support.staged_runs import labelled
 
 
 @pytest.fixture(params=["local", "gs", "s3"])

@@ -17,8 +17,7 @@ from pipelines.tables import delta_tables
 from pipelines.tables.delta_tables import open_table
 from schemas.labels import PLANET_LABELS
 from schemas.tables import QUARANTINE, RUNS, QuarantineReason, chip_scores
-from tests.pipelines.publishing.test_publishing import dying_at, make_plan
-from tests.pipelines.runs.test_staging import labelled
+from tests.support.staged_runs import dying_at, labelled, make_plan
 
 SEEN = """SELECT chip_id, 'scored' AS what FROM chip_scores
 UNION ALL SELECT chip_id, reason FROM quarantine ORDER BY chip_id"""

@@ -8,8 +8,8 @@ from PIL import Image
 
 from pipelines.errors import UsageError
 from schemas.artifact import BANDS, Preprocessing, model_digest
+from schemas.labels import LabelSet
 from schemas.precision import native_bfloat16
-from tests.train.judging.test_measuring import LABELS
 from train.data.examples import Examples
 from train.fitting.fit import (
     FitOptions,
@@ -205,6 +205,7 @@ def test_the_last_layer_computes_in_float32_and_weights_are_float32_under_bfloat
 
 def test_the_same_weights_have_the_same_digest_however_many_models_were_built_before(tmp_path):
     preprocessing = Preprocessing("jpg", 32, BANDS["jpg"], None, (32, 1024))
+    labels = LabelSet(("a", "b", "c"))
     digests = []
     for i in range(2):
         MEAN_COLOUR.build((8, 8, 3), 3)
@@ -213,7 +214,7 @@ def test_the_same_weights_have_the_same_digest_however_many_models_were_built_be
             weights = model.get_weights()
         model.set_weights(weights)
         model.save(tmp_path / "model.keras")
-        digests.append(model_digest(tmp_path / "model.keras", LABELS, preprocessing))
+        digests.append(model_digest(tmp_path / "model.keras", labels, preprocessing))
     assert digests[0] == digests[1]
 
 
