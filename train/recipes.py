@@ -22,7 +22,6 @@ GROUPS: Mapping[str, type] = {
 RECIPES: Mapping[str, Mapping[str, Any]] = {
     "study": {
         "level": "none",
-        "mix": "none",
         "loss": "bce",
         "decay": "constant",
         "ema": 0.0,

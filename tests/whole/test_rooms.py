@@ -15,8 +15,14 @@ PACKAGES = ("schemas", "pipelines", "train", "beam_jobs")
 
 ROOMS = (
     "schemas",
-    *("pipelines.errors", "pipelines.run_log", "pipelines.wording", "pipelines.elements"),
-    *("pipelines.metrics", "pipelines.storage", "pipelines.imaging", "pipelines.drift"),
+    *("pipelines.errors", "pipelines.flags", "pipelines.run_log", "pipelines.wording"),
+    *(
+        "pipelines.elements",
+        "pipelines.metrics",
+        "pipelines.storage",
+        "pipelines.imaging",
+        "pipelines.drift",
+    ),
     *("pipelines.tables", "pipelines.artifacts", "pipelines.tars", "pipelines.planning"),
     *("pipelines.reading", "pipelines.runs", "pipelines.scoring", "pipelines.reports"),
     *("pipelines.publishing", "pipelines.maintenance", "pipelines.batch_scoring"),

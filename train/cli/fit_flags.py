@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
-from train.fitting.augmentation import LEVELS, MIXES
+from pipelines.flags import add_removed_flag
+from train.fitting.augmentation import LEVELS
 from train.fitting.losses import LOSSES, WEIGHTINGS
 from train.fitting.progress import MONITORS
 from train.fitting.schedule import DECAYS
@@ -21,6 +22,8 @@ def add_fit_flags(parser: argparse.ArgumentParser) -> None:
     add("--patience", type=_within(1, None, int), default=5, help="epochs without a better one")
     add("--monitor", choices=MONITORS, default="val_loss", help="decides the best epoch")
     add("--deterministic", action="store_true", help="the same seed, the same bits; slower")
+    for removed in ("--mix", "--mix_alpha"):
+        add_removed_flag(parser, removed, takes_value=True)
     _add_augmentation(parser.add_argument_group("augmentation").add_argument)
     _add_imbalance(parser.add_argument_group("imbalance").add_argument)
     _add_schedule(parser.add_argument_group("schedule").add_argument)
@@ -56,8 +59,6 @@ def _add_augmentation(add: Callable[..., Any]) -> None:
         help="factor of its ranges",
     )
     add("--rare_strength", type=_within(1, 3), default=1.5, help="one more for rare labels' chips")
-    add("--mix", choices=MIXES, default="none", help="mix chips and their labels in pairs")
-    add("--mix_alpha", type=_within(0.01, 10), default=0.4, help="of the shares' distribution")
 
 
 def _add_imbalance(add: Callable[..., Any]) -> None:

@@ -16,8 +16,6 @@ What is drawn, and why it keeps the labels true:
   black. On labelled Planet chips the darkest pixels (2nd percentile) of clear chips lie at 36 to
   64 of 255 (quartiles), those of haze at 104 and more: the largest gain, 1.2, does not bridge that.
   The bands' own gains are smaller, since a blue cast is the other sign of haze.
-
-MixUp and CutMix, by contrast, mix two chips and their labels.
 """
 
 from __future__ import annotations
@@ -28,8 +26,6 @@ from typing import Any, Literal, get_args
 
 Level = Literal["none", "flips", "standard", "strong"]
 LEVELS: tuple[Level, ...] = get_args(Level)
-Mix = Literal["none", "mixup", "cutmix"]
-MIXES: tuple[Mix, ...] = get_args(Mix)
 
 
 @dataclass(frozen=True)
@@ -41,15 +37,11 @@ class Augmentation:
         strength: multiplies the ranges of standard and strong, 0 to 2.
         rare_strength: multiplies them once more for chips that hold a rare label, at least 1:
             such chips are seen less often, or again and again when they are repeated.
-        mix: mixup (Zhang et al. 2018), cutmix (Yun et al. 2019) or none.
-        mix_alpha: both parameters of the beta distribution of the share of the first chip.
     """
 
     level: Level = "none"
     strength: float = 1.0
     rare_strength: float = 1.5
-    mix: Mix = "none"
-    mix_alpha: float = 0.4
 
 
 @dataclass(frozen=True)
@@ -166,51 +158,6 @@ def resample(values: Any, transforms: Any) -> Any:
         interpolation="BILINEAR",
         fill_mode="REFLECT",
     )
-
-
-def mix_chips(values: Any, truth: Any, seed: Any, options: Augmentation) -> tuple[Any, Any]:
-    """Chips and labels mixed with those of the next chip of the batch, in random shares.
-
-    MixUp (Zhang et al. 2018) blends whole chips; CutMix (Yun et al. 2019) puts a rectangle of
-    the other chip into each, and labels count by their share of the area.
-
-    Args:
-        values: `float32 [n, S, S, bands]`.
-        truth: `float32 [n, labels]`.
-        seed: `int32 [2]`.
-    """
-    import tensorflow as tf
-
-    if options.mix == "none":
-        return values, truth
-    share = _draw_beta(tf.shape(values)[0], _fold(seed, 3), options.mix_alpha)
-    if options.mix == "mixup":
-        mask = share[:, None, None, None]
-    else:
-        mask = _draw_rectangles(share, values.shape[1], _fold(seed, 4))
-        share = tf.reduce_mean(mask, axis=[1, 2, 3])
-    mixed = mask * values + (1 - mask) * tf.roll(values, 1, axis=0)
-    labels = share[:, None] * truth + (1 - share[:, None]) * tf.roll(truth, 1, axis=0)
-    return mixed, labels
-
-
-def _draw_beta(count: Any, seed: Any, alpha: float) -> Any:
-    import tensorflow as tf
-
-    first, second = tf.unstack(tf.random.stateless_gamma([2, count], seed, alpha))
-    return tf.math.divide_no_nan(first, first + second)
-
-
-def _draw_rectangles(share: Any, side: int, seed: Any) -> Any:
-    """`float32 [n, S, S, 1]`: 0 within a rectangle of about 1 - share of the area, else 1."""
-    import tensorflow as tf
-
-    centre = tf.random.stateless_uniform([2, tf.shape(share)[0]], seed, 0.0, float(side))
-    half = tf.sqrt(1 - share) * side / 2
-    at = tf.range(side, dtype=tf.float32)[None, :] + 0.5
-    down, across = (tf.abs(at - c[:, None]) < half[:, None] for c in tf.unstack(centre))
-    inside = down[:, :, None] & across[:, None, :]
-    return tf.cast(~inside, tf.float32)[..., None]
 
 
 def _fold(seed: Any, purpose: int) -> Any:

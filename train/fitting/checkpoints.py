@@ -99,7 +99,7 @@ class Checkpoints:
 
     def _check_identity(self, found: Mapping[str, Any], names: Iterable[str]) -> None:
         asked = json.loads(json.dumps(self.identity))  # tuples become lists there
-        if differing := _differences(found["identity"], asked, names):
+        if differing := _differences(_without_removed(found["identity"]), asked, names):
             raise UsageError(
                 f"{self.folder} holds a training stopped after epoch {found['epochs']} that was "
                 f"started otherwise ({', '.join(differing)}): give what it was started with to go "
@@ -118,6 +118,14 @@ def checkpoint_folder(artifact: Path) -> Path:
 def forget_checkpoints(folder: Path) -> None:
     """Remove a folder of checkpoints, where there is one: what they were for is written."""
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def _without_removed(identity: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Leave out the flags that were removed, in a checkpoint of a release that had them, unless
+    they were used."""
+    if identity.get("mix") != "none":
+        return identity
+    return {name: value for name, value in identity.items() if name not in ("mix", "mix_alpha")}
 
 
 def _differences(

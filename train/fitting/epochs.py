@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from pipelines.errors import RunFailed
 from train.data.examples import Examples
-from train.fitting.augmentation import Augmentation, augment, mix_chips
+from train.fitting.augmentation import Augmentation, augment
 from train.fitting.checkpoints import Checkpoints
 from train.fitting.history import Tally, mean_average_precision
 from train.fitting.progress import Monitor, Progress
@@ -101,8 +101,8 @@ def run_epochs(
 
 def compile_step(
     model: Any, optimizer: Any, loss: Callable[[Any, Any], Any], augmentation: Augmentation
-) -> Callable[..., tuple[Any, Any, Any]]:
-    """A step: augment, mix, predict, learn; gives scores, targets and loss."""
+) -> Callable[..., tuple[Any, Any]]:
+    """A step: augment, predict, learn. Returns scores and loss."""
     import tensorflow as tf
 
     signature = [
@@ -112,17 +112,16 @@ def compile_step(
         tf.TensorSpec((2,), tf.int64),
     ]
 
-    def step(pixels: Any, truth: Any, strength: Any, seed: Any) -> tuple[Any, Any, Any]:
+    def step(pixels: Any, truth: Any, strength: Any, seed: Any) -> tuple[Any, Any]:
         values = augment(pixels, strength, seed, augmentation)
-        values, targets = mix_chips(values, tf.cast(truth, tf.float32), seed, augmentation)
         with tf.GradientTape() as tape:
             scores = model(values, training=True)
-            lost = loss(targets, scores)
+            lost = loss(tf.cast(truth, tf.float32), scores)
         weights = model.trainable_variables
         optimizer.apply(tape.gradient(lost, weights), weights)
-        return scores, targets, lost
+        return scores, lost
 
-    compiled: Callable[..., tuple[Any, Any, Any]] = tf.function(step, input_signature=signature)
+    compiled: Callable[..., tuple[Any, Any]] = tf.function(step, input_signature=signature)
     return compiled
 
 
@@ -153,7 +152,7 @@ def _resume(variables: list[Any], checkpoints: Checkpoints | None) -> Progress:
 
 
 def _train_epoch(
-    step: Callable[..., tuple[Any, Any, Any]], train: Examples, plan: Plan, epoch: int
+    step: Callable[..., tuple[Any, Any]], train: Examples, plan: Plan, epoch: int
 ) -> dict[str, float]:
     """One epoch's steps; what they measured, as they went."""
     from tqdm import tqdm
@@ -168,10 +167,10 @@ def _train_epoch(
         desc=f"Epoch {epoch}/{plan.epochs}",
     )
     # Read at the end of the epoch: to read a step's results is to wait for them.
-    results = [step(*batch, (plan.seed, first + i)) for i, batch in enumerate(batches)]
+    results = [(batch[1], *step(*batch, (plan.seed, first + i))) for i, batch in enumerate(batches)]
     tally = Tally()
-    for scores, targets, lost in results:
-        tally.add(scores.numpy(), targets.numpy(), float(lost))
+    for truth, scores, lost in results:
+        tally.add(scores.numpy(), truth.numpy(), float(lost))
     return tally.measures()
 
 

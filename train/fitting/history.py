@@ -23,23 +23,22 @@ History = Mapping[str, list[float]]
 class Tally:
     """Decisions at 0.5 over the batches of an epoch, and their loss.
 
-    Decisions on all labels are pooled (micro averages); a target that MixUp or CutMix made
-    counts as positive from 0.5.
+    Decisions on all labels are pooled (micro averages).
     """
 
     def __init__(self) -> None:
         self._counts = np.zeros((2, 2), np.int64)  # by truth, then by decision
         self._loss, self._chips = 0.0, 0
 
-    def add(self, scores: npt.NDArray[np.floating], targets: npt.NDArray[Any], loss: float) -> None:
+    def add(self, scores: npt.NDArray[np.floating], truth: npt.NDArray[Any], loss: float) -> None:
         """Count a batch.
 
         Args:
             scores: `[n, labels]` in [0, 1].
-            targets: `[n, labels]` in [0, 1].
+            truth: `[n, labels]`, 0 or 1.
             loss: the batch's mean.
         """
-        pairs = 2 * (targets >= HALF).ravel() + (scores >= HALF).ravel()
+        pairs = 2 * (truth > 0).ravel() + (scores >= HALF).ravel()
         self._counts += np.bincount(pairs, minlength=4).reshape(2, 2)
         self._loss += loss * len(scores)
         self._chips += len(scores)

@@ -32,6 +32,14 @@ def test_flags_of_a_group_become_its_fields():
     assert asked.schedule == Schedule(ema=0.9)
 
 
+def test_flags_that_were_removed_are_accepted_with_a_warning_and_change_nothing(capsys):
+    assert options("--mix", "cutmix", "--mix_alpha", "1") == options()
+    assert capsys.readouterr().err.splitlines() == [
+        "warning: --mix has no effect any more; the next release refuses it",
+        "warning: --mix_alpha has no effect any more; the next release refuses it",
+    ]
+
+
 def test_a_recipe_fills_in_what_is_not_given_and_no_more():
     asked = options("--epochs", "7", "--recipe", "best", "--augmentation", "flips")
     assert (asked.epochs, asked.augmentation.level) == (7, "flips")

@@ -14,7 +14,6 @@ from train.fitting.augmentation import (
     draw_affine,
     draw_gains,
     draw_symmetries,
-    mix_chips,
     resample,
     to_transforms,
 )
@@ -119,30 +118,3 @@ def test_symmetries_keep_the_centre_where_it_is():
     rows = to_transforms(matrices, 9).numpy()
     np.testing.assert_array_equal(rows[:, 0] * 4 + rows[:, 1] * 4 + rows[:, 2], 4)
     np.testing.assert_array_equal(rows[:, 3] * 4 + rows[:, 4] * 4 + rows[:, 5], 4)
-
-
-def mixed(mix: str, count: int = 400):
-    values = np.zeros((count, 8, 8, 1), np.float32)
-    values[::2] = 200
-    truth = (values[:, 0, 0] > 0).astype(np.float32)
-    options = Augmentation(mix=mix, mix_alpha=1.0)
-    pixels, labels = mix_chips(values, truth, (0, 0), options)
-    return np.asarray(pixels), np.asarray(labels)
-
-
-@pytest.mark.parametrize("mix", ["mixup", "cutmix"])
-def test_mixed_labels_are_the_shares_of_the_two_chips(mix):
-    pixels, labels = mixed(mix)
-    np.testing.assert_allclose(pixels.mean(axis=(1, 2, 3)) / 200, labels[:, 0], atol=1e-5)
-    assert 0.2 < labels.std() < 0.5
-
-
-def test_mixup_blends_every_pixel_and_cutmix_keeps_each_as_it_is():
-    assert np.ptp(mixed("mixup")[0], axis=(1, 2)).max() < 1e-3
-    assert set(np.unique(mixed("cutmix")[0])) == {0, 200}
-
-
-def test_without_a_mix_chips_and_labels_stay_as_they_are():
-    pixels, labels = mixed("none")
-    assert set(np.unique(pixels)) == {0, 200}
-    assert set(np.unique(labels)) == {0, 1}

@@ -82,6 +82,19 @@ def test_what_is_known_before_the_chips_are_read_is_compared_before(tmp_path):
         Checkpoints(tmp_path / "kept", {"seed": 0}).load()
 
 
+def test_flags_that_were_removed_count_only_if_the_older_release_used_them(tmp_path):
+    for mix, fits in (("none", True), ("mixup", False)):
+        folder = tmp_path / mix
+        before = Checkpoints(folder, {"seed": 0, "mix": mix, "mix_alpha": 0.4})
+        before.save(progress(0.5), WEIGHTS)
+        now = Checkpoints(folder, {"seed": 0})
+        if fits:
+            assert now.load() is not None
+        else:
+            with pytest.raises(UsageError, match="mix mixup, now None"):
+                now.load()
+
+
 @pytest.mark.parametrize("name", ["state.json", "last-00001.npz", "best-00001.npz"])
 def test_a_damaged_checkpoint_is_refused_with_what_to_do(tmp_path, name):
     kept = Checkpoints(tmp_path / "kept", {})
@@ -103,7 +116,7 @@ def command(folder: Path, name: str, *flags: str) -> list[str]:
     return [
         *("--chips", str(folder / "chips"), "--labels", str(folder / "labels.csv")),
         *("--artifact", str(folder / name), "--network", "mean_colour", "--image_size", "16"),
-        *("--epochs", "4", "--batch_size", "4", "--augmentation", "strong", "--mix", "cutmix"),
+        *("--epochs", "4", "--batch_size", "4", "--augmentation", "strong"),
         *("--ema", "0.5", "--schedule", "cosine", "--repeat_rare", "0.5"),
         *flags,
     ]
