@@ -29,9 +29,9 @@ from beam_jobs.options.run_options import (
 )
 from beam_jobs.query import ask
 from beam_jobs.running.scoring_run import run_scoring
+from pipelines.planning.done import chips_scored
 from pipelines.planning.manifests import look_up_anew
 from pipelines.planning.selection import Selection, select_chips
-from pipelines.runs import run_plan
 from schemas.artifact import ModelArtifact
 from schemas.render import file_schema
 from schemas.tables import CHIP_COLUMNS, QUARANTINE, REPLAY, QuarantineReason
@@ -106,7 +106,7 @@ def _parser() -> argparse.ArgumentParser:
 def _select(options: ReplayOptions, artifact: ModelArtifact) -> Selection:
     """The chips as they lie in the store now, but those that this model has scored like that."""
     chips = look_up_anew(ask(options.output, _sql(options)).cast(_CHIPS))
-    return select_chips(chips, run_plan.chips_scored(options.output, artifact.model_digest))
+    return select_chips(chips, chips_scored(options.output, artifact.model_digest))
 
 
 def _sql(options: ReplayOptions) -> str:

@@ -17,10 +17,10 @@ from beam_jobs.options.estimate_options import EstimateOptions
 from beam_jobs.options.run_options import ScoreOptions, our_flags, parse_score_options
 from beam_jobs.running.scoring_run import check_run, check_tables, run_scoring
 from pipelines.planning.archive import list_chips
+from pipelines.planning.done import chips_done, no_chips
 from pipelines.planning.selection import Selection, select_chips
 from pipelines.planning.sidecar import read_sidecar
 from pipelines.run_log import RunLog
-from pipelines.runs import run_plan
 from pipelines.scoring.classifier import open_artifact
 from pipelines.scoring.trial import ChipsToDo, Trial, score_sample
 from pipelines.storage.worker_settings import WorkerSettings
@@ -67,8 +67,8 @@ def _select(options: ScoreOptions, artifact: ModelArtifact) -> Selection:
 
 def _chips_to_skip(options: ScoreOptions, artifact: ModelArtifact) -> pa.RecordBatchReader:
     if options.rescore:
-        return run_plan.CHIP_VERSIONS.empty_table().to_reader()
-    return run_plan.chips_done(options.output, artifact.model_digest)
+        return no_chips()
+    return chips_done(options.output, artifact.model_digest)
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from pipelines.planning.done import chips_done
 from pipelines.planning.manifests import read_manifest
 from pipelines.planning.selection import select_chips
 from pipelines.runs import run_plan
@@ -72,7 +73,7 @@ def plan(folder: str) -> dict[str, float]:
     """The way of the scoring command from a listing to a stored plan."""
     figures: dict[str, float] = {}
     chips = _timed(figures, "read_listing", lambda: read_manifest(f"{folder}/{_LISTING}"))
-    done = run_plan.chips_done(folder, MODEL)
+    done = chips_done(folder, MODEL)
     chosen = _timed(figures, "select", lambda: select_chips(chips, done))
     uri = store.join_uri(folder, "manifest.parquet")
 

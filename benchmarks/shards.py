@@ -20,10 +20,10 @@ import pyarrow as pa
 
 from pipelines.elements import Unit
 from pipelines.planning.archive import list_chips
+from pipelines.planning.done import CHIP_VERSIONS
 from pipelines.planning.selection import select_chips
 from pipelines.reading.reading import ReadAhead
 from pipelines.runs import run_plan
-from pipelines.runs.run_plan import CHIP_VERSIONS
 from pipelines.storage import store
 from schemas.artifact import Preprocessing
 

@@ -1,9 +1,9 @@
 """How far a run is and what it costs: Beam's metrics for every engine, a number for this process.
 
-The names of the metrics stand here and nowhere else; `METRICS` says what each of them is. The
-in-process engine blocks until all is done, and others answer late; who runs locally reads
-`chips_done` meanwhile. A retried bundle counts again in all of them: what is published is counted
-from the staged units (`runs`), where it counts once.
+Metric names are defined only here; COUNTERS and DISTRIBUTIONS describe each. The in-process engine
+blocks until everything is done, and other engines report late; a local run reads `chips_counted`
+meanwhile. A retried bundle counts twice in all of them: what is published is counted from the
+staged units (`runs`), where it counts once.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ STAGE_MS = "stage_ms"
 
 
 def quarantined_for(reason: str) -> str:
-    """Name of the counter of chips that were given up for a reason."""
+    """Name of the counter of chips that were quarantined for a reason."""
     return f"{CHIPS_QUARANTINED}_{reason}"
 
 
 COUNTERS: Mapping[str, str] = {
     CHIPS_SCORED: "chips with scores",
-    CHIPS_QUARANTINED: "chips given up, for whatever reason",
+    CHIPS_QUARANTINED: "chips quarantined, for any reason",
     **{
-        quarantined_for(reason): f"chips given up: {reason.description}"
+        quarantined_for(reason): f"chips quarantined: {reason.description}"
         for reason in QuarantineReason
     },
     BYTES_READ: "bytes fetched from storage",
@@ -45,12 +45,12 @@ COUNTERS: Mapping[str, str] = {
 """Name of each counter, and what it counts."""
 
 DISTRIBUTIONS: Mapping[str, str] = {
-    BATCH_CHIPS: "chips a batch, as the model got them",
-    READ_MS: "milliseconds a batch took to fetch, all reading threads together",
-    DECODE_MS: "milliseconds a batch took to decode, all reading threads together",
-    WAIT_MS: "milliseconds the model waited for a batch: near 0 where the model is the limit",
-    SCORE_MS: "milliseconds of the model a batch",
-    STAGE_MS: "milliseconds a unit took to be written to staging",
+    BATCH_CHIPS: "chips in a batch, as the model received them",
+    READ_MS: "milliseconds to fetch a batch, all reading threads together",
+    DECODE_MS: "milliseconds to decode a batch, all reading threads together",
+    WAIT_MS: "milliseconds the model waited for a batch: near 0 if the model is the bottleneck",
+    SCORE_MS: "milliseconds that the model took for a batch",
+    STAGE_MS: "milliseconds to write a unit to staging",
 }
 """Name of each distribution, and what it measures."""
 
@@ -60,14 +60,14 @@ _done = 0
 
 
 def count_batch(batch: ScoredBatch) -> None:
-    """Count chips that left the model or were given up, and what they cost; called from a DoFn."""
+    """Count chips that were scored or quarantined, and what they cost; called from a DoFn."""
     global _done
-    scored, given_up = batch.chips.num_rows, batch.rejected.num_rows
-    _done += scored + given_up
+    scored, quarantined = batch.chips.num_rows, batch.rejected.num_rows
+    _done += scored + quarantined
     _counters[CHIPS_SCORED].inc(scored)
     _counters[BYTES_READ].inc(batch.spent.bytes_read)
-    if given_up:
-        _counters[CHIPS_QUARANTINED].inc(given_up)
+    if quarantined:
+        _counters[CHIPS_QUARANTINED].inc(quarantined)
         for reason, count in Counter(batch.rejected["reason"].to_pylist()).items():
             _counters[quarantined_for(reason)].inc(count)
     _distributions[BATCH_CHIPS].update(scored)
@@ -82,6 +82,6 @@ def count_unit(stage_ms: float) -> None:
     _distributions[STAGE_MS].update(round(stage_ms))
 
 
-def chips_done() -> int:
-    """Chips counted in this process since it began; a retried bundle counts again."""
+def chips_counted() -> int:
+    """Chips counted in this process since it started; a retried bundle counts again."""
     return _done

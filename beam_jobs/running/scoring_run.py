@@ -22,6 +22,7 @@ from beam_jobs.running.resuming import resume_plan
 from beam_jobs.running.summary import held_text, plan_text, told_outcome
 from beam_jobs.running.versions import installed_versions
 from pipelines.errors import RunFailed, StorageError, UsageError
+from pipelines.planning.done import scores_version
 from pipelines.planning.selection import Selection
 from pipelines.publishing import publishing
 from pipelines.run_log import RunLog, event
@@ -152,7 +153,7 @@ def _plan(options: RunOptions, artifact: ModelArtifact, attempt: int, select: Se
     another's where the same run is being planned elsewhere."""
     started_at = time.time()
     check_tables(options.output, artifact)
-    scores_version = run_plan.scores_version(options.output)
+    version = scores_version(options.output)
     chosen = select(artifact)
     plan = RunPlan(
         run_id=options.run_id,
@@ -173,7 +174,7 @@ def _plan(options: RunOptions, artifact: ModelArtifact, attempt: int, select: Se
         versions=installed_versions(),
         started_at=started_at,
         planned_at=time.time(),
-        scores_version=scores_version,
+        scores_version=version,
         kind=options.kind,
         drift=options.drift,
         token=f"-{uuid.uuid4().hex[:8]}",
@@ -222,7 +223,7 @@ def _score(
         publishing.publish_run(plan, [])
         return {}
     from pipelines.batch_scoring import ScoreArchive
-    from pipelines.metrics import chips_done
+    from pipelines.metrics import chips_counted
 
     graph = ScoreArchive(
         plan,
@@ -233,11 +234,11 @@ def _score(
         settings,
         options.share_model,
     )
-    before, resumed = chips_done(), sum(plan.unit_rows[number] for number in staged)
+    before, resumed = chips_counted(), sum(plan.unit_rows[number] for number in staged)
 
     def done() -> int:
         """Counted in this process; where the engine has others, by what they have staged."""
-        here = chips_done() - before
+        here = chips_counted() - before
         return resumed + here if here else publishing.staged_chips(plan)
 
     beam_args = job_flags.launch_flags(options, len(units))

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipelines.runs import run_plan
-from pipelines.runs.run_plan import CHIP_VERSIONS, RunPlan
+from pipelines.planning.done import CHIP_VERSIONS, chips_quarantined
+from pipelines.runs.run_plan import RunPlan
 from pipelines.runs.staging import StagedUnit
 from pipelines.storage import store
 from schemas.tables import QuarantineReason
@@ -31,7 +31,7 @@ def failed_again(plan: RunPlan, units: Iterable[StagedUnit]) -> int:
         return 0
     connection = duckdb.connect()
     connection.register("now", now)
-    connection.register("before", run_plan.chips_given_up(plan.output, plan.model_digest, PASSING))
+    connection.register("before", chips_quarantined(plan.output, plan.model_digest, PASSING))
     # A chip that could not even be looked up has no etag, and is the same all the same.
     same = "before.chip_uri = now.chip_uri AND before.etag IS NOT DISTINCT FROM now.etag"
     found = connection.sql(f"SELECT count(*) FROM now SEMI JOIN before ON {same}")

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
 from pipelines.errors import RunFailed
-from pipelines.runs import run_plan
+from pipelines.planning.done import CHIP_VERSIONS, chips_done
 from pipelines.runs.run_plan import RunPlan
 from pipelines.storage import store
 from pipelines.tables import delta_tables
@@ -57,11 +57,11 @@ def _refuse_changed_sources(plan: RunPlan, newer: set[str]) -> None:
 
 def _shared_chips(plan: RunPlan, rival: str) -> int:
     """Chips of the plan that the other run has scored, or given up for good, by the same model."""
-    done = run_plan.chips_done(plan.output, plan.model_digest, {rival}).read_all()
+    done = chips_done(plan.output, plan.model_digest, {rival}).read_all()
     if not done.num_rows:
         return 0
     with store.open_file(plan.manifest) as file:
-        mine = pq.read_table(file, columns=run_plan.CHIP_VERSIONS.names)
+        mine = pq.read_table(file, columns=CHIP_VERSIONS.names)
     connection = duckdb.connect()
     connection.register("mine", mine)
     connection.register("done", done)

@@ -17,6 +17,7 @@ from beam_jobs.command import exit_code
 from beam_jobs.query import ask
 from pipelines.maintenance import housekeeping, retention
 from pipelines.maintenance.withdrawing import withdraw_run
+from pipelines.planning.done import chips_done
 from pipelines.publishing import publishing
 from pipelines.publishing.publishing import publish_run
 from pipelines.runs import committing, run_plan
@@ -92,9 +93,7 @@ def named(output: str, name: str = "chip_scores") -> int:
 
 
 def done(output: str) -> set[tuple[str, str]]:
-    return {
-        tuple(c.values()) for c in run_plan.chips_done(output, "model-1").read_all().to_pylist()
-    }
+    return {tuple(c.values()) for c in chips_done(output, "model-1").read_all().to_pylist()}
 
 
 # ---------------------------------------------------------------------------------- compaction

@@ -18,7 +18,8 @@ from beam_jobs import withdraw as withdraw_command
 from beam_jobs.command import exit_code
 from beam_jobs.query import ask
 from pipelines.maintenance import relabel_planning, relabelling
-from pipelines.runs import committing, run_plan, staging
+from pipelines.planning.done import chips_done
+from pipelines.runs import committing, staging
 from schemas.artifact import ModelArtifact, thresholds_digest
 from schemas.labels import PLANET_LABELS
 from schemas.tables import chip_scores
@@ -318,7 +319,7 @@ def test_a_relabelling_that_died_goes_on_with_its_run_id(relabel, monkeypatch, d
 def test_taking_a_relabelling_back_shows_the_earlier_labels(relabel, capsys):
     publish(relabel.output, "one", [scored("a")], [given_up("x", "empty")], published_at=at(1))
     relabel(LOW, "--run_id", "new")
-    done = run_plan.chips_done(relabel.output, "model-1").read_all()
+    done = chips_done(relabel.output, "model-1").read_all()
     assert withdraw(relabel.output, "one") == 2
     told = capsys.readouterr().err
     assert told == (
@@ -329,11 +330,11 @@ def test_taking_a_relabelling_back_shows_the_earlier_labels(relabel, capsys):
     assert relabel.labels() == {"a1": "clear"}
     assert {tuple(chip.values()) for chip in done.to_pylist()} == {
         tuple(chip.values())
-        for chip in run_plan.chips_done(relabel.output, "model-1").read_all().to_pylist()
+        for chip in chips_done(relabel.output, "model-1").read_all().to_pylist()
     }
     assert withdraw(relabel.output, "one") == 0
     assert relabel.labels() == {}
-    assert run_plan.chips_done(relabel.output, "model-1").read_all().num_rows == 0
+    assert chips_done(relabel.output, "model-1").read_all().num_rows == 0
 
 
 def withdraw(output: str, run_id: str) -> int:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pyarrow as pa
 
 from pipelines.planning.archive import list_chips
+from pipelines.planning.done import CHIP_VERSIONS
 from pipelines.planning.selection import select_chips
-from pipelines.runs.run_plan import CHIP_VERSIONS
 from schemas.artifact import MediaType
 from schemas.render import file_schema
 from schemas.tables import CHIP_MANIFEST

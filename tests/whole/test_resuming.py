@@ -70,11 +70,11 @@ def rows(tmp_path: Path, name: str) -> list[dict]:
 def test_a_run_that_died_goes_on_with_its_manifest_and_scores_the_missing_units(died, tmp_path):
     assert rows(tmp_path, "chip_scores") == []
     (tmp_path / "chips" / "later.jpg").write_bytes(jpg_bytes())
-    before = metrics.chips_done()
+    before = metrics.chips_counted()
     code, out, err = died()
     assert (code, err) == (0, "")
     assert out.startswith("run night: 10 chips listed, 10 to score, 2 of 3 units staged before\n")
-    assert metrics.chips_done() - before == 2
+    assert metrics.chips_counted() - before == 2
     found = rows(tmp_path, "chip_scores")
     assert sorted(row["chip_id"] for row in found) == [f"chip_{n:05d}" for n in range(10)]
     # Begun on another day than it ended: its night is the one that it was begun for.

@@ -10,8 +10,9 @@ from beam_jobs.command import exit_code
 from beam_jobs.query import ask
 from pipelines.maintenance import withdrawing
 from pipelines.maintenance.withdrawing import withdraw_run
+from pipelines.planning.done import chips_done
 from pipelines.publishing.publishing import publish_run
-from pipelines.runs import attempts, committing, run_plan
+from pipelines.runs import attempts, committing
 from pipelines.runs.run_plan import RunPlan, store_plan
 from pipelines.runs.staging import stage_unit
 from pipelines.tables import delta_tables
@@ -68,9 +69,7 @@ def test_a_withdrawn_run_leaves_the_others_and_a_row_that_says_so(output, capsys
     assert (code, err) == (0, "")
     assert out == "run one is withdrawn; the next run scores its chips that no other has scored\n"
     assert seen(output) == WITHOUT_ONE
-    assert run_plan.chips_done(output, "model-1").read_all().to_pylist() == [
-        {"chip_uri": "b", "etag": "2"}
-    ]
+    assert chips_done(output, "model-1").read_all().to_pylist() == [{"chip_uri": "b", "etag": "2"}]
 
     versions = [open_table(output, name).version() for name in attempts.TABLES]
     assert run(withdraw_command, output, capsys) == (0, "run one was withdrawn before\n", "")

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from pipelines.errors import StorageError
 from pipelines.planning import selection
+from pipelines.planning.done import chips_done
 from pipelines.planning.selection import select_chips
-from pipelines.runs.run_plan import chips_done
 from pipelines.storage import store
 from tests.support.planned_chips import chips_of, versions
 from tests.support.published_runs import publish, scored

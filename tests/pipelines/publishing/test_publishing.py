@@ -7,13 +7,14 @@ import pytest
 
 from pipelines.elements import NOTHING_SPENT
 from pipelines.errors import RunFailed, StorageError
+from pipelines.planning.done import scores_version
 from pipelines.publishing import publishing
 from pipelines.publishing.publishing import finish_record, publish_run
 from pipelines.runs import attempts, committing
 from pipelines.runs.attempts import read_refusal
 from pipelines.runs.counting import RunCounts, check_quarantine, count_run
 from pipelines.runs.records import read_summary
-from pipelines.runs.run_plan import read_plan, scores_version, store_plan
+from pipelines.runs.run_plan import read_plan, store_plan
 from pipelines.runs.staging import stage_unit
 from pipelines.storage import store
 from pipelines.tables import delta_tables

@@ -8,11 +8,12 @@ import pyarrow as pa
 import pytest
 
 from pipelines.errors import RunFailed
+from pipelines.planning.done import scores_version
 from pipelines.publishing import publishing
 from pipelines.publishing.publishing import publish_run
-from pipelines.runs import attempts, run_plan
+from pipelines.runs import attempts
 from pipelines.runs.attempts import read_refusal
-from pipelines.runs.run_plan import RunPlan, scores_version, store_plan
+from pipelines.runs.run_plan import RunPlan, store_plan
 from pipelines.tables import delta_tables
 from pipelines.tables.delta_tables import open_dataset, open_table
 from schemas.labels import PLANET_LABELS
@@ -141,7 +142,7 @@ def test_runs_since_a_version_are_those_committed_after_it(output):
     assert delta_tables.runs_since(table, middle) == {"two"}
     assert delta_tables.runs_since(table, middle + 1) == set()
     assert delta_tables.runs_since(table, -1) == {"one", "two"}
-    assert run_plan.scores_version(f"{output}/nowhere") == -1
+    assert scores_version(f"{output}/nowhere") == -1
 
 
 # --------------------------------------------------------------------------- whole commands at once

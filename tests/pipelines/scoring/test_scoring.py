@@ -14,7 +14,7 @@ import pytest
 from apache_beam.testing.util import assert_that, equal_to
 
 from pipelines.elements import REJECTED, ChipBatch
-from pipelines.metrics import chips_done
+from pipelines.metrics import chips_counted
 from pipelines.scoring.devices import DeviceOutOfMemory
 from pipelines.scoring.scoring import (
     ScoreAhead,
@@ -192,7 +192,7 @@ class _OnGpu:
 
 
 def test_the_transform_gives_every_batch_in_order_and_counts_its_chips_once(tmp_path) -> None:
-    before = chips_done()
+    before = chips_counted()
     batches = _batches([6, 6, 2, 6, 6, 1])
 
     def expected(scored: ScoredBatch) -> str:
@@ -207,7 +207,7 @@ def test_the_transform_gives_every_batch_in_order_and_counts_its_chips_once(tmp_
             | beam.Map(expected)
         )
         assert_that(found, equal_to([expected(b) for b in _run(batches, Gpu(4, (6,)))]))
-    assert chips_done() - before == sum(batch.chips.num_rows for batch in batches)
+    assert chips_counted() - before == sum(batch.chips.num_rows for batch in batches)
 
 
 # --- One model a process ------------------------------------------------------------------------

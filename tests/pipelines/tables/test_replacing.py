@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from beam_jobs.query import ask
+from pipelines.planning.done import chips_quarantined
 from pipelines.publishing.publishing import publish_run
-from pipelines.runs import committing, run_plan
+from pipelines.runs import committing
 from pipelines.runs.run_plan import RunPlan
 from pipelines.runs.run_rows import published_rows
 from pipelines.runs.staging import StagedUnit, stage_unit
@@ -51,7 +52,7 @@ def seen(output: str) -> list[dict[str, Any]]:
 def given_up_ids(output: str) -> list[str]:
     """What the next run's planning takes for given up; the rows' address is their id's."""
     reasons = [reason.value for reason in QuarantineReason]
-    found = run_plan.chips_given_up(output, "m", reasons).read_all()["chip_uri"].to_pylist()
+    found = chips_quarantined(output, "m", reasons).read_all()["chip_uri"].to_pylist()
     return sorted(file_stem(uri) for uri in found)
 
 
