@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.imaging.decoding import Pixels
+from pipelines.imaging.resize import Pixels
 
 Points = tuple[Sequence[float], Sequence[float | None]]
 

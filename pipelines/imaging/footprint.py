@@ -1,4 +1,4 @@
-"""Where a GeoTIFF chip lies: its place from the header, a batch's bounding boxes in one go."""
+"""Where a GeoTIFF chip is on Earth: its extent by the header, bounding boxes of a whole batch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.errors import ChipRejected
-from pipelines.imaging import decoding, tiff_layout
+from pipelines.imaging.geotiff import open_tif, translating_gdal_errors
+from pipelines.imaging.tiff_layout import TiffLayout
 
 Bounds = npt.NDArray[np.float64]
 Extent = tuple[float, float, float, float]
@@ -20,12 +21,12 @@ _WGS84 = "EPSG:4326"
 _EDGE_POINTS = 5
 """Points on each edge of a chip that are projected. Between them an edge 10 km long bends by less
 than 10 cm; GDAL's usual 21 cost four times as much."""
-_POLAR_DEGREES = 89  # around a pole, what lies between the outline's points may lie outside them
+_POLAR_DEGREES = 89  # near a pole, an edge may reach beyond its projected points
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a chip lies.
+    """The extent of a chip in its coordinate system.
 
     Attributes:
         crs: its coordinate system (a rasterio CRS; one object for all chips of a system).
@@ -36,30 +37,26 @@ class Place:
     extent: Extent
 
 
-def read_place(data: bytes, layout: tiff_layout.TiffLayout) -> Place | None:
-    """Where a GeoTIFF lies; None where it does not say.
-
-    Args:
-        data: the file.
-        layout: what its header says.
+def read_place(data: bytes, layout: TiffLayout) -> Place | None:
+    """The place of a GeoTIFF; None if the file has none.
 
     Raises:
-        ChipRejected: GDAL is needed to read the place, and cannot.
+        ChipRejected: GDAL is needed to read the place, and fails.
     """
     if not layout.has_crs:
         return None
     if layout.extent is not None:
         crs = _read_crs(_TifOfCrs(layout.crs_tags, data))
         return None if crs is None else Place(crs, layout.extent)
-    with decoding.open_tif(data) as source:
+    with open_tif(data) as source:
         if source.crs is None or source.transform.is_identity:
             return None
         return Place(source.crs, tuple(source.bounds))
 
 
 def bounds_of(places: Sequence[Place | None]) -> Bounds:
-    """`float64 [n, 4]`: west, south, east, north of each chip in WGS 84 degrees; NaN where there is
-    no place, or none on Earth. West is greater than east where a chip crosses the 180th meridian.
+    """`float64 [n, 4]`: west, south, east, north of each chip in WGS 84 degrees; NaN for a
+    chip without a place on Earth. West is greater than east if it crosses the 180th meridian.
     """
     bounds = np.full((len(places), 4), np.nan)
     rows_of_crs: dict[int, list[int]] = {}
@@ -74,7 +71,7 @@ def bounds_of(places: Sequence[Place | None]) -> Bounds:
 
 @dataclass(frozen=True)
 class _TifOfCrs:
-    """A tif that stands for all tifs with the same coordinate system."""
+    """A tif, compared by its coordinate system only: a cache key."""
 
     crs_tags: tuple[tuple[float, ...], ...]
     data: bytes = field(compare=False)
@@ -82,9 +79,9 @@ class _TifOfCrs:
 
 @lru_cache(maxsize=16)
 def _read_crs(tif: _TifOfCrs) -> Any:
-    """The coordinate system, or None. GDAL takes longer to open a chip than all else together,
-    and an archive has few systems."""
-    with decoding.open_tif(tif.data) as source:
+    """The coordinate system, or None. It is cached: opening a chip with GDAL takes longer than all
+    the rest, and an archive has few systems."""
+    with open_tif(tif.data) as source:
         return source.crs
 
 
@@ -124,17 +121,17 @@ def _to_degrees(crs: Any, x: Bounds, y: Bounds) -> Bounds:
     """Longitudes and latitudes `[n, 2, points]`; infinite where a point is not on Earth."""
     from rasterio.warp import transform
 
-    with decoding.gdal_errors():
+    with translating_gdal_errors():
         longitudes, latitudes = transform(crs, _WGS84, x.ravel(), y.ravel())[:2]
     return np.stack([np.reshape(longitudes, x.shape), np.reshape(latitudes, x.shape)], 1)
 
 
 def _project_alone(crs: Any, extent: Bounds) -> Bounds:
-    """One chip by GDAL's own way, which knows the poles and the 180th meridian."""
+    """One chip by GDAL's own method, which handles the poles and the 180th meridian."""
     from rasterio.warp import transform_bounds
 
     try:
-        with decoding.gdal_errors():
+        with translating_gdal_errors():
             found = np.array(transform_bounds(crs, _WGS84, *extent))
     except ChipRejected:
         return np.full(4, np.nan)

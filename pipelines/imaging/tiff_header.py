@@ -1,4 +1,4 @@
-"""The directory of a TIFF: its tags and their values, and a copy of the file that shows no others.
+"""The tags of a TIFF, and a copy of the file with only the tags that a decoder needs.
 
 (TIFF revision 6.0, Adobe 1992; BigTIFF by libtiff.)
 """
@@ -9,6 +9,9 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
+
+from pipelines.errors import ChipRejected
+from schemas.tables import QuarantineReason as Reason
 
 MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 """First bytes of TIFF and BigTIFF files, little and big endian."""
@@ -27,12 +30,12 @@ _WANTED = {
     *(TILE_OFFSETS, TILE_COUNTS, TILE_WIDTH, TILE_HEIGHT),
 }
 _UNREAD = {PHOTOMETRIC, PREDICTOR, EXTRA_SAMPLES, LERC_PARAMETERS, TRANSFORMATION}
-"""Tags that only a decoder looks at. It is shown these and the wanted ones."""
+"""Tags that only a decoder uses. It gets these and the wanted ones."""
 
 Tags = dict[int, tuple[Any, ...]]
 _MOST_TAGS = 4096  # libtiff refuses more
-_MOST_VALUES = 1 << 17  # as many strips as a chip can have; hostile counts would fill the memory
-_TYPES = {1: "B", 3: "H", 4: "I", 16: "Q"}  # BYTE, SHORT, LONG, LONG8: all that sizes come in
+_MOST_VALUES = 1 << 17  # as many strips as a chip can have; a hostile count would fill the memory
+_TYPES = {1: "B", 3: "H", 4: "I", 16: "Q"}  # BYTE, SHORT, LONG, LONG8: the types of sizes
 _SIZES = {letter: struct.calcsize("=" + letter) for letter in "BHIQd"}
 _DOUBLE, _ASCII = {12: "d"}, {2: "B"}
 _OTHER_TYPES = {
@@ -44,16 +47,12 @@ _OTHER_TYPES = {
 _CUT = "the file ends before its TIFF tags do"
 
 
-class TiffError(ValueError):
-    """The header cannot be followed; `truncated` tells whether the file ends too early."""
-
-    def __init__(self, message: str, truncated: bool) -> None:
-        super().__init__(message)
-        self.truncated = truncated
-
-
 def read_tags(data: bytes) -> Tags:
-    """The values of the tags that a layout is made of; of a tag given twice, the first."""
+    """The values of the tags that a layout needs; if a tag occurs twice, the first.
+
+    Raises:
+        ChipRejected: truncated, or decode_error for a directory that makes no sense.
+    """
     form = _find_directory(data)
     order, width = form.order, form.width
     tags: Tags = {}
@@ -67,13 +66,13 @@ def read_tags(data: bytes) -> Tags:
 
 
 def bare_copy(data: bytes) -> bytes:
-    """The same picture under a directory of nothing but what a decoder needs of it.
+    """The same picture with only the tags that a decoder needs.
 
-    What else a TIFF can hold is not shown to one: metadata, of which a chip's bytes can keep GDAL
-    busy for minutes; unknown tags, all of which libtiff loads; further directories.
+    It lacks metadata, with which a few bytes can keep GDAL busy for minutes; unknown tags, all of
+    which libtiff loads; and further directories.
 
     Raises:
-        TiffError: the directory lies beyond the end of the data or makes no sense.
+        ChipRejected: truncated, or decode_error for a directory that makes no sense.
     """
     form = _find_directory(data)
     entries = _shown_entries(form)
@@ -85,7 +84,7 @@ def bare_copy(data: bytes) -> bytes:
 
 
 def _shown_entries(form: _Directory) -> list[bytes]:
-    """Of a tag given twice the one that `read_tags` reads, and none that it cannot read."""
+    """The entries that `read_tags` could read; if a tag occurs twice, the first."""
     shown: dict[int, bytes] = {}
     for number, (tag, kind, count, _) in enumerate(form.entries()):
         readable = tag in _UNREAD or (tag in _WANTED and _letter(tag, kind))
@@ -96,7 +95,7 @@ def _shown_entries(form: _Directory) -> list[bytes]:
 
 @dataclass(frozen=True)
 class _Directory:
-    """Where the first directory lies and how it is written: a table of entries."""
+    """The first directory: a table of entries, where it is, and how its numbers are stored."""
 
     order: str
     pointer: str
@@ -108,7 +107,7 @@ class _Directory:
 
     @property
     def width(self) -> int:
-        """Bytes of an offset, and of values that stand in an entry."""
+        """Bytes of an offset, and of values that are stored in the entry itself."""
         return _SIZES[self.pointer]
 
     def entries(self) -> Iterator[tuple[int, int, int, int]]:
@@ -123,22 +122,22 @@ def _find_directory(data: bytes) -> _Directory:
     (start,) = _read_values(data, order, pointer, 1, pointer_at)
     (entries,) = _read_values(data, order, counter, 1, start)
     if entries > _MOST_TAGS:
-        raise TiffError(f"the TIFF directory claims {entries} tags", truncated=False)
+        raise ChipRejected(Reason.DECODE_ERROR, f"the TIFF directory claims {entries} tags")
     first = start + _SIZES[counter]
     table = data[first : first + entries * step]
     if len(table) < entries * step:
-        raise TiffError(_CUT, truncated=True)
+        raise ChipRejected(Reason.TRUNCATED, _CUT)
     return _Directory(order, pointer, pointer_at, counter, step, first, table)
 
 
 def _letter(tag: int, kind: int) -> str | None:
-    """How struct calls the type of a tag's values; None for one that the tag cannot have."""
+    """The `struct` letter for a tag's values; None for a type that the tag cannot have."""
     return _OTHER_TYPES.get(tag, _TYPES).get(kind)
 
 
 def _read_values(data: bytes, order: str, letter: str, count: int, at: int) -> tuple[Any, ...]:
     if count > _MOST_VALUES:
-        raise TiffError(f"a TIFF tag claims {count} values", truncated=False)
+        raise ChipRejected(Reason.DECODE_ERROR, f"a TIFF tag claims {count} values")
     if at + count * _SIZES[letter] > len(data):
-        raise TiffError(_CUT, truncated=True)
+        raise ChipRejected(Reason.TRUNCATED, _CUT)
     return struct.unpack_from(f"{order}{count}{letter}", data, at)

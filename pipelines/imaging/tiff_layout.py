@@ -1,7 +1,7 @@
-"""The layout of a plain TIFF, read from its header before anything is decoded.
+"""The layout of a TIFF, read from its header before anything is decoded.
 
-Chips come from anywhere: the header says how large the picture would be, and whether all of its
-data are there, for some microseconds and without a decoder. (TIFF revision 6.0, Adobe 1992.)
+Chips come from anywhere. In some microseconds and without a decoder, the header says how large the
+picture would be and whether all of its data are there. (TIFF revision 6.0, Adobe 1992.)
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import operator
 from dataclasses import dataclass
 from itertools import accumulate
 
+from pipelines.errors import ChipRejected
 from pipelines.imaging.tiff_header import (
     BITS,
     COMPRESSION,
@@ -35,13 +36,11 @@ from pipelines.imaging.tiff_header import (
     Tags,
     read_tags,
 )
-from pipelines.imaging.tiff_header import MAGICS as MAGICS
-from pipelines.imaging.tiff_header import TiffError as TiffError
-from pipelines.imaging.tiff_header import bare_copy as bare_copy
+from schemas.tables import QuarantineReason as Reason
 
 COMPRESSIONS = {1, 5, 8, 32773, 32946, 34887, 34925, 50000}
-"""None, LZW, deflate, PackBits, deflate by its old number, LERC, LZMA, Zstandard: what 16-bit
-pictures are packed with, and what was measured (docs/decisions/hostile-input.md)."""
+"""None, LZW, deflate, PackBits, deflate by its old number, LERC, LZMA, Zstandard: what is used for
+16-bit pictures, and was tested (docs/decisions/hostile-input.md)."""
 
 _SHORTEST_TILE_PX = 16  # their sides are multiples of it: TIFF 6.0, section 15
 _RASTER_TYPE, _PIXEL_IS_AREA = 1025, 1  # GeoTIFF 1.1 (OGC 19-008), GTRasterTypeGeoKey
@@ -49,26 +48,26 @@ _RASTER_TYPE, _PIXEL_IS_AREA = 1025, 1  # GeoTIFF 1.1 (OGC 19-008), GTRasterType
 
 @dataclass(frozen=True)
 class TiffLayout:
-    """What the first directory of a TIFF says.
+    """The first directory of a TIFF.
 
     Attributes:
         width_px, height_px: size of the picture.
         bands: samples per pixel.
         bits: bits of each sample (the first band's).
         unsigned: whether samples are unsigned integers.
-        tile_px: the longer side of its tiles, 0 where it has strips; they may be larger than the
+        tile_px: the longer side of its tiles, 0 if it has strips; they may be larger than the
             picture, and a decoder allocates them whole.
-        blocks: strips or tiles that the whole picture takes.
-        missing_blocks: those of them that the file has no data for; decoders make them black.
-        compression: how the pixels are packed, by TIFF's number.
+        blocks: strips or tiles in the whole picture.
+        missing_blocks: strips or tiles without data in the file; decoders make them black.
+        compression: TIFF's number of the compression.
         data_bytes: sum of the sizes of its strips or tiles.
         end: the offset after the last byte of pixel data; over the file's length: truncated.
-        raw_start: where the whole picture lies as one run of unpacked pixels, row by row, the
-            bands of a pixel together; None where it lies in any other way.
+        raw_start: offset of the picture if it is one run of uncompressed pixels, row by row, the
+            bands of a pixel together; else None.
         big_endian: the byte order of samples.
         crs_tags: the values of the GeoTIFF tags that name the coordinate system; () without.
-        extent: west, south, east, north in that system, where one corner and a pixel's size
-            give it; None where it takes more to know.
+        extent: west, south, east, north in that system, if one corner and a pixel's size are
+            enough to compute it; else None.
     """
 
     width_px: int
@@ -92,18 +91,24 @@ class TiffLayout:
         """Whether it carries GeoTIFF keys."""
         return bool(self.crs_tags)
 
+    @property
+    def mode(self) -> str:
+        """How the pixels are stored, such as `4 x uint16`."""
+        kind = f"uint{self.bits}" if self.unsigned else f"not unsigned {self.bits} bit"
+        return f"{self.bands} x {kind}"
+
 
 def read_layout(data: bytes) -> TiffLayout:
     """Read the first directory of a TIFF or BigTIFF.
 
     Raises:
-        TiffError: the directory lies beyond the end of the data or makes no sense.
+        ChipRejected: truncated, or decode_error for a directory that makes no sense.
     """
     tags = read_tags(data)
     offsets = tags.get(STRIP_OFFSETS, tags.get(TILE_OFFSETS, ()))
     counts = tags.get(STRIP_COUNTS, tags.get(TILE_COUNTS, ()))
     if WIDTH not in tags or HEIGHT not in tags or not offsets or len(offsets) != len(counts):
-        raise TiffError("the TIFF directory names no picture", truncated=False)
+        raise ChipRejected(Reason.DECODE_ERROR, "the TIFF directory names no picture")
     blocks = _count_blocks(tags)
     offsets, counts = offsets[:blocks], counts[:blocks]
     if not (all(offsets) and all(counts)):
@@ -149,7 +154,7 @@ def _extent(tags: Tags) -> tuple[float, float, float, float] | None:
 
 
 def _raw_start(tags: Tags, offsets: tuple[int, ...], counts: tuple[int, ...]) -> int | None:
-    """See `TiffLayout.raw_start`: strips, one after the other, of nothing but whole samples."""
+    """See `TiffLayout.raw_start`: strips, one after the other, that hold whole samples only."""
     plain = all(tags.get(tag, (1,))[0] == 1 for tag in (COMPRESSION, FILL_ORDER, PLANAR))
     alike = all(len(set(tags.get(tag, (1,)))) == 1 for tag in (BITS, SAMPLE_FORMAT))
     if not (plain and alike and offsets) or TILE_OFFSETS in tags:
@@ -161,15 +166,15 @@ def _raw_start(tags: Tags, offsets: tuple[int, ...], counts: tuple[int, ...]) ->
 
 
 def _count_blocks(tags: Tags) -> int:
-    """Strips or tiles that the whole picture takes."""
+    """Strips or tiles in the whole picture."""
     width: int = tags[WIDTH][0]
     height: int = tags[HEIGHT][0]
     block_width: int = tags.get(TILE_WIDTH, (width,))[0]
     block_height: int = tags.get(TILE_HEIGHT, tags.get(ROWS_PER_STRIP, (height,)))[0]
     if not (width and height and block_width and block_height):
-        raise TiffError("the TIFF claims strips or tiles of no size", truncated=False)
+        raise ChipRejected(Reason.DECODE_ERROR, "the TIFF claims strips or tiles of no size")
     if TILE_WIDTH in tags and min(block_width, block_height) < _SHORTEST_TILE_PX:
-        size = f"{block_width}x{block_height}"
-        raise TiffError(f"TIFF tiles of {size} px, at least {_SHORTEST_TILE_PX}", truncated=False)
+        size = f"TIFF tiles of {block_width}x{block_height} px, at least {_SHORTEST_TILE_PX}"
+        raise ChipRejected(Reason.DECODE_ERROR, size)
     planes: int = tags.get(SAMPLES, (1,))[0] if tags.get(PLANAR, (1,))[0] == 2 else 1
     return math.ceil(width / block_width) * math.ceil(height / block_height) * planes

@@ -10,8 +10,8 @@ import numpy as np
 import simplejpeg
 
 from pipelines.errors import ChipRejected, StorageError
-from pipelines.imaging import decoding
-from pipelines.imaging.decoding import Pixels, Radiometry
+from pipelines.imaging import decoding, geotiff
+from pipelines.imaging.resize import Pixels, Radiometry, scale_bands
 from pipelines.reading.chip_bytes import read_named
 from schemas.artifact import MediaType, Preprocessing
 
@@ -77,7 +77,7 @@ def draw_thumbnail(uri: str, media_type: MediaType) -> Thumbnail:
 
 
 def _stretch(data: bytes, shown: Preprocessing) -> Pixels:
-    values: Radiometry = decoding.read_tif(data, shown)
+    values: Radiometry = geotiff.read_bands(data, shown)
     low, high = np.percentile(values, (_DARKEST, _LIGHTEST), axis=(0, 1))
     ends = tuple((float(a), float(max(b, a + 1))) for a, b in zip(low, high, strict=True))
-    return np.ascontiguousarray(decoding.scale_bands(values, replace(shown, scaling=ends)))
+    return np.ascontiguousarray(scale_bands(values, replace(shown, scaling=ends)))

@@ -31,6 +31,7 @@ from PIL import Image
 from pipelines.errors import ChipRejected
 from pipelines.imaging import decoding
 from pipelines.imaging.footprint import bounds_of, read_place
+from pipelines.imaging.resize import Pixels
 from schemas.artifact import Preprocessing
 from tests.support.hostile_bombs import bombs
 from tests.support.samples import JPG, TIF
@@ -157,7 +158,7 @@ def outcome(data: bytes, preprocessing: Preprocessing) -> str:
     return "scored"
 
 
-def decode(data: bytes, preprocessing: Preprocessing) -> decoding.Pixels:
+def decode(data: bytes, preprocessing: Preprocessing) -> Pixels:
     """What the scoring job makes of a chip: pixels, and of a tif its bounding box."""
     if preprocessing.media_type == "jpg":
         return decoding.decode_chip(data, preprocessing)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.imaging.decoding import Pixels
+from pipelines.imaging.resize import Pixels
 
 CHUNK_BYTES = 32 << 20
 """What is worked on at a time where a whole set would not fit into memory."""

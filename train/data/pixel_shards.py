@@ -19,7 +19,7 @@ from typing import BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.imaging.decoding import Pixels
+from pipelines.imaging.resize import Pixels
 
 SHARD_BYTES = 256 << 20
 """Pixels in a shard at most: what a killed run may lose, and what is removed at a time."""

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 import numpy as np
 
 from pipelines.errors import UsageError
-from pipelines.imaging.decoding import Pixels
+from pipelines.imaging.resize import Pixels
 from schemas.artifact import Preprocessing
 from train.data.pixel_cache import NO_CACHE, PixelCache, folder_name, make_room
 from train.data.pixel_shards import (

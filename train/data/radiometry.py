@@ -14,7 +14,9 @@ from dataclasses import replace
 import numpy as np
 
 from pipelines.errors import ChipRejected, UsageError
-from pipelines.imaging.decoding import Radiometry, check_media_type, read_tif
+from pipelines.imaging.decoding import check_media_type
+from pipelines.imaging.geotiff import read_bands
+from pipelines.imaging.resize import Radiometry
 from schemas.artifact import MediaType, Preprocessing
 from train.data.examples import READABLE_SIDES_PX, read_chip
 
@@ -87,7 +89,7 @@ def _read(
     try:
         data = read_chip(uri)
         check_media_type(data, preprocessing)
-        pixels = read_tif(data, preprocessing).reshape(-1, len(preprocessing.bands))
+        pixels = read_bands(data, preprocessing).reshape(-1, len(preprocessing.bands))
     except ChipRejected as rejection:
         return rejection
     chosen = np.random.default_rng(seed).permutation(len(pixels))[:MAX_SAMPLED_PIXELS]

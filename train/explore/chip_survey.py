@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.errors import ChipRejected
-from pipelines.imaging.decoding import Pixels, decode_chip, mode_of, sides_px
+from pipelines.imaging.decoding import decode_chip, mode_of, sides_px
+from pipelines.imaging.resize import Pixels
 from pipelines.storage.store import file_stem
 from schemas.artifact import Preprocessing
 from schemas.labels import LabelSet

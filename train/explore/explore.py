@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from pipelines.errors import ChipRejected, UsageError
-from pipelines.imaging.decoding import Pixels, decode_chip
+from pipelines.imaging.decoding import decode_chip
+from pipelines.imaging.resize import Pixels
 from schemas.artifact import BANDS, MediaType, Preprocessing
 from schemas.labels import LabelSet
 from train.data.dataset import LabelledChips, choose_media_type, list_chips, match_chips

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.imaging.decoding import Pixels
+from pipelines.imaging.resize import Pixels
 from train.explore.chip_survey import ChipSurvey
 from train.explore.label_statistics import LabelStatistics
 from train.pictures import BAND_COLOURS, as_rgb, draw_bars, draw_heat_map, draw_image_grid

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.errors import UsageError
-from pipelines.imaging.decoding import Pixels
+from pipelines.imaging.resize import Pixels
 from schemas.artifact import BANDS, MediaType
 from train.data.pixel_rows import PixelSource, chunks
 from train.networks.cnn import CNN_MIN_SIDE_PX, build_cnn

@@ -14,8 +14,8 @@ from rasterio.crs import CRS
 from rasterio.warp import transform_bounds
 
 from pipelines.errors import ChipRejected
-from pipelines.imaging.decoding import read_layout
 from pipelines.imaging.footprint import Place, bounds_of, read_place
+from pipelines.imaging.tiff_layout import read_layout
 from tests.support.mutations import mutate
 from tests.support.tiffs import GEO, draw_bands, encode_tif
 

@@ -14,7 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rasterio.io import MemoryFile
 
-from pipelines.imaging.tiff_layout import MAGICS, TiffError, bare_copy, read_layout
+from pipelines.errors import ChipRejected
+from pipelines.imaging.tiff_header import MAGICS, bare_copy
+from pipelines.imaging.tiff_layout import read_layout
+from schemas.tables import QuarantineReason as Reason
 from tests.support.tiffs import (
     GEO,
     HEIGHT,
@@ -49,8 +52,8 @@ def directory(entries: list[tuple[int, int, int, int]], claimed: int | None = No
 def _is_cut(data: bytes) -> bool:
     try:
         return read_layout(data).end > len(data)
-    except TiffError as error:
-        return error.truncated
+    except ChipRejected as error:
+        return error.reason is Reason.TRUNCATED
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -133,15 +136,15 @@ def test_a_file_cut_anywhere_is_found_to_be_cut(cut: int) -> None:
 
 @given(magic=st.sampled_from(MAGICS), rest=st.binary(max_size=300))
 def test_no_bytes_whatever_raise_anything_but_a_tiff_error(magic: bytes, rest: bytes) -> None:
-    with contextlib.suppress(TiffError):
+    with contextlib.suppress(ChipRejected):
         read_layout(magic + rest)
 
 
 @pytest.mark.parametrize("magic", [b"II+\0\x08\0\0\0", b"MM\0+\0\x08\0\0"])
 def test_a_directory_beyond_all_addresses_is_beyond_the_end(magic: bytes) -> None:
-    with pytest.raises(TiffError, match="ends before") as caught:
+    with pytest.raises(ChipRejected, match="ends before") as caught:
         read_layout(magic + b"\xff" * 100)
-    assert caught.value.truncated
+    assert caught.value.reason is Reason.TRUNCATED
 
 
 @pytest.mark.parametrize(
@@ -156,9 +159,9 @@ def test_a_directory_beyond_all_addresses_is_beyond_the_end(magic: bytes) -> Non
     ],
 )
 def test_a_directory_that_makes_no_sense_is_refused(broken: bytes, message: str) -> None:
-    with pytest.raises(TiffError, match=message) as caught:
+    with pytest.raises(ChipRejected, match=message) as caught:
         read_layout(broken)
-    assert not caught.value.truncated
+    assert caught.value.reason is Reason.DECODE_ERROR
 
 
 def test_counts_that_would_fill_the_memory_are_refused_unread() -> None:
@@ -169,7 +172,7 @@ def test_counts_that_would_fill_the_memory_are_refused_unread() -> None:
     huge = directory([(STRIP_OFFSETS, LONG, 2 << 20, 8)]) + body
     for data, message in ((many, "65535 tags"), (big, "claims 46"), (huge, "2097152 values")):
         began = time.process_time()
-        with pytest.raises(TiffError, match=message):
+        with pytest.raises(ChipRejected, match=message):
             read_layout(data)
         assert time.process_time() - began < 0.5
 
@@ -226,11 +229,11 @@ def test_the_bare_copy_shows_no_metadata_no_unknown_tag_and_no_second_directory(
 
 @given(magic=st.sampled_from(MAGICS), rest=st.binary(max_size=300))
 def test_what_can_be_read_can_be_copied_and_is_the_same_then(magic: bytes, rest: bytes) -> None:
-    with contextlib.suppress(TiffError):
+    with contextlib.suppress(ChipRejected):
         layout = read_layout(magic + rest)
         assert read_layout(bare_copy(magic + rest)) == layout
 
 
 def test_tiles_smaller_than_the_standard_allows_are_refused() -> None:
-    with pytest.raises(TiffError, match=r"tiles of 8x32 px, at least 16"):
+    with pytest.raises(ChipRejected, match=r"tiles of 8x32 px, at least 16"):
         read_layout(with_tag(TILED, TILE_WIDTH, 8))

@@ -1,0 +1,95 @@
+"""Pixels to the model's input: accepted sizes, area averages, choice of bands, scaling to uint8."""
+
+from __future__ import annotations
+
+from functools import cache, lru_cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipelines.errors import ChipRejected
+from schemas.artifact import BANDS, Preprocessing
+from schemas.tables import QuarantineReason as Reason
+
+Pixels = npt.NDArray[np.uint8]
+Radiometry = npt.NDArray[np.float32]
+
+_MOST_SUMMED = 1 << 24  # up to here float32 holds every whole number
+
+
+def check_sides(width: int, height: int, preprocessing: Preprocessing) -> None:
+    """Refuse a picture by the size in its header, before any pixel is decoded.
+
+    Raises:
+        ChipRejected: too_large or wrong_size.
+    """
+    shortest, longest = preprocessing.accepted_sides_px
+    if max(width, height) > longest:
+        raise ChipRejected(Reason.TOO_LARGE, f"{width}x{height} px, at most {longest} a side")
+    if min(width, height) < shortest:
+        raise ChipRejected(Reason.WRONG_SIZE, f"{width}x{height} px, at least {shortest} a side")
+
+
+def area_average(pixels: npt.NDArray[np.uint8 | np.uint16], size: int) -> Radiometry:
+    """Resize `[H, W, C]` to `float32 [size, size, C]`, each pixel the mean of what it covers."""
+    height, width, bands = pixels.shape
+    down, across = height // size, width // size
+    whole = height == down * size and width == across * size
+    if whole and down * across * np.iinfo(pixels.dtype).max <= _MOST_SUMMED:
+        rows = pixels.reshape(size, down, width * bands).astype(np.float32).sum(1)
+        means: Radiometry = rows.reshape(size * size, across * bands) @ _ones(across, bands)
+        means *= np.float32(1 / (down * across))
+        return means.reshape(size, size, bands)
+    thin = _area_weights(height, size) @ pixels.reshape(height, -1).astype(np.float32)
+    resized: Radiometry = _area_weights(width, size) @ thin.reshape(size, width, bands)
+    return resized
+
+
+def select_bands(pixels: npt.NDArray[Any], preprocessing: Preprocessing) -> npt.NDArray[Any]:
+    """The bands that the model takes, in its order, of `[H, W, C]` with all bands of the file."""
+    stored = BANDS[preprocessing.media_type]
+    if preprocessing.bands == stored:
+        return pixels
+    return pixels[:, :, [stored.index(band) for band in preprocessing.bands]]
+
+
+def scale_bands(values: Radiometry, preprocessing: Preprocessing) -> Pixels:
+    """Radiometric values `[..., bands]` as uint8, linear between each band's low and high."""
+    if preprocessing.scaling is None:
+        raise ValueError("radiometric values need a scaling")
+    low, factor = _line(preprocessing.scaling)
+    scaled = values - low
+    scaled *= factor
+    return as_uint8(scaled)
+
+
+def as_uint8(values: Radiometry) -> Pixels:
+    """Rounded and clipped; overwrites `values`."""
+    np.rint(values, out=values)
+    np.clip(values, 0, 255, out=values)
+    return values.astype(np.uint8)
+
+
+@lru_cache(maxsize=16)
+def _line(scaling: tuple[tuple[float, float], ...]) -> tuple[Radiometry, Radiometry]:
+    """For each band, `float32`: what to subtract, and what to multiply the difference by."""
+    low, high = np.array(scaling).T
+    return low.astype(np.float32), (255 / (high - low)).astype(np.float32)
+
+
+@cache
+def _ones(across: int, bands: int) -> Radiometry:
+    """`float32 [across * bands, bands]`: adds up pixels side by side, band by band."""
+    return np.tile(np.eye(bands, dtype=np.float32), (across, 1))
+
+
+@lru_cache(maxsize=256)
+def _area_weights(length: int, size: int) -> Radiometry:
+    """`float32 [size, length]`: each output pixel's shares of the input pixels it covers."""
+    edges = np.linspace(0, length, size + 1)
+    starts, ends = edges[:-1, None], edges[1:, None]
+    pixels = np.arange(length)
+    covered = np.minimum(ends, pixels + 1) - np.maximum(starts, pixels)
+    weights: Radiometry = (np.clip(covered, 0, None) / (ends - starts)).astype(np.float32)
+    return weights
