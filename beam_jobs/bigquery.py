@@ -14,8 +14,9 @@ from collections.abc import Iterator, Sequence
 import pyarrow as pa
 from deltalake import DeltaTable
 
-from beam_jobs.command import CommandParser, run_command
+from beam_jobs.command import CommandParser
 from beam_jobs.options.run_options import ADDRESS
+from pipelines.commands import run_command
 from pipelines.errors import UsageError
 from pipelines.storage import store
 from pipelines.tables import delta_tables

@@ -13,9 +13,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from beam_jobs.command import run_command
 from beam_jobs.options import flag_types
 from beam_jobs.options.run_options import ADDRESS, RUN_DATE_IN_ID, score_parser
+from pipelines.commands import run_command
 
 METADATA = Path(__file__).parents[1] / "deploy" / "flex_template" / "metadata.json"
 OMITTED = ("help", "plan_only", "estimate", "prices", "sample_chips", "format")

@@ -11,10 +11,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
-from beam_jobs.command import CommandParser, run_command
+from beam_jobs.command import CommandParser
 from beam_jobs.options.flag_types import days, hours
 from beam_jobs.options.run_options import ADDRESS
 from beam_jobs.options.store_options import parse_and_configure
+from pipelines.commands import run_command
 from pipelines.errors import StorageError, UsageError
 from pipelines.maintenance.housekeeping import compact, shorten_log, vacuum
 from pipelines.maintenance.retention import expire

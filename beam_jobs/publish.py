@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from beam_jobs.command import CommandParser, run_command
+from beam_jobs.command import CommandParser
 from beam_jobs.options.flag_types import ratio
 from beam_jobs.options.run_options import checked_run_id
 from beam_jobs.options.store_options import parse_and_configure
 from beam_jobs.running.summary import summary_text, told_outcome
+from pipelines.commands import run_command
 from pipelines.errors import RunFailed, UsageError
 from pipelines.publishing import publishing
 from pipelines.runs import attempts, records

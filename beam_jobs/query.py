@@ -23,8 +23,9 @@ import pyarrow.dataset as pads
 from deltalake import DeltaTable
 
 from beam_jobs.answers import FORMATS
-from beam_jobs.command import CommandParser, run_command
+from beam_jobs.command import CommandParser
 from beam_jobs.options.store_options import parse_and_configure
+from pipelines.commands import run_command
 from pipelines.errors import StorageError, UsageError
 from pipelines.storage.store import absolute_uri, is_remote, list_objects
 from pipelines.tables import delta_tables

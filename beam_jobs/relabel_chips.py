@@ -18,10 +18,11 @@ from datetime import UTC, datetime
 
 from deltalake import DeltaTable
 
-from beam_jobs.command import CommandParser, run_command
+from beam_jobs.command import CommandParser
 from beam_jobs.options.run_options import ADDRESS, checked_run_id, new_run_id, parse_run_date
 from beam_jobs.options.store_options import parse_and_configure
 from beam_jobs.running.versions import installed_versions
+from pipelines.commands import run_command
 from pipelines.errors import RunFailed, StorageError, UsageError
 from pipelines.maintenance.relabel_planning import select_rows
 from pipelines.maintenance.relabelling import labels_of, stage_relabelled

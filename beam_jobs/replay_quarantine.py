@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 
 import pyarrow as pa
 
-from beam_jobs.command import CommandParser, run_command
+from beam_jobs.command import CommandParser
 from beam_jobs.engine.engine_log import calm_tensorflow
 from beam_jobs.options.run_options import (
     RunOptions,
@@ -29,6 +29,7 @@ from beam_jobs.options.run_options import (
 )
 from beam_jobs.query import ask
 from beam_jobs.running.scoring_run import run_scoring
+from pipelines.commands import run_command
 from pipelines.planning.done import chips_scored
 from pipelines.planning.manifests import look_up_anew
 from pipelines.planning.selection import Selection, select_chips

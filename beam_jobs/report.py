@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from beam_jobs.command import CommandParser, run_command
+from beam_jobs.command import CommandParser
 from beam_jobs.options.run_options import checked_run_id
+from pipelines.commands import run_command
 from pipelines.reports.reporting import write_report
 from pipelines.storage.store import absolute_uri
 

@@ -10,12 +10,12 @@ from datetime import UTC, datetime
 
 import pyarrow as pa
 
-from beam_jobs.command import run_command
 from beam_jobs.engine.engine_log import calm_tensorflow
 from beam_jobs.estimate.estimate import estimate_run, estimate_text
 from beam_jobs.options.estimate_options import EstimateOptions
 from beam_jobs.options.run_options import ScoreOptions, our_flags, parse_score_options
 from beam_jobs.running.scoring_run import check_run, check_tables, run_scoring
+from pipelines.commands import run_command
 from pipelines.planning.archive import list_chips
 from pipelines.planning.done import chips_done, no_chips
 from pipelines.planning.selection import Selection, select_chips

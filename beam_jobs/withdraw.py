@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from beam_jobs.command import CommandParser, run_command
+from beam_jobs.command import CommandParser
 from beam_jobs.options.run_options import checked_run_id
 from beam_jobs.options.store_options import parse_and_configure
+from pipelines.commands import run_command
 from pipelines.maintenance.withdrawing import withdraw_run
 from pipelines.storage.store import absolute_uri
 

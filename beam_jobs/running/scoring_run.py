@@ -14,13 +14,13 @@ from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 
-from beam_jobs.command import EXIT_BAD_NIGHT, is_interruption
 from beam_jobs.dataflow import job_flags
 from beam_jobs.engine import launch
 from beam_jobs.options.run_options import RunOptions
 from beam_jobs.running.resuming import resume_plan
 from beam_jobs.running.summary import held_text, plan_text, told_outcome
 from beam_jobs.running.versions import installed_versions
+from pipelines.commands import EXIT_BAD_NIGHT, is_interruption
 from pipelines.errors import RunFailed, StorageError, UsageError
 from pipelines.planning.done import scores_version
 from pipelines.planning.selection import Selection

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from beam_jobs.command import EXIT_BAD_NIGHT
+from pipelines.commands import EXIT_BAD_NIGHT
 from pipelines.drift.verdicts import Verdict
 from pipelines.runs import attempts, records
 from pipelines.runs.records import RunSummary

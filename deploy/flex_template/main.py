@@ -3,9 +3,9 @@ parameters as its flags."""
 
 import sys
 
-from beam_jobs.command import run_command
 from beam_jobs.flex_template import as_flags
 from beam_jobs.score_chips import main
+from pipelines.commands import run_command
 
 if __name__ == "__main__":
     sys.argv[1:] = as_flags(sys.argv[1:])

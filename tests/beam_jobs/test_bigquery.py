@@ -15,7 +15,7 @@ from sqlglot import exp
 
 import schemas
 from beam_jobs import bigquery, query
-from beam_jobs.command import exit_code
+from pipelines.commands import exit_code
 from pipelines.storage import store
 from pipelines.tables import delta_tables
 from schemas.dialects import to_bigquery

@@ -141,7 +141,7 @@ def test_the_launchers_program_runs_the_scoring_job(monkeypatch: pytest.MonkeyPa
     program = (_ROOT / "deploy" / "flex_template" / "main.py").read_text()
     received = []
     monkeypatch.setattr("sys.argv", ["main.py", "--rescore=true", "--chips=gs://b"])
-    monkeypatch.setattr("beam_jobs.command.run_command", received.append)
+    monkeypatch.setattr("pipelines.commands.run_command", received.append)
     exec(compile(program, "main.py", "exec"), {"__name__": "__main__"})
     import sys
 

@@ -13,8 +13,8 @@ import pyarrow.compute as pc
 import pytest
 
 from beam_jobs import maintain
-from beam_jobs.command import exit_code
 from beam_jobs.query import ask
+from pipelines.commands import exit_code
 from pipelines.maintenance import housekeeping, retention
 from pipelines.maintenance.withdrawing import withdraw_run
 from pipelines.planning.done import chips_done

@@ -17,7 +17,7 @@ import pytest
 
 from beam_jobs import query
 from beam_jobs.answers import as_csv, as_json, as_table, plain_rows
-from beam_jobs.command import exit_code
+from pipelines.commands import exit_code
 from pipelines.errors import StorageError, UsageError
 from schemas.labels import LabelSet
 from schemas.render import arrow_schema

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from beam_jobs import relabel_chips
 from beam_jobs import withdraw as withdraw_command
-from beam_jobs.command import exit_code
 from beam_jobs.query import ask
+from pipelines.commands import exit_code
 from pipelines.maintenance import relabel_planning, relabelling
 from pipelines.planning.done import chips_done
 from pipelines.runs import committing, staging

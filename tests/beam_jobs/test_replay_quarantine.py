@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from beam_jobs import replay_quarantine, score_chips
-from beam_jobs.command import exit_code
 from beam_jobs.query import ask
+from pipelines.commands import exit_code
 from pipelines.runs import run_plan, staging
 from pipelines.scoring import scoring
 from tests.support.published_runs import at, given_up, publish, scored

@@ -19,8 +19,8 @@ from PIL import Image
 from rasterio.warp import transform_bounds
 
 from beam_jobs import score_chips
-from beam_jobs.command import exit_code
 from beam_jobs.query import ask
+from pipelines.commands import exit_code
 from pipelines.imaging import decoding
 from pipelines.runs import records, run_plan
 from pipelines.scoring.classifier import Classifier, open_artifact
@@ -510,7 +510,7 @@ def test_wrong_use_ends_with_2_and_one_line_before_tensorflow_is_loaded(artifact
     script = f"""
 import contextlib, io, sys
 from beam_jobs import score_chips
-from beam_jobs.command import exit_code
+from pipelines.commands import exit_code
 from beam_jobs.query import ask
 common = ["--chips", "chips", "--artifact", {str(artifact)!r}, "--output", "out"]
 for wrong in {flags!r}:

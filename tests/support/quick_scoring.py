@@ -20,8 +20,8 @@ import pyarrow as pa
 import pytest
 
 from beam_jobs import score_chips
-from beam_jobs.command import exit_code
 from pipelines import batch_scoring
+from pipelines.commands import exit_code
 from pipelines.runs import run_plan
 from pipelines.runs.run_plan import RunPlan
 from pipelines.scoring import scoring

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from beam_jobs import relabel_chips
-from beam_jobs.command import exit_code
 from beam_jobs.query import ask
+from pipelines.commands import exit_code
 from schemas.artifact import thresholds_digest
 from schemas.labels import PLANET_LABELS
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 
 from beam_jobs import score_chips
-from beam_jobs.command import run_command
+from pipelines.commands import run_command
 from pipelines.runs import run_plan
 
 if __name__ == "__main__":

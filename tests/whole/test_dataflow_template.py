@@ -17,9 +17,9 @@ from apache_beam.portability import common_urns
 from apache_beam.portability.api import beam_runner_api_pb2
 
 from beam_jobs import score_chips
-from beam_jobs.command import EXIT_BAD_NIGHT, exit_code
 from beam_jobs.engine.source_package import copy_source
 from beam_jobs.running import scoring_run
+from pipelines.commands import EXIT_BAD_NIGHT, exit_code
 from pipelines.runs import run_plan
 from pipelines.runs.run_plan import RunPlan
 from pipelines.storage import store

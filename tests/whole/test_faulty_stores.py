@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from beam_jobs import score_chips
-from beam_jobs.command import exit_code
+from pipelines.commands import exit_code
 from pipelines.errors import ChipRejected, StorageError, StoreDown
 from pipelines.reading.chip_bytes import read_chip
 from pipelines.storage import object_store, store

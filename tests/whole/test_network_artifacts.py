@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from beam_jobs import score_chips
-from beam_jobs.command import exit_code
+from pipelines.commands import exit_code
 from pipelines.imaging import decoding
 from pipelines.tables import delta_tables
 from schemas.artifact import read_artifact

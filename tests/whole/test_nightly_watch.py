@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from beam_jobs import score_chips
-from beam_jobs.command import exit_code
 from beam_jobs.publish import main as publish_command
 from beam_jobs.query import ask
+from pipelines.commands import exit_code
 from pipelines.runs.records import read_record
 from pipelines.scoring import scoring
 from tests.support.quick_scoring import QuickClassifier

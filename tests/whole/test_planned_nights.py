@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from beam_jobs import score_chips
-from beam_jobs.command import exit_code
 from beam_jobs.engine import launch
+from pipelines.commands import exit_code
 from pipelines.scoring import scoring
 from pipelines.tables import delta_tables
 from pipelines.tars import index_cache

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from beam_jobs import score_chips
-from beam_jobs.command import exit_code
 from pipelines import batch_scoring, metrics
+from pipelines.commands import exit_code
 from pipelines.publishing import publishing
 from pipelines.runs import run_plan, staging
 from pipelines.scoring import scoring

@@ -15,7 +15,13 @@ PACKAGES = ("schemas", "pipelines", "train", "beam_jobs")
 
 ROOMS = (
     "schemas",
-    *("pipelines.errors", "pipelines.flags", "pipelines.run_log", "pipelines.wording"),
+    *(
+        "pipelines.errors",
+        "pipelines.flags",
+        "pipelines.commands",
+        "pipelines.run_log",
+        "pipelines.wording",
+    ),
     *(
         "pipelines.elements",
         "pipelines.metrics",
@@ -36,7 +42,7 @@ ROOMS = (
 """From the ground up: a room may import the rooms before it. A folder or a module is a room; the
 last one is every command of `beam_jobs`."""
 
-SHARED_WITH_TRAIN = ("errors", "storage", "imaging", "artifacts", "blocks", "flags")
+SHARED_WITH_TRAIN = ("errors", "commands", "storage", "imaging", "artifacts", "blocks", "flags")
 """Rooms of `pipelines` that `train` may import, too."""
 
 MUST_NOT_LOAD = {

@@ -9,9 +9,9 @@ from urllib.parse import unquote
 import pytest
 
 from beam_jobs import score_chips
-from beam_jobs.command import exit_code
 from beam_jobs.dataflow.cloud_checks import NEEDED, check_permissions, check_region
 from beam_jobs.options.accelerators import GPU_TYPES
+from pipelines.commands import exit_code
 from pipelines.errors import UsageError
 from tests.support.object_stores import GcsServer
 

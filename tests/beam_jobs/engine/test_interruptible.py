@@ -21,7 +21,7 @@ from tests.support.samples import make_artifact, write_chips
 _SLOW_COMMAND = """
 import time
 from beam_jobs import score_chips
-from beam_jobs.command import run_command
+from pipelines.commands import run_command
 from pipelines.runs import run_plan, staging
 from pipelines.scoring import scoring
 from tests.support.quick_scoring import QuickClassifier

@@ -10,10 +10,10 @@ import pyarrow as pa
 import pytest
 
 from beam_jobs import score_chips
-from beam_jobs.command import exit_code
 from beam_jobs.estimate.estimate import estimate_run, estimate_text
 from beam_jobs.options.estimate_options import EstimateOptions
 from beam_jobs.options.prices import WorkerType, read_prices
+from pipelines.commands import exit_code
 from pipelines.errors import UsageError
 from pipelines.planning.selection import Selection
 from pipelines.scoring.trial import Trial, take_sample

@@ -6,8 +6,8 @@ import pytest
 
 from beam_jobs import publish as publish_command
 from beam_jobs import withdraw as withdraw_command
-from beam_jobs.command import exit_code
 from beam_jobs.query import ask
+from pipelines.commands import exit_code
 from pipelines.maintenance import withdrawing
 from pipelines.maintenance.withdrawing import withdraw_run
 from pipelines.planning.done import chips_done

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import simplejpeg
 
-from beam_jobs.command import exit_code
 from beam_jobs.report import main as report_command
+from pipelines.commands import exit_code
 from pipelines.errors import StorageError
 from pipelines.publishing.publishing import publish_run
 from pipelines.reports import reporting, thumbnails

@@ -7,11 +7,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from beam_jobs.command import exit_code
 from beam_jobs.publish import main as publish_command
 from beam_jobs.query import ask
 from beam_jobs.running.summary import told_outcome
 from beam_jobs.withdraw import main as withdraw_command
+from pipelines.commands import exit_code
 from pipelines.drift.checks import DriftLimits
 from pipelines.errors import StorageError
 from pipelines.publishing.publishing import publish_run

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 
 from beam_jobs import query, score_chips
-from beam_jobs.command import exit_code
+from pipelines.commands import exit_code
 from pipelines.run_log import RunLog
 from pipelines.scoring import scoring
 from pipelines.scoring.scoring import SharedModel

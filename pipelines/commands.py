@@ -1,0 +1,198 @@
+"""How a command reads its flags and ends: its parser, its exit code, its signals.
+
+Exit codes: 0 done; 1 failed; 2 usage error; 3 the night is bad (published, or held); 130
+interrupted. An error is one line on standard error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import atexit
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from threading import Event
+from types import FrameType
+from typing import Any, Generic, NoReturn, TypeVar
+from typing import get_type_hints as type_hints
+
+from pipelines.errors import RunFailed, StorageError, UsageError
+from pipelines.flags import Flag, Group, flags_of, removed_flags
+from schemas.artifact import ArtifactError
+from schemas.labels import LabelSetError
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_BAD_NIGHT = 3
+EXIT_INTERRUPTED = 130
+
+_EXIT_CODES: Mapping[type[Exception], int] = {
+    UsageError: EXIT_USAGE,
+    ArtifactError: EXIT_USAGE,
+    LabelSetError: EXIT_USAGE,
+    RunFailed: EXIT_FAILED,
+    StorageError: EXIT_FAILED,
+}
+_GROUPS: Mapping[Group, str] = {
+    "required": "required flags",
+    "common": "common flags",
+    "other": "other flags",
+}
+_interrupted = Event()
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class CommandLine(Generic[T]):
+    """A command's arguments: their flags, and what its --help prints.
+
+    Attributes:
+        module: what follows `python -m`, such as `beam_jobs.query` or `train study`.
+        options: the dataclass of its flags.
+        description: printed by --help.
+        epilog: printed after the flags.
+    """
+
+    module: str
+    options: type[T]
+    description: str
+    epilog: str = ""
+
+    def parse(self, arguments: Sequence[str], values: Mapping[str, Any] | None = None) -> T:
+        """The options that the arguments ask for.
+
+        Args:
+            values: by field, instead of the defaults of flags that are not given.
+
+        Raises:
+            UsageError: an unknown flag, a missing one, or an invalid value.
+        """
+        given = vars(self.parser().parse_args(arguments))
+        return _options_from(self.options, {**(values or {}), **given})
+
+    def parse_known(self, arguments: Sequence[str]) -> tuple[T, list[str]]:
+        """The options, and the arguments that are not flags of this command.
+
+        Raises:
+            UsageError: a missing flag, or an invalid value.
+        """
+        given, rest = self.parser().parse_known_args(arguments)
+        return _options_from(self.options, vars(given)), rest
+
+    def flag_names(self) -> list[str]:
+        """Every flag with its dashes, the removed ones included."""
+        return [name for name in self.parser()._option_string_actions if name.startswith("--")]
+
+    def parser(self) -> argparse.ArgumentParser:
+        """The parser. A flag that is not given is not in the namespace either."""
+        parser = _Parser(
+            prog=f"python -m {self.module}",
+            description=self.description,
+            epilog=self.epilog,
+            argument_default=argparse.SUPPRESS,
+            allow_abbrev=False,
+            add_help=False,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        flags = list(flags_of(self.options))
+        needed = [f"--{each.name} {each.metavar}" for each in flags if each.group == "required"]
+        parser.usage = " ".join(["%(prog)s", *needed, "[flags]"])
+        for group, title in _GROUPS.items():
+            section = parser.add_argument_group(title)
+            for each in (each for each in flags if each.group == group):
+                _add(section, each)
+        section.add_argument("-h", "--help", action="help", help="Print this text.")
+        for name in removed_flags(self.options):
+            parser.add_argument(name, nargs="?", action=_Removed, help=argparse.SUPPRESS)
+        return parser
+
+
+def run_command(main: Callable[[Sequence[str]], int]) -> NoReturn:
+    """Call a command's main with the process's arguments and leave with its exit code.
+
+    Ends the process without Python's own cleanup: Arrow's reading threads may still call into the
+    interpreter then, and sometimes turn a success into an abort.
+    """
+    for signal_number in (signal.SIGINT, signal.SIGTERM):  # schedulers stop by SIGTERM
+        signal.signal(signal_number, _interrupt)
+    code = exit_code(main, sys.argv[1:])
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def exit_code(main: Callable[[Sequence[str]], int], arguments: Sequence[str]) -> int:
+    """The exit code of a command; the project's own errors become a line on standard error.
+
+    Any other exception is a bug and passes through, with its traceback.
+    """
+    try:
+        return main(arguments)
+    except tuple(_EXIT_CODES) as error:
+        print(f"error: {one_line(str(error))}", file=sys.stderr)
+        return next(code for kind, code in _EXIT_CODES.items() if isinstance(error, kind))
+    except (Exception, KeyboardInterrupt) as error:
+        if is_interruption(error):
+            return EXIT_INTERRUPTED
+        raise
+
+
+def is_interruption(error: BaseException) -> bool:
+    """Whether a command ends because of a signal, however an engine wraps that."""
+    return _interrupted.is_set() or isinstance(error, KeyboardInterrupt)
+
+
+def one_line(text: str) -> str:
+    """A message of several lines as one."""
+    return " ".join(line.strip() for line in text.splitlines() if line.strip())
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
+    _interrupted.set()
+    raise KeyboardInterrupt
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Report what is wrong in one line, without all flags."""
+        raise UsageError(f"{message} (see {self.prog} --help)")
+
+
+class _Removed(argparse.Action):
+    def __call__(self, _parser: Any, _namespace: Any, _values: Any, name: Any = None) -> None:
+        print(
+            f"warning: {name} has no effect any more; the next release refuses it", file=sys.stderr
+        )
+
+
+def _add(section: Any, flag: Flag) -> None:
+    more: dict[str, Any] = {"help": flag.help_with_default.replace("%", "%%")}
+    if flag.positional:
+        section.add_argument(flag.field, nargs="?", metavar=flag.metavar, **more)
+        return
+    more |= {"dest": flag.field, "required": flag.group == "required"}
+    if flag.is_switch:
+        section.add_argument(f"--{flag.name}", action="store_true", **more)
+        return
+    if flag.repeated:
+        more["action"] = "append"
+    if flag.many:
+        more["nargs"] = "+"
+    if flag.metavar:
+        more["metavar"] = flag.metavar
+    section.add_argument(f"--{flag.name}", type=flag.parse, choices=flag.choices or None, **more)
+
+
+def _options_from(options: type[T], given: Mapping[str, Any]) -> T:
+    """An instance; fields that are not given have their defaults."""
+    hints, values = type_hints(options), {}
+    for each in fields(options):  # type: ignore[arg-type]
+        if is_dataclass(hints[each.name]):
+            values[each.name] = _options_from(hints[each.name], given)
+        elif each.name in given:
+            value = given[each.name]
+            values[each.name] = tuple(value) if isinstance(value, list) else value
+    return options(**values)
