@@ -89,7 +89,8 @@ def train_parser() -> argparse.ArgumentParser:
 
 def _train(arguments: Sequence[str]) -> None:
     options = parse_with_recipe(train_parser(), arguments)
-    from train.training import TrainOptions, train_model
+    from train.options import TrainOptions
+    from train.training import train_model
 
     train_model(TrainOptions(**gather_groups(vars(options))))
 

@@ -13,32 +13,22 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("schemas", "pipelines", "train", "beam_jobs")
 
-ROOMS = (
-    "schemas",
-    *(
-        "pipelines.errors",
-        "pipelines.flags",
-        "pipelines.commands",
-        "pipelines.run_log",
-        "pipelines.wording",
-    ),
-    *(
-        "pipelines.elements",
-        "pipelines.metrics",
-        "pipelines.storage",
-        "pipelines.imaging",
-        "pipelines.drift",
-    ),
-    *("pipelines.tables", "pipelines.artifacts", "pipelines.tars", "pipelines.planning"),
-    *("pipelines.reading", "pipelines.runs", "pipelines.scoring", "pipelines.reports"),
-    *("pipelines.publishing", "pipelines.maintenance", "pipelines.batch_scoring"),
-    *("train.results", "train.pictures", "train.data", "train.networks", "train.judging"),
-    *("train.fitting", "train.artifact", "train.recipes", "train.training", "train.evaluation"),
-    *("train.explore", "train.forest", "train.filters", "train.study", "train.sample"),
-    *("train.sample_archive", "train.cli", "train.__main__"),
-    *("beam_jobs.command", "beam_jobs.answers", "beam_jobs.options", "beam_jobs.estimate"),
-    *("beam_jobs.dataflow", "beam_jobs.engine", "beam_jobs.running", "beam_jobs"),
-)
+_ORDER = """
+    schemas
+    pipelines.errors pipelines.flags pipelines.commands pipelines.run_log
+    pipelines.wording pipelines.elements pipelines.metrics pipelines.storage pipelines.imaging
+    pipelines.drift pipelines.tables pipelines.artifacts pipelines.tars
+    pipelines.planning pipelines.reading pipelines.runs pipelines.scoring
+    pipelines.reports pipelines.publishing pipelines.maintenance pipelines.batch_scoring
+    train.results train.pictures train.data train.networks train.judging train.fitting
+    train.artifact train.recipes train.options train.training_set train.training
+    train.evaluation train.explore train.forest train.filters train.study
+    train.sample train.sample_archive train.cli train.__main__
+    beam_jobs.command beam_jobs.answers beam_jobs.options beam_jobs.estimate
+    beam_jobs.dataflow beam_jobs.engine beam_jobs.running beam_jobs
+"""
+
+ROOMS = tuple(_ORDER.split())
 """From the ground up: a room may import the rooms before it. A folder or a module is a room; the
 last one is every command of `beam_jobs`."""
 

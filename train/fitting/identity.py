@@ -17,7 +17,7 @@ _SAMPLE = 256  # chips whose pixels are compared: all of them may be many gigaby
 
 
 def options_identity(options: Any) -> dict[str, Any]:
-    """What of that the options of `train.training` tell alone, before any chip is read."""
+    """What the options alone decide, before any chip is read."""
     fields = {name: getattr(options, name) for name in _KNOWN_AT_ONCE}
     optional = {name: getattr(options, name) for name in _KNOWN_IF_GIVEN}
     fields |= {name: value for name, value in optional.items() if value is not None}

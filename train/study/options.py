@@ -21,7 +21,7 @@ class StudyOptions:
         split: a split csv; by default the published study's shares, stratified.
         pixel_cache, pixel_cache_gb: of decoded chips, for all networks together.
         media_type, image_size, weights, epochs, label_set, precision, seed: of every network, see
-            `train.training.TrainOptions`.
+            `train.options.TrainOptions`.
     """
 
     chips: str

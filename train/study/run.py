@@ -11,6 +11,7 @@ from typing import Any
 
 from pipelines.errors import RunFailed
 from pipelines.storage.store import write_bytes
+from train.options import check_options
 from train.results import resolve_output
 from train.study.comparing.describe import describe_models, describe_study
 from train.study.comparing.published import read_published
@@ -26,7 +27,6 @@ from train.study.models.material import Material, gather_material
 from train.study.models.models import copy_best, network_options, train_or_keep
 from train.study.models.plan import StudyModel, choose_models
 from train.study.options import StudyOptions
-from train.training import check_options
 
 STUDY_FILE, REPORT_PAGE, REPORT_TEXT, SLIDES_PAGE = (
     "study.json",

@@ -10,8 +10,8 @@ from train.cli.fit_flags import gather_groups, parse_with_recipe
 from train.fitting.augmentation import Augmentation
 from train.fitting.sampling import Imbalance
 from train.fitting.schedule import Schedule
+from train.options import TrainOptions, check_options
 from train.recipes import RECIPES
-from train.training import TrainOptions, check_options
 
 NEEDED = ["--chips", "c", "--labels", "l", "--artifact", "a"]
 

@@ -28,7 +28,7 @@ def draw_or_keep_filters(
 
     Args:
         models: the finished models by name, with their `model_digest`.
-        weights: where VGG16 started from; see `train.training.TrainOptions`.
+        weights: where VGG16 started from; see `train.options.TrainOptions`.
 
     Raises:
         UsageError, StorageError: see `train.filters.filters.draw_filters`.

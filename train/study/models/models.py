@@ -18,12 +18,13 @@ from schemas.keras_file import read_weights
 from train.fitting.checkpoints import checkpoint_folder, forget_checkpoints
 from train.fitting.sampling import Imbalance
 from train.networks.registry import NETWORKS
+from train.options import TrainOptions
 from train.recipes import with_recipe
 from train.study.models.material import Material, write_split
 from train.study.models.plan import StudyModel, label_to_upsample
 from train.study.models.records import read_outcome, write_outcome
 from train.study.options import StudyOptions
-from train.training import TrainOptions, train_model
+from train.training import train_model
 
 _PLACES = (
     "chips",

@@ -13,6 +13,7 @@ from tests.support.drawn_chips import draw_labelled_jpgs, write_labels
 from tests.support.samples import make_artifact
 from train.fitting.checkpoints import checkpoint_folder
 from train.forest.forest import ForestGrid
+from train.options import check_options
 from train.recipes import RECIPES
 from train.study.models import forest_model
 from train.study.models import models as study_models
@@ -21,7 +22,6 @@ from train.study.models.material import Material, gather_material
 from train.study.models.models import artifact_folder, find_kept, network_options, train_or_keep
 from train.study.models.plan import MODELS
 from train.study.options import StudyOptions
-from train.training import check_options
 
 CHIPS = 40
 

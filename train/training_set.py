@@ -1,0 +1,142 @@
+"""What a network is trained on: chips and labels, listed, matched, split and decoded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pipelines.errors import UsageError
+from schemas.artifact import Preprocessing
+from schemas.labels import LabelSet
+from train.data.dataset import (
+    LabelledChips,
+    choose_media_type,
+    keep_sky,
+    list_chips,
+    match_chips,
+)
+from train.data.examples import Examples, count_set_aside, decode_chips, describe_set_aside
+from train.data.label_files import (
+    PARTS,
+    Part,
+    check_rows,
+    choose_label_set,
+    read_label_set,
+    read_labels,
+    refuse,
+    select_rows,
+)
+from train.data.pixel_cache import PixelCache, choose_cache
+from train.data.pixel_store import open_store
+from train.data.radiometry import preprocessing_for
+from train.data.splits import assign_parts, check_parts, read_split_rule
+from train.networks.registry import Network, choose_bands
+from train.options import TrainOptions
+
+_SIDE_FACTOR = 4
+"""A chip to be scored may be this many times the longest training side: wide enough for chips
+cut in another way, tight enough that a picture made to fill the memory is never decoded."""
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """Everything that a network is fitted to, decoded.
+
+    Attributes:
+        label_set: the labels that the network learns.
+        preprocessing: how the chips were decoded.
+        parts: the chips by part.
+        set_aside: counts of what was not used.
+        other_labels: labels that the csv may hold and the network does not learn.
+    """
+
+    label_set: LabelSet
+    preprocessing: Preprocessing
+    parts: Mapping[Part, Examples]
+    set_aside: Mapping[str, Any]
+    other_labels: tuple[str, ...] = ()
+
+
+def load_training_set(options: TrainOptions, network: Network) -> TrainingSet:
+    """List, match, split and decode the chips.
+
+    Raises:
+        UsageError: chips, labels or split cannot be used; see the functions of `train.data.dataset`
+            and `train.data.label_files`.
+    """
+    cache = choose_cache(options.pixel_cache, options.pixel_cache_gb)
+    rows = read_labels(options.labels)
+    rule = read_split_rule(
+        options.labels,
+        options.split,
+        options.validation_share,
+        options.test_share,
+        options.groups,
+    )
+    label_set = (
+        choose_label_set(rows) if options.label_set is None else read_label_set(options.label_set)
+    )
+    check_rows(rows, label_set)
+    if options.sky_rule == "argmax" and not label_set.sky:
+        raise UsageError("--sky_rule argmax: the labels have no sky group; --label_set names one")
+    learned = _sky_alone(label_set, network) if network.sky_only else label_set
+    unknown = [name for name in options.imbalance.upsample if name not in learned.names]
+    refuse(unknown, "--upsample: labels that are not learned", ", ".join(learned.names))
+    listed = list_chips(options.chips)
+    media_type = choose_media_type(listed, options.media_type)
+    bands = choose_bands(network, media_type, options.bands)
+    if options.media_type is None and len(listed) > 1:
+        print("--chips holds jpgs and tifs: training on jpgs (--media_type tif for the others)")
+    chips = match_chips(select_rows(rows, media_type), listed[media_type], label_set)
+    chips = keep_sky(chips, label_set) if network.sky_only else chips
+    parts = assign_parts(chips, learned, rule, options.seed)
+    check_parts({part: len(names) for part, names in parts.items()})
+    training_uris = [chips.uris[name] for name in parts["train"]]
+    preprocessing = preprocessing_for(
+        media_type, options.image_size or network.image_size, bands, training_uris, options.seed
+    )
+    others = tuple(name for name in label_set.names if name not in learned.names)
+    return replace(_decode(chips, parts, learned, preprocessing, cache), other_labels=others)
+
+
+def describe(data: TrainingSet) -> str:
+    """What was found, for people: parts, label set, and what was set aside."""
+    sizes = ", ".join(f"{len(e.names)} {part}" for part, e in data.parts.items() if e.names)
+    sky = f", {len(data.label_set.sky)} of them of the sky" if data.label_set.sky else ""
+    head = (
+        f"Chips: {sizes} ({data.preprocessing.media_type}); {len(data.label_set.names)} labels{sky}"
+    )
+    return "\n".join([head, *describe_set_aside(data.set_aside, data.parts.values())])
+
+
+def _sky_alone(label_set: LabelSet, network: Network) -> LabelSet:
+    if not label_set.sky:
+        raise UsageError(
+            f"--network {network.name}: the labels have no sky group, and it learns no others; "
+            "--label_set names one"
+        )
+    return LabelSet(label_set.sky, label_set.sky)
+
+
+def _decode(
+    chips: LabelledChips,
+    parts: Mapping[Part, tuple[str, ...]],
+    label_set: LabelSet,
+    preprocessing: Preprocessing,
+    cache: PixelCache | None,
+) -> TrainingSet:
+    named = {name for names in parts.values() for name in names}
+    with open_store(cache, preprocessing, len(named)) as store:
+        examples = {
+            p: decode_chips(parts[p], chips, label_set, preprocessing, store) for p in PARTS
+        }
+        print(store.describe(), flush=True)
+    set_aside = count_set_aside(chips, named, examples.values())
+    messages = [r.message for found in examples.values() for r in found.rejected.values()]
+    first = f"the first of {len(messages)} rejected: {messages[0]}" if messages else ""
+    check_parts({part: len(found.names) for part, found in examples.items()}, first)
+    shortest, longest = examples["train"].sides
+    sides = (min(preprocessing.image_size, shortest), _SIDE_FACTOR * longest)
+    accepted = replace(preprocessing, accepted_sides_px=sides)
+    return TrainingSet(label_set, accepted, examples, set_aside)
