@@ -38,6 +38,7 @@ _PATTERNS_BY_NAME = {
     "s3_endpoint": r"^https?://[^/@?#\s]+(/[^@?#\s]*)?$",
     "run_id": r"^[A-Za-z0-9][A-Za-z0-9._-]{0,60}(\{run_date\}[A-Za-z0-9._-]{0,20})?$",
 }
+_NO_EFFECT = "has no effect any more; the next release refuses it"
 _IMAGE = {
     "name": "sdk_container_image",
     "label": "Container image of the workers",
@@ -85,7 +86,8 @@ def _flags() -> Iterator[argparse.Action]:
 def _parameter(action: argparse.Action) -> dict[str, Any]:
     """A flag as a parameter; its name is the flag's, without the dashes."""
     name = action.option_strings[0].removeprefix("--")
-    help_text = (action.help or "") % vars(action)
+    hidden = action.help == argparse.SUPPRESS
+    help_text = _NO_EFFECT if hidden else (action.help or "") % vars(action)
     return {
         "name": name,
         "label": name.replace("_", " ").capitalize(),

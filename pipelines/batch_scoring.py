@@ -27,7 +27,6 @@ class ScoreArchive(beam.PTransform):
         batch_size: chips a call of the model; None leaves it to the workers.
         precision: what the model computes in, `auto` resolved on the workers.
         settings: applied on every worker.
-        share_model: whether all processes of a machine share one model.
     """
 
     def __init__(
@@ -38,7 +37,6 @@ class ScoreArchive(beam.PTransform):
         batch_size: int | None,
         precision: Precision,
         settings: WorkerSettings | None = None,
-        share_model: bool = False,
     ) -> None:
         super().__init__()
         self._plan = plan
@@ -46,13 +44,7 @@ class ScoreArchive(beam.PTransform):
         self._artifact = artifact
         self._settings = settings
         self._model = SharedModel(
-            plan.artifact,
-            plan.model_digest,
-            precision,
-            batch_size,
-            plan.to_score,
-            settings,
-            share_model,
+            plan.artifact, plan.model_digest, precision, batch_size, plan.to_score, settings
         )
 
     def expand(self, pbegin: beam.pvalue.PBegin) -> beam.PCollection[None]:

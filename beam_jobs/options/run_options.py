@@ -19,6 +19,7 @@ from beam_jobs.options.store_options import add_store_flags, store_settings
 from pipelines import run_log
 from pipelines.drift.checks import DriftLimits
 from pipelines.errors import UsageError
+from pipelines.flags import add_removed_flag
 from pipelines.run_log import LogFormat
 from pipelines.storage import store
 from pipelines.storage.store import StoreSettings
@@ -61,7 +62,6 @@ class RunOptions:
         plan_only: store the plan, and score nothing.
         keep_staging_days: days after which what a dead run has staged is deleted.
         log_format: text for people, json for machines.
-        share_model: whether all processes of a machine share one model.
         gpu: type of GPU that Dataflow attaches to each worker; None without.
         drift: when the night is a bad one, and what becomes of it then.
         beam_args: the flags that are Beam's own.
@@ -82,7 +82,6 @@ class RunOptions:
     plan_only: bool
     keep_staging_days: int
     log_format: LogFormat
-    share_model: bool
     gpu: str | None
     drift: DriftLimits
     beam_args: tuple[str, ...]
@@ -197,7 +196,6 @@ def run_fields(
         "plan_only": getattr(given, "plan_only", False),
         "keep_staging_days": given.keep_staging_days,
         "log_format": given.log_format,
-        "share_model": given.share_model,
         "gpu": given.gpu,
         "drift": DriftLimits(),  # of a night over an archive only
         "beam_args": tuple(beam_args),
@@ -297,8 +295,7 @@ def add_run_flags(parser: argparse.ArgumentParser, naming: str = "") -> None:
     add("--gcs_reads_per_second", type=positive, default=5000.0, metavar="N", help=reads)
     kept = "what a dead run staged is deleted after N days; default: %(default)s"
     add("--keep_staging_days", type=days, default=7, metavar="N", help=kept)
-    one = "one model for all processes of a machine (see docs/engines.md)"
-    add("--share_model", action="store_true", help=one)
+    add_removed_flag(parser, "--share_model", takes_value=False)
     gpu = "GPU of each worker of Dataflow, for example nvidia-l4; default: none"
     add("--gpu", choices=tuple(GPU_TYPES), metavar="TYPE", help=gpu)
     log = "text: warnings, for people; json: events too, a line each; default: text"

@@ -225,15 +225,7 @@ def _score(
     from pipelines.batch_scoring import ScoreArchive
     from pipelines.metrics import chips_counted
 
-    graph = ScoreArchive(
-        plan,
-        units,
-        artifact,
-        options.batch_size,
-        options.precision,
-        settings,
-        options.share_model,
-    )
+    graph = ScoreArchive(plan, units, artifact, options.batch_size, options.precision, settings)
     before, resumed = chips_counted(), sum(plan.unit_rows[number] for number in staged)
 
     def done() -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import uuid
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -24,7 +23,6 @@ from pipelines.reading.reading import reject_rows
 from pipelines.run_log import event
 from pipelines.scoring.classifier import Classifier, open_artifact
 from pipelines.scoring.devices import DeviceOutOfMemory
-from pipelines.scoring.model_sharing import share_classifier
 from pipelines.storage.worker_settings import WorkerSettings
 from schemas.precision import Precision
 from schemas.tables import QuarantineReason
@@ -40,7 +38,6 @@ class SharedModel:
         batch_size: chips a call, None to leave it to the worker.
         chips: chips of the whole run.
         settings: applied first; Beam sets up who scores before who reads.
-        across_processes: whether all processes of a machine share one model.
     """
 
     def __init__(
@@ -51,7 +48,6 @@ class SharedModel:
         batch_size: int | None,
         chips: int,
         settings: WorkerSettings | None = None,
-        across_processes: bool = False,
     ) -> None:
         self._artifact_uri = artifact_uri
         self._model_digest = model_digest
@@ -60,19 +56,15 @@ class SharedModel:
         self._chips = chips
         self._settings = settings
         self._shared = Shared()
-        self._name = uuid.uuid4().hex if across_processes else ""
 
     def classifier(self) -> Classifier:
         """The model, loaded and tuned to the device where this process has not done so."""
-        found: Classifier = self._shared.acquire(self._share if self._name else self._load)
+        found: Classifier = self._shared.acquire(self._load)
         return found
 
     def batch_size(self) -> int:
         """Chips a call here: reader and scorer ask the same model, and so agree."""
         return self._batch_size or self.classifier().batch_size
-
-    def _share(self) -> Classifier:
-        return share_classifier(self._load, self._name)
 
     def _load(self) -> Classifier:
         if self._settings:

@@ -19,6 +19,7 @@ from PIL import Image
 from rasterio.warp import transform_bounds
 
 from beam_jobs import score_chips
+from beam_jobs.options.run_options import parse_score_options
 from beam_jobs.query import ask
 from pipelines.commands import exit_code
 from pipelines.imaging import decoding
@@ -452,6 +453,13 @@ def test_chips_model_and_tables_may_lie_in_an_object_store(score, tmp_path, obje
     code, out, _ = score(f"{object_store_uri}/chips", **places)
     assert code == 0
     assert "1 scored, 0 quarantined, 5 skipped" in out  # its etag is new
+
+
+def test_a_flag_that_was_removed_is_accepted_with_a_warning_and_changes_nothing(capsys):
+    given, now = ["--chips=/c", "--artifact=/a", "--output=/o"], datetime.now(UTC)
+    with_it = parse_score_options([*given, "--run_id=r", "--share_model"], now)
+    assert with_it == parse_score_options([*given, "--run_id=r"], now)
+    assert capsys.readouterr().err.startswith("warning: --share_model has no effect any more")
 
 
 def test_the_command_prints_its_summary_and_ends_with_0(artifact, tmp_path):

@@ -106,16 +106,11 @@ def prism() -> None:
         pytest.skip(f"`make engines` was not run: no {missing}")
 
 
-LOADS = {"two processes": 2, "two processes with one model": 1}
-"""How often each of these loads the model."""
-
-
 @pytest.fixture
 def engine(request: pytest.FixtureRequest, mark: str) -> Iterator[list[str]]:
     """Beam's flags for a way of running, named by the test's parameter."""
-    if request.param in LOADS:
-        shared = ["--share_model"] if LOADS[request.param] == 1 else []
-        yield [*TWO_PROCESSES, *shared]
+    if request.param == "two processes":
+        yield list(TWO_PROCESSES)
         return
     request.getfixturevalue("prism")
     if request.param == "Prism in the launcher":
@@ -142,7 +137,7 @@ def _assert_told(ended: Ended) -> None:
     assert f"counters    {counters}" in ended.out
 
 
-@_on(*LOADS, "Prism in the launcher", "Prism with a worker pool", "Prism with boot")
+@_on("two processes", "Prism in the launcher", "Prism with a worker pool", "Prism with boot")
 def test_every_engine_publishes_the_rows_of_the_one_in_the_process(
     engine: list[str],
     mark: str,
@@ -159,7 +154,7 @@ def test_every_engine_publishes_the_rows_of_the_one_in_the_process(
     assert ended.code == 0, ended.terminal
     _assert_told(ended)
     loads = len(re.findall(r'event\\*": \\*"model_loaded', ended.terminal))
-    assert loads == LOADS.get(request.node.callspec.params["engine"], 1)
+    assert loads == (2 if request.node.callspec.params["engine"] == "two processes" else 1)
     found = _published(tmp_path)
 
     for name in ("chip_uri", "labels", "sky_label", "model_digest", "etag"):
