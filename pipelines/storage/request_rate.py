@@ -1,7 +1,7 @@
-"""Requests no faster than a store wants them while it gets used to the load.
+"""A limit on the request rate while a store scales up to the load.
 
-A bucket of Google Cloud Storage takes about 5,000 reads a second at first, and wants that doubled
-no faster than every 20 minutes (https://cloud.google.com/storage/docs/request-rate).
+A bucket of Google Cloud Storage takes about 5,000 reads a second at first, and asks clients to
+double that no faster than every 20 minutes (https://cloud.google.com/storage/docs/request-rate).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ DOUBLING_S = 1200.0
 
 
 def seconds_for(requests: int, start_per_second: float) -> float:
-    """How long so many requests take at least, where their rate doubles every 20 minutes.
+    """The minimum time for n requests if their rate doubles every 20 minutes.
 
     >>> round(seconds_for(9_000_000, 5000.0) / 60)
     21
@@ -43,7 +43,7 @@ class RequestRate:
         self._tokens = start_per_second
 
     def wait_turn(self) -> None:
-        """Return when the next request may be sent; at once below the rate."""
+        """Return when the next request may be sent: at once below the rate."""
         with self._lock:
             now = self._clock()
             rate = self._start * 2 ** ((now - self._began) / DOUBLING_S)

@@ -1,7 +1,7 @@
-"""Where `s3://` leads: to Amazon, or to another store that speaks S3 (MinIO and the like).
+"""The store behind `s3://`: Amazon's, or another one that speaks S3, such as MinIO.
 
-Told once, and passed to each of the three libraries that ask there (obstore, delta-rs, boto3), so
-that all of them reach the same store.
+It is set once and passed to all three libraries that send requests (obstore, delta-rs, boto3), so
+that they use the same store.
 """
 
 from __future__ import annotations
@@ -10,16 +10,16 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
-_ANY_REGION = "us-east-1"  # other stores take it, but it must be said: delta-rs would ask around
+_ANY_REGION = "us-east-1"  # other stores ignore it, but without one delta-rs would look for it
 
 
 @dataclass(frozen=True)
 class S3Endpoint:
-    """A store that speaks S3; objects are asked for as URL/BUCKET/KEY.
+    """A store that speaks S3; the URL of an object is URL/BUCKET/KEY.
 
     Attributes:
         url: its address, "" for Amazon's own.
-        region: "" where nothing names one.
+        region: "" if it is not set anywhere.
     """
 
     url: str
@@ -27,7 +27,7 @@ class S3Endpoint:
 
     @property
     def allow_http(self) -> bool:
-        """Whether it is reached without TLS."""
+        """Whether the connection is without TLS."""
         return self.url.startswith("http://")
 
     def for_obstore(self) -> dict[str, Any]:
@@ -45,7 +45,7 @@ class S3Endpoint:
 
 
 def s3_endpoint(url: str, region: str) -> S3Endpoint:
-    """The store that was asked for, else the one that the usual environment variables name."""
+    """The store of these flags, or else of the usual environment variables."""
     found = url or _first_of("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
     place = region or _first_of("AWS_REGION", "AWS_DEFAULT_REGION")
     return S3Endpoint(found, place or (_ANY_REGION if found else ""))

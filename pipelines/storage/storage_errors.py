@@ -1,30 +1,32 @@
-"""What went wrong with an object, in one line that names it and gives no credentials away."""
+"""Errors of stores: one line that names the object and contains no credentials.
+
+`translate_errors` is the one place that turns the errors of the operating system, of obstore and of
+the stores' own clients into a `StorageError`.
+"""
 
 from __future__ import annotations
 
 import os
 import re
+from types import TracebackType
 
-from obstore.exceptions import AlreadyExistsError, InvalidPathError, NotFoundError
 from obstore.exceptions import BaseError as ObstoreError
+from obstore.exceptions import InvalidPathError, NotFoundError
 
 from pipelines.errors import StorageError
 
 ACCESS_ERRORS = (OSError, ValueError, ObstoreError)
-"""What the operating system and obstore raise for an object that they cannot reach."""
+"""What the operating system and obstore raise if they cannot reach an object."""
 
 MISSING_ERRORS = (FileNotFoundError, NotADirectoryError, NotFoundError)
-"""Those of them that say that there is no such object."""
-
-TAKEN_ERRORS = (FileExistsError, AlreadyExistsError)
-"""Those of them that say that there is such an object already."""
+"""Those that mean that there is no such object."""
 
 SIGNED = re.compile(
     r"[?&](?:X-Amz-(?:Credential|Signature|Security-Token)|X-Goog-(?:Credential|Signature)"
     r"|AWSAccessKeyId|GoogleAccessId|Signature|sig|token)=",
     re.IGNORECASE,
 )
-"""What an address that carries its own permission has in it."""
+"""What a signed address, which carries its own permission, contains."""
 
 _ERROR_CODE = re.compile(r"<Code>(\w+)</Code>")
 _REQUEST_NOISE = re.compile(
@@ -34,22 +36,44 @@ _PASSING = re.compile(r"HTTP error|status code: (?:408|429|5\d\d)")
 _USER_IN_URL = re.compile(r"(?<=://)[^/@\s]+@")
 _SECRET_VALUE = re.compile(SIGNED.pattern + r"[^&\s'\"]*", re.IGNORECASE)
 _SECRET_VARIABLE = re.compile(r"SECRET|TOKEN|PASSWORD|ACCESS_KEY|SERVICE_ACCOUNT_KEY|CREDENTIAL")
-_SHORTEST_SECRET = 6  # what is shorter could be any word of a message
+_SHORTEST_SECRET = 6  # a shorter value could be any word of a message
 _MAX_DETAIL = 300
 
 
-def storage_error(verb: str, uri: str, error: Exception) -> StorageError:
-    """One line; obstore's own texts go on for many, with the request and its headers."""
-    return StorageError(f"cannot {verb} {without_secrets(uri)!r}: {detail(error)}")
+class translate_errors:  # a class, since a generator would slow down each read
+    """Raise a `StorageError` for any error within the context that is one of `errors`.
+
+    Args:
+        verb: what failed, as in "cannot VERB URI: ...".
+        uri: the object.
+        errors: the errors to translate.
+    """
+
+    __slots__ = ("_errors", "_uri", "_verb")
+
+    def __init__(
+        self, verb: str, uri: str, errors: tuple[type[Exception], ...] = ACCESS_ERRORS
+    ) -> None:
+        self._verb, self._uri, self._errors = verb, uri, errors
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None
+    ) -> None:
+        if isinstance(error, self._errors):
+            where = f"cannot {self._verb} {without_secrets(self._uri)!r}"
+            raise StorageError(f"{where}: {detail(error)}") from error
 
 
 def is_passing(error: Exception) -> bool:
-    """Whether the same request may succeed later: no answer, half of one, 408, 429 or 5xx."""
+    """Whether the same request may succeed later: no answer, part of one, 408, 429 or 5xx."""
     return _PASSING.search(str(error)) is not None
 
 
 def detail(error: Exception) -> str:
-    """What an error of `ACCESS_ERRORS` says, in one line."""
+    """The message of an error in one line; obstore's own texts add the request and its headers."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     text = str(error).partition("\n\nDebug source:")[0]
@@ -64,7 +88,7 @@ def detail(error: Exception) -> str:
 
 
 def without_secrets(text: str) -> str:
-    """A text without what the environment keeps secret, and without what signs a URL."""
+    """A text without the secrets of the environment and without the signatures of URLs."""
     text = _USER_IN_URL.sub("***@", text)
     text = _SECRET_VALUE.sub(lambda found: found[0].partition("=")[0] + "=***", text)
     for name, value in os.environ.items():

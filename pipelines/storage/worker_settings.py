@@ -1,4 +1,4 @@
-"""What the launcher knows and every worker process has to be told."""
+"""Settings that the launcher passes to every worker process."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ class WorkerSettings:
 
     Attributes:
         log: how it logs.
-        stores: which object stores it asks, and how patiently.
+        stores: which object stores it uses, and how long it retries.
     """
 
     log: RunLog
     stores: StoreSettings
 
     def apply(self) -> None:
-        """Set this process so; again does no harm."""
+        """Configure this process; a second call does no harm."""
         self.log.begin()
         store.configure(self.stores)

@@ -33,7 +33,7 @@ from deltalake.transaction import AddAction
 from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
 
 from pipelines.errors import RunFailed, StorageError, UsageError
-from pipelines.storage.object_store import insist
+from pipelines.storage.retries import insist
 from pipelines.storage.storage_errors import is_passing, without_secrets
 from pipelines.storage.store import absolute_uri, delta_options, is_remote, join_uri
 from schemas.render import delta_schema

@@ -14,7 +14,7 @@ from beam_jobs import score_chips
 from pipelines.commands import exit_code
 from pipelines.errors import ChipRejected, StorageError, StoreDown
 from pipelines.reading.chip_bytes import read_chip
-from pipelines.storage import object_store, store
+from pipelines.storage import _connections, store
 from pipelines.storage.request_rate import RequestRate
 from pipelines.storage.store import StoreSettings
 from pipelines.tables import delta_tables
@@ -31,7 +31,7 @@ Faulty = Callable[[str, float, StoreSettings], AbstractContextManager[FaultyStor
 def faulty(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Faulty]:
     """Puts a faulty proxy between this process and the store of an address."""
 
-    monkeypatch.setattr(object_store, "TIMEOUT_S", 0.5)
+    monkeypatch.setattr(_connections, "TIMEOUT_S", 0.5)
 
     @contextmanager
     def between(uri: str, share: float, settings: StoreSettings) -> Iterator[FaultyStore]:
@@ -179,7 +179,7 @@ def test_only_reads_of_gs_are_slowed(gs_uri: str, s3_uri: str) -> None:
         for uri in (gs_uri, s3_uri):
             began = time.monotonic()
             for _ in range(15):
-                object_store.read(f"{uri}/chip.jpg", None)
+                store.read_bytes(f"{uri}/chip.jpg")
             took[uri[:2]] = time.monotonic() - began
     finally:
         store.configure(StoreSettings())

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from beam_jobs.query import ask
-from pipelines.storage import local_files
+from pipelines.storage._local_store import LocalStore
 from tests.support.quick_scoring import start
 from tests.support.samples import make_artifact, write_chips
 
@@ -43,20 +43,21 @@ def test_a_disk_that_fills_up_in_staging_fails_the_run_and_room_mends_it(
     flags, quick_score, room, tmp_path, monkeypatch, capsys
 ):
     written = []
-    write, create = local_files.write, local_files.create
+    write, create = LocalStore.write, LocalStore.create
 
-    def unless_full(writer: Callable[[Path, bytes], None]) -> Callable[[Path, bytes], None]:
-        def write_or_fail(path: Path, data: bytes) -> None:
+    def unless_full(writer: Callable[..., object]) -> Callable[..., object]:
+        def write_or_fail(disk: LocalStore, uri: str, data: bytes) -> object:
             if len(written) == room:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            writer(path, data)
-            written.append(path)
+            result = writer(disk, uri, data)
+            written.append(uri)
+            return result
 
         return write_or_fail
 
     with monkeypatch.context() as patch:
-        patch.setattr(local_files, "write", unless_full(write))
-        patch.setattr(local_files, "create", unless_full(create))
+        patch.setattr(LocalStore, "write", unless_full(write))
+        patch.setattr(LocalStore, "create", unless_full(create))
         code = quick_score(**flags, output=tmp_path)
     (told,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert code == (2 if room < 1 else 1)  # refused before any work, or failed

@@ -17,7 +17,7 @@ from pipelines.commands import exit_code
 from pipelines.run_log import RunLog
 from pipelines.scoring import scoring
 from pipelines.scoring.scoring import SharedModel
-from pipelines.storage import object_store, store
+from pipelines.storage import _connections, store
 from pipelines.storage.s3_endpoint import s3_endpoint
 from pipelines.storage.store import StoreSettings
 from pipelines.storage.worker_settings import WorkerSettings
@@ -132,7 +132,7 @@ def test_the_settings_are_applied_before_the_model_is_fetched(
     seen = []
 
     def load(*_: object) -> None:
-        seen.append(object_store._settings)
+        seen.append(_connections._settings)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(scoring, "open_artifact", load)

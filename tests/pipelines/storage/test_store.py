@@ -20,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.errors import ObjectTooLarge, StorageError, UsageError
-from pipelines.storage import globs, object_listing, object_store, store
+from pipelines.storage import _connections, _globs, remote_listing, store
 from pipelines.storage.storage_errors import without_secrets
 from pipelines.storage.store import (
     LISTING,
@@ -353,7 +353,7 @@ def test_names_that_obstore_refuses_are_listed_and_cost_themselves_alone(
 def test_a_prefix_that_holds_a_refused_name_is_listed_behind_what_came_before(
     object_store_uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(object_listing, "LISTING_ROWS", 2)
+    monkeypatch.setattr(remote_listing, "LISTING_ROWS", 2)
     names = [f"night/{i}.jpg" for i in range(5)]
     put(object_store_uri, *names, "other/x.jpg", "nightly.jpg")
     put_by_client(object_store_uri, "night/3//odd.jpg")
@@ -443,7 +443,7 @@ def test_a_store_that_does_not_answer_is_an_error_in_one_line(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", "127.0.0.1:1")
-    monkeypatch.setattr(object_store, "_settings", StoreSettings(deadline_s=0.1))
+    monkeypatch.setattr(_connections, "_settings", StoreSettings(deadline_s=0.1))
     store.forget_stores()
     with pytest.raises(StorageError, match=r"cannot look up 'gs://b/a': .*error sending request$"):
         store.head_object("gs://b/a")
@@ -538,7 +538,7 @@ def test_a_glob_enters_no_folder_that_it_cannot_match_in(folder: Path) -> None:
     put(str(folder), "a.jpg", "sub/b.jpg", "sub/deep/c.jpg")
     for pattern, depth in (("*.jpg", 0), ("*/*.jpg", 1), ("sub/*.jpg", 0), ("**/c.jpg", 9)):
         uri = f"{folder}/{pattern}"
-        assert min(globs.depth_below(store._fixed_part(uri), uri), 9) == depth
+        assert min(_globs.depth_below(store._fixed_part(uri), uri), 9) == depth
 
 
 def test_a_folder_that_is_not_there_is_named(folder: Path) -> None:
@@ -625,7 +625,7 @@ def test_globs_match_what_pythons_own_glob_matches_on_real_folders(
                 write_bytes(str(path), b"")
         uri = f"{root}/{'/'.join(pattern)}"
         expected = {path for path in glob.glob(uri, recursive=True) if os.path.isfile(path)}
-        if globs.WILDCARDS.search(uri) and not os.path.exists(uri):
+        if _globs.WILDCARDS.search(uri) and not os.path.exists(uri):
             assert listed_or_none(uri) == expected
 
 
@@ -649,19 +649,19 @@ def test_globs_match_what_pythons_own_glob_matches_on_real_folders(
     ],
 )
 def test_a_glob_fits_or_does_not(pattern: str, name: str, fits: bool) -> None:
-    assert (globs.to_regex(pattern).fullmatch(name) is not None) == fits
+    assert (_globs.to_regex(pattern).fullmatch(name) is not None) == fits
 
 
 @given(st.text("ab/*?[]!-^\\.", max_size=12))
 def test_every_glob_can_be_matched_against(pattern: str) -> None:
-    globs.to_regex("/" + pattern).fullmatch("/a/b")
+    _globs.to_regex("/" + pattern).fullmatch("/a/b")
 
 
 @given(st.text(max_size=20))
 def test_a_glob_without_wildcards_matches_itself_alone(name: str) -> None:
-    if not globs.WILDCARDS.search(name):
-        assert globs.to_regex(name).fullmatch(name)
-        assert not globs.to_regex(name).fullmatch(name + "x")
+    if not _globs.WILDCARDS.search(name):
+        assert _globs.to_regex(name).fullmatch(name)
+        assert not _globs.to_regex(name).fullmatch(name + "x")
 
 
 # --- Addresses ----------------------------------------------------------------------------------

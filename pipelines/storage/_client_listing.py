@@ -1,9 +1,9 @@
-"""Listings by the stores' own clients, for what obstore cannot list.
+"""Listings by the stores' own clients, for names that obstore cannot list.
 
-One object named with a control character, an empty part or `..` makes obstore's listing of its
-prefix fail (docs/decisions/obstore.md). The clients hold any name, at twenty times the CPU time a
-request, which a listing of a thousand names a request does not feel. They are extras of this
-project (`gcp`, `aws`), imported where they are needed.
+One object whose name has a control character, an empty part or `..` makes obstore's listing of its
+prefix fail (docs/decisions/obstore.md). The clients accept any name. They use twenty times the CPU
+time per request, which does not matter with a thousand names per request. They are extras of this
+project (`gcp`, `aws`), imported only when they are needed.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from pipelines.errors import StorageError
-from pipelines.storage.object_store import current_s3
-from pipelines.storage.objects import clean_etag
-from pipelines.storage.storage_errors import detail
+from pipelines.storage._connections import current_s3
+from pipelines.storage._objects import clean_etag
+from pipelines.storage.storage_errors import translate_errors
 
 
-def list_objects(scheme: str, bucket: str, prefix: str, after: str) -> Iterator[dict[str, Any]]:
-    """Rows of `LISTING` for the objects whose names begin with `prefix` and come behind `after`.
+def list_by_client(scheme: str, bucket: str, prefix: str, after: str) -> Iterator[dict[str, Any]]:
+    """Rows of `LISTING` for the objects whose names begin with `prefix` and come after `after`.
 
     Raises:
         StorageError: the client is not installed, or cannot list the bucket.
@@ -27,17 +27,16 @@ def list_objects(scheme: str, bucket: str, prefix: str, after: str) -> Iterator[
     root = f"{scheme}://{bucket}/"
     listing = _list_gcs if scheme == "gs" else _list_s3
     try:
-        for row in listing(bucket, prefix, after):
-            if not row["uri"].endswith("/"):  # what consoles make to show an empty folder
-                yield {**row, "uri": root + row["uri"]}
+        with translate_errors("list", root + prefix, _client_errors(scheme)):
+            for row in listing(bucket, prefix, after):
+                if not row["uri"].endswith("/"):  # what consoles make to show an empty folder
+                    yield {**row, "uri": root + row["uri"]}
     except ImportError as error:
         extra = "gcp" if scheme == "gs" else "aws"
         raise StorageError(
             f"cannot list {root + prefix!r}: a name in it needs the store's own client; "
             f"install forest-chips[{extra}]"
         ) from error
-    except _client_errors(scheme) as error:
-        raise StorageError(f"cannot list {root + prefix!r}: {detail(error)}") from error
 
 
 def _client_errors(scheme: str) -> tuple[type[Exception], ...]:
@@ -68,7 +67,7 @@ def _list_gcs(bucket: str, prefix: str, after: str) -> Iterator[dict[str, Any]]:
 
 
 def _xml_etag(md5_hash: str) -> str:
-    """The etag that obstore gets by the XML API; a chip must keep it whoever lists it."""
+    """The etag that obstore gets from the XML API: a chip has the same one in every listing."""
     return base64.b64decode(md5_hash).hex()
 
 

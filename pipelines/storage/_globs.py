@@ -1,4 +1,4 @@
-"""Globs over addresses: `*`, `?`, `[...]` and `**`, as shells and the stores' own tools do them."""
+"""Globs over addresses: `*`, `?`, `[...]` and `**`, as in shells and the stores' own tools."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _SET_PARTS = re.compile(r"(?P<low>.)-(?P<high>.)|(?P<one>.)", re.DOTALL)
 
 
 def to_regex(uri: str) -> re.Pattern[str]:
-    """A pattern whose `fullmatch` tells whether an address fits the glob.
+    """A pattern whose `fullmatch` finds the addresses that fit the glob.
 
     `*`, `?` and a set such as `[a-z]` or `[!0-9]` stay within a folder, `**` crosses folders, and
-    `**/` may stand for none. A `[` that no `]` closes is a letter like any other.
+    `**/` may match nothing. A `[` without a `]` is an ordinary character.
     """
     pattern, end = "", 0
     for part in _GLOB_PARTS.finditer(uri):
@@ -31,15 +31,14 @@ def to_regex(uri: str) -> re.Pattern[str]:
 
 
 def depth_below(folder: str, uri: str) -> float:
-    """How many levels of folders below `folder` a glob can reach into: none for `folder/*.jpg`."""
+    """How many levels of folders below `folder` a glob can match in: 0 for `folder/*.jpg`."""
     if "**" in uri:
         return math.inf
     return uri.removeprefix(folder).strip("/").count("/")
 
 
 def _set_regex(letters: str) -> str:
-    """One character of a glob's set, such as `a-z_` or `!0-9`; a range that runs backwards is
-    empty."""
+    """A regex for a glob's set, such as `a-z_` or `!0-9`; a range that runs backwards is empty."""
     members = ""
     for part in _SET_PARTS.finditer(letters.removeprefix("!")):
         if part["one"]:

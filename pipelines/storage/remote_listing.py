@@ -1,4 +1,4 @@
-"""Listings of `gs://` and `s3://`: by obstore, and by the store's own client where it must be."""
+"""Listings of `gs://` and `s3://`: by obstore, or by the store's own client if obstore cannot."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ import obstore
 import pyarrow as pa
 from obstore.exceptions import GenericError, InvalidPathError
 
-from pipelines.storage import client_listing
-from pipelines.storage.object_store import Patience, look_up, open_store, row_of, split
-from pipelines.storage.objects import LISTING, LISTING_ROWS
-from pipelines.storage.storage_errors import ACCESS_ERRORS, storage_error
+from pipelines.storage._client_listing import list_by_client
+from pipelines.storage._connections import connect
+from pipelines.storage._objects import LISTING, LISTING_ROWS, row_of
+from pipelines.storage.addresses import split_uri
+from pipelines.storage.retries import Patience
+from pipelines.storage.storage_errors import MISSING_ERRORS
 
 _PAGE_ROWS = 1000  # of the stores' own answers
 _THREADS = 8
@@ -22,30 +24,28 @@ _MOST_PARTS = 64  # so that a large folder does not keep all others waiting for 
 _MOST_LEVELS = 8
 
 
-def list_objects(uri: str) -> Iterator[pa.Table]:
-    """What lies below a prefix, and the object of that very name, as tables of `LISTING`.
+def list_prefix(uri: str) -> Iterator[pa.Table]:
+    """The objects below a prefix and the object of exactly this address: tables of `LISTING`, at
+    least one.
 
-    Many objects in several folders are listed in several ranges of names at a time.
+    Many objects in several folders are listed as several ranges of names at a time.
 
     Raises:
-        StorageError: the bucket cannot be listed.
+        StorageError: the store's own client cannot list the bucket.
+        OSError, ValueError, obstore.exceptions.BaseError: obstore cannot.
     """
-    try:
-        page = _first_page(uri)
-        if len(page) >= _PAGE_ROWS:
-            yield from _in_parts(uri, _parts(uri, page[0]["uri"]))
-        elif page:
-            yield pa.Table.from_pylist(page, LISTING)
-        else:  # nothing there, or an error, which this mends or tells
-            yield from _tables(uri, _ALL)
-        found = _look_up(uri)
-        yield pa.Table.from_pylist([found] if found else [], LISTING)
-    except ACCESS_ERRORS as error:
-        raise storage_error("list", uri, error) from error
+    page = _first_page(uri)
+    if len(page) >= _PAGE_ROWS:
+        yield from _in_parts(uri, _parts(uri, page[0]["uri"]))
+    elif page:
+        yield pa.Table.from_pylist(page, LISTING)
+    else:  # nothing there, or an error, which this retries or raises
+        yield from _tables(uri, _ALL)
+    yield pa.Table.from_pylist(_exact(uri), LISTING)
 
 
 class _Part(NamedTuple):
-    """The names behind `after` up to `until`; None is the end of all."""
+    """The names after `after` up to `until`; None is the end of all names."""
 
     after: str
     until: str | None
@@ -61,9 +61,9 @@ _ALL = _Part("", None)
 
 
 def _first_page(uri: str) -> list[dict[str, Any]]:
-    """The first rows of a listing, all of them where they fill no page; none where they cannot be
-    had."""
-    store, prefix = open_store(uri)
+    """The first rows of a listing, all of them if they fit a page; none if obstore cannot list
+    them."""
+    store, prefix = connect(uri)
     chunks = obstore.list(store, prefix=prefix or None, chunk_size=_PAGE_ROWS)
     try:
         return [row_of(_root(uri) + meta["path"], meta) for meta in next(iter(chunks), [])]
@@ -78,21 +78,21 @@ def _in_parts(uri: str, parts: list[_Part]) -> Iterator[pa.Table]:
 
 
 def _parts(uri: str, first: str) -> list[_Part]:
-    """Ranges of names that hold every name once, whatever lies where: only how long each takes
-    depends on the folders at whose ends they are cut.
+    """Ranges of names that together contain every name once, wherever the objects are: the
+    folders that the ranges are cut at only decide how long each one takes.
 
     Args:
         first: address of the first object.
     """
     if "/" not in first[len(uri) :].strip("/"):
         return [_ALL]  # to look for folders among objects would be to list them
-    store, prefix = open_store(uri)
+    store, prefix = connect(uri)
     try:
         folders = _folders(store, prefix)
     except (InvalidPathError, GenericError):
         return [_ALL]
     step = -(-len(folders) // _MOST_PARTS) or 1
-    ends = [f"{folder}0" for folder in folders[step - 1 :: step]]  # "0" comes next behind "/"
+    ends = [f"{folder}0" for folder in folders[step - 1 :: step]]  # "0" comes next after "/"
     return [_Part(*pair) for pair in zip(["", *ends], [*ends, None], strict=True)]
 
 
@@ -112,13 +112,13 @@ def _tables(uri: str, part: _Part) -> Iterator[pa.Table]:
 
 
 def _root(uri: str) -> str:
-    """Address of a bucket, with a slash behind it."""
-    return uri[: len(uri) - len(split(uri)[2])].rstrip("/") + "/"
+    """Address of a bucket, with a slash at its end."""
+    return uri[: len(uri) - len(split_uri(uri)[2])].rstrip("/") + "/"
 
 
 def _chunks(uri: str, part: _Part) -> Iterator[list[dict[str, Any]]]:
-    """Rows, in order of their names; a listing that broke off goes on behind its last name."""
-    store, prefix = open_store(uri)
+    """Rows, in order of their names; a listing that broke off continues after its last name."""
+    store, prefix = connect(uri)
     root = _root(uri)
     patience, last, chunk_size = Patience(), part.after, _PAGE_ROWS if part.until else LISTING_ROWS
     while True:
@@ -141,20 +141,20 @@ def _chunks(uri: str, part: _Part) -> Iterator[list[dict[str, Any]]]:
 
 
 def _chunks_by_client(uri: str, part: _Part) -> Iterator[list[dict[str, Any]]]:
-    scheme, bucket, key = split(uri)
+    scheme, bucket, key = split_uri(uri)
     below = f"{key.rstrip('/')}/" if key.strip("/") else ""
     start = len(f"{scheme}://{bucket}/")
-    rows = client_listing.list_objects(scheme, bucket, below, part.after)
-    held = takewhile(lambda row: not part.is_over(row["uri"][start:]), rows)
-    while chunk := list(islice(held, LISTING_ROWS)):
+    rows = list_by_client(scheme, bucket, below, part.after)
+    wanted = takewhile(lambda row: not part.is_over(row["uri"][start:]), rows)
+    while chunk := list(islice(wanted, LISTING_ROWS)):
         yield chunk
 
 
-def _look_up(uri: str) -> dict[str, Any] | None:
-    """The object of the very name that is listed; obstore knows none that it cannot hold."""
-    if not split(uri)[2]:
-        return None
+def _exact(uri: str) -> list[dict[str, Any]]:
+    """The row of the object of exactly this address, if there is one. An object whose name obstore
+    does not accept has none."""
+    store, key = connect(uri)
     try:
-        return look_up(uri)
-    except InvalidPathError:
-        return None
+        return [row_of(uri, store.head(key))] if key else []
+    except (InvalidPathError, *MISSING_ERRORS):
+        return []

@@ -3,8 +3,8 @@
 import obstore
 import pytest
 
-from pipelines.storage import object_listing, store
-from pipelines.storage.object_store import open_store
+from pipelines.storage import remote_listing, store
+from pipelines.storage._connections import connect
 
 NAMES = [
     *(f"night/scene-{i:02d}/{j}.jpg" for i in range(7) for j in range(3)),
@@ -21,11 +21,11 @@ NAMES = [
 def pages(monkeypatch):
     """Pages of four names, so that few objects are many; gives the parts that were listed."""
     parts = []
-    chunks = object_listing._chunks
-    monkeypatch.setattr(object_listing, "_PAGE_ROWS", 4)
-    monkeypatch.setattr(object_listing, "_MOST_PARTS", 5)
+    chunks = remote_listing._chunks
+    monkeypatch.setattr(remote_listing, "_PAGE_ROWS", 4)
+    monkeypatch.setattr(remote_listing, "_MOST_PARTS", 5)
     monkeypatch.setattr(
-        object_listing, "_chunks", lambda uri, part: parts.append(part) or chunks(uri, part)
+        remote_listing, "_chunks", lambda uri, part: parts.append(part) or chunks(uri, part)
     )
     return parts
 
@@ -72,10 +72,10 @@ def test_names_that_obstore_refuses_come_once_too(s3_uri, pages, name):
 def test_a_part_by_the_stores_own_client_ends_where_it_should(s3_uri):
     put(s3_uri, NAMES)
     bucket = s3_uri.removeprefix("s3://")
-    part = object_listing._Part("night/scene-01/1.jpg", "night/scene-030")
-    chunks = object_listing._chunks_by_client(s3_uri, part)
+    part = remote_listing._Part("night/scene-01/1.jpg", "night/scene-030")
+    chunks = remote_listing._chunks_by_client(s3_uri, part)
     found = [row["uri"] for chunk in chunks for row in chunk]
-    opened, _ = open_store(s3_uri)
+    opened, _ = connect(s3_uri)
     every = sorted(m["path"] for chunk in obstore.list(opened) for m in chunk)
     assert found == [f"s3://{bucket}/{name}" for name in every if part.holds(name)]
 

@@ -1,6 +1,8 @@
-"""What storage tells of an object: a listing's row, its etag, whether it is too large to read."""
+"""What a store says about an object: its row in a listing, its etag, its size."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import pyarrow as pa
 
@@ -14,14 +16,14 @@ LISTING = pa.schema(
         ("modified_at", pa.timestamp("us", tz="UTC")),
     ]
 )
-"""Schema of a listing's tables."""
+"""Schema of the tables of a listing."""
 
 LISTING_ROWS = 50_000
-"""Rows that a listing's tables have at most."""
+"""Maximum rows per table of a listing."""
 
 
 def clean_etag(etag: str | None) -> str | None:
-    """An etag without the quotes and the weak mark that some answers give and others leave out.
+    """An etag without the quotes and the weak mark that only some answers have.
 
     >>> clean_etag('W/"abc"')
     'abc'
@@ -30,7 +32,7 @@ def clean_etag(etag: str | None) -> str | None:
 
 
 def check_size(uri: str, size_bytes: int, most_bytes: int | None) -> None:
-    """Refuse an object of more bytes than its reader allows.
+    """Refuse an object that is larger than its reader allows.
 
     Raises:
         ObjectTooLarge: it has more than `most_bytes`.
@@ -39,11 +41,21 @@ def check_size(uri: str, size_bytes: int, most_bytes: int | None) -> None:
         raise ObjectTooLarge(f"{uri!r} has {size_bytes:,} bytes, at most {most_bytes:,} are read")
 
 
-def check_version(uri: str, found: str | None, meant: str | None) -> None:
-    """Refuse an object that was replaced, where parts of the old one are asked for.
+def check_version(uri: str, found: str | None, expected: str | None) -> None:
+    """Refuse an object that was replaced since its etag was read.
 
     Raises:
-        StorageError: it has another etag; None is any.
+        StorageError: it has another etag; an expected etag of None fits any.
     """
-    if meant is not None and found != meant:
+    if expected is not None and found != expected:
         raise StorageError(f"{uri!r} was replaced since it was listed")
+
+
+def row_of(uri: str, meta: Any) -> dict[str, Any]:
+    """A row of `LISTING` from obstore's metadata of an object."""
+    return {
+        "uri": uri,
+        "etag": clean_etag(meta["e_tag"]),
+        "size_bytes": meta["size"],
+        "modified_at": meta["last_modified"],
+    }

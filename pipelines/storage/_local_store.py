@@ -1,0 +1,220 @@
+"""Files on disk: read, listed and written through the operating system.
+
+obstore's local store costs eight times as much per file, and its listing fails on names that are
+not UTF-8 (docs/decisions/obstore.md).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import stat
+import uuid
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+
+from pipelines.storage._objects import LISTING, LISTING_ROWS, check_size, check_version
+from pipelines.storage.storage_errors import MISSING_ERRORS, translate_errors
+
+_LISTING_THREADS = 8
+_Scanned = tuple[list[tuple[str, float]], list[pa.Table]]
+
+
+class LocalStore:
+    """The files of this machine."""
+
+    def read(self, uri: str, most_bytes: int | None) -> bytes:
+        """The whole file, in four system calls: a file object makes nine."""
+        handle, size_bytes = _open_regular(uri)
+        try:
+            check_size(uri, size_bytes, most_bytes)
+            data = os.read(handle, size_bytes)
+            while len(data) < size_bytes and (more := os.read(handle, size_bytes - len(data))):
+                data += more
+            return data
+        finally:
+            os.close(handle)
+
+    def read_range(self, uri: str, start: int, length: int, etag: str | None) -> bytes:
+        """Part of a file."""
+        handle, _ = _open_regular(uri)
+        try:
+            check_version(uri, _etag(os.fstat(handle)), etag)
+            return os.pread(handle, length, start)
+        finally:
+            os.close(handle)
+
+    def open_file(self, uri: str, read_ahead_bytes: int) -> BinaryIO:
+        """The file; the operating system reads ahead."""
+        return os.fdopen(_open_regular(uri)[0], "rb")
+
+    def write(self, uri: str, data: bytes) -> None:
+        """Write the whole file."""
+        with self.create_file(uri) as file:
+            file.write(data)
+
+    @contextmanager
+    def create_file(self, uri: str) -> Iterator[BinaryIO]:
+        """Write to another name, then rename: readers see the old file or the new one."""
+        temporary = _temporary_name(uri)
+        try:
+            with temporary.open("wb") as file:
+                yield file
+            temporary.replace(uri)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+    def create(self, uri: str, data: bytes) -> bool:
+        """Write to another name, then link: unlike a rename, that fails if the name is taken."""
+        temporary = _temporary_name(uri)
+        try:
+            temporary.write_bytes(data)
+            os.link(temporary, uri)
+        except FileExistsError:
+            return False
+        finally:
+            temporary.unlink(missing_ok=True)
+        return True
+
+    def copy(self, source: str, target: str) -> None:
+        """Copy a file."""
+        self.write(target, self.read(source, None))
+
+    def delete_folder(self, uri: str) -> None:
+        """Delete a folder with all its contents."""
+        if os.path.isdir(uri):
+            shutil.rmtree(uri)
+
+    def head(self, uri: str) -> dict[str, Any] | None:
+        """A row of `LISTING` for one file; None for a folder, too."""
+        try:
+            found = os.stat(uri)
+        except MISSING_ERRORS:
+            return None
+        return _as_listing([uri], [found]).to_pylist()[0] if stat.S_ISREG(found.st_mode) else None
+
+    def exists(self, uri: str) -> bool:
+        """Whether there is a file or a folder at this path."""
+        return os.path.exists(uri)
+
+    def list_below(self, uri: str, depth: float) -> Iterator[pa.Table]:
+        """The file, or the files in a folder and in `depth` levels of folders below it."""
+        if os.path.isdir(uri):
+            yield from _gathered(_walk(uri, depth))
+            yield LISTING.empty_table()
+        else:
+            yield _as_listing([uri], [os.stat(uri)])
+
+
+def _open_regular(path: str) -> tuple[int, int]:
+    """A file descriptor and the file's size in bytes. A pipe or a device is refused: it would
+    block the reader forever."""
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    found = os.fstat(handle)
+    if not stat.S_ISREG(found.st_mode):
+        os.close(handle)
+        raise OSError(errno.EINVAL, "not a regular file")
+    return handle, found.st_size
+
+
+def _temporary_name(path: str) -> Path:
+    """A new name next to a path, whose folder is created."""
+    folder = Path(path).parent
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / f".writing-{uuid.uuid4().hex}"
+
+
+def _gathered(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    """Small tables, such as those of many small folders, concatenated."""
+    parts: list[pa.Table] = []
+    rows = 0
+    for table in tables:
+        parts.append(table)
+        rows += table.num_rows
+        if rows >= LISTING_ROWS:
+            yield pa.concat_tables(parts).combine_chunks()
+            parts, rows = [], 0
+    if parts:
+        yield pa.concat_tables(parts).combine_chunks()
+
+
+def _walk(path: str, depth: float) -> Iterator[pa.Table]:
+    """Every file below a folder. Several folders are read at a time, because folders on a network
+    disk answer slowly."""
+    waiting, running = [(path, depth)], set[Future[_Scanned]]()
+    with ThreadPoolExecutor(_LISTING_THREADS, "list") as pool:
+        while waiting or running:
+            while waiting and len(running) < _LISTING_THREADS:
+                running.add(pool.submit(_scan, *waiting.pop()))
+            done, running = wait(running, return_when=FIRST_COMPLETED)
+            for folder in done:
+                folders, tables = folder.result()
+                waiting += folders
+                yield from tables
+
+
+def _scan(folder: str, levels: float) -> _Scanned:
+    """The folders and files in a folder. Links to folders are left out: they may form a circle."""
+    folders: list[tuple[str, float]] = []
+
+    def files() -> Iterator[tuple[str, os.stat_result]]:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    if levels:
+                        folders.append((entry.path, levels - 1))
+                elif found := _stat_file(entry):
+                    yield entry.path, found
+
+    found, tables = files(), []
+    with translate_errors("list", folder):
+        while chunk := list(islice(found, LISTING_ROWS)):
+            tables.append(_as_listing(*zip(*chunk, strict=True)))
+    return folders, tables
+
+
+def _stat_file(entry: os.DirEntry[str]) -> os.stat_result | None:
+    """None if it is not a file, or was deleted. A broken link is listed: its chip is missing, which
+    the reader reports."""
+    try:
+        found = entry.stat()
+    except OSError as error:
+        if entry.is_symlink():
+            return entry.stat(follow_symlinks=False)
+        if isinstance(error, FileNotFoundError):
+            return None
+        raise
+    return found if stat.S_ISREG(found.st_mode) or entry.is_symlink() else None
+
+
+def _as_listing(paths: Sequence[str], found: Sequence[os.stat_result]) -> pa.Table:
+    """Files as a table of `LISTING`, column by column: an archive has millions of files."""
+    modified_ns = [file.st_mtime_ns for file in found]
+    sizes = [file.st_size for file in found]
+    modified_at = LISTING.field("modified_at").type
+    columns = [
+        pa.array(map(_as_text, paths), pa.string()),
+        pa.array(map(_etag, found), pa.string()),
+        pa.array(sizes, pa.int64()),
+        pa.array(modified_ns, pa.timestamp("ns", "UTC")).cast(modified_at, safe=False),
+    ]
+    return pa.table(columns, schema=LISTING)
+
+
+def _etag(found: os.stat_result) -> str:
+    return f"{found.st_mtime_ns:x}-{found.st_size:x}"
+
+
+def _as_text(path: str) -> str:
+    """A file name as text; bytes that are not UTF-8, which a table cannot store, are escaped."""
+    if path.isascii():
+        return path
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
