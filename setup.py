@@ -77,7 +77,7 @@ setup(
     packages=find_packages(include=[f"{name}{below}" for name in PACKAGES for below in ("", ".*")]),
     package_data={
         "schemas": ["sql/*/*.sql", "sql/*/*/*.sql", "bigquery/*.json"],
-        "pipelines.reports": ["*.css"],
+        "pipelines.blocks": ["*.css"],
         "train.sample": ["*.csv"],
         "train.study.documents": ["*.css", "*.js"],
     },

@@ -1,9 +1,9 @@
 """The answer to a query as text: an aligned table, csv or JSON, all of its rows and columns.
 
 In every format times are ISO 8601 (with `Z` where the type knows its zone, which is always UTC
-here), dates are ISO, intervals are ISO 8601 durations, and a number that is none (NaN, infinite)
-is null. csv (RFC 4180) writes null as an empty field, lists and structs as JSON text; the table
-writes null as `NULL`, and control characters as escapes so that a row stays a line.
+here), dates are ISO, intervals are ISO 8601 durations, and a number that is not finite (NaN,
+infinite) is null. csv (RFC 4180) writes null as an empty field, lists and structs as JSON text;
+the table writes null as `NULL`, and control characters as escapes so that a row stays a line.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ import csv
 import io
 import json
 import math
-import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import date, datetime, time
 from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
 
+from pipelines.blocks.text_table import align
 from pipelines.errors import UsageError
 
 
@@ -48,13 +48,9 @@ def as_csv(answer: pa.Table) -> str:
 
 def as_table(answer: pa.Table) -> str:
     """Columns aligned for reading, numbers to the right."""
-    names = [_printable(name) for name in answer.column_names]
-    rows = [[_printable(_text(value)) for value in row] for row in plain_rows(answer)]
+    rows = [[_text(value) for value in row] for row in plain_rows(answer)]
     right = [_is_number(column.type) for column in answer.columns]
-    widths = [max(map(_width, column)) for column in zip(names, *rows, strict=True)]
-    lines = [_line(names, widths, right), "-+-".join("-" * width for width in widths)]
-    lines += [_line(row, widths, right) for row in rows]
-    return "\n".join(lines) + "\n"
+    return align(answer.column_names, rows, right) + "\n"
 
 
 FORMATS: dict[str, Callable[[pa.Table], str]] = {
@@ -131,34 +127,7 @@ def _text(value: Any, null: str = "NULL") -> str:
     return value if isinstance(value, str) else _json(value)
 
 
-def _printable(text: str) -> str:
-    if text.isprintable():
-        return text
-    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
-
-
 def _is_number(kind: pa.DataType) -> bool:
     return bool(
         pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
     )
-
-
-def _width(text: str) -> int:
-    """Columns that a text takes up on a screen: two for a wide letter, none for an accent."""
-    if text.isascii():
-        return len(text)
-    return sum(_letter_width(letter) for letter in text)
-
-
-def _letter_width(letter: str) -> int:
-    if unicodedata.combining(letter):
-        return 0
-    return 2 if unicodedata.east_asian_width(letter) in "WF" else 1
-
-
-def _line(cells: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> str:
-    padded = (
-        " " * (width - _width(cell)) + cell if to_right else cell + " " * (width - _width(cell))
-        for cell, width, to_right in zip(cells, widths, right, strict=True)
-    )
-    return " | ".join(padded).rstrip()

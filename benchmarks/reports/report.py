@@ -10,6 +10,8 @@ from typing import Any
 
 from benchmarks.harness.figures import Figures
 from benchmarks.harness.targets import Verdict
+from pipelines.blocks.document import Block, Bullets, Paragraph, TableBlock
+from pipelines.blocks.markdown import render_block
 
 
 def as_json(
@@ -40,13 +42,14 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 def as_text(figures: Figures, verdicts: Sequence[Verdict], machine: Mapping[str, Any]) -> str:
     """The machine, all figures, all targets, what was left out: Markdown, fit for the docs."""
-    parts = [
-        _machine_line(machine),
-        _table(["figure", "measured", "spread"], _figure_rows(figures)),
-        _table(["target", "measured", "wanted", ""], [_verdict_row(v) for v in verdicts]),
+    targets = [_verdict_row(verdict) for verdict in verdicts]
+    blocks: list[Block] = [
+        Paragraph(_machine_line(machine)),
+        TableBlock(["figure", "measured", "spread"], _figure_rows(figures), numbers={1, 2}),
+        TableBlock(["target", "measured", "wanted", ""], targets, numbers={1, 2}),
+        Bullets([f"{name}: {text}" for name, text in figures.notes.items()]),
     ]
-    notes = [f"- {name}: {text}" for name, text in figures.notes.items()]
-    return "\n\n".join([*parts, "\n".join(notes)] if notes else parts)
+    return "\n\n".join(text for block in blocks if (text := render_block(block)))
 
 
 def _machine_line(machine: Mapping[str, Any]) -> str:
@@ -86,14 +89,3 @@ def format_value(value: float, unit: str) -> str:
         return f"{value:.3%}"
     digits = 0 if value >= 1000 else 1 if value >= 100 else 2 if value >= 1 else 4
     return f"{value:,.{digits}f} {unit}".rstrip()
-
-
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    widths = [max(len(row[i]) for row in [heads, *rows]) for i in range(len(heads))]
-    lines = [_line(heads, widths), "|" + "|".join("-" * (width + 2) for width in widths) + "|"]
-    return "\n".join([*lines, *(_line(row, widths) for row in rows)])
-
-
-def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    padded = (cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
-    return "| " + " | ".join(padded) + " |"

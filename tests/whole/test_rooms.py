@@ -15,7 +15,7 @@ PACKAGES = ("schemas", "pipelines", "train", "beam_jobs")
 
 _ORDER = """
     schemas
-    pipelines.errors pipelines.flags pipelines.commands pipelines.run_log
+    pipelines.errors pipelines.blocks pipelines.flags pipelines.commands pipelines.run_log
     pipelines.wording pipelines.elements pipelines.metrics pipelines.storage pipelines.imaging
     pipelines.drift pipelines.tables pipelines.artifacts pipelines.tars
     pipelines.planning pipelines.reading pipelines.runs pipelines.scoring

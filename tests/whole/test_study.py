@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.blocks.document import cell_text
 from pipelines.errors import RunFailed
 from schemas.artifact import read_artifact
 from tests.support.drawn_chips import draw_labelled_jpgs, write_labels
 from train.__main__ import main
 from train.fitting.checkpoints import Checkpoints
 from train.forest.forest import ForestGrid
-from train.study.documents.document import format_cell
 from train.study.models import filter_pictures, forest_model
 from train.study.models import models as study_models
 
@@ -137,8 +137,8 @@ def test_the_numbers_in_the_report_are_those_of_the_json(finished):
         low, high = model["figures"]["test"]["intervals"]["at_threshold"]["macro_f1"]
         assert f"{low:.2f} to {high:.2f}" in cells
         for value in [means, *(row["threshold"] for row in rows)]:
-            assert format_cell(value) in cells
-            assert format_cell(value) in text
+            assert cell_text(value) in cells
+            assert cell_text(value) in text
 
 
 def test_every_picture_that_the_markdown_links_to_is_there(finished):

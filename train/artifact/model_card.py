@@ -1,27 +1,38 @@
-"""The model card: what a model is for, what it learnt from, how good it is, where it is weak.
+"""The model card: what a model is for, what it was trained on, how good it is, where it is weak.
 
-After Mitchell et al. 2019, "Model Cards for Model Reporting". Every sentence comes from what the
-artifact says of itself.
+After Mitchell et al. 2019, "Model Cards for Model Reporting". All of it comes from the
+artifact.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from pipelines.blocks.document import (
+    Block,
+    Bullets,
+    Code,
+    Document,
+    Heading,
+    Paragraph,
+    TableBlock,
+    Text,
+)
+from pipelines.blocks.markdown import render_markdown
 from schemas.artifact import ModelArtifact
 from train.artifact.weaknesses import find_weaknesses, judged_part
-from train.judging.figure_table import figure_text, interval_text
+from train.judging.figure_table import figure_text, with_interval
 
 _METHODS = {
     "best": "the cut with the highest F{beta:g} on validation",
     "cross_fit": "the median of the cuts with the highest F{beta:g} on four fifths of validation",
-    "shrunk": "the cut with the highest F{beta:g} on validation, drawn towards one cut for all "
-    "labels the fewer positives the label has there",
+    "shrunk": "the cut with the highest F{beta:g} on validation; the fewer positives a label has "
+    "there, the closer its cut is to one common to all labels",
 }
 _SKY_RULES = {
     "threshold": "Sky labels follow their thresholds like all others.",
-    "argmax": "Of the sky labels a chip gets the one of the highest score, whatever its threshold.",
+    "argmax": "A chip gets the sky label with the highest score, whatever the thresholds.",
 }
 _OVERALL = {
     "macro_f1": "macro F1",
@@ -35,118 +46,126 @@ _OVERALL = {
 
 def render_model_card(artifact: ModelArtifact) -> str:
     """The card, in Markdown."""
-    sections = {
-        "Intended use": _use(artifact),
-        "Data": _data(artifact.training),
-        "Measures": _measures(artifact),
-        "Labels": _labels(artifact),
-        "Thresholds": _thresholds(artifact),
-        "Known weaknesses": (f"- {weakness}" for weakness in find_weaknesses(artifact)),
-        "Training": _training(artifact),
-        "Versions": [", ".join(f"{name} {version}" for name, version in artifact.versions.items())],
+    sections: dict[str, list[Block]] = {
+        "Intended use": list(map(Paragraph, _use(artifact))),
+        "Data": list(map(Paragraph, _data(artifact.training))),
+        "Measures": list(_measures(artifact)),
+        "Labels": [_labels(artifact)],
+        "Thresholds": list(_thresholds(artifact)),
+        "Known weaknesses": [Bullets(find_weaknesses(artifact))],
+        "Training": list(_training(artifact)),
+        "Versions": [Paragraph(", ".join(f"{n} {v}" for n, v in artifact.versions.items()))],
     }
-    blocks = [f"# Model card: {artifact.network}\n\nModel digest `{artifact.model_digest}`."]
-    blocks += [f"## {title}\n\n" + "\n".join(lines) for title, lines in sections.items()]
-    return "\n\n".join(blocks) + "\n"
+    blocks: list[Block] = [Paragraph(["Model digest ", Code(artifact.model_digest), "."])]
+    for title, section in sections.items():
+        blocks += [Heading(title), *section]
+    return render_markdown(Document(f"Model card: {artifact.network}", blocks))
 
 
-def _use(artifact: ModelArtifact) -> Iterator[str]:
-    made, count = artifact.preprocessing, len(artifact.label_set.names)
-    shortest, longest = made.accepted_sides_px
+def _use(artifact: ModelArtifact) -> Iterator[Text]:
+    preprocessing, count = artifact.preprocessing, len(artifact.label_set.names)
+    shortest, longest = preprocessing.accepted_sides_px
     yield (
-        f"Finds in {made.media_type} satellite chips which of {count} labels hold. It points out "
-        "chips for people to look at; it proves nothing by itself."
+        f"Finds which of {count} labels apply to a {preprocessing.media_type} satellite chip. It "
+        "points out chips for people to look at; it is not proof by itself."
     )
-    yield ""
-    yield (
-        f"It takes {', '.join(made.bands).replace('_', ' ')} of chips of {shortest} to {longest} "
-        f"pixels a side, averaged to {made.image_size}. Other sensors, other processing or other "
-        "regions than those of the data below need figures of their own: "
-        "`python -m train evaluate` makes them."
-    )
+    yield [
+        f"It takes {', '.join(preprocessing.bands).replace('_', ' ')} of chips of {shortest} to "
+        f"{longest} pixels a side, averaged to {preprocessing.image_size}. For another sensor, "
+        "processing or region than in the data below, measure it again with ",
+        Code("python -m train evaluate"),
+        ".",
+    ]
 
 
-def _data(training: Mapping[str, Any]) -> Iterator[str]:
+def _data(training: Mapping[str, Any]) -> Iterator[Text]:
     options = training["options"]
-    yield f"Chips `{options['chips']}`, labels `{options['labels']}`."
-    yield ""
+    yield ["Chips ", Code(str(options["chips"])), ", labels ", Code(str(options["labels"])), "."]
     parts = [f"{count:,} {part}" for part, count in training["chips"].items() if count]
     yield f"Chips by part: {', '.join(parts)}."
-    aside = {**training["set_aside"], **training["set_aside"]["rejected"]}
+    excluded = {**training["set_aside"], **training["set_aside"]["rejected"]}
     counts = [
         f"{count:,} {name.replace('_', ' ')}"
-        for name, count in aside.items()
+        for name, count in excluded.items()
         if name != "rejected" and count
     ]
     if counts:
-        yield f"Set aside or not as they should be: {', '.join(counts)}."
+        yield f"Left out, or not as expected: {', '.join(counts)}."
 
 
-def _measures(artifact: ModelArtifact) -> Iterator[str]:
+def _measures(artifact: ModelArtifact) -> Iterator[Block]:
     part = judged_part(artifact.figures)
     figures = artifact.figures[part]
     ends = figures["intervals"]
-    yield (
+    yield Paragraph(
         f"On {figures['chips']:,} {part} chips, with 95 % intervals: how far a figure would move "
         "with other chips like these."
     )
-    yield from ["", "| measure | at the thresholds | at 0.5 |", "|---|---|---|"]
-    for key, name in _OVERALL.items():
-        cells = (_with_ends(figures[w][key], ends[w][key]) for w in ("at_threshold", "at_half"))
-        yield f"| {name} | {' | '.join(cells)} |"
-    precision = _with_ends(figures["mean_average_precision"], ends["mean_average_precision"])
-    yield from [
-        "",
-        f"mAP {precision}. Mean of each label's best F1 on these very chips: "
-        f"{figure_text(figures['mean_best_f1'])}. Expected calibration error: "
-        f"{figure_text(figures['calibration']['expected_error'])}.",
+    rows = [
+        [name, *(with_interval(figures[w][key], ends[w][key]) for w in ("at_threshold", "at_half"))]
+        for key, name in _OVERALL.items()
     ]
+    yield TableBlock(["measure", "at the thresholds", "at 0.5"], rows)
+    precision = with_interval(figures["mean_average_precision"], ends["mean_average_precision"])
+    yield Paragraph(
+        f"mAP {precision}. Mean of each label's best F1 on these same chips: "
+        f"{figure_text(figures['mean_best_f1'])}. Expected calibration error: "
+        f"{figure_text(figures['calibration']['expected_error'])}."
+    )
 
 
-def _labels(artifact: ModelArtifact) -> Iterator[str]:
+def _labels(artifact: ModelArtifact) -> TableBlock:
     part = judged_part(artifact.figures)
     figures, learnt = artifact.figures[part], artifact.training["positives"]["train"]
-    yield f"| label | training chips | {part} chips | reported | precision | recall | F1 | AP |"
-    yield "|---|---|---|---|---|---|---|---|"
+    rows = []
     for name, row in figures["labels"].items():
         chosen, ends = row["at_threshold"], figures["intervals"]["labels"][name]
-        cells = [
-            *(str(count) for count in (learnt[name], row["positives"], chosen["predicted"])),
-            figure_text(chosen["precision"]),
-            figure_text(chosen["recall"]),
-            _with_ends(chosen["f1"], ends["at_threshold"]["f1"]),
-            _with_ends(row["average_precision"], ends["average_precision"]),
-        ]
-        yield f"| {name} | {' | '.join(cells)} |"
+        rows.append(
+            [
+                name,
+                learnt[name],
+                row["positives"],
+                chosen["predicted"],
+                chosen["precision"],
+                chosen["recall"],
+                with_interval(chosen["f1"], ends["at_threshold"]["f1"]),
+                with_interval(row["average_precision"], ends["average_precision"]),
+            ]
+        )
+    head = ["label", "training chips", f"{part} chips", "reported", "precision", "recall"]
+    return TableBlock([*head, "F1", "AP"], rows)
 
 
-def _thresholds(artifact: ModelArtifact) -> Iterator[str]:
+def _thresholds(artifact: ModelArtifact) -> Iterator[Block]:
     options = artifact.training["options"]
     method = _METHODS[options["threshold_method"]].format(beta=options["threshold_beta"])
-    yield f"A label holds where its score is at or over its threshold: {method}."
-    if artifact.label_set.sky:
-        yield _SKY_RULES[artifact.sky_rule]
-    yield from ["", "| label | threshold | proof |", "|---|---|---|"]
-    for name, threshold in zip(artifact.label_set.names, artifact.thresholds, strict=True):
-        count = artifact.figures["validation"]["labels"][name]["positives"]
-        proof = f"{count} validation chip{'s' * (count > 1)}" if count else "none"
-        yield f"| {name} | {threshold:.4f} | {proof} |"
+    rule = f" {_SKY_RULES[artifact.sky_rule]}" if artifact.label_set.sky else ""
+    yield Paragraph(f"A label applies if its score is at or above its threshold: {method}.{rule}")
+    rows = [
+        [name, f"{threshold:.4f}", _proof(artifact.figures["validation"]["labels"][name])]
+        for name, threshold in zip(artifact.label_set.names, artifact.thresholds, strict=True)
+    ]
+    yield TableBlock(["label", "threshold", "proof"], rows, numbers={1})
 
 
-def _training(artifact: ModelArtifact) -> Iterator[str]:
+def _proof(row: Mapping[str, Any]) -> str:
+    count = row["positives"]
+    return f"{count} validation chip{'s' * (count > 1)}" if count else "none"
+
+
+def _training(artifact: ModelArtifact) -> Iterator[Block]:
     training = artifact.training
     options = training["options"]
-    yield (
-        f"{artifact.network}, started from {training['weights']['source']}; best epoch "
-        f"{training['best_epoch']} of {training['epochs']}, {options['batch_size']} chips a step, "
-        f"learning rate {options['learning_rate']:g}, {options['precision']}, seed "
-        f"{options['seed']}. Curves: `curves.png`; calibration: `reliability.png`; every option "
-        "and figure: `artifact.json`."
+    yield Paragraph(
+        [
+            f"{artifact.network}, started from {training['weights']['source']}; best epoch "
+            f"{training['best_epoch']} of {training['epochs']}, {options['batch_size']} chips a "
+            f"step, learning rate {options['learning_rate']:g}, {options['precision']}, seed "
+            f"{options['seed']}. Curves: ",
+            *(Code("curves.png"), "; calibration: ", Code("reliability.png")),
+            *("; every option and figure: ", Code("artifact.json"), "."),
+        ]
     )
     if training["temperatures"]:
-        hot = ", ".join(f"{name} {value:.2f}" for name, value in training["temperatures"].items())
-        yield from ["", f"Calibrated; temperatures: {hot}."]
-
-
-def _with_ends(value: float | None, ends: Sequence[float] | None) -> str:
-    return f"{figure_text(value)} ({interval_text(ends)})" if ends else figure_text(value)
+        values = ", ".join(f"{n} {value:.2f}" for n, value in training["temperatures"].items())
+        yield Paragraph(f"Calibrated; temperatures: {values}.")

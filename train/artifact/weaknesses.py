@@ -1,4 +1,4 @@
-"""What the figures of a model cannot promise, in sentences made from them."""
+"""The weaknesses of a model, as sentences made from its figures."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from schemas.artifact import ModelArtifact
 from train.judging.figure_table import figure_text, interval_text
 
 FEW_POSITIVES = 10
-"""Positives under which the figures of a label say little: one chip more moves F1 by a tenth."""
+"""With fewer positives, the figures of a label say little: one more chip moves F1 by a tenth."""
 
 FEW_CHIPS = 200
-"""Chips under which the figures of a part are rough: micro F1 to about 0.05."""
+"""With fewer chips, the figures of a part are rough: micro F1 to about 0.05."""
 
 LOW_F1 = 0.5
 POOR_CALIBRATION = 0.05
 
 
 def judged_part(figures: Mapping[str, Any]) -> str:
-    """The part by which a model is judged: test, or validation where there is none."""
+    """The part by which a model is judged: test, or validation if there is no test part."""
     return "test" if "test" in figures else "validation"
 
 
 def find_weaknesses(artifact: ModelArtifact) -> list[str]:
-    """Sentences; none of them where nothing is known against the model but its figures."""
+    """Sentences; an empty list if the figures show no weakness."""
     part = judged_part(artifact.figures)
     figures = artifact.figures[part]
     return [
@@ -39,14 +39,14 @@ def find_weaknesses(artifact: ModelArtifact) -> list[str]:
 def name_labels(counts: Mapping[str, int]) -> str:
     """Labels with their counts, fewest first."""
     ordered = sorted(counts.items(), key=lambda pair: pair[1])
-    return ", ".join(f"`{name}` ({count})" for name, count in ordered)
+    return ", ".join(f"{name} ({count})" for name, count in ordered)
 
 
 def _of_parts(artifact: ModelArtifact, part: str) -> Iterator[str]:
     if part == "validation":
         yield (
             "There is no test part. The best epoch and the thresholds were chosen on the "
-            "validation chips that the figures are of, so they flatter."
+            "same validation chips as these figures, so the figures are too optimistic."
         )
     if (chips := artifact.figures[part]["chips"]) < FEW_CHIPS:
         ends = artifact.figures[part]["intervals"]["at_threshold"]["micro_f1"]
@@ -60,15 +60,15 @@ def _of_labels(artifact: ModelArtifact, part: str, rows: Mapping[str, Any]) -> I
     learnt = artifact.training["positives"]["train"]
     scarce = {name: count for name, count in learnt.items() if count < FEW_POSITIVES}
     if scarce:
-        yield f"Learnt from fewer than {FEW_POSITIVES} training chips: {name_labels(scarce)}."
+        yield f"Trained on fewer than {FEW_POSITIVES} chips: {name_labels(scarce)}."
     few = {name: row["positives"] for name, row in rows.items() if row["positives"] < FEW_POSITIVES}
     if few:
         yield (
-            f"Fewer than {FEW_POSITIVES} {part} chips, so that nothing is proved of them: "
+            f"Fewer than {FEW_POSITIVES} {part} chips, too few to prove anything: "
             f"{name_labels(few)}."
         )
     poor = [
-        f"`{name}` ({figure_text(row['at_threshold']['f1'])})"
+        f"{name} ({figure_text(row['at_threshold']['f1'])})"
         for name, row in rows.items()
         if name not in few and row["at_threshold"]["f1"] < LOW_F1
     ]
@@ -78,22 +78,22 @@ def _of_labels(artifact: ModelArtifact, part: str, rows: Mapping[str, Any]) -> I
 
 def _of_thresholds(artifact: ModelArtifact) -> Iterator[str]:
     if artifact.unproven_thresholds:
-        names = ", ".join(f"`{name}`" for name in artifact.unproven_thresholds)
+        names = ", ".join(artifact.unproven_thresholds)
         yield f"No validation chip proves the threshold of {names}."
     validation = artifact.figures["validation"]
     fitted, half = validation["cross_fitted"]["micro_f1"], validation["at_half"]["micro_f1"]
     if fitted is not None and half is not None and fitted < half:
         yield (
-            "On chips that had no part in the choice, thresholds do worse than 0.5 for every "
-            f"label: micro F1 {figure_text(fitted)} against {figure_text(half)}, by cross-fitting "
-            "on validation."
+            "On chips that were not used to choose them, the thresholds do worse than 0.5 for "
+            f"every label: micro F1 {figure_text(fitted)} against {figure_text(half)}, by "
+            "cross-fitting on validation."
         )
 
 
 def _of_scores(part: str, figures: Mapping[str, Any]) -> Iterator[str]:
     if (error := figures["calibration"]["expected_error"]) > POOR_CALIBRATION:
         yield (
-            f"Scores are no probabilities: on {part} they are off by {figure_text(error)} on "
+            f"Scores are not probabilities: on {part} they are off by {figure_text(error)} on "
             "average (expected calibration error)."
         )
 
@@ -101,8 +101,8 @@ def _of_scores(part: str, figures: Mapping[str, Any]) -> Iterator[str]:
 def _of_training(training: Mapping[str, Any]) -> Iterator[str]:
     if training["best_epoch"] == training["epochs"]:
         yield (
-            f"The last of {training['epochs']} epochs was the best: more might have made a better "
-            "model."
+            f"The last of {training['epochs']} epochs was the best: more epochs might give a "
+            "better model."
         )
     rejected = sum(training["set_aside"]["rejected"].values())
     if rejected:

@@ -5,31 +5,39 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from pipelines.blocks.document import Cell, TableBlock, cell_text
+from pipelines.blocks.text_table import render_table
+
 _OVERALL = {"macro": "mean over labels", "micro": "all decisions", "sample": "mean over chips"}
-_HEAD = f"{'P':>6} {'R':>6} {'F1':>6}"
+_RATES = {"precision": "P", "recall": "R", "f1": "F1"}
 
 
 def format_figures(figures: Mapping[str, Any]) -> str:
-    """Figures of `train.judging.measuring.measure`: a line a label, then the figures over all."""
-    width = max(len("label"), *(len(name) for name in figures["labels"]))
-    over = f"{'':{width}}  {'':>9}  {'at its threshold':^54}  {'at 0.5':^20}"
-    names = (
-        f"{'label':{width}}  {'positives':>9}  {'threshold':>9} {'predicted':>9} {_HEAD} "
-        f"{'F1, 95 %':^14}  {_HEAD}  {'AP':>6} {'best F1':>8}"
-    )
-    rows = [_label_line(figures, name, width) for name in figures["labels"]]
-    return "\n".join([over, names, *rows, *_overall_lines(figures)])
+    """Figures of `train.judging.measuring.measure`: a line a label, then the figures over all.
+
+    P, R, F1 and the number of predicted chips are those at the label's threshold.
+    """
+    head = ["label", "positives", "threshold", "predicted", *_RATES.values(), "F1, 95 %"]
+    head += [*(f"{name} at 0.5" for name in _RATES.values()), "AP", "best F1"]
+    rows = [_label_row(figures, name) for name in figures["labels"]]
+    table = TableBlock(head, rows, numbers={1, 2, 3})
+    return "\n".join([render_table(table), *_overall_lines(figures)])
 
 
-def _label_line(figures: Mapping[str, Any], name: str, width: int) -> str:
+def _label_row(figures: Mapping[str, Any], name: str) -> list[Cell]:
     row, ends = figures["labels"][name], figures["intervals"]["labels"][name]
-    chosen, f1_ends = row["at_threshold"], interval_text(ends["at_threshold"]["f1"])
-    return (
-        f"{name:{width}}  {row['positives']:>9}  {row['threshold']:>9.4f} "
-        f"{chosen['predicted']:>9} {_three(chosen)} {f1_ends:^14}  "
-        f"{_three(row['at_half'])}  {figure_text(row['average_precision']):>6} "
-        f"{figure_text(row['best']['f1']):>8}"
-    )
+    chosen, half = row["at_threshold"], row["at_half"]
+    return [
+        name,
+        str(row["positives"]),
+        f"{row['threshold']:.4f}",
+        str(chosen["predicted"]),
+        *(chosen[rate] for rate in _RATES),
+        interval_text(ends["at_threshold"]["f1"]),
+        *(half[rate] for rate in _RATES),
+        row["average_precision"],
+        row["best"]["f1"],
+    ]
 
 
 def _overall_lines(figures: Mapping[str, Any]) -> Iterator[str]:
@@ -45,24 +53,25 @@ def _overall_lines(figures: Mapping[str, Any]) -> Iterator[str]:
         for beta in (1, 2):
             key = f"{average}_f{beta}"
             at = [
-                f"{figure_text(figures[where][key])} ({interval_text(ends[where][key])}) {text}"
+                f"{with_interval(figures[where][key], ends[where][key])} {text}"
                 for where, text in (("at_threshold", "at the thresholds"), ("at_half", "at 0.5"))
             ]
             yield f"  {average} F{beta} ({meaning}): {', '.join(at)}"
     if fitted := figures.get("cross_fitted"):
         found = ", ".join(f"{a} F1 {figure_text(fitted[f'{a}_f1'])}" for a in _OVERALL)
-        yield f"  at thresholds that other chips of this part chose: {found}"
+        yield f"  at thresholds that were chosen on other chips of this part: {found}"
 
 
 def figure_text(value: float | None) -> str:
     """A figure with three decimals; a dash for one that is not defined."""
-    return "-" if value is None else f"{value:.3f}"
+    return str(cell_text(value))
 
 
 def interval_text(ends: Sequence[float] | None) -> str:
-    """The ends of an interval."""
+    """The ends of an interval; a dash if it is not defined."""
     return "-" if ends is None else f"{ends[0]:.3f} to {ends[1]:.3f}"
 
 
-def _three(row: Mapping[str, float | None]) -> str:
-    return " ".join(f"{figure_text(row[key]):>6}" for key in ("precision", "recall", "f1"))
+def with_interval(value: float | None, ends: Sequence[float] | None) -> str:
+    """A figure, and its interval in brackets."""
+    return f"{figure_text(value)} ({interval_text(ends)})" if ends else figure_text(value)

@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pipelines.blocks.html import render_html
+from pipelines.blocks.markdown import render_markdown
 from pipelines.errors import RunFailed
 from pipelines.storage.store import write_bytes
 from train.options import check_options
@@ -16,8 +18,6 @@ from train.results import resolve_output
 from train.study.comparing.describe import describe_models, describe_study
 from train.study.comparing.published import read_published
 from train.study.documents.charts import draw_charts
-from train.study.documents.markdown import render_markdown
-from train.study.documents.page import render_html
 from train.study.documents.report import build_report
 from train.study.documents.slides import build_slides, render_slides
 from train.study.models.exploration import explore_or_keep

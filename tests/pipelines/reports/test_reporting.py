@@ -16,7 +16,6 @@ from pipelines.errors import StorageError
 from pipelines.publishing.publishing import publish_run
 from pipelines.reports import reporting, thumbnails
 from pipelines.reports.facts import gather_facts
-from pipelines.reports.html import shown
 from pipelines.reports.reporting import report_uri, write_report
 from pipelines.reports.thumbnails import SIDE_PX, draw_thumbnail
 from pipelines.runs.records import read_record
@@ -109,11 +108,6 @@ def test_hostile_names_messages_and_options_stay_data(output):
     assert "img" not in {tag for tag, _ in found.tags}
     assert "/chips/<script>alert('x')</script>\\n\\u202e\"&.jpg" in found.text
     assert "<img src=x onerror=alert(2)>" in found.text
-
-
-def test_text_that_is_no_text_is_written_out():
-    assert shown("a\ud800\x00\tb") == r"a\ud800\x00\tb"
-    assert shown("Größe 森") == "Größe 森"
 
 
 def test_a_chip_that_is_gone_since_has_a_place_that_says_so(output):

@@ -84,15 +84,15 @@ def test_every_section_of_the_card_is_there_and_full(artifact):
 def test_labels_with_few_chips_are_named_with_their_counts(artifact):
     told = " ".join(find_weaknesses(artifact))
     learnt = artifact.training["positives"]["train"]
-    assert f"`water` ({learnt['water']})" in told
-    assert "`haze` (0)" in told
-    assert f"`clear` ({learnt['clear']})" not in told
+    assert f"water ({learnt['water']})" in told
+    assert "haze (0)" in told
+    assert f"clear ({learnt['clear']})" not in told
 
 
 def test_labels_without_proof_are_named(artifact):
     told = [w for w in find_weaknesses(artifact) if w.startswith("No validation chip proves")]
     assert len(told) == 1
-    assert all(f"`{name}`" in told[0] for name in artifact.unproven_thresholds)
+    assert all(name in told[0] for name in artifact.unproven_thresholds)
 
 
 def test_a_missing_test_part_is_told_and_a_present_one_is_not(artifact):

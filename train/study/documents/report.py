@@ -10,19 +10,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from train.study.comparing.comparison import FEWEST_POSITIVES, RARE_SHARE
-from train.study.comparing.findings import describe_findings, describe_variants
-from train.study.documents import charts
-from train.study.documents.document import (
+from pipelines.blocks.document import (
     Block,
     Bullets,
     Cell,
     Document,
     Heading,
+    Note,
     Paragraph,
     Picture,
-    Table,
+    TableBlock,
 )
+from train.study.comparing.comparison import FEWEST_POSITIVES, RARE_SHARE
+from train.study.comparing.findings import describe_findings, describe_variants
+from train.study.documents import charts
 from train.study.documents.report_exploration import tell_exploration
 from train.study.documents.report_models import tell_models
 from train.study.documents.tables import (
@@ -71,7 +72,7 @@ def _findings(study: Study) -> list[Block]:
             "mean F1 weighs every label alike, however rare."
         )
     )
-    return blocks + [Paragraph(text, is_note=True) for text in study["warnings"]]
+    return blocks + [Note(text) for text in study["warnings"]]
 
 
 def _data(study: Study) -> list[Block]:
@@ -90,7 +91,7 @@ def _data(study: Study) -> list[Block]:
             "are chosen on the validation part; the test part is kept for the figures of this "
             "report." + (f" Each chip has one label of the sky: {sky}." if sky else "")
         ),
-        Table(
+        TableBlock(
             ["label", *parts],
             rows,
             "Chips that carry each label",
@@ -170,7 +171,7 @@ def _published(study: Study, folder: Path) -> list[Block]:
         return []
     return [
         Heading("Beside the published study"),
-        Paragraph(published["statement"], is_note=True),
+        Note(published["statement"]),
         *_picture(
             folder, charts.PUBLISHED, f"Mean F1 as published ({published['source']}) and here."
         ),
@@ -207,8 +208,8 @@ def _making(study: Study) -> list[Block]:
     return [
         Heading("How it was made"),
         Paragraph(f"Written on {study['written_at']} by `python -m train study`."),
-        Table(["option or package", "value"], rows, "Options and versions"),
-        Table(
+        TableBlock(["option or package", "value"], rows, "Options and versions"),
+        TableBlock(
             ["model", "seconds", "epochs", "best epoch", "model digest"],
             times,
             "Training of the networks; the digest, shortened here, stands for weights, "

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from train.study.documents.document import Block, Bullets, Heading, Paragraph, Picture, Table
+from pipelines.blocks.document import Block, Bullets, Heading, Paragraph, Picture, TableBlock
 
 
 def tell_exploration(study: Mapping[str, Any], folder: Path) -> list[Block]:
@@ -43,4 +43,4 @@ def _describe(found: Mapping[str, Any]) -> list[str]:
 def _kinds(chips: Mapping[str, Any]) -> list[Block]:
     rows = [[k["mode"], k["width_px"], k["height_px"], k["chips"]] for k in chips["kinds"]]
     head = ["mode", "width, pixels", "height, pixels", "chips"]
-    return [Table(head, rows, "Kinds of chips, the most frequent first")] if rows else []
+    return [TableBlock(head, rows, "Kinds of chips, the most frequent first")] if rows else []

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from train.study.documents.document import Block, Heading, Paragraph, Picture
+from pipelines.blocks.document import Block, Heading, Note, Paragraph, Picture
 from train.study.documents.tables import label_table
 
 CURVES_FILE = "curves.png"
@@ -27,7 +27,7 @@ def tell_models(study: Mapping[str, Any], folder: Path) -> list[Block]:
         if model["unproven_thresholds"]:
             labels = ", ".join(model["unproven_thresholds"])
             said = f"No positive in validation to prove a threshold by: {labels}."
-            blocks.append(Paragraph(said, is_note=True))
+            blocks.append(Note(said))
     return blocks
 
 

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from pipelines.blocks.document import (
+    Block,
+    Bullets,
+    Cell,
+    Note,
+    Paragraph,
+    Picture,
+    TableBlock,
+    plain_text,
+)
+from pipelines.blocks.html import render_block, render_page, text_html
 from train.study.comparing.findings import describe_findings
 from train.study.documents import charts
-from train.study.documents.document import Block, Bullets, Cell, Paragraph, Picture, Table
-from train.study.documents.page import render_block, render_page
 from train.study.documents.report import TITLE
 from train.study.documents.report_models import CURVES_FILE
 from train.study.documents.tables import published_tables
@@ -57,7 +66,7 @@ def build_slides(study: Study, folder: Path) -> list[Slide]:
 def render_slides(slides: Sequence[Slide]) -> str:
     """The slides as one page, 16:9, a printed page each."""
     body = "\n".join(_render(slide, n, len(slides)) for n, slide in enumerate(slides, 1))
-    return render_page(TITLE, "slides.css", body, script="slides.js")
+    return render_page(TITLE, _resource("slides.css"), body, _resource("slides.js"))
 
 
 def _render(slide: Slide, number: int, count: int) -> str:
@@ -67,9 +76,9 @@ def _render(slide: Slide, number: int, count: int) -> str:
     kind = "slide title" if slide.is_title else "slide"
     direction = "columns rows" if slide.is_stacked else "columns"
     return (
-        f'<section class="{kind}"><h2>{escape(slide.title)}</h2>'
+        f'<section class="{kind}"><h2>{text_html(slide.title)}</h2>'
         f'<div class="{direction}">{blocks}</div>'
-        f"<footer><span>{escape(TITLE)}</span><span>{number} / {count}</span></footer></section>"
+        f"<footer><span>{text_html(TITLE)}</span><span>{number} / {count}</span></footer></section>"
     )
 
 
@@ -77,8 +86,8 @@ def _style(block: Block) -> str:
     """A picture, or how small the text must be so that all of it stands on the slide."""
     match block:
         case Bullets(items):
-            size = sum(len(item) + _LETTERS_A_GAP for item in items) / _LETTERS_A_SLIDE
-        case Table(_, rows):
+            size = sum(len(plain_text(item)) + _LETTERS_A_GAP for item in items) / _LETTERS_A_SLIDE
+        case TableBlock(rows=rows):
             size = len(rows) / _ROWS_A_SLIDE
         case Picture():
             return "picture"
@@ -117,12 +126,12 @@ def _explored(study: Study, folder: Path, kind: str) -> list[Block]:
     return [Picture(folder / p["file"], p["caption"]) for p in found[:1]]
 
 
-def _models(study: Study) -> Table:
+def _models(study: Study) -> TableBlock:
     rows: list[list[Cell]] = [
         [row["title"], study["models"][row["name"]]["idea"], row["parameters"], row["f1"]]
         for row in study["comparison"]["models"]
     ]
-    return Table(["model", "what it is", "parameters", "mean F1"], rows)
+    return TableBlock(["model", "what it is", "parameters", "mean F1"], rows)
 
 
 def _curves(study: Study, folder: Path) -> list[Block]:
@@ -139,10 +148,14 @@ def _published(study: Study, folder: Path) -> list[Block]:
     published = study["published"]
     if not published:
         return []
-    text = Paragraph(published["statement"], is_note=True)
+    text = Note(published["statement"])
     return [text, *(_chart(folder, charts.PUBLISHED) or published_tables(published)[:1])]
 
 
 def _filters(study: Study, folder: Path) -> list[Block]:
     pictures = study["filters"][:1] + study["filters"][1:][-1:]  # the CNN's, VGG16's last
     return [Picture(folder / picture["file"], picture["caption"]) for picture in pictures]
+
+
+def _resource(name: str) -> str:
+    return files("train.study.documents").joinpath(name).read_text(encoding="utf-8")

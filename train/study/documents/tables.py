@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pipelines.blocks.document import Cell, TableBlock
 from train.study.comparing.comparison import FEWEST_POSITIVES, label_interval, label_row, mean_of
-from train.study.documents.document import Cell, Table
 from train.study.models.plan import FOREST
 
 Rows = list[list[Cell]]
 
 
-def means_table(comparison: Mapping[str, Any]) -> Table:
+def means_table(comparison: Mapping[str, Any]) -> TableBlock:
     """The means of every model; the best by validation stands out."""
     part, models = comparison["part"], comparison["models"]
     rows: Rows = [
@@ -32,7 +32,7 @@ def means_table(comparison: Mapping[str, Any]) -> Table:
         for row in models
     ]
     head = ["model", "labels", "best F1, validation", f"best F1, {part}", "F1", "F1, 95 %"]
-    return Table(
+    return TableBlock(
         [*head, "F1 at 0.5", "micro F1", "micro F1 at 0.5", "F2", "mAP"],
         rows,
         f"From the fourth column on {part}. F1 is the mean over labels at the thresholds in use, "
@@ -43,7 +43,7 @@ def means_table(comparison: Mapping[str, Any]) -> Table:
     )
 
 
-def threshold_tables(comparison: Mapping[str, Any], titles: Mapping[str, str]) -> list[Table]:
+def threshold_tables(comparison: Mapping[str, Any], titles: Mapping[str, str]) -> list[TableBlock]:
     """Thresholds, best F1 on validation, and F1 on the judged part: a column for each network.
 
     Args:
@@ -59,7 +59,7 @@ def threshold_tables(comparison: Mapping[str, Any], titles: Mapping[str, str]) -
     return [_by_network(rows, titles, key, caption) for key, caption in kinds.items()]
 
 
-def versus_table(compared: Mapping[str, Any]) -> Table:
+def versus_table(compared: Mapping[str, Any]) -> TableBlock:
     """VGG16 and the baseline CNN label by label: common ones, their mean, rare ones, theirs."""
     rows: Rows = []
     strong = set()
@@ -75,23 +75,24 @@ def versus_table(compared: Mapping[str, Any]) -> Table:
     part = compared["part"]
     head = ["kind", "label", "training chips", f"{part} chips", "VGG16", "CNN", "difference"]
     caption = f"F1 on {part}; means over labels of which both models have an F1"
-    return Table(head, rows, caption, strong=frozenset(strong))
+    return TableBlock(head, rows, caption, strong=frozenset(strong))
 
 
-def published_tables(published: Mapping[str, Any]) -> list[Table]:
+def published_tables(published: Mapping[str, Any]) -> list[TableBlock]:
     """Means as published and here, and the same label by label where they were given."""
     means: Rows = [
         [row["title"], row["published"], row["best_here"], row["here"]]
         for row in published["means"]
     ]
     head = ["model", "published", "here, best", "here, in use"]
-    tables = [Table(head, means, "Mean F1 over the labels")]
+    tables = [TableBlock(head, means, "Mean F1 over the labels")]
     if forest := published["forest"]:
         kinds = {"trees": "trees", "max_depth": "greatest depth", "sample_f1": "F1 over chips"}
         cells: Rows = [
             [said, forest["published"][key], forest["here"][key]] for key, said in kinds.items()
         ]
-        tables.append(Table(["random forest", "published", "here"], cells, "The random forest"))
+        head = ["random forest", "published", "here"]
+        tables.append(TableBlock(head, cells, "The random forest"))
     titles = {row["name"]: row["title"] for row in published["means"]}
     if rows := published["labels"]:
         source = published["source"]
@@ -104,7 +105,7 @@ def published_tables(published: Mapping[str, Any]) -> list[Table]:
     return tables
 
 
-def label_table(model: Mapping[str, Any], part: str) -> Table:
+def label_table(model: Mapping[str, Any], part: str) -> TableBlock:
     """A model's figures for each label on a part."""
     rows: Rows = []
     for label in model["labels"]:
@@ -130,7 +131,7 @@ def label_table(model: Mapping[str, Any], part: str) -> Table:
         f"{model['title']} on {part}. Best F1 is what any threshold could give on these chips; AP "
         "is average precision."
     )
-    return Table([*head, "best F1", "AP"], rows, caption, strong=frozenset({len(rows) - 1}))
+    return TableBlock([*head, "best F1", "AP"], rows, caption, strong=frozenset({len(rows) - 1}))
 
 
 def spell_interval(ends: Sequence[float] | None) -> str | None:
@@ -143,18 +144,18 @@ def _beside(
     titles: Mapping[str, str],
     keys: tuple[str, str],
     caption: str,
-) -> Table:
+) -> TableBlock:
     """Two values of each model for each label, the published one first."""
     head = ["label"]
     for title in titles.values():
         head += [f"{title}, published", f"{title}, here"]
     cells: Rows = [[r["label"], *(r[key].get(n) for n in titles for key in keys)] for r in rows]
-    return Table(head, cells, caption)
+    return TableBlock(head, cells, caption)
 
 
 def _by_network(
     rows: Sequence[Mapping[str, Any]], titles: Mapping[str, str], key: str, caption: str
-) -> Table:
+) -> TableBlock:
     cells: Rows = [
         [row["label"], *(row["networks"].get(name, {}).get(key) for name in titles)] for row in rows
     ]
@@ -164,7 +165,7 @@ def _by_network(
         means = [mean_of(column) for column in columns]
         strong = frozenset({len(cells)})
         cells.append(["mean", *means])
-    return Table(["label", *titles.values()], cells, caption, strong=strong)
+    return TableBlock(["label", *titles.values()], cells, caption, strong=strong)
 
 
 def _versus_row(kind: str, row: Mapping[str, Any]) -> list[Cell]:

@@ -11,18 +11,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from train.study.documents.document import (
+from pipelines.blocks.document import (
     Bullets,
+    Code,
     Document,
+    Grid,
     Heading,
+    Note,
     Paragraph,
     Picture,
-    Table,
-    format_cell,
+    Strong,
+    Svg,
+    TableBlock,
+    Tiles,
+    cell_text,
+    visible,
 )
-from train.study.documents.markdown import escape, render_markdown
-from train.study.documents.page import render_block, render_html
-from train.study.documents.slides import Slide, render_slides
+from pipelines.blocks.html import render_block, render_html, render_page
+from pipelines.blocks.markdown import escape, render_markdown
+from pipelines.blocks.text_table import render_table
 
 HOSTILE = "<script>alert('x')</script> | [a](http://b) *c* `d` \\ \" & ![e](f)"
 PNG = b"\x89PNG\r\n\x1a\n not looked into"
@@ -58,9 +65,9 @@ def document(tmp_path) -> Document:
         HOSTILE,
         [
             Heading(HOSTILE),
-            Paragraph(HOSTILE, is_note=True),
+            Note(HOSTILE),
             Bullets([HOSTILE, "second"]),
-            Table(["label", HOSTILE], [[HOSTILE, 0.5], ["road", None]], HOSTILE),
+            TableBlock(["label", HOSTILE], [[HOSTILE, 0.5], ["road", None]], HOSTILE),
             Picture(tmp_path / "a b.png", HOSTILE),
         ],
     )
@@ -88,8 +95,46 @@ def test_the_contents_lead_to_the_headings(document):
 
 @given(st.text(max_size=60))
 def test_any_text_comes_back_from_a_page_as_it_was(text):
-    clean = text.replace("\r", "").replace("\x00", "")
-    assert "".join(read(render_block(Paragraph(clean))).texts) == clean
+    assert "".join(read(render_block(Paragraph([text, Code(text)]))).texts) == 2 * visible(text)
+
+
+def test_text_that_does_not_print_is_escaped():
+    assert visible("a\ud800\x00\tb\u202e") == r"a\ud800\x00\tb\u202e"
+    assert visible("Größe 森") == "Größe 森"
+
+
+def test_a_drawing_is_described_for_those_who_cannot_see_it():
+    drawing = Svg("<rect/>", 10, 5.5, HOSTILE, "share", HOSTILE)
+    page = render_block(Grid([drawing, Picture(None, "", HOSTILE)]))
+    assert '<svg class="share" viewBox="0 0 10 5.5" role="img" aria-label="&lt;script' in page
+    assert "script" not in read(page).tags
+    assert "no picture: &lt;script" in page
+    assert "\n- | <script" in render_table(TableBlock(["a", "b"], [[None, drawing]]))
+
+
+def test_a_note_has_its_tone_and_its_points_in_both_forms(tmp_path):
+    note = Note([Strong("Bad"), ", held: ", Code("a `b`")], ["p", HOSTILE], "bad")
+    assert '<section class="note bad"><p><strong>Bad</strong>, held: <code>' in render_block(note)
+    lines = render_markdown(Document("t", [note, Tiles([("chips", 1200)])]), tmp_path).splitlines()
+    assert lines[2:4] == ["> **Bad**, held: `` a `b` ``", "> - p"]
+    assert lines[-1] == "- chips: 1,200"
+
+
+def test_a_page_runs_only_the_script_that_it_was_made_with():
+    page = render_page("t", "", "<p>b</p>", "let a = 1;")
+    assert "script-src 'sha256-" in page
+    assert "<script>let a = 1;</script>" in page
+    assert "script" not in render_page("t", "", "<p>b</p>")
+
+
+def test_columns_of_a_text_table_are_aligned_by_what_they_hold():
+    table = TableBlock(["label", "n", "f1"], [["森", 1200, 0.5], ["a\nb", 3, None]])
+    assert render_table(table).splitlines() == [
+        "label |     n |    f1",
+        "------+-------+------",
+        "森    | 1,200 | 0.500",
+        "a\\nb  |     3 |     -",
+    ]
 
 
 def test_hostile_text_is_no_markup_in_markdown(document, tmp_path):
@@ -100,15 +145,17 @@ def test_hostile_text_is_no_markup_in_markdown(document, tmp_path):
 
 
 @given(st.lists(st.text(max_size=20), min_size=3, max_size=3))
-def test_a_markdown_table_keeps_its_columns_whatever_stands_in_them(cells):
-    lines = render_markdown(Document("t", [Table(["a", "b", "c"], [cells])]), Path("/")).split("\n")
+def test_a_markdown_table_keeps_its_columns_whatever_is_in_them(cells):
+    lines = render_markdown(Document("t", [TableBlock(["a", "b", "c"], [cells])]), Path("/")).split(
+        "\n"
+    )
     row = [line for line in lines if line.startswith("|")][2]
     assert len(re.findall(r"(?<!\\)(?:\\\\)*\|", row)) == 4
 
 
 @given(st.text(max_size=60))
 def test_markdown_without_its_backslashes_is_the_text_itself(text):
-    assert re.sub(r"\\(.)", r"\1", escape(text)) == " ".join(text.split())
+    assert re.sub(r"\\(.)", r"\1", escape(text)) == visible(" ".join(text.split()))
 
 
 @pytest.mark.parametrize("text", ["1. first", "- a", "+ b", "=== c", "12) d", "# e", "> f"])
@@ -124,20 +171,12 @@ def test_label_names_stay_readable_in_markdown():
 
 
 def test_cells_are_written_alike_everywhere(tmp_path):
-    table = Table(["n", "f1"], [[14_749_533, 0.5771], [3, None]])
-    assert [format_cell(cell) for cell in table.rows[0]] == ["14,749,533", "0.577"]
+    table = TableBlock(["n", "f1"], [[14_749_533, 0.5771], [3, None]])
+    assert [cell_text(cell) for cell in table.rows[0]] == ["14,749,533", "0.577"]
     assert '<td class="number">14,749,533</td>' in render_block(table)
     assert "| 3 | - |" in render_markdown(Document("t", [table]), tmp_path)
 
 
 def test_a_row_with_a_cell_too_few_is_refused():
     with pytest.raises(ValueError, match="1 cells for 2 columns"):
-        Table(["a", "b"], [["x"]])
-
-
-def test_each_slide_is_a_page_of_its_own_with_its_number():
-    page = render_slides([Slide("One", [Bullets([HOSTILE])]), Slide("Two", [Paragraph("p")])])
-    assert page.count('<section class="slide">') == 2
-    assert "2 / 2" in page
-    assert HOSTILE in read(page).texts
-    assert not [a for a in read(page).addresses if not a.startswith("data:")]
+        TableBlock(["a", "b"], [["x"]])

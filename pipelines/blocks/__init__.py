@@ -1,0 +1,1 @@
+"""Reports as plain values (headings, text, tables, pictures), and what renders them."""
