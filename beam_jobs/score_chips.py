@@ -24,7 +24,7 @@ from pipelines.run_log import RunLog
 from pipelines.scoring.classifier import open_artifact
 from pipelines.scoring.trial import ChipsToDo, Trial, score_sample
 from pipelines.storage.worker_settings import WorkerSettings
-from pipelines.tars.index_cache import KeptIndexes
+from pipelines.tars.index_cache import IndexCache
 from schemas.artifact import ModelArtifact
 
 
@@ -60,7 +60,7 @@ def _estimate(options: ScoreOptions, asked: EstimateOptions) -> int:
 def _select(options: ScoreOptions, artifact: ModelArtifact) -> Selection:
     """The archive's chips that are left to do."""
     sidecar = read_sidecar(options.sidecar) if options.sidecar else None
-    indexes = KeptIndexes(options.output, keep=not options.estimate)
+    indexes = IndexCache(options.output, store_new=not options.estimate)
     chips = list_chips(options.chips, options.media_type, indexes.members_of)
     return select_chips(chips, _chips_to_skip(options, artifact), options.max_chips, sidecar)
 

@@ -1,8 +1,8 @@
-"""Indexes of tars, kept below OUTPUT from night to night: an unchanged tar is not read again.
+"""Indexes of tars, stored below OUTPUT: an unchanged tar is not read again on the next night.
 
-A kept index saves time and says nothing new: one that is missing, damaged, of another format, of
-another tar or of another version of it is not used, and the tar is read. Whoever reads the same
-version keeps the same index, so that runs at the same time do no harm.
+A stored index only saves time. If it is missing, damaged, of another format, another tar or another
+version of the tar, the tar is read. Every run stores the same index for the same version, so runs
+at the same time do no harm.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from pipelines.tars.tar_index import Member
 
 FOLDER = "_tar_index"
 KEPT_DAYS = 30
-"""Days after which an index is deleted, whether its tar is still there or not: so the folder does
-not grow without end, and nothing is believed for ever."""
+"""Days after which an index is deleted, whether its tar still exists or not, so that the folder
+does not grow without end and no index is used forever."""
 
 _FORMAT = 1
-"""To be raised when other members are found in the same tar, or they are stored otherwise."""
+"""Increase it when the same tar yields other members, or when they are stored differently."""
 
 _FILE = "members"
 _SCHEMA = pa.schema(
@@ -40,19 +40,19 @@ _DIGEST_BYTES = hashlib.sha256().digest_size
 _log = logging.getLogger(__name__)
 
 
-class KeptIndexes:
+class IndexCache:
     """The indexes below one OUTPUT; several threads may ask at once.
 
     Args:
         output: address of the tables.
-        keep: whether to keep what is read; False writes nothing.
+        store_new: whether to store the indexes of tars that were read; False writes nothing.
     """
 
-    def __init__(self, output: str, keep: bool = True) -> None:
-        self._output, self._keep, self._given_up = output, keep, False
+    def __init__(self, output: str, store_new: bool = True) -> None:
+        self._output, self._store_new, self._disabled = output, store_new, False
 
     def members_of(self, shard: dict[str, Any]) -> Iterator[Member]:
-        """The members of a shard, as `shards.members_of` gives them.
+        """The members of a shard, as `tar_chips.members_of` returns them.
 
         Args:
             shard: its row of a listing, with the column chip_uri.
@@ -63,46 +63,46 @@ class KeptIndexes:
         """
         if not shard["etag"]:
             yield from members_of(shard["chip_uri"])
-        elif (kept := self._recall(shard)) is not None:
-            yield from kept
+        elif (stored := self._load(shard)) is not None:
+            yield from stored
         else:
             found = []
             for member in members_of(shard["chip_uri"]):
                 found.append(member)
                 yield member
-            if self._keep and _is_as_listed(shard):
-                self._put(shard, found)
+            if self._store_new and _is_as_listed(shard):
+                self._store(shard, found)
 
-    def _recall(self, shard: dict[str, Any]) -> Iterator[Member] | None:
-        if self._given_up:
+    def _load(self, shard: dict[str, Any]) -> Iterator[Member] | None:
+        if self._disabled:
             return None
         uri = _uri_of(self._output, shard)
         try:
             return _unpack(store.read_bytes(uri), shard) if store.head_object(uri) else None
         except StorageError as error:
-            self._give_up(error)
+            self._disable(error)
             return None
 
-    def _put(self, shard: dict[str, Any], members: Sequence[Member]) -> None:
-        if self._given_up:
+    def _store(self, shard: dict[str, Any], members: Sequence[Member]) -> None:
+        if self._disabled:
             return
         try:
             store.write_bytes(_uri_of(self._output, shard), _pack(members, shard))
         except StorageError as error:
-            self._give_up(error)
+            self._disable(error)
 
-    def _give_up(self, error: StorageError) -> None:
-        """Do without: a store that does not answer would be waited for once a shard."""
-        if not self._given_up:
-            _log.warning("tars are read without the indexes kept of them: %s", error)
-        self._given_up = True
+    def _disable(self, error: StorageError) -> None:
+        """Stop using the cache: each shard would wait again for a store that does not answer."""
+        if not self._disabled:
+            _log.warning("tars are read without their stored indexes: %s", error)
+        self._disabled = True
 
 
 def drop_old(output: str, older_than: datetime, preview: bool) -> int:
-    """Delete the indexes written before a time; gives their number.
+    """Delete the indexes written before a time; returns their number.
 
     Raises:
-        StorageError: they cannot be listed, or one not deleted.
+        StorageError: they cannot be listed or deleted.
     """
     root = store.join_uri(output, FOLDER)
     if not store.is_remote(root) and not Path(root).is_dir():
@@ -115,14 +115,13 @@ def drop_old(output: str, older_than: datetime, preview: bool) -> int:
 
 
 def _uri_of(output: str, shard: dict[str, Any]) -> str:
-    """One for all versions of a shard: the next one's index takes the last one's place."""
+    """One address for all versions of a shard: a new version's index replaces the old one."""
     name = hashlib.sha256(shard["chip_uri"].encode()).hexdigest()
     return store.join_uri(output, FOLDER, name, _FILE)
 
 
 def _is_as_listed(shard: dict[str, Any]) -> bool:
-    """Whether what was read is the version that was listed: where content makes the etag, it may
-    come back."""
+    """Whether the shard still is the version that was listed."""
     try:
         found = store.head_object(shard["chip_uri"])
     except StorageError:
@@ -139,7 +138,7 @@ def _pack(members: Sequence[Member], shard: dict[str, Any]) -> bytes:
 
 
 def _unpack(data: bytes, shard: dict[str, Any]) -> Iterator[Member] | None:
-    """What `_pack` made for this very version of the shard; None for all else."""
+    """The members, if `_pack` wrote them for this version of the shard; else None."""
     digest, rows = data[:_DIGEST_BYTES], data[_DIGEST_BYTES:]
     if digest != _digest(rows, shard):
         return None
@@ -148,7 +147,6 @@ def _unpack(data: bytes, shard: dict[str, Any]) -> Iterator[Member] | None:
 
 
 def _digest(rows: bytes, shard: dict[str, Any]) -> bytes:
-    """Covers the format and the version of the shard, too: one comparison tells all that an index
-    can have wrong."""
-    meant = repr((_FORMAT, shard["chip_uri"], shard["etag"], shard["size_bytes"])).encode()
-    return hashlib.sha256(meant + rows).digest()
+    """Covers the format and the version of the shard, too: one comparison checks everything."""
+    version = repr((_FORMAT, shard["chip_uri"], shard["etag"], shard["size_bytes"])).encode()
+    return hashlib.sha256(version + rows).digest()

@@ -1,8 +1,8 @@
 """Tars of chips: each picture in them is a chip, named `SHARD#MEMBER`.
 
-A tar is indexed by its headers when a run is planned. A chip's etag is made of the tar's, of where
-it begins and how long it is: a tar that was replaced has new chips. Whether a row is a member, its
-columns `shard_uri` and `offset_bytes` say, never its name.
+A tar is indexed by its headers when a run is planned. A chip's etag consists of the tar's etag, the
+chip's offset and its size, so the chips of a replaced tar are new. The columns `shard_uri` and
+`offset_bytes` say whether a row is a member, never its name.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ from schemas.render import file_schema
 from schemas.tables import CHIP_MANIFEST
 
 SHARD_ENDINGS = (".tar", ".tar.gz", ".tgz")
-"""Names of tars; compressed ones are listed to be given up, not to be overlooked."""
+"""File name endings of tars; compressed ones are listed too, to be quarantined with a reason."""
 
-_IN_SHARD = re.compile(r"(?:\.tar|\.tar\.gz|\.tgz)#", re.IGNORECASE)
+_IN_SHARD = re.compile(rf"(?:{'|'.join(map(re.escape, SHARD_ENDINGS))})#", re.IGNORECASE)
 
 COLUMNS = ("chip_uri", "etag", "size_bytes", "modified_at", "shard_uri", "offset_bytes")
 SHARD_CHIPS = pa.schema([file_schema(CHIP_MANIFEST).field(name) for name in COLUMNS])
 """Schema of the chips of shards."""
 
 ReadMembers = Callable[[dict[str, Any]], Iterator[Member]]
-"""Gives the members of the shard that a row of a listing, with the column chip_uri, stands for."""
+"""Reads the members of a shard, given its row of a listing with the column chip_uri."""
 
 _READ_AHEAD_BYTES = 8 << 20
-"""A range request takes as long as some megabytes take to arrive, so that the headers of small
-members cost least where the bytes between them are fetched, too."""
+"""A range request takes as long as the transfer of some megabytes, so the headers of small members
+cost least if the bytes between them are read, too."""
 
 _THREADS = 8
 
@@ -51,14 +51,14 @@ def list_members(
     Args:
         shards: rows of a listing, with the column chip_uri.
         endings: file name endings of the members that are chips.
-        read: what tells a shard's members.
+        read: reads the members of a shard.
     """
     with ThreadPoolExecutor(_THREADS) as pool:
         yield from pool.map(lambda row: _chips_of(row, endings, read), shards.to_pylist())
 
 
 def read_shard(shard: dict[str, Any]) -> Iterator[Member]:
-    """The members of a shard by its headers, each time; raises what `members_of` raises."""
+    """The members of a shard, read from the shard itself; raises as `members_of`."""
     return members_of(shard["chip_uri"])
 
 
@@ -74,7 +74,7 @@ def members_of(uri: str) -> Iterator[Member]:
 
 
 def find_chip(uri: str) -> dict[str, Any] | None:
-    """A row of SHARD_CHIPS for an address of the form `SHARD#MEMBER`; None where it leads nowhere.
+    """A row of SHARD_CHIPS for an address `SHARD#MEMBER`; None if there is no such member.
 
     Raises:
         StorageError: a store does not answer.
@@ -92,7 +92,7 @@ def find_chip(uri: str) -> dict[str, Any] | None:
 
 @lru_cache(maxsize=16)
 def _members_by_name(shard: str, etag: str | None) -> dict[str, Member]:
-    """A shard's members, as of one version; what stands before a damage, where it has one."""
+    """The members of one version of a shard; of a damaged shard, those before the damage."""
     found = {}
     with suppress(DamagedTar):
         for member in members_of(shard):
@@ -106,8 +106,8 @@ def shard_etag(etag: str | None) -> str | None:
 
 
 def _chips_of(shard: dict[str, Any], endings: tuple[str, ...], read: ReadMembers) -> pa.Table:
-    """A shard's chips, of each name the last one, as who unpacks a tar gets it. What cannot be read
-    is a row of its own, which the reading gives up with the reason."""
+    """A shard's chips. If a name occurs twice, the last one counts, as when a tar is unpacked. A
+    shard that cannot be read to its end has a row of its own, which is quarantined when read."""
     by_name: dict[str, Member] = {}
     whole = True
     try:

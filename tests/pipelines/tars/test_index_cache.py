@@ -12,7 +12,7 @@ from pipelines.errors import StorageError
 from pipelines.planning.archive import list_chips
 from pipelines.storage import store
 from pipelines.tars import index_cache
-from pipelines.tars.index_cache import KeptIndexes, drop_old
+from pipelines.tars.index_cache import IndexCache, drop_old
 from pipelines.tars.tar_chips import members_of
 from tests.support.tars import header, tar_bytes
 
@@ -45,9 +45,9 @@ def fill(uri: str) -> str:
     return uri
 
 
-def listed(archive: str, output: object, media_type=None, keep: bool = True) -> pa.Table:
+def listed(archive: str, output: object, media_type=None, store_new: bool = True) -> pa.Table:
     """The chips as the nightly plan lists them; they are the same as without kept indexes."""
-    found = list_chips(archive, media_type, KeptIndexes(str(output), keep).members_of)
+    found = list_chips(archive, media_type, IndexCache(str(output), store_new).members_of)
     assert found.equals(list_chips(archive, media_type))
     return found
 
@@ -90,7 +90,7 @@ def test_no_byte_of_a_kept_index_may_be_another(tmp_path, archive, opened):
     whole = index.read_bytes()
     for at in range(0, len(whole), 7):
         index.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
-        indexes = KeptIndexes(str(tmp_path / "out"), keep=False)
+        indexes = IndexCache(str(tmp_path / "out"), store_new=False)
         opened.clear()
         list_chips(archive, None, indexes.members_of)
         assert opened == ["s.tar"], f"byte {at}"
@@ -146,7 +146,7 @@ def test_a_tar_that_is_replaced_while_it_is_read_is_not_remembered(tmp_path, arc
 
     with monkeypatch.context() as patched:
         patched.setattr(index_cache, "members_of", replaced_first)
-        list_chips(archive, None, KeptIndexes(str(tmp_path / "out")).members_of)
+        list_chips(archive, None, IndexCache(str(tmp_path / "out")).members_of)
     path.write_bytes(old)
     os.utime(path, ns=(when, when))
     listed(archive, tmp_path / "out")
@@ -155,21 +155,21 @@ def test_a_tar_that_is_replaced_while_it_is_read_is_not_remembered(tmp_path, arc
 def test_a_tar_without_an_etag_is_read_and_not_remembered(tmp_path, archive, opened):
     shard = {"chip_uri": f"{archive}/s.tar", "etag": None, "size_bytes": 1}
     for _ in range(2):
-        assert len(list(KeptIndexes(str(tmp_path / "out")).members_of(shard))) == 4
+        assert len(list(IndexCache(str(tmp_path / "out")).members_of(shard))) == 4
     assert (len(opened), kept(tmp_path / "out")) == (2, [])
 
 
-def test_an_estimate_uses_what_is_kept_and_keeps_nothing(tmp_path, archive, opened):
-    listed(archive, tmp_path / "out", keep=False)
+def test_an_estimate_uses_stored_indexes_and_stores_none(tmp_path, archive, opened):
+    listed(archive, tmp_path / "out", store_new=False)
     assert kept(tmp_path / "out") == []
     listed(archive, tmp_path / "out")
     opened.clear()
-    listed(archive, tmp_path / "out", keep=False)
+    listed(archive, tmp_path / "out", store_new=False)
     assert opened == []
 
 
 @pytest.mark.parametrize("broken", ["write_bytes", "read_bytes", "head_object"])
-def test_a_store_that_keeps_nothing_costs_one_try_a_warning_and_no_chip(
+def test_a_store_that_refuses_writes_costs_one_try_a_warning_and_no_chip(
     broken, tmp_path, archive, monkeypatch, caplog
 ):
     for number in range(40):
@@ -188,7 +188,7 @@ def test_a_store_that_keeps_nothing_costs_one_try_a_warning_and_no_chip(
     assert found.num_rows == 44
     assert expected is None or found.equals(expected)
     assert 1 <= len(asked) <= 8  # a try for each thread, not for each of 42 tars
-    assert "tars are read without the indexes kept of them: cannot reach" in caplog.text
+    assert "tars are read without their stored indexes: cannot reach" in caplog.text
 
 
 def test_old_indexes_are_deleted_and_younger_ones_stay(tmp_path, object_store_uri, opened):

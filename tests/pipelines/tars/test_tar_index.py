@@ -78,23 +78,23 @@ def test_a_pax_header_may_give_the_size_and_the_name():
 @pytest.mark.parametrize(
     ("tar", "message"),
     [
-        (b"", "no header of a tar at byte 0"),
-        (b"short", "no header"),
-        (b"\x1f\x8b" + bytes(600), "compressed with gzip: give tars as they are"),
+        (b"", "not a tar: 0 bytes"),
+        (b"short", "not a tar: 5 bytes"),
+        (b"\x1f\x8b" + bytes(600), "compressed with gzip: only uncompressed tars"),
         (b"\x28\xb5\x2f\xfd" + bytes(600), "compressed with zstd"),
-        (header("a.jpg", b"0", 3) + padded(b"abc"), "breaks off: 0 bytes from byte 1024 on, and"),
-        (b"text " * 200, "no header of a tar at byte 0"),
-        (header("a.jpg", b"0", 600) + bytes(512), "of 600 bytes from byte 512 on, 512 are there"),
-        (header("a.jpg", b"x", 2**33 - 1) + bytes(512), "it breaks off"),
-        (header("a", b"0", size_field=b"\xff" * 12), "a size that is none"),
-        (header("a", b"x", size_field=b"\xff" * 12), "a size that is none"),
-        (pax(size="-5") + header("a", b"0"), "a size that is none"),
-        (pax(size="9" * 30) + header("a", b"0"), "a size that is none"),
-        (pax(size="9" * 19) + header("a", b"0"), "it breaks off"),
-        (header("p", b"x", 8) + padded(b"99 a=b\n\n") + END, "a pax header that cannot be read"),
-        (header("p", b"x", 8) + padded(b"0 a=bcd\n") + END, "a pax header that cannot be read"),
-        (header("p", b"L", 2 << 20) + bytes(2 << 20) + END, "a header of 2097152 bytes"),
-        (header("a", b"0")[:-1] + b"x" + END, "no header"),
+        (header("a.jpg", b"0", 3) + padded(b"abc"), "cut off: 0 bytes after byte 1024, and"),
+        (b"text " * 200, "no tar header at byte 0"),
+        (header("a.jpg", b"0", 600) + bytes(512), "512 of 600 bytes after byte 512 are there"),
+        (header("a.jpg", b"x", 2**33 - 1) + bytes(512), "cut off"),
+        (header("a", b"0", size_field=b"\xff" * 12), "invalid member size"),
+        (header("a", b"x", size_field=b"\xff" * 12), "invalid member size"),
+        (pax(size="-5") + header("a", b"0"), "invalid member size"),
+        (pax(size="9" * 30) + header("a", b"0"), "invalid member size"),
+        (pax(size="9" * 19) + header("a", b"0"), "cut off"),
+        (header("p", b"x", 8) + padded(b"99 a=b\n\n") + END, "invalid pax header"),
+        (header("p", b"x", 8) + padded(b"0 a=bcd\n") + END, "invalid pax header"),
+        (header("p", b"L", 2 << 20) + bytes(2 << 20) + END, "an extended header of 2097152 bytes"),
+        (header("a", b"0")[:-1] + b"x" + END, "no tar header"),
     ],
 )
 def test_what_cannot_be_read_is_refused(tar, message):
@@ -102,8 +102,8 @@ def test_what_cannot_be_read_is_refused(tar, message):
         members(tar)
 
 
-def test_what_stands_before_the_damage_is_told():
+def test_members_before_the_damage_are_returned():
     found = read_members(io.BytesIO(tar_bytes([("a", b"1"), ("b", b"2" * 900)])[:1900]))
     assert next(found).name == "a"
-    with pytest.raises(DamagedTar, match="breaks off"):
+    with pytest.raises(DamagedTar, match="cut off"):
         next(found)
