@@ -14,7 +14,7 @@ from beam_jobs.command import CommandParser
 from beam_jobs.options.flag_types import ratio
 from beam_jobs.options.run_options import checked_run_id
 from beam_jobs.options.store_options import parse_and_configure
-from beam_jobs.running.summary import summary_text, told_outcome
+from beam_jobs.running.summary import report_outcome, summary_text
 from pipelines.commands import run_command
 from pipelines.errors import RunFailed, UsageError
 from pipelines.publishing import publishing
@@ -53,7 +53,7 @@ def main(arguments: Sequence[str]) -> int:
         print(summary_text(plan, records.read_summary(plan)))
         return 0
     publishing.publish_run(plan, [])
-    return told_outcome(plan)
+    return report_outcome(plan)
 
 
 def _end_published(output: str, run_id: str) -> None:

@@ -21,6 +21,7 @@ from deltalake import DeltaTable
 from beam_jobs.command import CommandParser
 from beam_jobs.options.run_options import ADDRESS, checked_run_id, new_run_id, parse_run_date
 from beam_jobs.options.store_options import parse_and_configure
+from beam_jobs.running.resuming import check_begun
 from beam_jobs.running.versions import installed_versions
 from pipelines.commands import run_command
 from pipelines.errors import RunFailed, StorageError, UsageError
@@ -120,19 +121,13 @@ def _open_scores(output: str) -> DeltaTable:
 
 
 def _check_begun(plan: RunPlan, options: RelabelOptions, thresholds: Thresholds) -> None:
-    """A run that died is gone on with as it was begun."""
-    asked = {
+    begun_and_asked: dict[str, tuple[object, object]] = {
         "kind": (plan.kind, RELABEL),
         "thresholds_digest": (plan.thresholds_digest, thresholds.digest),
         "--run_date": (plan.options.get("relabelled_run_date"), options.night),
         "--model_digest": (plan.options.get("model"), options.model),
     }
-    for name, (before, given) in asked.items():
-        if before != given:
-            raise UsageError(
-                f"run {plan.run_id} was begun with {name} {before!r}, not {given!r}: go on with "
-                f"what it was begun with, or give another --run_id, or delete {plan.staging}"
-            )
+    check_begun(plan, begun_and_asked, "--run_id")
 
 
 def _plan(

@@ -28,7 +28,8 @@ from beam_jobs.options.run_options import (
     run_fields,
 )
 from beam_jobs.query import ask
-from beam_jobs.running.scoring_run import run_scoring
+from beam_jobs.running.scoring_run import end_run, score
+from beam_jobs.running.starting import plan_run, resume_run, start_run
 from pipelines.commands import run_command
 from pipelines.planning.done import chips_scored
 from pipelines.planning.manifests import look_up_anew
@@ -61,15 +62,19 @@ class ReplayOptions(RunOptions):
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the replay; gives the exit code.
+    """Run the replay; returns the exit code.
 
     Raises:
-        UsageError: wrong use; nothing was done.
+        UsageError: a flag, the artifact or the output is wrong; nothing was done.
         RunFailed: nothing was published.
     """
     options = _parse(argv, datetime.now(UTC))
     flags = list(_parser()._option_string_actions)
-    return run_scoring(options, flags, lambda artifact: _select(options, artifact))
+    start = start_run(options, flags)
+    if start.is_over:
+        return end_run(start)
+    plan = resume_run(start) or plan_run(start, _select(options, start.artifact))
+    return score(start, plan)
 
 
 def _parse(argv: Sequence[str], now: datetime) -> ReplayOptions:

@@ -14,7 +14,8 @@ from beam_jobs.engine.engine_log import calm_tensorflow
 from beam_jobs.estimate.estimate import estimate_run, estimate_text
 from beam_jobs.options.estimate_options import EstimateOptions
 from beam_jobs.options.run_options import ScoreOptions, our_flags, parse_score_options
-from beam_jobs.running.scoring_run import check_run, check_tables, run_scoring
+from beam_jobs.running.scoring_run import end_run, score
+from beam_jobs.running.starting import check_run, check_tables, plan_run, resume_run, start_run
 from pipelines.commands import run_command
 from pipelines.planning.archive import list_chips
 from pipelines.planning.done import chips_done, no_chips
@@ -29,30 +30,34 @@ from schemas.artifact import ModelArtifact
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the job; gives the exit code.
+    """Run the job; returns the exit code.
 
     Raises:
-        UsageError: wrong use; nothing was done.
+        UsageError: a flag, the artifact or the output is wrong; nothing was done.
         RunFailed: nothing was published.
     """
     options = parse_score_options(argv, datetime.now(UTC))
     if options.estimate:
         return _estimate(options, options.estimate)
-    return run_scoring(options, our_flags(), lambda artifact: _select(options, artifact))
+    start = start_run(options, our_flags())
+    if start.is_over:
+        return end_run(start)
+    plan = resume_run(start) or plan_run(start, _select(options, start.artifact))
+    return score(start, plan)
 
 
 def _estimate(options: ScoreOptions, asked: EstimateOptions) -> int:
-    """Tell what the run would take; nothing is written."""
+    """Print what the run would take; nothing is written."""
     WorkerSettings(RunLog(options.run_id, options.log_format), options.stores).apply()
     artifact = check_run(options, our_flags())
     check_tables(options.output, artifact)
 
-    def score(to_do: ChipsToDo) -> Trial:
+    def try_sample(to_do: ChipsToDo) -> Trial:
         folder, _ = open_artifact(options.artifact, artifact.model_digest)
         return score_sample(folder, artifact, options.precision, options.batch_size, to_do)
 
     reads_per_second = options.stores.gcs_reads_per_second
-    estimate = estimate_run(asked, _select(options, artifact), reads_per_second, score)
+    estimate = estimate_run(asked, _select(options, artifact), reads_per_second, try_sample)
     print(estimate_text(estimate, asked.format))
     return 0
 

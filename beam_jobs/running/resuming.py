@@ -1,4 +1,4 @@
-"""Go on with a run that was begun before: by its stored plan, with what it has staged."""
+"""Resume a run from its stored plan: only options that change no row may differ."""
 
 from __future__ import annotations
 
@@ -10,47 +10,45 @@ from pipelines.runs.run_plan import RunPlan
 from schemas.artifact import ModelArtifact
 
 
-def resume_plan(plan: RunPlan, options: RunOptions, artifact: ModelArtifact) -> RunPlan:
-    """The stored plan, with those of today's options that change no row.
+def match_plan(plan: RunPlan, options: RunOptions, artifact: ModelArtifact) -> RunPlan:
+    """The stored plan, with today's values of the options that change no row.
 
     Raises:
         UsageError: the run was begun with another model or with options that change rows.
     """
-    begun_with, given = _deciding(plan), _asked(plan, options, artifact)
-    for name, before in begun_with.items():
-        if given[name] != before:
-            raise UsageError(
-                f"run {plan.run_id} was begun with {name} {before!r}, not {given[name]!r}: go on "
-                f"with what it was begun with, or give another {options.run_id_flag}, "
-                f"or delete {plan.staging}"
-            )
+    recorded = options.recorded()
+    begun_and_asked: dict[str, tuple[object, object]] = {
+        "kind": (plan.kind, options.kind),
+        "model_digest": (plan.model_digest, artifact.model_digest),
+        "thresholds_digest": (plan.thresholds_digest, artifact.thresholds_digest),
+        # a run that died before midnight keeps its date
+        "run_date": (plan.run_date, options.run_date if options.run_date_given else plan.run_date),
+        **{name: (plan.options.get(name), recorded.get(name)) for name in ROW_OPTIONS},
+    }
+    check_begun(plan, begun_and_asked, options.run_id_flag)
     return replace(
         plan,
         artifact=options.artifact,
         max_quarantine_ratio=options.max_quarantine_ratio,
-        options=options.recorded(),
+        options=recorded,
         drift=options.drift,
     )
 
 
-def _deciding(plan: RunPlan) -> dict[str, object]:
-    """What decides a run's rows, as it was begun."""
-    return {
-        "kind": plan.kind,
-        "model_digest": plan.model_digest,
-        "thresholds_digest": plan.thresholds_digest,
-        "run_date": plan.run_date,
-        **{name: plan.options.get(name) for name in ROW_OPTIONS},
-    }
+def check_begun(
+    plan: RunPlan, begun_and_asked: dict[str, tuple[object, object]], run_id_flag: str
+) -> None:
+    """Refuse to resume a run with other values than it was begun with.
 
+    Args:
+        begun_and_asked: by name, the stored value and the value of this command.
 
-def _asked(plan: RunPlan, options: RunOptions, artifact: ModelArtifact) -> dict[str, object]:
-    """The same as it is asked for now; a run that died before midnight keeps its date."""
-    recorded = options.recorded()
-    return {
-        "kind": options.kind,
-        "model_digest": artifact.model_digest,
-        "thresholds_digest": artifact.thresholds_digest,
-        "run_date": options.run_date if options.run_date_given else plan.run_date,
-        **{name: recorded.get(name) for name in ROW_OPTIONS},
-    }
+    Raises:
+        UsageError: says which differs, and what to do.
+    """
+    for name, (begun, asked) in begun_and_asked.items():
+        if begun != asked:
+            raise UsageError(
+                f"run {plan.run_id} was begun with {name} {begun!r}, not {asked!r}: resume it with "
+                f"the same value, or choose another {run_id_flag}, or delete {plan.staging}"
+            )

@@ -1,4 +1,4 @@
-"""What became of a run, in a few lines for whoever started it."""
+"""How a run ended, in a few lines for the person who started it."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from pipelines.wording import count_of
 _TABLES = ("chip_scores", "quarantine", "runs")
 
 
-def told_outcome(plan: RunPlan, counters: Mapping[str, int] | None = None) -> int:
-    """Tell what the graph's last step made of a run; gives the exit code.
+def report_outcome(plan: RunPlan, counters: Mapping[str, int] | None = None) -> int:
+    """Print how a run ended: published or held; returns the exit code.
 
     Args:
-        counters: what the engine counted, where one ran: of this start alone, with the bundles
-            that it tried again.
+        counters: what the engine counted since this start, retried bundles included; None if no
+            engine ran.
     """
     if reason := attempts.read_hold(plan):
-        print(held_text(plan, reason))
+        print(hold_text(plan, reason))
         return EXIT_BAD_NIGHT
     summary = records.read_summary(plan)
     print(summary_text(plan, summary))
@@ -32,51 +32,49 @@ def told_outcome(plan: RunPlan, counters: Mapping[str, int] | None = None) -> in
     return EXIT_BAD_NIGHT if summary.verdict.bad else 0
 
 
-def held_text(plan: RunPlan, reason: str) -> str:
+def hold_text(plan: RunPlan, reason: str) -> str:
     """Why a run is held, and what to do."""
     publish = f"python -m beam_jobs.publish --output {plan.output} --run_id {plan.run_id}"
     return (
         f"run {plan.run_id} of {plan.run_date} is held, and nothing was published: {reason}\n"
-        f"  to publish it all the same: {publish}"
+        f"  to publish it anyway: {publish}"
     )
 
 
 def plan_text(plan: RunPlan) -> str:
-    """What a run is to do, and how it is gone on with."""
+    """What a planned run will do, and how to start it."""
     counts = f"{plan.to_score:,} to score, {plan.skipped:,} skipped, {plan.left_over:,} left over"
     listed = f"{count_of(plan.listed, 'chip')} listed"
     return "\n".join(
         [
             f"run {plan.run_id} of {plan.run_date} is planned: {listed}, {counts}",
             f"  manifest    {plan.manifest}",
-            f"  to score it, give the same flags with --run_id {plan.run_id}, without --plan_only",
+            f"  to score it: the same flags with --run_id {plan.run_id}, without --plan_only",
         ]
     )
 
 
 def summary_text(plan: RunPlan, summary: RunSummary) -> str:
-    """Counts, rate, reasons, labels, and where the tables lie."""
+    """Counts, rate, reasons, labels, and the addresses of the tables."""
     counts = f"{summary.scored} scored, {summary.quarantined} quarantined, {plan.skipped} skipped"
     left_over = f", {plan.left_over} left to the next run" if plan.left_over else ""
     rate = plan.to_score / summary.score_seconds
     lines = [
         f"run {plan.run_id} of {plan.run_date} published: {counts}{left_over}",
         f"  rate        {rate:,.1f} chips/s over {summary.score_seconds:,.1f} s, "
-        f"start of the model included{_in_precision(summary)}",
+        f"including the start of the model{_in_precision(summary)}",
         f"  quarantined {_listed(summary.reasons)}",
         f"  labels      {_listed(summary.labels)}",
     ]
-    lines += _told_verdict(summary.verdict)
+    lines += _verdict_line(summary.verdict)
     tables = [f"  {name:<11} {store.join_uri(plan.output, name)}" for name in _TABLES]
     return "\n".join([*lines, *tables])
 
 
-def _told_verdict(verdict: Verdict) -> list[str]:
-    """A run that nobody looked at has none to tell."""
-    if not verdict.findings:
-        return []
-    told = [f"{verdict.verdict or 'none'}", *verdict.texts]
-    return [f"  verdict     {'; '.join(told)}"]
+def _verdict_line(verdict: Verdict) -> list[str]:
+    """No line for a run without a drift check."""
+    parts = [verdict.verdict, *verdict.texts] if verdict.verdict else verdict.texts
+    return [f"  verdict     {'; '.join(parts)}"] if parts else []
 
 
 def _in_precision(summary: RunSummary) -> str:

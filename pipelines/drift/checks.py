@@ -1,13 +1,14 @@
 """How a night compares with the nights before it: three checks, a verdict, and why.
 
-- `psi`: for each label, the population stability index of its scores against those of the nights
-  before. Siddiqi, Credit Risk Scorecards (Wiley, 2006), chapter 8: under 0.1 no change to speak
-  of, from 0.25 on a significant one.
-- `quarantine`: by how much the share of quarantined chips is over that of the nights before.
-- `volume`: the run's chips over those of the nearest of the nights before: 1 within their range.
+- `psi`: for each label, the population stability index of its scores compared with the nights
+  before. Siddiqi, Credit Risk Scorecards (Wiley, 2006), chapter 8: below 0.1 the change is
+  negligible, from 0.25 on it is significant.
+- `quarantine`: share of quarantined chips minus that of the nights before.
+- `volume`: the run's chips divided by those of the most similar night before: 1 within their range.
 
-Few chips differ by chance alone. So each limit is widened by what chance does to so many chips
-once in ten thousand times; over a few hundred chips of each label that no longer matters.
+Small samples differ by chance alone. So each limit is raised by the difference that chance alone
+exceeds once in ten thousand times; with more than a few hundred chips of each label this no longer
+matters.
 """
 
 from __future__ import annotations
@@ -20,42 +21,42 @@ from statistics import median
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.drift.verdicts import Finding, Verdict, not_judged
+from pipelines.drift.verdicts import Finding, Verdict, skipped
 from pipelines.wording import count_of
 from schemas.tables import BAD, GOOD
 
 Counts = npt.NDArray[np.int64]
 
 EDGES = (0.0, 0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.999, 1.0)
-"""Edges of the bins of scores, narrow at both ends, where a network's scores lie. A bin holds its
-lower edge, the last one both."""
+"""Edges of the bins of scores, narrow at both ends, where most scores of a network are. A bin
+includes its lower edge, the last bin both edges."""
 
 BINS = len(EDGES) - 1
 
 _FEWEST_CHIPS = 30  # in the run, and in the nights before
 _FEWEST_NIGHTS = 2
-_FEWEST_NIGHTS_OF_VOLUME = 3  # the first night has the whole archive; one like it is no habit
+_FEWEST_NIGHTS_OF_VOLUME = 3  # the first night has the whole archive and is not typical
 _CHANCE_PSI = 37.37
-"""Without any change PSI is about chi-squared with BINS - 1 degrees of freedom, times
-1/n + 1/m for n chips against m (Yurdakul and Naranjo, Statistical properties of the population
+"""If nothing has changed, PSI is about chi-squared with BINS - 1 degrees of freedom, times
+1/n + 1/m for n and m chips (Yurdakul and Naranjo, Statistical properties of the population
 stability index, Journal of Risk Model Validation 14 (4), 2020); this is its 0.9999 quantile."""
 
 _CHANCE_SHARE = 3.72  # standard deviations; the 0.9999 quantile of the normal distribution
-_PRIOR = 0.5  # chips that a bin has more: an empty one would make the index infinite
+_PRIOR = 0.5  # chips added to each bin: an empty one would make the index infinite
 
 
 @dataclass(frozen=True)
 class DriftLimits:
-    """From where on a night is a bad one, and what becomes of it.
+    """Which nights are bad, and whether a bad one is published.
 
     Attributes:
-        psi: population stability index of a label's scores.
-        quarantine: share of quarantined chips over that of the nights before.
-        volume: times fewer or more chips than on any of the nights before.
-        nights: published runs to compare with, at most; 0 judges nothing.
-        hold: whether a bad night waits for somebody instead of being published.
-        empty: whether a night of no chips is judged, by its volume: an archive that grows every
-            night has stopped to. Others may have nothing new.
+        psi: a label's population stability index from which a night is bad.
+        quarantine: how much more of the chips may be quarantined, as a share of all chips.
+        volume: how many times fewer or more chips a night may have than any night before.
+        nights: published runs to compare with, at most; 0 turns the check off.
+        hold: whether a bad night waits for an operator instead of being published.
+        empty: whether a night without chips is checked for its volume. It is bad if the archive
+            grows every night; other archives may have nothing new.
     """
 
     psi: float = 0.25
@@ -86,7 +87,7 @@ class Night:
 
     @property
     def chips(self) -> int:
-        """Chips that the run had to do."""
+        """Chips that the run had to score."""
         return self.scored + self.quarantined
 
 
@@ -109,13 +110,13 @@ def stability_index(now: Counts, before: Counts) -> float:
 
 
 def judge_night(night: Night, before: Sequence[Night], limits: DriftLimits) -> Verdict:
-    """Hold a night against those before it, by the same model.
+    """Compare a night with the nights before it that the same model scored.
 
     Args:
         before: the nights to compare with, in any order.
     """
-    if why := why_not_judged(night.chips, len(before), limits):
-        return not_judged(why)
+    if why := why_skipped(night.chips, len(before), limits):
+        return skipped(why)
     findings = (
         *_judge_scores(night, before, limits),
         _judge_quarantine(night, before, limits),
@@ -126,13 +127,12 @@ def judge_night(night: Night, before: Sequence[Night], limits: DriftLimits) -> V
     return Verdict(BAD if any(finding.bad for finding in findings) else GOOD, findings)
 
 
-def why_not_judged(chips: int, nights_before: int, limits: DriftLimits) -> str:
-    """Why a run of so many chips cannot be judged by so many nights; "" where it can."""
+def why_skipped(chips: int, nights_before: int, limits: DriftLimits) -> str:
+    """Why a run of `chips` chips is not compared with `nights_before` nights; "" if it is."""
     if not chips and not limits.empty:
         return "there was nothing to score"
     if nights_before < _FEWEST_NIGHTS:
-        runs = count_of(nights_before, "run")
-        return f"{runs} of this model to compare with, fewer than {_FEWEST_NIGHTS}"
+        return f"needs {_FEWEST_NIGHTS} earlier runs of this model, found {nights_before}"
     return ""
 
 
@@ -154,7 +154,7 @@ def _judge_scores(
 
 def _judge_quarantine(night: Night, before: Sequence[Night], limits: DriftLimits) -> Finding:
     chips_before = sum(each.chips for each in before)
-    if few := _too_few(night.chips, chips_before, "done"):
+    if few := _too_few(night.chips, chips_before, "processed"):
         return Finding("quarantine", note=few)
     share_before = sum(each.quarantined for each in before) / chips_before
     most = min(1.0, share_before + limits.quarantine)
@@ -166,11 +166,11 @@ def _judge_quarantine(night: Night, before: Sequence[Night], limits: DriftLimits
 def _judge_volume(night: Night, before: Sequence[Night], limits: DriftLimits) -> Finding:
     sizes = [each.chips for each in before]
     if len(sizes) < _FEWEST_NIGHTS_OF_VOLUME:
-        fewest = f"{count_of(len(sizes), 'run')} before, fewer than {_FEWEST_NIGHTS_OF_VOLUME}"
-        return Finding("volume", note=fewest)
+        found = f"needs {_FEWEST_NIGHTS_OF_VOLUME} earlier runs, found {len(sizes)}"
+        return Finding("volume", note=found)
     if median(sizes) < _FEWEST_CHIPS:
         usual = count_of(int(median(sizes)), "chip")
-        return Finding("volume", note=f"runs before of {usual}, too few")
+        return Finding("volume", note=f"earlier runs had only {usual}")
     nearest = min(max(night.chips, min(sizes)), max(sizes))  # within their range: the night itself
     ratio = night.chips / nearest
     limit = limits.volume if ratio >= 1 else 1 / limits.volume
@@ -180,8 +180,7 @@ def _judge_volume(night: Night, before: Sequence[Night], limits: DriftLimits) ->
 def _too_few(now: int, before: int, done: str) -> str:
     if min(now, before) >= _FEWEST_CHIPS:
         return ""
-    chips = count_of(now, "chip")
-    return f"{chips} {done} and {before:,} before, {_FEWEST_CHIPS} of each are the fewest"
+    return f"needs {_FEWEST_CHIPS} chips each: {now:,} {done} now, {before:,} before"
 
 
 def _shares(counts: Counts, added: float) -> npt.NDArray[np.float64]:

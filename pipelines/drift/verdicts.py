@@ -1,4 +1,4 @@
-"""What is thought of a night, and why: as `runs` keeps it and as people read it."""
+"""The verdict on a night and its reasons, as stored in `runs` and as people read it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 
 from schemas.tables import BAD
 
-_TOLD = 5  # in a line for people; `runs.findings` has all
+_SHOWN = 5  # in a line for people; `runs.findings` has all
 
 
 @dataclass(frozen=True)
@@ -17,11 +17,11 @@ class Finding:
 
     Attributes:
         check: psi, quarantine, volume, or run for all of them.
-        value: the figure, None where it could not be judged.
-        limit: from where on it is bad, chance included.
-        bad: whether it is.
-        label: the label whose scores were looked at; "" for the others.
-        note: why it could not be judged; "" where it was.
+        value: the figure, None if the check was skipped.
+        limit: the limit of the figure, chance included.
+        bad: whether the figure is past the limit.
+        label: the label whose scores were compared; "" for other checks.
+        note: why the check was skipped; "" if it was not.
     """
 
     check: str
@@ -35,18 +35,19 @@ class Finding:
     def text(self) -> str:
         """The finding in words, for people."""
         if self.value is None:
-            return f"{self.check} not judged: {self.note}".removeprefix("run ")
+            check = "drift" if self.check == "run" else self.check
+            return f"{check} check skipped: {self.note}"
         of = f" of {self.label}" if self.label else ""
         return f"{self.check}{of} {self.value:.3g} (limit {self.limit:.3g})"
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is thought of a night.
+    """The verdict on a night.
 
     Attributes:
-        verdict: `runs.verdict`: good, bad, or None where nothing could be judged.
-        findings: one of every check, and of psi one of every label.
+        verdict: `runs.verdict`: good, bad, or None if nothing could be checked.
+        findings: one per check, for psi one per label.
     """
 
     verdict: str | None
@@ -54,45 +55,45 @@ class Verdict:
 
     @property
     def bad(self) -> bool:
-        """Whether somebody should look at the night."""
+        """Whether an operator should look at the night."""
         return self.verdict == BAD
 
     @property
     def texts(self) -> list[str]:
-        """In words: what makes it bad, the worst first; else what could not be judged."""
+        """In words: what makes the night bad, the worst first; else which checks were skipped."""
         bad = worst_first(self.findings)
-        told = [finding.text for finding in bad[:_TOLD]]
-        more = [f"and {len(bad) - _TOLD} more"] if len(bad) > _TOLD else []
-        return [*told, *more] or [finding.text for finding in self.findings if finding.note]
+        shown = [finding.text for finding in bad[:_SHOWN]]
+        more = [f"and {len(bad) - _SHOWN} more"] if len(bad) > _SHOWN else []
+        return [*shown, *more] or [finding.text for finding in self.findings if finding.note]
 
 
 def worst_first(findings: Iterable[Finding]) -> list[Finding]:
-    """The bad ones, by how many times they are past their limits."""
+    """The bad ones, furthest past their limits first."""
     return sorted((finding for finding in findings if finding.bad), key=_excess, reverse=True)
 
 
 def findings_json(findings: Collection[Finding]) -> str:
-    """Findings as a JSON array of objects, what is not known left out."""
-    return json.dumps([_told(finding) for finding in findings])
+    """Findings as a JSON array of objects, without unknown values."""
+    return json.dumps([_known(finding) for finding in findings])
 
 
 def read_findings(text: str | None) -> tuple[Finding, ...]:
-    """Read what `findings_json` wrote; none of a run that was not looked at."""
+    """Read what `findings_json` wrote; none for a run that was not checked."""
     return tuple(Finding(**each) for each in json.loads(text or "[]"))
 
 
-def not_judged(why: str) -> Verdict:
-    """No verdict, and the reason in the place of every finding."""
+def skipped(why: str) -> Verdict:
+    """No verdict, and the reason instead of findings."""
     return Verdict(None, (Finding("run", note=why),))
 
 
 def _excess(bad: Finding) -> float:
-    """By how many times a bad figure is past its limit, on whichever side."""
+    """How many times a bad figure is above or below its limit."""
     ratio = (bad.value or 1) / (bad.limit or 1)
     return max(ratio, 1 / ratio)
 
 
-def _told(finding: Finding) -> dict[str, object]:
+def _known(finding: Finding) -> dict[str, object]:
     known = {name: value for name, value in asdict(finding).items() if value not in (None, "")}
     return {
         name: round(value, 4) if isinstance(value, float) else value

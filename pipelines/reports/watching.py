@@ -6,8 +6,8 @@ import logging
 
 import pyarrow as pa
 
-from pipelines.drift.checks import Night, judge_night, why_not_judged
-from pipelines.drift.verdicts import Verdict, not_judged
+from pipelines.drift.checks import Night, judge_night, why_skipped
+from pipelines.drift.verdicts import Verdict, skipped
 from pipelines.errors import StorageError
 from pipelines.reports.nights import nights_before, staged_night
 from pipelines.run_log import event
@@ -38,7 +38,7 @@ def watch_run(
         return _judge(plan, counts, units, before), before
     except (StorageError, OSError, pa.ArrowException) as error:
         _log.exception("run %s cannot be judged", plan.run_id)
-        return not_judged(f"the nights before cannot be read: {error}"), []
+        return skipped(f"the nights before cannot be read: {error}"), []
 
 
 def tell_verdict(plan: RunPlan, verdict: Verdict, status: str) -> None:
@@ -57,6 +57,6 @@ def tell_verdict(plan: RunPlan, verdict: Verdict, status: str) -> None:
 def _judge(
     plan: RunPlan, counts: RunCounts, units: list[StagedUnit], before: list[Night]
 ) -> Verdict:
-    if why := why_not_judged(counts.scored + counts.quarantined, len(before), plan.drift):
-        return not_judged(why)  # and the staged files are not read for it
+    if why := why_skipped(counts.scored + counts.quarantined, len(before), plan.drift):
+        return skipped(why)  # and the staged files are not read for it
     return judge_night(staged_night(plan, counts, units), before, plan.drift)

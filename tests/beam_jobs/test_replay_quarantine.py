@@ -156,7 +156,7 @@ class _Failing(QuickClassifier):
         self.score = lambda pixels: score(self, pixels)  # type: ignore[method-assign]
 
 
-def test_a_replay_that_died_goes_on_with_what_it_was_begun_with(jobs, monkeypatch):
+def test_a_dead_replay_resumes_with_what_it_was_begun_with(jobs, monkeypatch):
     jobs.put(a=EMPTY, b=EMPTY, c=EMPTY)
     jobs.score("night")
     jobs.put(a=GOOD, b=GOOD, c=GOOD)
@@ -175,7 +175,7 @@ def test_a_replay_that_died_goes_on_with_what_it_was_begun_with(jobs, monkeypatc
     code, _, err = jobs.replay(reason="truncated")
     assert code == 2
     assert "was begun with replayed" in err
-    assert "give another --new_run_id" in err
+    assert "choose another --new_run_id" in err
     code, out, _ = jobs.replay(reason="empty")
     assert code == 0
     assert "1 of 2 units staged before" in out

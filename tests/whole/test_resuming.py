@@ -67,7 +67,7 @@ def rows(tmp_path: Path, name: str) -> list[dict]:
     return delta_tables.open_dataset(table).to_table().to_pylist()
 
 
-def test_a_run_that_died_goes_on_with_its_manifest_and_scores_the_missing_units(died, tmp_path):
+def test_a_dead_run_resumes_with_its_manifest_and_scores_the_missing_units(died, tmp_path):
     assert rows(tmp_path, "chip_scores") == []
     (tmp_path / "chips" / "later.jpg").write_bytes(jpg_bytes())
     before = metrics.chips_counted()
@@ -102,7 +102,7 @@ def test_a_run_that_had_staged_all_is_published_without_a_graph(score, tmp_path,
     assert len(rows(tmp_path, "chip_scores")) == 10
 
 
-def test_a_run_is_not_gone_on_with_otherwise_than_it_was_begun(died, tmp_path, artifact):
+def test_a_run_is_not_resumed_with_other_values_than_it_was_begun_with(died, tmp_path, artifact):
     make_artifact(tmp_path / "other_model", seed=5)
     shutil.copytree(artifact, tmp_path / "thresholds")
     make_artifact(tmp_path / "thresholds", thresholds=[0.25] * 17)
@@ -118,7 +118,7 @@ def test_a_run_is_not_gone_on_with_otherwise_than_it_was_begun(died, tmp_path, a
         code, _, err = died(**change)
         assert (name, code) == (name, 2)
         assert f"error: run night was begun with {name} " in err
-        assert "or give another --run_id" in err
+        assert "or choose another --run_id" in err
         assert len(err.strip().splitlines()) == 1
     assert staging.staged_numbers(str(tmp_path / "out" / "_staging" / "night.1")) == [0, 1]
 

@@ -142,8 +142,8 @@ def test_the_first_night_has_the_whole_archive_and_the_second_is_none_the_worse(
     ("before", "verdict", "text"),
     [
         ((100, 100, 100), "bad", "volume 0 (limit 0.25)"),
-        ((100, 100), None, "volume not judged: 2 runs before, fewer than 3"),
-        ((9, 9, 9), None, "volume not judged: runs before of 9 chips, too few"),
+        ((100, 100), None, "volume check skipped: needs 3 earlier runs, found 2"),
+        ((9, 9, 9), None, "volume check skipped: earlier runs had only 9 chips"),
     ],
 )
 def test_a_night_of_no_chips_is_judged_by_its_volume_where_that_is_asked_for(
@@ -157,13 +157,17 @@ def test_a_night_of_no_chips_is_judged_by_its_volume_where_that_is_asked_for(
 @pytest.mark.parametrize(
     ("scored", "before", "why"),
     [
-        (0, (100, 100), "not judged: there was nothing to score"),
-        (100, (), "not judged: 0 runs of this model to compare with, fewer than 2"),
-        (100, (100,), "not judged: 1 run of this model to compare with, fewer than 2"),
-        (20, (100, 100), "psi not judged: 20 chips scored and 200 before, 30 of each are the"),
-        (100, (9, 9), "psi not judged: 100 chips scored and 18 before"),
-        (100, (9, 9, 9), "volume not judged: runs before of 9 chips, too few"),
-        (100, (9, 9), "volume not judged: 2 runs before, fewer than 3"),
+        (0, (100, 100), "drift check skipped: there was nothing to score"),
+        (100, (), "drift check skipped: needs 2 earlier runs of this model, found 0"),
+        (100, (100,), "drift check skipped: needs 2 earlier runs of this model, found 1"),
+        (
+            20,
+            (100, 100),
+            "psi check skipped: needs 30 chips each: 20 scored now, 200 before",
+        ),
+        (100, (9, 9), "psi check skipped: needs 30 chips each: 100 scored now, 18 before"),
+        (100, (9, 9, 9), "volume check skipped: earlier runs had only 9 chips"),
+        (100, (9, 9), "volume check skipped: needs 3 earlier runs, found 2"),
     ],
 )
 def test_too_little_to_go_by_is_no_verdict_and_says_why(rng, scored, before, why):

@@ -9,7 +9,7 @@ import pytest
 
 from beam_jobs.publish import main as publish_command
 from beam_jobs.query import ask
-from beam_jobs.running.summary import told_outcome
+from beam_jobs.running.summary import report_outcome
 from beam_jobs.withdraw import main as withdraw_command
 from pipelines.commands import exit_code
 from pipelines.drift.checks import DriftLimits
@@ -66,25 +66,24 @@ def test_a_night_of_other_scores_is_published_bad_with_one_warning_and_exit_code
     assert line["findings"][0].startswith("psi of ")
     text = next(r.getMessage() for r in caplog.records if getattr(r, "event", "") == "run_judged")
     assert text.startswith('run_judged verdict="bad" run_id="today" status="published" findings=[')
-    assert told_outcome(plan) == 3
+    assert report_outcome(plan) == 3
     assert "  verdict     bad; psi of " in capsys.readouterr().out
 
 
 def test_the_first_nights_are_not_judged_and_end_with_exit_code_0(output, capsys):
     for number in range(2):
         plan = night(output, f"n{number}")
-        assert told_outcome(plan) == 0
+        assert report_outcome(plan) == 0
         assert read_record(output, f"n{number}")["verdict"] is None
-        runs = ("0 runs", "1 run")[number]
-        expected = f"none; not judged: {runs} of this model to compare with"
-        assert expected in capsys.readouterr().out
+        expected = f"drift check skipped: needs 2 earlier runs of this model, found {number}"
+        assert f"  verdict     {expected}\n" in capsys.readouterr().out
 
 
 def test_a_night_of_no_chips_is_not_judged(output):
     three_nights(output)
     plan = night(output, "today", scored=0)
-    assert read_summary(plan).verdict.texts == ["not judged: there was nothing to score"]
-    assert told_outcome(plan) == 0
+    assert read_summary(plan).verdict.texts == ["drift check skipped: there was nothing to score"]
+    assert report_outcome(plan) == 0
 
 
 def test_only_nights_of_the_same_model_and_kind_that_had_chips_to_do_are_compared_with(output):
@@ -106,7 +105,7 @@ def test_only_nights_of_the_same_model_and_kind_that_had_chips_to_do_are_compare
 def test_a_run_over_hand_picked_chips_is_not_judged(output, caplog):
     three_nights(output)
     plan = night(output, "replay", highest=0.4, kind=REPLAY)
-    assert (read_record(output, "replay")["verdict"], told_outcome(plan)) == (None, 0)
+    assert (read_record(output, "replay")["verdict"], report_outcome(plan)) == (None, 0)
 
 
 def test_a_staged_night_has_the_numbers_of_the_same_night_published(output):
@@ -159,7 +158,7 @@ def test_a_bad_night_is_held_where_that_was_asked_for(output, caplog, capsys):
     assert row["reason"].startswith("psi of ")
     (line,) = told(caplog)
     assert (line["level"], line["status"]) == ("ERROR", "held")
-    assert told_outcome(plan) == 3
+    assert report_outcome(plan) == 3
     assert capsys.readouterr().out.startswith("run today of 2026-11-22 is held, and nothing was")
 
 
@@ -224,7 +223,7 @@ def test_a_replacement_that_is_held_leaves_the_published_run_and_its_row(output,
     again = {"attempt": 2, "options": {"rescore": True}, "drift": HOLD}
     plan = night(output, "today", highest=0.4, **again)
     assert read_record(output, "today") == before
-    assert told_outcome(plan) == 3
+    assert report_outcome(plan) == 3
     assert exit_code(publish_command, ["--output", output, "--run_id", "today"]) == 0
     assert read_record(output, "today")["verdict"] == "bad"
 

@@ -1,0 +1,188 @@
+"""The start of a run: every check that can be made before chips are listed, then the plan.
+
+Nothing here loads TensorFlow.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from beam_jobs.dataflow import job_flags
+from beam_jobs.engine import launch
+from beam_jobs.options.run_options import RunOptions
+from beam_jobs.running.resuming import match_plan
+from beam_jobs.running.versions import installed_versions
+from pipelines.errors import StorageError, UsageError
+from pipelines.planning.done import scores_version
+from pipelines.planning.selection import Selection
+from pipelines.run_log import RunLog
+from pipelines.runs import attempts, run_plan
+from pipelines.runs.run_plan import RunPlan
+from pipelines.scoring.classifier import check_precision, open_artifact
+from pipelines.scoring.devices import has_gpu_device
+from pipelines.storage.worker_settings import WorkerSettings
+from pipelines.tables import delta_tables
+from schemas.artifact import ArtifactError, ModelArtifact
+from schemas.tables import QUARANTINE, RUNS, Table, chip_scores
+
+
+@dataclass(frozen=True)
+class RunStart:
+    """A run that has passed all checks; nothing is listed yet.
+
+    Attributes:
+        options: how the run is made.
+        settings: applied in this process and on every worker.
+        artifact: the model's description.
+        attempt: number of this attempt at the run.
+        begun: the stored plan, if this attempt was begun before.
+        published: whether the run is published and is not to be replaced.
+        hold: why the run is held; "" if it is not.
+        started_at: seconds since 1970 (UTC).
+        scores_version: see `RunPlan`; known for a run that is to be planned.
+    """
+
+    options: RunOptions
+    settings: WorkerSettings
+    artifact: ModelArtifact
+    attempt: int
+    begun: RunPlan | None
+    published: bool
+    hold: str
+    started_at: float
+    scores_version: int
+
+    @property
+    def is_over(self) -> bool:
+        """Whether there is nothing to score: the run is published or held."""
+        return self.published or bool(self.hold)
+
+
+def start_run(options: RunOptions, our_flags: Sequence[str]) -> RunStart:
+    """Check a run, and find out what was done of it before.
+
+    Args:
+        our_flags: the command's flags that are not Beam's.
+
+    Raises:
+        UsageError: the run cannot be made as asked; nothing was done.
+    """
+    settings = WorkerSettings(RunLog(options.run_id, options.log_format), options.stores)
+    settings.apply()
+    artifact = check_run(options, our_flags)
+    attempt, begun = _find_attempt(options)
+    published = not options.rescore and _is_published(options)
+    hold = attempts.read_hold(begun) if begun and not published else ""
+    started_at, version = time.time(), -1
+    if not (begun or published):
+        check_tables(options.output, artifact)
+        version = scores_version(options.output)
+    return RunStart(
+        options, settings, artifact, attempt, begun, published, hold, started_at, version
+    )
+
+
+def check_run(options: RunOptions, our_flags: Sequence[str]) -> ModelArtifact:
+    """Check flags, artifact and precision, without a look at the output; returns the artifact.
+
+    Raises:
+        UsageError: one of them is wrong.
+    """
+    launch.check_beam_args(options.beam_args, our_flags)
+    job_flags.check_launch(options)
+    try:
+        _, artifact = open_artifact(options.artifact)
+    except (ArtifactError, StorageError) as error:
+        raise UsageError(f"--artifact: {error}") from error
+    if launch.runs_locally(options.beam_args):
+        check_precision(options.precision, has_gpu_device())
+    return artifact
+
+
+def check_tables(output: str, artifact: ModelArtifact) -> None:
+    """Refuse an output that cannot take the artifact's scores; nothing is written.
+
+    Raises:
+        UsageError: it has another label set, or cannot be read.
+    """
+    try:
+        for table in _tables(artifact):
+            delta_tables.check_table(output, table)
+    except StorageError as error:
+        raise UsageError(f"--output: {error}") from error
+
+
+def resume_run(start: RunStart) -> RunPlan | None:
+    """The stored plan of a run that was begun before; None if it was not.
+
+    Raises:
+        UsageError: it was begun with another model, or with options that change rows.
+    """
+    return match_plan(start.begun, start.options, start.artifact) if start.begun else None
+
+
+def plan_run(start: RunStart, chosen: Selection) -> RunPlan:
+    """Store what is to be done; returns the plan to follow, which is another launcher's if that
+    has planned the same run meanwhile.
+
+    Raises:
+        UsageError: the plan cannot be stored, or the other launcher's differs from this one.
+    """
+    options, artifact = start.options, start.artifact
+    plan = RunPlan(
+        run_id=options.run_id,
+        run_date=options.run_date,
+        output=options.output,
+        artifact=options.artifact,
+        model_digest=artifact.model_digest,
+        thresholds_digest=artifact.thresholds_digest,
+        listed=chosen.listed,
+        skipped=chosen.skipped,
+        left_over=chosen.left_over,
+        unit_rows=run_plan.unit_rows(
+            chosen.to_score, job_flags.unit_size(options, chosen.to_score)
+        ),
+        max_quarantine_ratio=options.max_quarantine_ratio,
+        attempt=start.attempt,
+        options=options.recorded(),
+        versions=installed_versions(),
+        started_at=start.started_at,
+        planned_at=time.time(),
+        scores_version=start.scores_version,
+        kind=options.kind,
+        drift=options.drift,
+        token=f"-{uuid.uuid4().hex[:8]}",
+    )
+    return match_plan(_store(plan, chosen.chips, artifact), options, artifact)
+
+
+def _store(plan: RunPlan, chips: pa.RecordBatchReader, artifact: ModelArtifact) -> RunPlan:
+    """Create the tables that are missing, and store the plan."""
+    try:
+        for table in _tables(artifact):
+            delta_tables.ensure_table(plan.output, table)
+        return run_plan.store_plan(plan, chips)
+    except StorageError as error:
+        raise UsageError(f"--output: {error}") from error
+
+
+def _tables(artifact: ModelArtifact) -> tuple[Table, ...]:
+    return chip_scores(artifact.label_set), QUARANTINE, RUNS
+
+
+def _find_attempt(options: RunOptions) -> tuple[int, RunPlan | None]:
+    """The first look at the output: the number of this attempt at the run, and its stored plan."""
+    try:
+        return attempts.find_attempt(options.output, options.run_id)
+    except StorageError as error:
+        raise UsageError(f"--output: {error}") from error
+
+
+def _is_published(options: RunOptions) -> bool:
+    scores = delta_tables.open_table(options.output, "chip_scores")
+    return scores is not None and delta_tables.is_published(scores, options.run_id)
