@@ -32,7 +32,7 @@ from beam_jobs.running.scoring_run import end_run, score
 from beam_jobs.running.starting import plan_run, resume_run, start_run
 from pipelines.commands import run_command
 from pipelines.planning.done import chips_scored
-from pipelines.planning.manifests import look_up_anew
+from pipelines.planning.manifests import look_up_versions
 from pipelines.planning.selection import Selection, select_chips
 from schemas.artifact import ModelArtifact
 from schemas.render import file_schema
@@ -111,7 +111,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _select(options: ReplayOptions, artifact: ModelArtifact) -> Selection:
     """The chips as they lie in the store now, but those that this model has scored like that."""
-    chips = look_up_anew(ask(options.output, _sql(options)).cast(_CHIPS))
+    chips = look_up_versions(ask(options.output, _sql(options)).cast(_CHIPS))
     return select_chips(chips, chips_scored(options.output, artifact.model_digest))
 
 

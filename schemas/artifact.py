@@ -31,6 +31,9 @@ BANDS: dict[MediaType, tuple[str, ...]] = {
 }
 """The bands of a chip of each media type, in the order in which they are stored."""
 
+EXTENSIONS: dict[str, MediaType] = {".jpg": "jpg", ".jpeg": "jpg", ".tif": "tif", ".tiff": "tif"}
+"""File name extensions of chips, in lower case."""
+
 _BYTES_PER_PIXEL = 8  # 4 bands x uint16, the heaviest chip that is accepted
 _HEADER_BYTES = 1 << 20
 

@@ -1,1 +1,1 @@
-"""What is left to do: the archive or manifest, the sidecar, and the join with what is done."""
+"""The chips that a run has left to score: archive or manifest, sidecar, and what is done."""

@@ -1,4 +1,4 @@
-"""Manifests that a user gives: a table of chips, in Parquet or csv, in place of an archive."""
+"""Manifests: a user's table of chips, in Parquet or csv, instead of an archive."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ MANIFEST_ENDINGS = (".parquet", ".csv")
 
 _MANIFEST = file_schema(CHIP_MANIFEST)
 _LISTED = ("etag", "size_bytes", "modified_at")
-"""What a listing tells of a chip."""
+"""Columns that a listing has."""
 _IN_SHARD = ("shard_uri", "offset_bytes")
 _HEAD_THREADS = 16
-_SIZE_FAULT = {"size_bytes is no size of a file": "size_bytes NOT BETWEEN 0 AND 1e15"}
+_SIZE_FAULT = {"size_bytes is not a file size": "size_bytes NOT BETWEEN 0 AND 1e15"}
 
 
 def read_manifest(uri: str) -> pa.Table:
-    """The chips of a manifest: those columns of CHIP_MANIFEST that it has, and what a listing
-    would tell; the store is asked for the etag of rows that have none.
+    """The chips of a manifest: those columns of CHIP_MANIFEST that it has, and those of a listing.
+    Rows without an etag are looked up in the store.
 
     Raises:
-        UsageError: it cannot be read, or is no manifest.
+        UsageError: it cannot be read, or is not a manifest.
     """
     table = read_columns(uri, "manifest", _MANIFEST.names, ("chip_uri",), "--chips")
     if not table.num_rows:
-        raise UsageError(f"manifest {uri!r} names no chip")
+        raise UsageError(f"manifest {uri!r} has no rows")
     uris = absolute_uris(table["chip_uri"], store.parent_uri(uri), f"manifest {uri!r}")
     chips = _typed(table.drop_columns("chip_uri"), uris, uri)
     _refuse_faults(chips, f"manifest {uri!r}")
-    return _look_up_versions(chips)
+    return _fill_versions(chips)
 
 
 def _refuse_faults(chips: pa.Table, where: str) -> None:
@@ -49,7 +49,7 @@ def _refuse_faults(chips: pa.Table, where: str) -> None:
 
 
 def _typed(given: pa.Table, uris: pa.ChunkedArray, uri: str) -> pa.Table:
-    """Columns as CHIP_MANIFEST has them, in its order; what a listing tells is there at least."""
+    """Columns with the types and order of CHIP_MANIFEST; those of a listing are always there."""
     columns, fields = [uris], [pa.field("chip_uri", pa.string())]
     for field in _MANIFEST:
         if field.name in given.column_names:
@@ -64,29 +64,27 @@ def _typed(given: pa.Table, uris: pa.ChunkedArray, uri: str) -> pa.Table:
 
 
 def _unless_empty(texts: pa.ChunkedArray) -> pa.ChunkedArray:
-    """An empty text, as Parquet can hold it, tells as little as none: as an etag it would stay the
-    same however often the chip is replaced."""
+    """Null for empty text: an empty etag would stay the same however often a chip is replaced."""
     if not pc.any(pc.equal(texts, "")).as_py():
         return texts  # without a copy: these may be a gigabyte
     return pc.if_else(pc.equal(texts, ""), pa.scalar(None, texts.type), texts)
 
 
-def look_up_anew(chips: pa.Table) -> pa.Table:
-    """Chips as they lie in the store now, whatever was known of their versions; those that are
-    gone, or cannot be looked up, have no etag.
+def look_up_versions(chips: pa.Table) -> pa.Table:
+    """The same chips with their present etag, size and time from the store; null for those that
+    no longer exist or cannot be looked up.
 
     Args:
         chips: columns of CHIP_MANIFEST.
     """
     known = chips.drop_columns([name for name in _LISTED if name in chips.column_names])
-    nothing = [pa.nulls(chips.num_rows, _MANIFEST.field(name).type) for name in _LISTED]
-    for name, column in zip(_LISTED, nothing, strict=True):
-        known = known.append_column(name, column)
-    return _look_up_versions(known)
+    for name in _LISTED:
+        known = known.append_column(name, pa.nulls(chips.num_rows, _MANIFEST.field(name).type))
+    return _fill_versions(known)
 
 
-def _look_up_versions(manifest: pa.Table) -> pa.Table:
-    """Ask the store for the etag of rows that have none; what is not there stays without."""
+def _fill_versions(manifest: pa.Table) -> pa.Table:
+    """Look up the rows without an etag in the store; missing objects stay without."""
     etags = clean_etags(manifest["etag"])
     manifest = manifest.set_column(manifest.schema.get_field_index("etag"), "etag", etags)
     if not etags.null_count:
@@ -109,15 +107,15 @@ def _looked_up(chips: pa.Table) -> pa.Table:
 
 
 def clean_etags(etags: pa.ChunkedArray) -> pa.ChunkedArray:
-    """`storage.clean_etag` of a whole column."""
+    """`store.clean_etag` of a whole column."""
     if not pc.any(pc.match_substring_regex(etags, r'\A(?:W/|")|"\z')).as_py():
         return etags
     return pc.replace_substring_regex(etags, r'(?s)\A(?:W/)?"*(.*?)"*\z', r"\1")
 
 
 def _find(row: dict[str, Any]) -> dict[str, Any]:
-    """What a listing would tell of a chip, and where it lies in a tar, if it does. One that cannot
-    be looked up is left to the reading, which quarantines what stays so."""
+    """The columns of a listing, and the place in a tar, of one chip. If it cannot be looked up,
+    the reading step tries again, and quarantines it if that fails."""
     uri = row["chip_uri"]
     try:
         found = store.head_object(uri)
@@ -126,5 +124,5 @@ def _find(row: dict[str, Any]) -> dict[str, Any]:
     except StorageError:
         return {}
     known = {name: found[name] for name in _LISTED} if found else {}
-    # A tar is no chip, whatever is wrong with it: the reading says what.
+    # A tar as a chip: the reading step quarantines it with the reason.
     return known | ({"shard_uri": uri} if uri.lower().endswith(SHARD_ENDINGS) else {})

@@ -1,7 +1,7 @@
-"""What rows of a user's table cannot be: the first that is wrong is named, before any work starts.
+"""Checks of the rows of a user's table, before any work starts; the first wrong row is named.
 
-Nobody would look for a bounding box that is not on Earth among ten million, and readers of the
-tables stumble over a time that no calendar has.
+Without them no one would notice one impossible bounding box among ten million, and programs that
+read the tables fail on a time outside the calendar.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pipelines.errors import UsageError
 from schemas.tables import BOUNDS
 
 BOUNDS_FAULTS = {
-    "its bounding box is not whole": (
+    "its bounding box is incomplete": (
         "(lon_min IS NULL)::INT + (lat_min IS NULL)::INT + (lon_max IS NULL)::INT "
         "+ (lat_max IS NULL)::INT IN (1, 2, 3)"
     ),
@@ -27,24 +27,24 @@ BOUNDS_FAULTS = {
     "a latitude is not between -90 and 90": (
         "NOT (lat_min BETWEEN -90 AND 90 AND lat_max BETWEEN -90 AND 90)"
     ),
-    "lat_min is over lat_max": "lat_min > lat_max",
+    "lat_min is greater than lat_max": "lat_min > lat_max",
 }
-"""What is wrong with a bounding box, to the SQL that finds it; needs all columns of BOUNDS."""
+"""Faults of a bounding box, each with the SQL that finds it; needs all columns of BOUNDS."""
 
 _FIRST_TIME = datetime(1, 1, 1, tzinfo=UTC)
 _LAST_TIME = datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
 
 
 def refuse_faults(rows: pa.Table, key: str, faults: Mapping[str, str], where: str) -> None:
-    """Name the first row that is wrong, in order of the keys, and say how many are.
+    """Refuse wrong rows.
 
     Args:
-        key: the column that names a row.
-        faults: what is wrong with a row to the SQL that finds it; the first that holds is told. It
-            may use `named`, the key, and `times`, how many rows have it.
+        key: the column that identifies a row.
+        faults: what can be wrong with a row, each with the SQL that finds it; the first that is
+            true is reported. It may use `named`, the key, and `times`, how often the key occurs.
 
     Raises:
-        UsageError: a row is wrong.
+        UsageError: a row is wrong; names the first one by its key, and how many are.
     """
     connection = duckdb.connect()
     connection.register("given", rows)
@@ -58,7 +58,7 @@ def refuse_faults(rows: pa.Table, key: str, faults: Mapping[str, str], where: st
 
 
 def with_bounds(rows: pa.Table) -> pa.Table:
-    """The same rows, with the columns of BOUNDS that are missing, empty."""
+    """The same rows, with nulls in the columns of BOUNDS that were missing."""
     for name in BOUNDS:
         if name not in rows.column_names:
             rows = rows.append_column(name, pa.nulls(rows.num_rows, pa.float64()))
@@ -66,7 +66,7 @@ def with_bounds(rows: pa.Table) -> pa.Table:
 
 
 def refuse_endless_times(times: pa.ChunkedArray, where: str) -> None:
-    """Refuse what SQL can say and a calendar cannot: `infinity`, the year 290000.
+    """Refuse times that SQL has and a calendar has not: `infinity`, the year 290000.
 
     Raises:
         UsageError: a time is before the year 1, or after 9999.

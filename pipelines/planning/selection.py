@@ -1,8 +1,8 @@
-"""Which of the listed chips are left to do: a join of ten million rows, in DuckDB, in seconds.
+"""The listed chips that are left to score: a join of ten million rows, in DuckDB, in seconds.
 
-Only addresses and versions are joined; what else a manifest holds is made for the chips that are
-left, in order, batch after batch. What does not fit into memory goes to a scratch folder, which
-DuckDB makes when it needs it and removes (docs/decisions/duckdb.md).
+Only addresses and versions are joined; the other columns are made for the chips that are left, in
+order, batch by batch. Rows that do not fit into memory go to a scratch folder, which DuckDB creates
+when needed and removes (docs/decisions/duckdb.md).
 """
 
 from __future__ import annotations
@@ -25,32 +25,32 @@ from schemas.render import file_schema
 from schemas.tables import CHIP_MANIFEST
 
 MEMORY_LIMIT = "1.5GB"
-"""What DuckDB may hold beside the listing."""
+"""Memory that DuckDB may use in addition to the listing."""
 
 MOST_THREADS = 4
-"""Each thread that sorts holds blocks of its own: with 64 of them the limit is too little."""
+"""Each sorting thread needs memory of its own: for 64 threads the limit is too low."""
 
 STEM = r"""regexp_extract({uri}, '([^/]+?)(?:\.[^./]+)?/*\z', 1)"""
-"""SQL for `storage.file_stem` of an address; the property test compares them."""
+"""SQL for `store.file_stem` of an address; a property test compares the two."""
 
 _MANIFEST = file_schema(CHIP_MANIFEST)
 _BATCH_ROWS = 100_000
 _SHARD_ORDER = "coalesce(shard_uri, chip_uri), offset_bytes, chip_uri"
-"""Chips of a shard lie together, as they lie in it, so that they are read as one stream."""
+"""The chips of a shard stay together, in the shard's order, so that they are read as one stream."""
 
 _NEWEST = "modified_at DESC NULLS LAST, chip_uri"
 
 
 @dataclass(frozen=True)
 class Selection:
-    """The chips that a run is to score.
+    """The chips that a run will score.
 
     Attributes:
-        listed: chips found, each counted once.
-        to_score: chips to score.
-        left_over: chips that are left to the next run.
+        listed: number of chips found, each counted once.
+        to_score: number of chips to score.
+        left_over: number of chips that are left for the next run.
         chips: the chips to score in the CHIP_MANIFEST schema, each once, in order of address; can
-            be read once.
+            be read only once.
     """
 
     listed: int
@@ -60,12 +60,12 @@ class Selection:
 
     @property
     def skipped(self) -> int:
-        """Chips that need not be scored."""
+        """Number of chips that need not be scored."""
         return self.listed - self.to_score - self.left_over
 
     @classmethod
     def of_table(cls, chips: pa.Table, listed: int) -> Selection:
-        """A selection that was made otherwise, with nothing left over."""
+        """A selection of all rows of a table, with nothing left over."""
         return cls(listed, chips.num_rows, 0, chips.to_reader())
 
 
@@ -78,18 +78,18 @@ def select_chips(
     """Choose the chips to score.
 
     Args:
-        chips: what an archive holds, as `archive.list_chips` gives it. Of a chip that stands in
-            it twice the newest version counts.
-        done: columns chip_uri and etag of what this model need not see again.
-        max_chips: the newest so many are chosen: those whose objects were written last.
-        sidecar: what else is known of chips; goes before what a manifest says.
+        chips: the chips of an archive, from `archive.list_chips`. If a chip occurs twice, its
+            newest version counts.
+        done: columns chip_uri and etag of the chips that this model has done.
+        max_chips: choose at most this many, those whose objects were written last.
+        sidecar: further columns; they take precedence over those of a manifest.
 
     Raises:
         UsageError: the sidecar names none of the chips.
-        StorageError: what is done cannot be read, or the scratch folder not be written; reading the
-            chips that were chosen may raise it, too.
+        StorageError: `done` cannot be read, or the scratch folder cannot be written; reading
+            `Selection.chips` may raise it, too.
     """
-    with _told():
+    with _translating_duckdb_errors():
         return _select(chips, done, max_chips, sidecar)
 
 
@@ -129,8 +129,8 @@ def _connect() -> duckdb.DuckDBPyConnection:
 
 
 def _each_once(connection: duckdb.DuckDBPyConnection, rows: int) -> tuple[str, int]:
-    """The listing with each chip once, and how many there are. Addresses of as many hashes as rows
-    all differ, which costs a tenth of comparing them."""
+    """The listing with each chip once, and the number of chips. As many hashes as rows means that
+    all addresses differ: counting hashes costs a tenth of comparing addresses."""
     distinct = connection.sql("SELECT count(DISTINCT hash(chip_uri)) FROM listing")
     if distinct.fetchall()[0][0] == rows:
         return "listing", rows
@@ -140,7 +140,7 @@ def _each_once(connection: duckdb.DuckDBPyConnection, rows: int) -> tuple[str, i
 
 
 def _create(connection: duckdb.DuckDBPyConnection, name: str, source: str) -> int:
-    """Make a table; gives the number of its rows."""
+    """Create a table; returns the number of its rows."""
     made = connection.execute(f"CREATE TEMP TABLE {name} AS SELECT * FROM {source}").fetchall()
     return int(made[0][0])
 
@@ -150,7 +150,7 @@ def _columns(given: pa.Schema) -> str:
 
 
 def _source(field: pa.Field, given: pa.Schema) -> str:
-    """What stands in a column of the manifest: a chip without an id has its file's stem."""
+    """SQL for a column of the manifest; a chip without an id gets the stem of its file name."""
     known = field.name in given.names
     if field.name == "chip_id":
         in_shard = "offset_bytes IS NOT NULL AND shard_uri IS NOT NULL"
@@ -162,22 +162,22 @@ def _source(field: pa.Field, given: pa.Schema) -> str:
 
 
 def _cast(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    with _told():
+    with _translating_duckdb_errors():
         for batch in batches:
             yield batch.cast(_MANIFEST)
 
 
 @contextmanager
-def _told() -> Iterator[None]:
-    """DuckDB's errors, and Arrow's within them, are pages long."""
+def _translating_duckdb_errors() -> Iterator[None]:
+    """Raise StorageError with the first line of DuckDB's error, which may be pages long."""
     try:
         yield
-    except _NO_FAULT_OF_THE_SQL as error:
+    except _RUNTIME_ERRORS as error:
         detail = str(error).partition("\n")[0].partition(". Detail:")[0]
-        raise StorageError(f"the chips to score cannot be found out: {detail}") from error
+        raise StorageError(f"cannot find the chips to score: {detail}") from error
 
 
-_NO_FAULT_OF_THE_SQL = (
+_RUNTIME_ERRORS = (
     *(duckdb.IOException, duckdb.OutOfMemoryException, duckdb.InvalidInputException),
     *(pa.ArrowException, OSError),
 )

@@ -1,7 +1,7 @@
-"""What a sidecar file tells of chips that their files do not: when, of which scene, where.
+"""Sidecar files: the time, scene and place of chips whose files do not have them.
 
-A sidecar is checked whole before anything is listed; one bad row refuses it, since nobody would
-look for a bounding box that is silently not there.
+A whole sidecar is checked before anything is listed. One bad row refuses it: otherwise no one would
+notice a missing bounding box.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from schemas.tables import BOUNDS, CHIP_MANIFEST
 
 KEYS = ("chip_uri", "chip_id")
 GIVEN = ("scene_id", "observed_at", *BOUNDS)
-"""What a sidecar may give."""
+"""Columns that a sidecar may add."""
 
 _MANIFEST = file_schema(CHIP_MANIFEST)
 _FAULTS = {
-    "it names no chip": "coalesce(named, '') = ''",
-    "it is there twice": "times > 1",
+    "it is empty": "coalesce(named, '') = ''",
+    "it occurs more than once": "times > 1",
     **BOUNDS_FAULTS,
 }
 
@@ -35,9 +35,9 @@ class Sidecar:
     """A sidecar's rows.
 
     Attributes:
-        uri: where it was read.
-        key: the column that names chips, one of KEYS.
-        rows: the key and all columns of GIVEN, null where the sidecar gives nothing; each key once.
+        uri: address of the file.
+        key: the column that identifies chips, one of KEYS.
+        rows: the key and all columns of GIVEN, null if the sidecar has no value; each key once.
     """
 
     uri: str
@@ -49,7 +49,7 @@ def read_sidecar(uri: str) -> Sidecar:
     """Read and check a csv or Parquet file.
 
     Raises:
-        UsageError: it cannot be read, has no key or two, gives nothing, or has a row that is wrong.
+        UsageError: it cannot be read, has no key or two, adds no column, or has a wrong row.
     """
     where = f"sidecar {uri!r}"
     given = read_columns(uri, "sidecar", (*KEYS, *GIVEN), KEYS, "--sidecar")
@@ -57,11 +57,11 @@ def read_sidecar(uri: str) -> Sidecar:
     if names.issuperset(KEYS):
         raise UsageError(f"{where} has both chip_uri and chip_id: keep one of them as the key")
     if not names.intersection(GIVEN):
-        raise UsageError(f"{where} gives nothing: it may have {', '.join(GIVEN)}")
+        raise UsageError(f"{where} adds no column: it may have {', '.join(GIVEN)}")
     if 0 < len(names.intersection(BOUNDS)) < len(BOUNDS):
-        raise UsageError(f"{where} has half a bounding box: it takes {', '.join(BOUNDS)}")
+        raise UsageError(f"{where} has half a bounding box: it needs {', '.join(BOUNDS)}")
     if not given.num_rows:
-        raise UsageError(f"{where} names no chip")
+        raise UsageError(f"{where} has no rows")
     key = next(name for name in KEYS if name in names)
     sidecar = Sidecar(uri, key, _typed(given, key, uri, where))
     refuse_faults(sidecar.rows, key, _FAULTS, where)
@@ -69,13 +69,13 @@ def read_sidecar(uri: str) -> Sidecar:
 
 
 def check_named(connection: duckdb.DuckDBPyConnection, sidecar: Sidecar, listed: str) -> None:
-    """Register a sidecar as the table `sidecar`, if it names any chip at all.
+    """Register a sidecar as the table `sidecar`, if it names any listed chip.
 
     Args:
-        listed: a query that gives the listed chips.
+        listed: a query for the listed chips.
 
     Raises:
-        UsageError: no chip has one of its keys, which are likely of another form.
+        UsageError: no listed chip has one of its keys: they are probably in another form.
     """
     connection.register("sidecar", sidecar.rows)
     key = sidecar.key
@@ -93,14 +93,13 @@ def check_named(connection: duckdb.DuckDBPyConnection, sidecar: Sidecar, listed:
     )
 
 
-def joined(sidecar: Sidecar, chips: str) -> str:
-    """A query that gives the rows of another with what the sidecar tells; a bounding box is taken
-    as a whole."""
+def joined(sidecar: Sidecar, query: str) -> str:
+    """SQL: the rows of a query with the sidecar's values; a bounding box is replaced as a whole."""
     given = [f"coalesce(sidecar.{n}, chips.{n}) AS {n}" for n in GIVEN if n not in BOUNDS]
     whole = "CASE WHEN sidecar.lon_min IS NULL THEN chips.{n} ELSE sidecar.{n} END AS {n}"
     given += [whole.format(n=name) for name in BOUNDS]
     return (
-        f"SELECT chips.* REPLACE ({', '.join(given)}) FROM ({chips}) AS chips "
+        f"SELECT chips.* REPLACE ({', '.join(given)}) FROM ({query}) AS chips "
         f"LEFT JOIN sidecar ON chips.{sidecar.key} = sidecar.{sidecar.key}"
     )
 

@@ -1,6 +1,6 @@
-"""Tables that users give, as Parquet or csv: read by columns, checked, their values made to fit.
+"""Users' tables, in Parquet or csv: read by columns, checked, and cast to the expected types.
 
-A given table may have ten million rows, so nothing here goes row by row but what no rule covers.
+Such a table may have ten million rows, so only the few that no rule covers are handled one by one.
 """
 
 from __future__ import annotations
@@ -28,24 +28,24 @@ _SQL_TYPES = {
     "timestamp[us, tz=UTC]": "TIMESTAMPTZ",
 }
 _TEXTS = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
-_UNTIDY = r"//|(?:\A|/)\.\.?(?:/|\z)|/\z"  # what makes a path another one when it is tidied
-_ODD_IN_REMOTE = r"[?&@]|/\z"  # what may sign an address, and what is cut off
+_UNTIDY = r"//|(?:\A|/)\.\.?(?:/|\z)|/\z"  # parts that make a path not normalized
+_ODD_IN_REMOTE = r"[?&@]|/\z"  # signed addresses are refused, a slash is cut off
 
 
 def sql_type(arrow_type: pa.DataType) -> str:
-    """The SQL name of a manifest's type."""
+    """The SQL name of a type of the manifest."""
     return _SQL_TYPES[str(arrow_type)]
 
 
 def read_columns(
     uri: str, what: str, known: Sequence[str], needed: Collection[str], flag: str
 ) -> pa.Table:
-    """Those columns of a given table that are known; others are not read.
+    """The known columns of a user's table; others are not read.
 
     Args:
-        what: what the table is to the user, such as "manifest".
+        what: the name of such a table for messages, such as "manifest".
         needed: names of which the table must have one.
-        flag: the flag that names it.
+        flag: the flag with its address.
 
     Raises:
         UsageError: it cannot be read, has none of the needed columns, or a known one twice.
@@ -67,10 +67,10 @@ def read_columns(
 
 
 def cast_column(column: pa.ChunkedArray, field: pa.Field, where: str) -> pa.ChunkedArray:
-    """A column in a field's type, as SQL casts: text to numbers and times, too.
+    """A column cast to a field's type as SQL does, which includes text to numbers and times.
 
     Raises:
-        UsageError: a value that cannot be.
+        UsageError: a value cannot be cast.
     """
     cast = column if column.type == field.type else _cast(column, field, where)
     if pa.types.is_timestamp(field.type):
@@ -87,14 +87,14 @@ def _cast(column: pa.ChunkedArray, field: pa.Field, where: str) -> pa.ChunkedArr
         return connection.sql(cast).to_arrow_table()["value"].cast(field.type)
     except duckdb.Error as error:
         detail = str(error).partition("\n")[0]
-        raise UsageError(f"{where}, column {field.name}, has unfit values: {detail}") from error
+        raise UsageError(f"{where}, column {field.name}, has invalid values: {detail}") from error
 
 
 def absolute_uris(uris: pa.ChunkedArray, folder: str, where: str) -> pa.ChunkedArray:
-    """`storage.absolute_uri` of a whole column, relative addresses taken from `folder`.
+    """`store.absolute_uri` of a whole column; relative addresses start at `folder`.
 
     Raises:
-        UsageError: an address is no text, empty, or one that `storage.absolute_uri` refuses.
+        UsageError: an address is not text, is empty, or `store.absolute_uri` refuses it.
     """
     uris = _as_text(uris, where)
     is_remote = pc.match_substring_regex(uris, r"\A(?:gs|s3)://")
@@ -113,7 +113,7 @@ def absolute_uris(uris: pa.ChunkedArray, folder: str, where: str) -> pa.ChunkedA
 def _replace_odd(
     tidy: pa.ChunkedArray, odd: pa.ChunkedArray, uris: pa.ChunkedArray, folder: str
 ) -> pa.ChunkedArray:
-    """Addresses that no rule covers are made absolute one by one."""
+    """The addresses that no rule covers, made absolute one by one."""
     others = [store.absolute_uri(uri, folder) for uri in uris.filter(odd).to_pylist()]
     if not others:
         return tidy
@@ -133,7 +133,7 @@ def _load(uri: str, known: Sequence[str]) -> pa.Table:
     if uri.lower().endswith(".parquet"):
         with store.open_file(uri) as file:
             return _load_parquet(pq.ParquetFile(file), known)
-    # Text as it stands: a scene "007" is not the number 7, and the casts come later.
+    # Every column is read as text, since a scene "007" is not the number 7; casts come later.
     data = store.read_bytes(uri)
     parsing = pa_csv.ParseOptions(newlines_in_values=True)
     header = pa_csv.open_csv(io.BytesIO(data), parse_options=parsing).schema.names
@@ -144,7 +144,7 @@ def _load(uri: str, known: Sequence[str]) -> pa.Table:
 
 
 def _load_parquet(file: pq.ParquetFile, known: Sequence[str]) -> pa.Table:
-    """The known columns; where there is none or one twice, an empty table to complain about."""
+    """The known columns; an empty table, to be refused, if there is none or one occurs twice."""
     names = file.schema_arrow.names
     asked = [name for name in names if name in known]
     if not asked or len(set(asked)) < len(asked):

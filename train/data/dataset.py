@@ -12,10 +12,9 @@ from typing import Any
 
 from pipelines.errors import StorageError, UsageError
 from pipelines.storage.store import absolute_uri, file_stem, is_remote, list_objects
-from schemas.artifact import MediaType
+from schemas.artifact import EXTENSIONS, MediaType
 from schemas.labels import LabelSet
 from train.data.label_files import (
-    EXTENSIONS,
     LabelRow,
     named_twice,
     refuse,

@@ -17,15 +17,12 @@ from typing import Literal
 
 from pipelines.errors import UsageError
 from pipelines.storage.store import read_bytes
-from schemas.artifact import MediaType
+from schemas.artifact import EXTENSIONS, MediaType
 from schemas.labels import PLANET_LABELS, LabelSet, LabelSetError
 
 Part = Literal["train", "validation", "test"]
 
 PARTS: tuple[Part, ...] = ("train", "validation", "test")
-
-EXTENSIONS: dict[str, MediaType] = {".jpg": "jpg", ".jpeg": "jpg", ".tif": "tif", ".tiff": "tif"}
-"""File extensions of chips, in lower case."""
 
 SCENE_COLUMN = "scene_id"
 

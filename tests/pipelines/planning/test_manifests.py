@@ -69,8 +69,8 @@ def test_only_rows_without_an_etag_are_looked_up(tmp_path, monkeypatch):
         ("chip_uri,chip_uri\na,b\n", "more than one column chip_uri"),
         ("chip_uri,etag,etag\na,1,2\n", "more than one column etag"),
         ("uri\na.jpg\n", "has no column chip_uri .it has: uri"),
-        ("chip_uri\n", "names no chip"),
-        ("chip_uri,lon_min\na.jpg,west\n", "unfit values.*west"),
+        ("chip_uri\n", "has no rows"),
+        ("chip_uri,lon_min\na.jpg,west\n", "invalid values.*west"),
         ("chip_uri,scene_id\n,s1\n", "may not be empty"),
         ("", "cannot be read"),
     ],
@@ -92,9 +92,9 @@ def test_a_parquet_manifest_that_is_no_parquet_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("header", "row", "fault"),
     [
-        ("size_bytes", "-5", "/a.jpg': size_bytes is no size of a file (wrong rows: 1)"),
-        ("size_bytes", "9223372036854775807", "size_bytes is no size of a file"),
-        ("lon_min", "-61.5", "/a.jpg': its bounding box is not whole (wrong rows: 1)"),
+        ("size_bytes", "-5", "/a.jpg': size_bytes is not a file size (wrong rows: 1)"),
+        ("size_bytes", "9223372036854775807", "size_bytes is not a file size"),
+        ("lon_min", "-61.5", "/a.jpg': its bounding box is incomplete (wrong rows: 1)"),
         ("lon_min,lat_min,lon_max,lat_max", "1,2,500,3", "a longitude is not between"),
         ("observed_at", "infinity", "column observed_at: a time is not in the years 1 to 9999"),
         ("modified_at", "290000-01-01", "column modified_at: a time is not in the years"),

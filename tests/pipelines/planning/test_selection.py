@@ -72,7 +72,9 @@ def test_a_published_file_that_is_gone_is_told_in_one_line(tmp_path):
     publish(str(tmp_path), "r1", [scored("/a.jpg")])
     (file,) = tmp_path.glob("chip_scores/*/*/*.parquet")
     file.unlink()
-    with pytest.raises(StorageError, match=r"cannot be found out: .*unit-1.parquet'$") as told:
+    with pytest.raises(
+        StorageError, match=r"cannot find the chips to score: .*unit-1.parquet'$"
+    ) as told:
         select_chips(chips_of([("a", "1")]), chips_done(str(tmp_path), "model-1"))
     assert "\n" not in str(told.value)
 
