@@ -1,4 +1,4 @@
-"""Writes a model artifact: all of it beside its place first, then put there in one move."""
+"""Writes a model artifact: to a temporary folder next to it first, then moved in one step."""
 
 from __future__ import annotations
 
@@ -28,6 +28,15 @@ from schemas.artifact import (
     write_artifact,
 )
 from schemas.labels import LabelSet
+from train.artifact.file_names import (
+    CARD_FILE,
+    CURVES_FILE,
+    HISTORY_FILE,
+    ITEM_FILE,
+    LEGACY_MODEL_FILE,
+    RELIABILITY_FILE,
+    SPLIT_FILE,
+)
 from train.artifact.mlm_item import describe_model
 from train.artifact.model_card import render_model_card
 from train.fitting.fit import Fit
@@ -35,31 +44,23 @@ from train.fitting.history import MEASURES, history_csv
 from train.judging.calibration import draw_reliability
 from train.pictures import Panel, draw_lines
 
-LEGACY_MODEL_FILE = "model.h5"
-CURVES_FILE = "curves.png"
-RELIABILITY_FILE = "reliability.png"
-HISTORY_FILE = "history.csv"
-SPLIT_FILE = "split.csv"
-CARD_FILE = "model_card.md"
-ITEM_FILE = "mlm_item.json"
-
 _CURVES = {"loss": "loss", "f1": "F1 at 0.5", "map": "mAP"}
 _PACKAGES = ("tensorflow", "keras", "numpy", "h5py", "scikit-learn", "simplejpeg", "rasterio")
 
 
 def resolve_target(artifact: str) -> Path:
-    """The local folder that an artifact is to be written to.
+    """The local folder for an artifact.
 
     Raises:
-        UsageError: it is remote, lies in a place that cannot be written, or holds anything but
-            an artifact, which writing would destroy.
+        UsageError: it is remote, cannot be written, or holds other files than an artifact's,
+            which writing would destroy.
     """
     if is_remote(artifact):
         raise UsageError(f"--artifact {artifact}: write to a local folder, then copy it there")
     folder = Path(artifact).resolve()
     above = next(parent for parent in folder.parents if parent.exists())
     if not above.is_dir() or not os.access(above, os.W_OK):
-        raise UsageError(f"--artifact {artifact}: nothing can be written in {above}")
+        raise UsageError(f"--artifact {artifact}: {above} is not writable")
     if folder.exists():
         _check_replaceable(folder)
     return folder
@@ -75,8 +76,8 @@ def write_model(
 ) -> ModelArtifact:
     """Write the model, its history, split, pictures and descriptions; replace what was there.
 
-    They are written to a folder beside it, read back and checked, and only then moved to their
-    place: a reader finds the old artifact or the new one.
+    They are written to a temporary folder next to it, read back and checked, and only then moved:
+    a reader finds the old artifact or the new one.
 
     Args:
         description: the remaining fields of `ModelArtifact`: network, thresholds, sky_rule,
@@ -87,7 +88,7 @@ def write_model(
         ArtifactError: what was written does not fit together.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with _folder_beside(folder) as temporary:
+    with _temporary_folder(folder) as temporary:
         save_model(temporary, fit.model)
         draw_curves(temporary / CURVES_FILE, fit)
         draw_reliability(temporary / RELIABILITY_FILE, description["figures"])
@@ -107,7 +108,7 @@ def write_model(
 
 
 def write_descriptions(folder: Path, artifact: ModelArtifact) -> None:
-    """Write what describes a model beside its files: for people, for catalogues, for scoring."""
+    """Write the files that describe a model: the card, the STAC item, and artifact.json."""
     (folder / CARD_FILE).write_text(render_model_card(artifact), encoding="utf-8")
     item = describe_model(folder, write_artifact(folder, artifact))
     text = json.dumps(item, indent=2, allow_nan=False)
@@ -120,7 +121,7 @@ def save_model(folder: Path, model: Any) -> None:
     model.save(folder / MODEL_FILE)
     logger = logging.getLogger("absl")
     level = logger.level
-    logger.setLevel(logging.ERROR)  # it warns that HDF5 is old, which is what it is for
+    logger.setLevel(logging.ERROR)  # it warns that HDF5 is an old format; that is the purpose
     try:
         model.save(folder / LEGACY_MODEL_FILE)
     finally:
@@ -173,9 +174,9 @@ def _check_replaceable(folder: Path) -> None:
 
 
 @contextmanager
-def _folder_beside(folder: Path) -> Iterator[Path]:
+def _temporary_folder(folder: Path) -> Iterator[Path]:
     temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.writing-", dir=folder.parent))
-    temporary.chmod(0o755)  # a temporary folder is its owner's alone, an artifact is not
+    temporary.chmod(0o755)  # a temporary folder is private to its owner, an artifact is not
     try:
         yield temporary
     finally:
@@ -183,7 +184,7 @@ def _folder_beside(folder: Path) -> Iterator[Path]:
 
 
 def _move(temporary: Path, folder: Path) -> None:
-    with _folder_beside(folder) as aside:
+    with _temporary_folder(folder) as aside:
         if folder.exists():
             folder.rename(aside / folder.name)
         try:

@@ -1,4 +1,4 @@
-"""A STAC item that describes the model, for catalogues of models beside those of images.
+"""A STAC item that describes the model, for catalogues of models.
 
 STAC 1.1 (https://github.com/radiantearth/stac-spec) with the extensions Machine Learning Model 1.4
 (https://github.com/stac-extensions/mlm) and file 2.1.
@@ -13,6 +13,14 @@ from typing import Any
 from schemas.artifact import ARTIFACT_FILE, MODEL_FILE, ModelArtifact, Preprocessing
 from schemas.keras_file import read_weights
 from schemas.labels import score_column
+from train.artifact.file_names import (
+    CARD_FILE,
+    CURVES_FILE,
+    HISTORY_FILE,
+    LEGACY_MODEL_FILE,
+    RELIABILITY_FILE,
+    SPLIT_FILE,
+)
 
 EXTENSIONS = (
     "https://stac-extensions.github.io/mlm/v1.4.0/schema.json",
@@ -28,20 +36,20 @@ _PICTURE = {"type": "image/png", "roles": ["overview"]}
 _JSON = {"type": "application/json", "roles": ["metadata"]}
 _KINDS: Mapping[str, Mapping[str, Any]] = {
     MODEL_FILE: {"type": "application/octet-stream; framework=keras", **_MODEL},
-    "model.h5": {"type": "application/x-hdf5", **_MODEL},
-    "model_card.md": {"type": "text/markdown", "roles": ["metadata"]},
-    "curves.png": _PICTURE,
-    "reliability.png": _PICTURE,
-    "history.csv": {"type": "text/csv", "roles": ["metadata"]},
-    "split.csv": {"type": "text/csv", "roles": ["metadata"]},
+    LEGACY_MODEL_FILE: {"type": "application/x-hdf5", **_MODEL},
+    CARD_FILE: {"type": "text/markdown", "roles": ["metadata"]},
+    CURVES_FILE: _PICTURE,
+    RELIABILITY_FILE: _PICTURE,
+    HISTORY_FILE: {"type": "text/csv", "roles": ["metadata"]},
+    SPLIT_FILE: {"type": "text/csv", "roles": ["metadata"]},
 }
 
 
 def describe_model(folder: Path, artifact: ModelArtifact) -> dict[str, Any]:
     """The item, as plain data for JSON.
 
-    It has no place and no time: chips come without either. `geometry` is null, so there is no
-    `bbox`, and the time is any, as the extension's best practices say it.
+    It has no place and no time, since chips have neither: `geometry` is null, so there is no
+    `bbox`, and the time range is open, as in the extension's best practices.
 
     Args:
         folder: of the artifact, with the files that are assets.
@@ -118,7 +126,7 @@ def _input(preprocessing: Preprocessing) -> dict[str, Any]:
 
 
 def _scaling(preprocessing: Preprocessing) -> list[dict[str, Any]] | None:
-    """For each band of a tif what makes 0 and 255 of its two limits; None for a jpg."""
+    """For each band of a tif, what maps its two limits to 0 and 255; None for a jpg."""
     if preprocessing.scaling is None:
         return None
     return [
@@ -135,7 +143,7 @@ def _output(artifact: ModelArtifact) -> dict[str, Any]:
     names = artifact.label_set.names
     return {
         "name": "scores",
-        "description": "A score in [0, 1] for each label; several labels may hold together.",
+        "description": "A score in [0, 1] for each label; several labels may apply together.",
         "tasks": ["classification"],
         "result": {
             "shape": [-1, len(names)],
@@ -163,9 +171,10 @@ def _hyperparameters(artifact: ModelArtifact) -> dict[str, Any]:
 
 
 def _assets(folder: Path, artifact: ModelArtifact) -> dict[str, Any]:
-    """Every file of the artifact; artifact.json has no checksum, since it has that of the item.
+    """Every file of the artifact; artifact.json has no checksum, since it contains the checksum of
+    this item.
 
-    STAC 1.1 allows an item bands where an asset has them, too.
+    STAC 1.1 allows bands in an item only if an asset has them, too.
     """
     described: dict[str, Any] = {
         name: {

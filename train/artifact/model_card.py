@@ -20,7 +20,8 @@ from pipelines.blocks.document import (
     Text,
 )
 from pipelines.blocks.markdown import render_markdown
-from schemas.artifact import ModelArtifact
+from schemas.artifact import ARTIFACT_FILE, ModelArtifact
+from train.artifact.file_names import CURVES_FILE, RELIABILITY_FILE
 from train.artifact.weaknesses import find_weaknesses, judged_part
 from train.judging.figure_table import figure_text, with_interval
 
@@ -162,8 +163,8 @@ def _training(artifact: ModelArtifact) -> Iterator[Block]:
             f"{training['best_epoch']} of {training['epochs']}, {options['batch_size']} chips a "
             f"step, learning rate {options['learning_rate']:g}, {options['precision']}, seed "
             f"{options['seed']}. Curves: ",
-            *(Code("curves.png"), "; calibration: ", Code("reliability.png")),
-            *("; every option and figure: ", Code("artifact.json"), "."),
+            *(Code(CURVES_FILE), "; calibration: ", Code(RELIABILITY_FILE)),
+            *("; every option and figure: ", Code(ARTIFACT_FILE), "."),
         ]
     )
     if training["temperatures"]:

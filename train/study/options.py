@@ -1,4 +1,4 @@
-"""What `python -m train study` was asked for."""
+"""The options of `python -m train study`."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class StudyOptions:
         chips: folder, prefix or glob of the chips.
         labels: the labels csv.
         output: local folder for everything that the study writes.
-        models: `all`, or names of `train.study.models.plan.MODELS` with commas between.
-        published: csv of published figures by label, to stand beside ours.
+        models: `all`, or names of `train.study.models.plan.MODELS` separated by commas.
+        published: csv of published figures by label, to compare with ours.
         split: a split csv; by default the published study's shares, stratified.
         pixel_cache, pixel_cache_gb: of decoded chips, for all networks together.
         media_type, image_size, weights, epochs, label_set, precision, seed: of every network, see

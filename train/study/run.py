@@ -37,14 +37,15 @@ STUDY_FILE, REPORT_PAGE, REPORT_TEXT, SLIDES_PAGE = (
 
 
 def run_study(options: StudyOptions) -> dict[str, Any]:
-    """Run every part that was asked for, and write report, slides and `study.json`; give the last.
+    """Run every part that was asked for, and write report, slides and `study.json`; returns
+    the content of `study.json`.
 
-    What was finished before and still fits is kept. A model whose training fails costs the study
-    that model alone.
+    What was finished before and still fits is reused. If the training of a model fails, the study
+    goes on without that model.
 
     Raises:
-        UsageError: something that was given cannot be used.
-        StorageError: a file that was given cannot be read.
+        UsageError: an option or input cannot be used.
+        StorageError: an input cannot be read.
         RunFailed: a model could not be trained; the report is written, without it.
     """
     folder = resolve_output(options.output)
@@ -55,7 +56,7 @@ def run_study(options: StudyOptions) -> dict[str, Any]:
         if model.network:
             check_options(network_options(model, options, material, folder))
     print(_describe_material(material), flush=True)
-    logging.getLogger("tensorflow").addFilter(_is_no_tracing_advice)
+    logging.getLogger("tensorflow").addFilter(_is_not_retracing_advice)
     _explore(options, material, folder)
     failures = _run_models(chosen, options, material, folder)
     models = describe_models(options, material, folder)
@@ -94,7 +95,7 @@ def _explore(options: StudyOptions, material: Material, folder: Path) -> None:
 def _run_models(
     chosen: Sequence[StudyModel], options: StudyOptions, material: Material, folder: Path
 ) -> dict[str, str]:
-    """Train or keep each model; what became of those that failed, by name."""
+    """Train or reuse each model; returns the errors of those that failed, by name."""
     failures = {}
     for number, model in enumerate(chosen, 1):
         print(f"\n[{number}/{len(chosen)}] {model.title}", flush=True)
@@ -111,16 +112,16 @@ def _run_models(
 
 
 def _run_model(model: StudyModel, options: StudyOptions, material: Material, folder: Path) -> bool:
-    """Train a model, unless it is there; whether it was."""
+    """Train a model, unless it is there; returns whether it was."""
     if model.network is None:
         return grow_or_keep(options, material, folder)
     asked = network_options(model, options, material, folder)
     return train_or_keep(model.name, asked, material, folder)[1]
 
 
-def _is_no_tracing_advice(record: logging.LogRecord) -> bool:
+def _is_not_retracing_advice(record: logging.LogRecord) -> bool:
     """A study compiles one function for each model. TensorFlow takes them for one function that
-    is compiled again and again, and would warn of it between the figures."""
+    is compiled again and again, and would print a warning between the figures."""
     return "tf.function retracing" not in record.getMessage()
 
 

@@ -1,7 +1,7 @@
 """The models side by side: their means, their labels, and the best of them.
 
-All figures come from what the models' own evaluation wrote (`judging.measuring`); nothing is
-measured anew here. A model is a mapping as `train.study.models.models` describes it.
+All figures come from the models' own evaluation (`judging.measuring`); nothing is measured again
+here. A model is a mapping as `train.study.models.models` describes it.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from train.study.models.plan import CNN, VGG16
 
 Model = Mapping[str, Any]
 
-RARE_SHARE = 0.01
-"""A label is rare where fewer of the training chips than this share carry it."""
+RARE_IN_STUDY = 0.01
+"""A label is rare if a smaller share of the training chips carries it."""
 
 FEWEST_POSITIVES = 5
-"""A label is rare, too, where fewer training chips carry it; with fewer in the part that is
-judged, its F1 moves by more than a tenth with a single chip, and says little."""
+"""A label is also rare if fewer training chips carry it. With fewer in the judged part, one chip
+moves its F1 by more than a tenth, so the F1 says little."""
 
 
 def judged_part(models: Mapping[str, Model]) -> Part:
-    """The part that figures are reported on: test, or validation where there is no test part."""
+    """The part that figures are reported on: test, or validation if there is no test part."""
     parts = {part for model in models.values() for part in model["figures"]}
     return "test" if "test" in parts else "validation"
 
@@ -54,7 +54,7 @@ def compare_models(models: Mapping[str, Model]) -> list[dict[str, Any]]:
 
 
 def compare_thresholds(models: Mapping[str, Model]) -> list[dict[str, Any]]:
-    """A row for each label: threshold and F1 of every network that gives it a score."""
+    """A row for each label: threshold and F1 of every network that scores it."""
     part = judged_part(models)
     networks = {name: model for name, model in models.items() if model["network"]}
     labels = dict.fromkeys(label for model in networks.values() for label in model["labels"])
@@ -104,7 +104,7 @@ def compare_labels(
 def compare_vgg16(
     models: Mapping[str, Model], training: Mapping[str, int], chips: int
 ) -> dict[str, Any] | None:
-    """VGG16 against the baseline CNN; None where either is missing."""
+    """VGG16 against the baseline CNN; None if either is missing."""
     if CNN not in models or VGG16 not in models:
         return None
     part = judged_part({name: models[name] for name in (CNN, VGG16)})
@@ -112,9 +112,9 @@ def compare_vgg16(
 
 
 def choose_best(models: Mapping[str, Model]) -> str | None:
-    """The network with the highest mean best F1 on validation, of those that know most labels.
+    """The network with the highest mean best F1 on validation, among those with the most labels.
 
-    The test part has no say: what is chosen by it cannot be reported on it.
+    The test part is not used: a model chosen by it could not be reported on it.
     """
     networks = {n: m for n, m in models.items() if m["network"]}
     most = max((len(model["labels"]) for model in networks.values()), default=0)
@@ -128,12 +128,17 @@ def choose_best(models: Mapping[str, Model]) -> str | None:
 
 
 def is_rare(positives: int, chips: int) -> bool:
-    """Whether a label that so many of the training chips carry counts as rare."""
-    return positives < max(FEWEST_POSITIVES, RARE_SHARE * chips)
+    """Whether a label counts as rare.
+
+    Args:
+        positives: training chips that carry it.
+        chips: training chips in all.
+    """
+    return positives < max(FEWEST_POSITIVES, RARE_IN_STUDY * chips)
 
 
 def figures_of(model: Model, part: str) -> Mapping[str, Any]:
-    """A model's figures on a part; empty where it was not measured there."""
+    """A model's figures on a part; empty if it was not measured there."""
     found: Mapping[str, Any] = model["figures"].get(part, {})
     return found
 
@@ -161,7 +166,7 @@ def frequent_micro_f1(model: Model, part: str, where: str = "at_threshold") -> f
 
 
 def label_row(model: Model, part: str, label: str) -> Mapping[str, Any]:
-    """A model's figures for a label on a part; empty where there are none."""
+    """A model's figures for a label on a part; empty if there are none."""
     row: Mapping[str, Any] = figures_of(model, part).get("labels", {}).get(label, {})
     return row
 

@@ -1,4 +1,4 @@
-"""A study as plain data, `study.json`: all that its report and slides say and show."""
+"""A study as plain data, `study.json`: everything that its report and slides show."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from train.study.models.records import read_summary
 from train.study.options import StudyOptions
 
 FEW_CHIPS = 1000
-"""Judged chips below which a mean F1 can move by some hundredths by chance alone."""
+"""With fewer judged chips, a mean F1 moves by some hundredths by chance alone."""
 
 
 def describe_study(
@@ -40,12 +40,12 @@ def describe_study(
     failures: Mapping[str, str],
     published: Mapping[str, Mapping[str, Any]] | None,
 ) -> dict[str, Any]:
-    """All that a report says.
+    """Everything that the report shows.
 
     Args:
-        models: what `describe_models` gave.
-        failures: what became of models that could not be trained, by name.
-        published: what `train.study.comparing.published.read_published` gave, if anything.
+        models: what `describe_models` returned.
+        failures: why models could not be trained, by name.
+        published: what `train.study.comparing.published.read_published` returned, if used.
     """
     part = judged_part(models)
     chips: dict[str, int] = {part: len(names) for part, names in material.parts.items()}
@@ -94,37 +94,37 @@ def describe_models(options: StudyOptions, material: Material, folder: Path) -> 
 
 
 def _warnings(chips: Mapping[str, int], part: str, failures: Mapping[str, str]) -> list[str]:
-    said = [f"{MODELS[name].title} failed: {text}" for name, text in failures.items()]
+    warnings = [f"{MODELS[name].title} failed: {text}" for name, text in failures.items()]
     if part != "test":
-        said.append(
-            "There is no test part: figures are on the validation chips, by which thresholds and "
-            "epochs were chosen. They flatter."
+        warnings.append(
+            "There is no test part: figures are on the validation chips, which also chose "
+            "thresholds and epochs, so they are too optimistic."
         )
     if chips[part] < FEW_CHIPS:
-        said.append(
+        warnings.append(
             f"Only {chips[part]:,} chips are judged. With so few, a mean F1 moves by some "
-            "hundredths from one draw of chips to the next, and small differences mean nothing."
+            "hundredths from one sample of chips to the next, so small differences mean nothing."
         )
-    return said
+    return warnings
 
 
 def _limits(material: Material, part: Part) -> list[str]:
     counts = material.positives("train"), material.positives(part)
     names = material.label_set.names
     few = [name for name in names if min(held[name] for held in counts) < FEWEST_POSITIVES]
-    said = [
-        "The labels were given by people who looked at the chips; where they erred, a right "
-        "report counts as wrong.",
+    limits = [
+        "The labels were given by people who looked at the chips; where they were wrong, a "
+        "right report counts as wrong.",
         "The figures hold for chips like these: same satellites, same processing, same regions "
         "and seasons. On others they may be lower.",
-        "Each model was trained once. Another seed gives other figures, most of all for rare "
+        "Each model was trained once. With another seed the figures change, most of all for rare "
         "labels.",
         "A picture of a filter shows what excites it, not why the network decides.",
     ]
     if few:
-        said.insert(
+        limits.insert(
             0,
             f"Fewer than {FEWEST_POSITIVES} chips in training or {part} carry "
-            f"{', '.join(few)}: nothing can be concluded about them.",
+            f"{', '.join(few)}: they cannot be judged.",
         )
-    return said
+    return limits

@@ -1,4 +1,4 @@
-"""What was found, in plain words: sentences made from the figures and from nothing else."""
+"""What was found, in plain words: sentences made only from the figures."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from train.study.comparing.comparison import (
 from train.study.models.plan import CNN, FOREST, TUNED, VGG16
 
 WELL_FOUND, HARDLY_FOUND = 0.8, 0.5
-"""F1 from which a label counts as well found, and below which as hardly found."""
+"""From this F1 up a label is well found; below the second it is hardly found."""
 
 _ALIKE = 0.005
 _LADDER = (FOREST, CNN, VGG16, TUNED)
@@ -51,7 +51,7 @@ def describe_best(model: Mapping[str, Any], part: str) -> str:
 
 
 def describe_example(model: Mapping[str, Any], part: str) -> str:
-    """What the figures of a label in the middle of the field mean, in chips."""
+    """What the figures of the median label mean, in chips."""
     rows = {label: label_row(model, part, label) for label in model["labels"]}
     scores = {
         label: row["at_threshold"]["f1"]
@@ -70,7 +70,7 @@ def describe_example(model: Mapping[str, Any], part: str) -> str:
 
 
 def describe_ladder(models: Mapping[str, Mapping[str, Any]], part: str) -> str:
-    """The mean F1 of the study's main models, from colours alone to shapes learned elsewhere."""
+    """The mean F1 of the study's main models, from colours only to shapes learned elsewhere."""
     means = {name: overall(models[name], part, "macro_f1") for name in _LADDER if name in models}
     said = [f"{models[n]['title']} {mean:.3f}" for n, mean in means.items() if mean is not None]
     return f"Mean F1, step by step: {', '.join(said)}." if len(said) > 1 else ""
@@ -82,7 +82,7 @@ def _within(model: Mapping[str, Any], part: str) -> str:
 
 
 def describe_labels(model: Mapping[str, Any], part: str) -> list[str]:
-    """Which labels are well found, which hardly, and of which nothing can be said."""
+    """Which labels are well found, which hardly, and which cannot be judged."""
     rows = {label: label_row(model, part, label) for label in model["labels"]}
     judged = [n for n, row in rows.items() if row.get("positives", 0) >= FEWEST_POSITIVES]
     scores = {label: label_f1(model, part, label) or 0.0 for label in judged}
@@ -95,9 +95,9 @@ def describe_labels(model: Mapping[str, Any], part: str) -> list[str]:
         f"{said}: {_named(labels, scores)}."
         for said, labels in (
             (f"Well found (F1 of {WELL_FOUND} and more)", well),
-            ("Found with errors to be expected", between),
+            ("Found with some errors", between),
             (f"Hardly found (F1 below {HARDLY_FOUND})", hardly),
-            (f"Not to be judged, with fewer than {FEWEST_POSITIVES} chips there", few),
+            (f"Cannot be judged, with fewer than {FEWEST_POSITIVES} chips there", few),
         )
         if labels
     ]
@@ -114,24 +114,24 @@ def describe_lead(first: str, second: str, compared: Mapping[str, Any]) -> str:
         )
         if means["labels"]
     ]
-    return f"{first} against {second}, by mean F1: {'; '.join(parts)}." if parts else ""
+    return f"{first} compared with {second}, by mean F1: {'; '.join(parts)}." if parts else ""
 
 
 def describe_thresholds(model: Mapping[str, Any], part: str) -> str:
-    """What thresholds of their own are worth to the labels."""
+    """What a threshold for each label gains."""
     tuned = overall(model, part, "macro_f1")
     half = overall(model, part, "macro_f1", "at_half")
     if tuned is None or half is None:
         return ""
     verb = "gains nothing" if abs(tuned - half) < _ALIKE else "gains" if tuned > half else "loses"
     return (
-        f"With a threshold for each label, chosen on validation, {model['title']} {verb} against "
-        f"one half for all: {tuned:.3f} against {half:.3f}."
+        f"With a threshold for each label, chosen on validation, {model['title']} {verb} compared "
+        f"with 0.5 for all: {tuned:.3f}, not {half:.3f}."
     )
 
 
 def describe_variants(models: Mapping[str, Mapping[str, Any]], part: str) -> list[str]:
-    """Each variant of the baseline CNN against the baseline, over the labels that both know."""
+    """Each variant of the baseline CNN compared with it, over the labels of both."""
     if CNN not in models:
         return []
     variants = [n for n, m in models.items() if n.startswith(f"{CNN}_") and m["figures"]]
@@ -160,7 +160,7 @@ def _lead(means: Mapping[str, float]) -> str:
     if abs(first - second) < _ALIKE:
         return f"level ({first:.3f} and {second:.3f})"
     place = "ahead" if first > second else "behind"
-    return f"{place} by {abs(first - second):.3f} ({first:.3f} against {second:.3f})"
+    return f"{place} by {abs(first - second):.3f} ({first:.3f} and {second:.3f})"
 
 
 def _named(labels: Sequence[str], scores: Mapping[str, float]) -> str:

@@ -1,4 +1,4 @@
-"""The published study's figures, to stand beside ours (Thisted 2020)."""
+"""The published study's figures (Thisted 2020), next to ours."""
 
 from __future__ import annotations
 
@@ -10,16 +10,14 @@ from typing import Any
 from pipelines.errors import UsageError
 from pipelines.storage.store import read_bytes
 from schemas.labels import PLANET_LABELS, LabelSet
+from train.data.splits import STUDY_NETWORKS
 from train.study.comparing.comparison import figures_of, label_f1, label_row, overall
 from train.study.models.plan import CNN, FOREST, VGG16
 
 SOURCE = "Thisted 2020"
 
 PUBLISHED_MEANS: Mapping[str, float] = {FOREST: 0.22, CNN: 0.475, VGG16: 0.577}
-"""Mean F1 over the 17 labels, of the networks at each label's best threshold (Thisted 2020)."""
-
-PUBLISHED_CHIPS = {"train": 20_000, "validation": 7_000, "test": 5_120}
-"""Chips of the networks' parts in the published study (Thisted 2020)."""
+"""Mean F1 over the 17 labels, for the networks at each label's best threshold (Thisted 2020)."""
 
 PUBLISHED_FOREST = {"trees": 200, "max_depth": 10, "sample_f1": 0.704}
 """The published study's forest and its sample-averaged F1 (Thisted 2020)."""
@@ -35,13 +33,13 @@ def read_published(uri: str) -> dict[str, dict[str, Any]]:
     others are ignored.
 
     Raises:
-        UsageError: a column is missing, there are no rows, or a value is no number in [0, 1].
+        UsageError: a column is missing, there are no rows, or a value is not a number in [0, 1].
         StorageError: it cannot be read.
     """
     try:
         rows = list(csv.DictReader(io.StringIO(read_bytes(uri).decode("utf-8-sig"))))
     except (UnicodeDecodeError, csv.Error) as error:
-        raise UsageError(f"--published {uri} is no csv in UTF-8: {error}") from error
+        raise UsageError(f"--published {uri} is not csv in UTF-8: {error}") from error
     needed = {"label", *_COLUMNS.values(), *_THRESHOLDS.values()}
     if not rows or not needed <= set(rows[0]):
         raise UsageError(
@@ -76,11 +74,11 @@ def set_beside(
     chips: Mapping[str, int],
     by_label: Mapping[str, Mapping[str, Any]] | None,
 ) -> dict[str, Any] | None:
-    """Published figures and ours, as plain data; None where the labels are not the study's.
+    """Published figures and ours, as plain data; None if the labels are not the study's.
 
     Args:
         chips: chips of each part here.
-        by_label: what `read_published` gave, if anything.
+        by_label: what `read_published` returned, if there is a csv.
     """
     if set(label_set.names) != set(PLANET_LABELS.names):
         return None
@@ -127,21 +125,21 @@ def _forest(model: Mapping[str, Any] | None) -> dict[str, Any] | None:
 
 
 def _statement(chips: Mapping[str, int], part: str) -> str:
-    theirs = _counted(PUBLISHED_CHIPS)
-    smaller = sum(chips.values()) < sum(PUBLISHED_CHIPS.values())
+    theirs = _counted(STUDY_NETWORKS)
+    smaller = sum(chips.values()) < sum(STUDY_NETWORKS.values())
     head = (
-        f"These are other and far fewer chips than the published study's: {_counted(chips)} here, "
-        f"{theirs} there. The figures stand side by side, but do not compare."
+        f"These are different and far fewer chips than the published study's: {_counted(chips)} "
+        f"here, {theirs} there. The figures cannot be compared directly."
         if smaller
-        else f"The published study had {theirs}; here it is {_counted(chips)}, drawn anew, so "
-        "the chips of the parts are not the same ones."
+        else f"The published study had {theirs}; here it is {_counted(chips)}, drawn again, so "
+        "the parts do not hold the same chips."
     )
-    said = (
-        f"Ours are on the {part} part: best, at the thresholds that are best for these very chips, "
-        "as the study took them; and at those in use, which were chosen on validation."
+    parts = (
+        f'Ours are on the {part} part: "best" at the thresholds that are best for these same '
+        'chips, as in the study, and "in use" at those that were chosen on validation.'
     )
-    return f"{head} {said}"
+    return f"{head} {parts}"
 
 
-def _counted(chips: Mapping[str, int]) -> str:
+def _counted(chips: Mapping[Any, int]) -> str:
     return ", ".join(f"{count:,} {part}" for part, count in chips.items() if count)

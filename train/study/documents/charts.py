@@ -1,4 +1,4 @@
-"""The pictures of the comparison; each is drawn from the study's figures alone."""
+"""The pictures of the comparison; each is drawn only from the study's figures."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _F1_RANGE = (0, 1.1)  # with room for the number at the end of a bar
 
 
 def draw_charts(folder: Path, study: Mapping[str, Any]) -> None:
-    """Draw every picture that there are figures for, into the study's folder; older ones go."""
+    """Draw every picture that has figures into the study's folder; remove older ones."""
     folder = folder / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     for name in (MEANS, COMMON, RARE, PUBLISHED):
@@ -49,7 +49,7 @@ def _draw_means(path: Path, comparison: Mapping[str, Any]) -> None:
             used: [row["f1"] for row in rows],
         },
         "Mean F1 of every model over its labels",
-        "mean F1; the whiskers hold 95 % of what other chips would give",
+        "mean F1; whiskers: 95 % interval for other chips like these",
         value_format="{:.3f}",
         x_range=_F1_RANGE,
         intervals={used: [row["f1_interval"] for row in rows]},
@@ -87,7 +87,7 @@ def _draw_published(path: Path, study: Mapping[str, Any]) -> None:
             "here, best thresholds": [row["best_here"] for row in rows],
             "here, thresholds in use": [row["here"] for row in rows],
         },
-        "Mean F1: published, and here",
+        "Mean F1: published and here",
         "mean F1 over the labels",
         value_format="{:.3f}",
         x_range=_F1_RANGE,

@@ -1,7 +1,7 @@
-"""The report of a study: what was found, in plain words first, and then everything behind it.
+"""The report of a study: first the findings in plain words, then the figures behind them.
 
 Every number comes from the study's figures (`study.json`), every picture from a file that the
-study drew. A part that was not run is left out.
+study wrote. A part that was not run is left out.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from pipelines.blocks.document import (
     Picture,
     TableBlock,
 )
-from train.study.comparing.comparison import FEWEST_POSITIVES, RARE_SHARE
+from train.study.comparing.comparison import FEWEST_POSITIVES, RARE_IN_STUDY
 from train.study.comparing.findings import describe_findings, describe_variants
 from train.study.documents import charts
-from train.study.documents.report_exploration import tell_exploration
-from train.study.documents.report_models import tell_models
+from train.study.documents.report_exploration import exploration_blocks
+from train.study.documents.report_models import model_blocks
 from train.study.documents.tables import (
     means_table,
     published_tables,
@@ -39,18 +39,18 @@ TITLE = "What the chips show: a study of forest labels"
 
 
 _MEANS_CAPTION = (
-    "Mean F1 of every model. A model that knows fewer labels has its mean over those. Where "
-    "whiskers overlap widely, other chips might turn the order round."
+    "Mean F1 of every model. A model with fewer labels has its mean over those. Where whiskers "
+    "overlap widely, the order might be different on other chips."
 )
 
 
 def build_report(study: Study, folder: Path) -> Document:
-    """The report of a study whose pictures lie in a folder."""
+    """The report of a study whose pictures are in a folder."""
     blocks = [
         *_findings(study),
         *_data(study),
-        *tell_exploration(study, folder),
-        *tell_models(study, folder),
+        *exploration_blocks(study, folder),
+        *model_blocks(study, folder),
         *_thresholds(study),
         *_comparison(study, folder),
         *_published(study, folder),
@@ -66,10 +66,10 @@ def _findings(study: Study) -> list[Block]:
     blocks.append(Bullets(describe_findings(study)))
     blocks.append(
         Paragraph(
-            "F1 says how well a label is found: 1 where every chip that carries it is reported and "
-            "no other, 0 where no report is right. It is the harmonic mean of precision (which "
+            "F1 says how well a label is found: 1 if exactly the chips that carry it are reported, "
+            "0 if no report is right. It is the harmonic mean of precision (which "
             "share of the reports is right) and recall (which share of the chips is reported). A "
-            "mean F1 weighs every label alike, however rare."
+            "mean F1 gives every label the same weight, however rare."
         )
     )
     return blocks + [Note(text) for text in study["warnings"]]
@@ -81,13 +81,13 @@ def _data(study: Study) -> list[Block]:
     rows: list[list[Cell]] = [
         [label, *(data["positives"][part][label] for part in parts)] for label in data["labels"]
     ]
-    rows.append(["chips in all", *(data["chips"][part] for part in parts)])
+    rows.append(["all chips", *(data["chips"][part] for part in parts)])
     sky = ", ".join(data["sky"])
     return [
         Heading("The chips"),
         Paragraph(
             f"{sum(data['chips'].values()):,} labelled {data['media_type']} chips in the parts "
-            "that follow. Networks learn from the training part; thresholds and the best epoch "
+            "below. Networks learn from the training part; thresholds and the best epoch "
             "are chosen on the validation part; the test part is kept for the figures of this "
             "report." + (f" Each chip has one label of the sky: {sky}." if sky else "")
         ),
@@ -106,7 +106,7 @@ def _set_aside(set_aside: Mapping[str, Any]) -> list[Block]:
     said = [f"{name.replace('_', ' ')}: {count:,}" for name, count in counts.items()]
     rejected = set_aside.get("rejected", {})
     said += [f"chips that could not be used ({name}): {n:,}" for name, n in rejected.items()]
-    return [Paragraph("Set aside or noticed:"), Bullets(said)] if said else []
+    return [Paragraph("Left out, or not as expected:"), Bullets(said)] if said else []
 
 
 def _thresholds(study: Study) -> list[Block]:
@@ -115,11 +115,12 @@ def _thresholds(study: Study) -> list[Block]:
     return [
         Heading("Thresholds"),
         Paragraph(
-            "A network gives each label a score from 0 to 1; the label is reported where the score "
-            "reaches its threshold. The best threshold of a label is the one with the highest F1 "
-            "on the validation chips. Its F1 flatters, since the same chips chose it, and with few "
-            "positives it is luck. The threshold in use is therefore the best one drawn towards "
-            "one common to all labels, the further the fewer chips carry the label."
+            "A network computes a score from 0 to 1 for each label; the label is reported if its "
+            "score reaches its threshold. The best threshold of a label is the one with the "
+            "highest F1 on the validation chips. Its F1 is too optimistic, since the same chips "
+            "chose it, and with few positives it is partly luck. Therefore the threshold in use "
+            "lies between the best one and one common to all labels: the fewer chips carry the "
+            "label, the closer to the common one."
         ),
         *threshold_tables(study["comparison"], _network_titles(study)),
     ]
@@ -144,7 +145,7 @@ def _comparison(study: Study, folder: Path) -> list[Block]:
     blocks.append(means_table(comparison))
     if said := describe_variants(study["models"], comparison["part"]):
         blocks += [
-            Paragraph("The variants against the baseline, over the labels both know:"),
+            Paragraph("The variants compared with the baseline, over the labels of both:"),
             Bullets(said),
         ]
     return blocks + _versus(comparison["vgg16_vs_cnn"], folder)
@@ -154,9 +155,9 @@ def _versus(compared: Mapping[str, Any] | None, folder: Path) -> list[Block]:
     if compared is None:
         return []
     return [
-        Heading("VGG16 against the baseline CNN, label by label", 3),
+        Heading("VGG16 and the baseline CNN, label by label", 3),
         Paragraph(
-            f"Rare are labels that fewer than {RARE_SHARE:.0%} of the training chips carry, or "
+            f"Rare are labels that fewer than {RARE_IN_STUDY:.0%} of the training chips carry, or "
             f"fewer than {FEWEST_POSITIVES} of them; all others are common."
         ),
         *_picture(folder, charts.COMMON, "F1 of the common labels, from the most frequent down."),
@@ -170,7 +171,7 @@ def _published(study: Study, folder: Path) -> list[Block]:
     if not published:
         return []
     return [
-        Heading("Beside the published study"),
+        Heading("Compared with the published study"),
         Note(published["statement"]),
         *_picture(
             folder, charts.PUBLISHED, f"Mean F1 as published ({published['source']}) and here."
@@ -186,8 +187,8 @@ def _filters(study: Study, folder: Path) -> list[Block]:
     return [
         Heading("What the filters look for"),
         Paragraph(
-            "A convolution filter answers strongly to one kind of pattern. Each picture began as "
-            "noise and was changed, step by step, to make one filter answer more strongly."
+            "A convolution filter responds strongly to one kind of pattern. Each picture began as "
+            "noise and was changed step by step so that one filter responds more strongly."
         ),
         *pictures,
     ]
@@ -212,7 +213,7 @@ def _making(study: Study) -> list[Block]:
         TableBlock(
             ["model", "seconds", "epochs", "best epoch", "model digest"],
             times,
-            "Training of the networks; the digest, shortened here, stands for weights, "
+            "Training of the networks. The digest, shortened here, identifies weights, "
             "architecture and preprocessing",
         ),
     ]
@@ -224,4 +225,4 @@ def _picture(folder: Path, name: str, caption: str) -> list[Block]:
 
 
 def _brief(value: Any) -> str:
-    return "by default" if value is None else str(value)
+    return "default" if value is None else str(value)

@@ -9,8 +9,8 @@ from typing import Any
 from pipelines.blocks.document import Block, Bullets, Heading, Paragraph, Picture, TableBlock
 
 
-def tell_exploration(study: Mapping[str, Any], folder: Path) -> list[Block]:
-    """What was found before any model; nothing where nothing was explored."""
+def exploration_blocks(study: Mapping[str, Any], folder: Path) -> list[Block]:
+    """What was found before any model; empty if nothing was explored."""
     found = study["exploration"]
     if not found:
         return []

@@ -1,4 +1,4 @@
-"""The report's part on the models: of each what it is, how it learned, and what it finds."""
+"""The report's part on the models: what each is, how it was trained, and what it finds."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.blocks.document import Block, Heading, Note, Paragraph, Picture
+from train.artifact.file_names import CURVES_FILE
 from train.study.documents.tables import label_table
 
-CURVES_FILE = "curves.png"
 
-
-def tell_models(study: Mapping[str, Any], folder: Path) -> list[Block]:
-    """A heading for each model, with all there is to say of it."""
+def model_blocks(study: Mapping[str, Any], folder: Path) -> list[Block]:
+    """A section for each model."""
     if not study["models"]:
         return []
     blocks: list[Block] = [Heading("The models, one by one")]
@@ -26,8 +25,7 @@ def tell_models(study: Mapping[str, Any], folder: Path) -> list[Block]:
         blocks.append(label_table(model, study["comparison"]["part"]))
         if model["unproven_thresholds"]:
             labels = ", ".join(model["unproven_thresholds"])
-            said = f"No positive in validation to prove a threshold by: {labels}."
-            blocks.append(Note(said))
+            blocks.append(Note(f"No validation chip proves the thresholds of {labels}."))
     return blocks
 
 
@@ -64,7 +62,7 @@ def _curves(path: Path, model: Mapping[str, Any]) -> list[Block]:
     if not path.exists():
         return []
     caption = (
-        f"{model['title']} while it learned. Where validation parts from training, it begins to "
-        "learn chips by heart."
+        f"{model['title']} during training. Where validation moves away from training, it begins "
+        "to overfit."
     )
     return [Picture(path, caption)]

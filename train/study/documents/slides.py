@@ -1,4 +1,4 @@
-"""The presentation: a dozen slides from the same figures and pictures as the report."""
+"""The slides: about a dozen, from the same figures and pictures as the report."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from pipelines.blocks.document import (
     plain_text,
 )
 from pipelines.blocks.html import render_block, render_page, text_html
+from train.artifact.file_names import CURVES_FILE
 from train.study.comparing.findings import describe_findings
 from train.study.documents import charts
 from train.study.documents.report import TITLE
-from train.study.documents.report_models import CURVES_FILE
 from train.study.documents.tables import published_tables
 from train.study.models.plan import CNN, VGG16
 
@@ -44,7 +44,7 @@ class Slide:
 
 
 def build_slides(study: Study, folder: Path) -> list[Slide]:
-    """The slides of a study, without those for which there is nothing to show."""
+    """The slides of a study, without those that would be empty."""
     slides = [
         Slide(TITLE, [Paragraph(_subtitle(study))], is_title=True),
         Slide("What was found", [Bullets(describe_findings(study))]),
@@ -54,9 +54,9 @@ def build_slides(study: Study, folder: Path) -> list[Slide]:
         Slide("The models", [_models(study)]),
         Slide("How they learned", _curves(study, folder)),
         Slide("All models side by side", _chart(folder, charts.MEANS)),
-        Slide("VGG16 against the baseline CNN: common labels", _chart(folder, charts.COMMON)),
-        Slide("VGG16 against the baseline CNN: rare labels", _chart(folder, charts.RARE)),
-        Slide("Beside the published study", _published(study, folder), is_stacked=True),
+        Slide("VGG16 and the baseline CNN: common labels", _chart(folder, charts.COMMON)),
+        Slide("VGG16 and the baseline CNN: rare labels", _chart(folder, charts.RARE)),
+        Slide("Compared with the published study", _published(study, folder), is_stacked=True),
         Slide("What the filters look for", _filters(study, folder)),
         Slide("Limits", [Bullets(study["limits"])]),
     ]
@@ -83,7 +83,7 @@ def _render(slide: Slide, number: int, count: int) -> str:
 
 
 def _style(block: Block) -> str:
-    """A picture, or how small the text must be so that all of it stands on the slide."""
+    """The class of a block: a picture, or how small its text must be to fit on the slide."""
     match block:
         case Bullets(items):
             size = sum(len(plain_text(item)) + _LETTERS_A_GAP for item in items) / _LETTERS_A_SLIDE
@@ -113,7 +113,7 @@ def _chips(study: Study) -> Bullets:
         [
             f"{sum(data['chips'].values()):,} {data['media_type']} chips: {parts}",
             f"{len(data['labels'])} labels that occur together"
-            + (f", {len(data['sky'])} of them of the sky" if data["sky"] else ""),
+            + (f", {len(data['sky'])} of them for the sky" if data["sky"] else ""),
             f"Most frequent in training: {shown}",
             f"Rarest: {rare}",
         ]

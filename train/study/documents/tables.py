@@ -1,4 +1,4 @@
-"""The tables of the report, made of the comparison's plain data."""
+"""The tables of the report, from the comparison's plain data."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def means_table(comparison: Mapping[str, Any]) -> TableBlock:
             row["validation_best_f1"],
             row["best_f1"],
             row["f1"],
-            spell_interval(row["f1_interval"]),
+            format_interval(row["f1_interval"]),
             row["f1_at_half"],
             row["frequent_micro_f1"],
             row["frequent_micro_f1_at_half"],
@@ -36,8 +36,8 @@ def means_table(comparison: Mapping[str, Any]) -> TableBlock:
         [*head, "F1 at 0.5", "micro F1", "micro F1 at 0.5", "F2", "mAP"],
         rows,
         f"From the fourth column on {part}. F1 is the mean over labels at the thresholds in use, "
-        "best F1 what any thresholds could give there. Micro F1 pools the decisions on labels "
-        f"with at least {FEWEST_POSITIVES} chips there; F2 is the mean over chips, and weighs "
+        "best F1 the highest at any thresholds there. Micro F1 pools the decisions on labels "
+        f"with at least {FEWEST_POSITIVES} chips there; F2 is the mean over chips, and counts "
         "recall twice; mAP needs no threshold. The best network by validation stands out.",
         strong=frozenset(i for i, row in enumerate(models) if row["name"] == comparison["best"]),
     )
@@ -79,7 +79,7 @@ def versus_table(compared: Mapping[str, Any]) -> TableBlock:
 
 
 def published_tables(published: Mapping[str, Any]) -> list[TableBlock]:
-    """Means as published and here, and the same label by label where they were given."""
+    """Means as published and here, and the same label by label if they were given."""
     means: Rows = [
         [row["title"], row["published"], row["best_here"], row["here"]]
         for row in published["means"]
@@ -97,11 +97,11 @@ def published_tables(published: Mapping[str, Any]) -> list[TableBlock]:
     if rows := published["labels"]:
         source = published["source"]
         caption = f"F1 of each label: published ({source}), and here at the threshold in use"
-        tables.append(_beside(rows, titles, ("published", "here"), caption))
+        tables.append(_side_by_side(rows, titles, ("published", "here"), caption))
         networks = {name: title for name, title in titles.items() if name != FOREST}
         keys = ("published_threshold", "best_threshold")
         caption = f"Best threshold of each label: published ({source}), and here on validation"
-        tables.append(_beside(rows, networks, keys, caption))
+        tables.append(_side_by_side(rows, networks, keys, caption))
     return tables
 
 
@@ -119,7 +119,7 @@ def label_table(model: Mapping[str, Any], part: str) -> TableBlock:
                 chosen.get("precision"),
                 chosen.get("recall"),
                 chosen.get("f1"),
-                spell_interval(label_interval(model, part, label)),
+                format_interval(label_interval(model, part, label)),
                 row.get("best", {}).get("f1"),
                 row.get("average_precision"),
             ]
@@ -128,18 +128,18 @@ def label_table(model: Mapping[str, Any], part: str) -> TableBlock:
     rows.append(["mean", *(means.get(i) for i in range(1, 9))])
     head = ["label", f"{part} chips", "threshold", "precision", "recall", "F1", "F1, 95 %"]
     caption = (
-        f"{model['title']} on {part}. Best F1 is what any threshold could give on these chips; AP "
+        f"{model['title']} on {part}. Best F1 is the highest at any threshold on these chips; AP "
         "is average precision."
     )
     return TableBlock([*head, "best F1", "AP"], rows, caption, strong=frozenset({len(rows) - 1}))
 
 
-def spell_interval(ends: Sequence[float] | None) -> str | None:
+def format_interval(ends: Sequence[float] | None) -> str | None:
     """The two ends of an interval."""
     return None if ends is None else f"{ends[0]:.2f} to {ends[1]:.2f}"
 
 
-def _beside(
+def _side_by_side(
     rows: Sequence[Mapping[str, Any]],
     titles: Mapping[str, str],
     keys: tuple[str, str],

@@ -1,4 +1,4 @@
-"""The study's exploration: run once, and told from its summary."""
+"""The study's exploration: run once, and described from its summary."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FOLDER = "exploration"
 
 
 def explore_or_keep(options: StudyOptions, material: Material, folder: Path) -> bool:
-    """Explore labels and chips, unless that was done; whether it was.
+    """Explore labels and chips, unless that was done before; returns whether it was.
 
     Raises:
         UsageError, StorageError: see `train.explore.explore.explore`.

@@ -1,4 +1,4 @@
-"""What excites the filters of the CNN, and of VGG16 before and after training: drawn once."""
+"""Filter pictures of the CNN, and of VGG16 before and after training: drawn once."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _PRETRAINED = f"{VGG16}_imagenet"
 def draw_or_keep_filters(
     models: Mapping[str, Mapping[str, Any]], weights: str | None, seed: int, folder: Path
 ) -> None:
-    """Draw the filters of the networks that are finished; what was drawn of them is kept.
+    """Draw the filters of the finished networks, unless they were drawn before.
 
     Args:
         models: the finished models by name, with their `model_digest`.
-        weights: where VGG16 started from; see `train.options.TrainOptions`.
+        weights: of VGG16 before training; see `train.options.TrainOptions`.
 
     Raises:
         UsageError, StorageError: see `train.filters.filters.draw_filters`.
@@ -42,7 +42,7 @@ def draw_or_keep_filters(
 
 
 def read_filters(models: Mapping[str, Mapping[str, Any]], folder: Path) -> list[dict[str, str]]:
-    """The pictures of the finished networks' filters, in the order in which they are told of."""
+    """The pictures of the finished networks' filters, in the order of the report."""
     names = [name for name in (CNN, _PRETRAINED, VGG16) if name.removesuffix("_imagenet") in models]
     return [picture for name in names for picture in _pictures(folder, name)]
 
@@ -50,7 +50,7 @@ def read_filters(models: Mapping[str, Mapping[str, Any]], folder: Path) -> list[
 def _wanted(
     models: Mapping[str, Mapping[str, Any]], weights: str | None, seed: int, folder: Path
 ) -> Iterator[tuple[str, FilterOptions, dict[str, Any]]]:
-    """Name, what to draw, and what decides the pictures, for each network."""
+    """Name, options, and what decides the pictures, for each network."""
 
     def options(name: str, **more: Any) -> FilterOptions:
         output = str(folder / FOLDER / name)
@@ -69,6 +69,6 @@ def _wanted(
 
 
 def _pictures(folder: Path, name: str) -> list[dict[str, str]]:
-    """What was drawn of a network."""
+    """The pictures of a network."""
     pictures: list[dict[str, str]] = read_summary(folder, f"{FOLDER}/{name}").get("pictures", [])
     return pictures

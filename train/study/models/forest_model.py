@@ -1,4 +1,4 @@
-"""The study's random forest: grown once, and told from its summary."""
+"""The study's random forest: grown once, and described from its summary."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _PART = f"models/{FOREST}"
 
 
 def grow_or_keep(options: StudyOptions, material: Material, folder: Path) -> bool:
-    """Grow the forest, unless that was done with the same chips and options; whether it was.
+    """Grow the forest, unless it was grown from the same chips and options; returns whether it was.
 
     As in the published study, it has parts of its own: the first 20,000 chips of the list, 5,000
-    of them test, or the same shares of fewer. A split that is given holds for it, too.
+    of them test, or the same shares of fewer. A given split is used for it, too.
 
     Raises:
         UsageError, StorageError: see `train.forest.forest_training.train_forest`.
@@ -53,7 +53,7 @@ def grow_or_keep(options: StudyOptions, material: Material, folder: Path) -> boo
 
 
 def find_forest(options: StudyOptions, material: Material, folder: Path) -> dict[str, Any]:
-    """The summary of the forest that was grown from these chips; empty where there is none."""
+    """The summary of the forest that was grown from these chips; empty if there is none."""
     done = read_outcome(folder / f"{_PART}.json", _request(options, material)) is not None
     return read_summary(folder, _PART) if done else {}
 
@@ -81,7 +81,7 @@ def describe_forest(found: dict[str, Any], material: Material) -> dict[str, Any]
 
 
 def _given_split(material: Material, folder: Path) -> str:
-    """A split for the forest: where there is no test part, it is tested on validation."""
+    """A split for the forest: without a test part, it is tested on validation."""
     parts = dict(material.parts)
     if not parts["test"]:
         parts = {"train": parts["train"], "validation": (), "test": parts["validation"]}

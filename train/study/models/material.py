@@ -1,4 +1,4 @@
-"""What all models of a study learn from: one list of chips, one split, and a digest of both."""
+"""What all models of a study are trained on: one list of chips, one split, a digest of both."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ class Material:
         media_type: jpg or tif, of all chips.
         tags: labels of each chip, by image name.
         parts: image names of each part.
-        digest: sha256 of names, labels, parts and of each chip's size and etag: as long as it
-            stays, a model trained before is still the model of these chips.
+        digest: sha256 of names, labels, parts and of each chip's size and etag: while it
+            is the same, a model that was trained before still belongs to these chips.
         archive_digest: the same of all label rows and all files, used or not.
     """
 
@@ -59,7 +59,7 @@ def gather_material(options: StudyOptions) -> Material:
     Raises:
         UsageError: chips, labels or split cannot be used; see the functions of `train.data.dataset`
             and `train.data.label_files`.
-        StorageError: a file that was given cannot be read.
+        StorageError: a given file cannot be read.
     """
     rows = read_labels(options.labels)
     label_set = read_label_set(options.label_set) if options.label_set else choose_label_set(rows)
@@ -88,7 +88,7 @@ def gather_material(options: StudyOptions) -> Material:
 
 
 def write_split(folder: Path, material: Material, model: StudyModel, seed: int) -> Path:
-    """Write the split that a model is trained by, and give its path."""
+    """Write the split that a model is trained with; returns its path."""
     parts = dict(material.parts)
     name = "split.csv"
     if model.training_share < 1:

@@ -1,4 +1,4 @@
-"""Training the study's networks, each once: a finished one is kept as long as it still fits."""
+"""Training the study's networks, each once: a finished one is reused while it still fits."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ _PLACES = (
     "pixel_cache",
     "pixel_cache_gb",
 )
-"""Options that say where something lies; what lies there is in the material's digest."""
+"""Options that are addresses; the content there is in the material's digest."""
 
 
 def network_options(
     model: StudyModel, options: StudyOptions, material: Material, folder: Path
 ) -> TrainOptions:
-    """What the trainer is asked for, to make a network of the study.
+    """The trainer's options for a network of the study.
 
     Args:
-        folder: the study's; splits and artifacts lie in it.
+        folder: the study's, for splits and artifacts.
     """
     if model.network is None:
-        raise ValueError(f"{model.name} is no network")
+        raise ValueError(f"{model.name} is not a network")
     network = NETWORKS[model.network]
     asked = TrainOptions(
         chips=options.chips,
@@ -72,10 +72,10 @@ def network_options(
 def train_or_keep(
     name: str, asked: TrainOptions, material: Material, folder: Path
 ) -> tuple[ModelArtifact, bool]:
-    """The artifact that the options stand for, and whether it was there already.
+    """The artifact for these options, and whether it was there already.
 
-    It is kept if it reads well, every file with its digest, and was made from the same chips,
-    labels and parts with the same options; else it is trained.
+    It is reused if every file can be read and has its digest, and if it was made from the same
+    chips, labels and parts with the same options; else it is trained.
 
     Raises:
         UsageError, StorageError, RunFailed: see `train.training.train_model`.
@@ -92,7 +92,7 @@ def train_or_keep(
 def find_kept(
     name: str, asked: TrainOptions, material: Material, folder: Path
 ) -> ModelArtifact | None:
-    """The finished artifact that the options stand for, or None where it must be trained."""
+    """The finished artifact for these options; None if it must be trained."""
     outcome = read_outcome(_record(folder, name), _request(asked, material))
     if outcome is None:
         return None
@@ -104,7 +104,7 @@ def find_kept(
 
 
 def describe_network(model: StudyModel, folder: Path) -> dict[str, Any]:
-    """A finished network as plain data: what the report says of it."""
+    """A finished network as plain data, for the report."""
     path = artifact_folder(folder, model.name)
     artifact = read_description(path)
     training = artifact.training
@@ -131,7 +131,7 @@ def describe_network(model: StudyModel, folder: Path) -> dict[str, Any]:
 
 
 def copy_best(name: str, folder: Path) -> None:
-    """Put the best model's artifact at `best` in the study's folder, whole."""
+    """Copy the best model's artifact to `best` in the study's folder, all or nothing."""
     best, temporary = folder / "best", folder / ".best.writing"
     shutil.rmtree(temporary, ignore_errors=True)
     shutil.copytree(artifact_folder(folder, name), temporary)
@@ -140,12 +140,12 @@ def copy_best(name: str, folder: Path) -> None:
 
 
 def artifact_folder(folder: Path, name: str) -> Path:
-    """Where a network's artifact lies in a study's folder."""
+    """The folder of a network's artifact in a study's folder."""
     return folder / "models" / name
 
 
 def _by_recipe(asked: TrainOptions, recipe: str) -> TrainOptions:
-    """The options as a recipe has them, in no more epochs than the study's."""
+    """The options changed by a recipe, with at most the study's epochs."""
     changed = with_recipe(asked, recipe)
     epochs = min(asked.epochs, changed.epochs)
     warmup = min(changed.schedule.warmup_epochs, epochs / 2)
@@ -162,10 +162,9 @@ def _record(folder: Path, name: str) -> Path:
 
 
 def _forget_other_training(name: str, request: dict[str, Any], folder: Path) -> None:
-    """Remove the checkpoints of a training that was stopped, if it was asked for otherwise.
+    """Remove the checkpoints of a training that was stopped, if it had other options.
 
-    The trainer would refuse them, for they may be all that a person has; here they are the
-    study's own.
+    The trainer would refuse them, since a person may need them; here they are the study's own.
     """
     started = folder / "models" / f"{name}.started.json"
     if read_outcome(started, request) is None:

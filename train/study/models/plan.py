@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pipelines.errors import UsageError
 
 FOREST, CNN, SKY, VGG16, TUNED = "forest", "cnn", "cnn_sky", "vgg16", "vgg16_tuned"
-"""Names of the models that the comparison speaks of."""
+"""Names of the models that the comparison mentions."""
 
 UPSAMPLED_LABEL = "blow_down"
-"""The label that the study saw too seldom; where it is absent, the rarest one takes its place."""
+"""The label that was too rare in the study; if it is absent, the rarest one is used instead."""
 
 
 @dataclass(frozen=True)
@@ -25,12 +25,12 @@ class StudyModel:
     Attributes:
         name: its folder, and its name in `--models`.
         title: its name in tables and pictures.
-        idea: what it is and what it is there to show, in a sentence or two.
+        idea: what it is and what it shows, in a sentence or two.
         network: a name in `train.networks.registry.NETWORKS`; None for the forest.
         side_factor: its input's side as a multiple of the study's `--image_size`.
         training_share: how much of the training part it sees.
         is_upsampled: whether chips of a rare label are repeated.
-        recipe: a name in `train.recipes.RECIPES`; None for what the published study did.
+        recipe: a name in `train.recipes.RECIPES`; None for the published study's training.
     """
 
     name: str
@@ -50,20 +50,20 @@ MODELS: Mapping[str, StudyModel] = {
             name=FOREST,
             title="Random forest",
             idea="Decision trees on three numbers for each chip: its mean red, green and blue. "
-            "It knows colours and sees no shapes.",
+            "It sees colours but no shapes.",
             network=None,
         ),
         StudyModel(
             name="mean_colour",
             title="Mean colour",
-            idea="One dense layer on the same mean colours: the least that a network can be. What "
-            "others reach beyond it comes from what they see in the picture.",
+            idea="One dense layer on the same mean colours: the smallest possible network. "
+            "Whatever others reach beyond it comes from shapes in the picture.",
             network="mean_colour",
         ),
         StudyModel(
             name=CNN,
             title="Baseline CNN",
-            idea="Three convolutions and two dense layers, learned from these chips alone.",
+            idea="Three convolutions and two dense layers, trained only on these chips.",
             network="cnn",
         ),
         StudyModel(
@@ -74,9 +74,9 @@ MODELS: Mapping[str, StudyModel] = {
         ),
         StudyModel(
             name=SKY,
-            title="CNN, sky alone",
-            idea="The baseline with a softmax over the labels of the sky alone: exactly one of "
-            "them holds for each chip, and the network is told so.",
+            title="CNN, sky only",
+            idea="The baseline with a softmax over the sky labels only: each chip has exactly one "
+            "of them, and the network is built for that.",
             network="cnn_sky",
         ),
         StudyModel(
@@ -104,39 +104,39 @@ MODELS: Mapping[str, StudyModel] = {
         StudyModel(
             name=VGG16,
             title="VGG16",
-            idea="Thirteen convolutions that were learned from ImageNet's photographs first, then "
-            "trained on with these chips.",
+            idea="Thirteen convolutions, pretrained on ImageNet's photographs and then trained on "
+            "these chips.",
             network="vgg16",
         ),
         StudyModel(
             name=TUNED,
             title="VGG16, fine-tuned",
-            idea="VGG16 with what the study left for later: chips that are flipped, turned and "
-            "varied at each showing, a rate that rises, falls and is lower for lower layers, and "
-            "averaged weights.",
+            idea="VGG16 with what the study left for later: chips are flipped, rotated and varied "
+            "in every epoch, the learning rate rises, falls and is smaller for lower layers, and "
+            "weights are averaged.",
             network="vgg16",
             recipe="best",
         ),
     )
 }
-"""The models in the order in which they are trained and told of."""
+"""The models, in the order of training and of the report."""
 
 
 def choose_models(asked: str, has_sky: bool) -> tuple[StudyModel, ...]:
     """The models that `--models` asks for, in the order of `MODELS`.
 
     Args:
-        asked: `all`, or names with commas between.
-        has_sky: whether there are labels of the sky; `all` leaves out what needs them.
+        asked: `all`, or names separated by commas.
+        has_sky: whether there are sky labels; `all` leaves out what needs them.
 
     Raises:
-        UsageError: a name that no model has, none at all, or a model of the sky without one.
+        UsageError: an unknown name, no name, or the sky model without sky labels.
     """
     names = {name.strip() for name in asked.split(",") if name.strip()}
     unknown = sorted(names - set(MODELS) - {"all"})
     if unknown or not names:
-        said = ", ".join(map(repr, unknown)) or "none named"
-        raise UsageError(f"--models: {said}; there are all, {', '.join(MODELS)}")
+        wrong = ", ".join(map(repr, unknown)) or "none named"
+        raise UsageError(f"--models: {wrong}; choose from all, {', '.join(MODELS)}")
     if SKY in names and not has_sky:
         raise UsageError(f"--models {SKY}: the labels have no sky group; --label_set names one")
     possible = [model for model in MODELS.values() if has_sky or model.name != SKY]
@@ -159,7 +159,7 @@ def label_to_upsample(positives: Mapping[str, int]) -> str | None:
 
 
 def take_share(names: Sequence[str], share: float, seed: int) -> tuple[str, ...]:
-    """A share of names by lot, at least one, in their own order."""
+    """A random share of names, at least one, in their own order."""
     import numpy as np
 
     count = max(1, round(len(names) * share))

@@ -1,4 +1,4 @@
-"""What a finished part of the study was made from, so that it is not made again."""
+"""Records of finished parts of the study, so that they are not made again."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from train.results import SUMMARY_FILE
 
 
 def read_outcome(path: Path, request: Mapping[str, Any]) -> dict[str, Any] | None:
-    """What came of a part that was asked for in just this way; None where nothing did yet."""
+    """The outcome of a part with exactly this request; None if it is not finished."""
     try:
         record = json.loads(path.read_bytes())
     except (FileNotFoundError, ValueError):
@@ -30,9 +30,9 @@ def write_outcome(path: Path, request: Mapping[str, Any], outcome: Mapping[str, 
 
 
 def read_summary(folder: Path, part: str) -> dict[str, Any]:
-    """What a command said of its results in a part of the study's folder.
+    """The summary of a command's results in a part of the study's folder.
 
-    Its pictures are named as they lie in the study's folder. Nothing where one is missing.
+    Its pictures are paths relative to the study's folder. Empty if one of them is missing.
     """
     try:
         summary = json.loads((folder / part / SUMMARY_FILE).read_bytes())

@@ -94,7 +94,7 @@ def test_without_a_test_part_validation_is_judged():
     assert judged_part({"a": model({"clear": 1.0})}) == "validation"
 
 
-def test_thresholds_stand_under_each_network_that_knows_the_label():
+def test_each_label_has_the_thresholds_of_the_networks_that_score_it():
     rows = {row["label"]: row["networks"] for row in compare_thresholds({"cnn": CNN, "s": SKY})}
     assert rows["clear"]["s"] == {
         "best_threshold": 0.2,
@@ -105,16 +105,16 @@ def test_thresholds_stand_under_each_network_that_knows_the_label():
     assert set(rows["mine"]) == {"cnn"}
 
 
-def test_common_and_rare_labels_are_compared_apart():
+def test_common_and_rare_labels_are_compared_separately():
     compared = compare_labels(VGG, CNN, "test", {"clear": 900, "mine": 9}, 1000)
     assert [row["is_rare"] for row in compared["rows"]] == [False, True]
     assert compared["common"] == {"labels": 1, "first_f1": 0.8, "second_f1": 0.7}
     assert compared["rare"] == {"labels": 1, "first_f1": 0.4, "second_f1": 0.1}
     assert compared["all"]["first_f1"] == pytest.approx(0.6)
     assert describe_lead("VGG16", "CNN", compared) == (
-        "VGG16 against CNN, by mean F1: over all labels ahead by 0.200 (0.600 against 0.400) over "
-        "2 labels; over common ones ahead by 0.100 (0.800 against 0.700) over 1 label; over rare "
-        "ones ahead by 0.300 (0.400 against 0.100) over 1 label."
+        "VGG16 compared with CNN, by mean F1: over all labels ahead by 0.200 (0.600 and 0.400) over "
+        "2 labels; over common ones ahead by 0.100 (0.800 and 0.700) over 1 label; over rare ones "
+        "ahead by 0.300 (0.400 and 0.100) over 1 label."
     )
 
 
@@ -145,7 +145,7 @@ def test_findings_name_labels_by_how_well_they_are_found():
     assert found[1] == "Mean F1, step by step: Baseline CNN 0.400, VGG16 0.600."
     assert "Well found (F1 of 0.8 and more): clear (0.80)." in found
     assert "Hardly found (F1 below 0.5): mine (0.40)." in found
-    assert found[-1].endswith("gains against one half for all: 0.600 against 0.300.")
+    assert found[-1].endswith("gains compared with 0.5 for all: 0.600, not 0.300.")
 
 
 def test_an_example_tells_precision_and_recall_in_chips():
@@ -160,7 +160,7 @@ def test_an_example_tells_precision_and_recall_in_chips():
 
 def test_a_variant_is_compared_over_the_labels_that_it_shares_with_the_baseline():
     assert describe_variants({"cnn": CNN, "cnn_sky": SKY}, "test") == [
-        "CNN, sky alone: ahead by 0.200 (0.900 against 0.700) over 1 label."
+        "CNN, sky alone: ahead by 0.200 (0.900 and 0.700) over 1 label."
     ]
 
 
@@ -201,7 +201,7 @@ def published_csv(folder, row: str = "clear,0.88,0.54,0.946,0.69,0.964") -> str:
     return str(path)
 
 
-def test_published_figures_stand_beside_ours_with_a_word_on_the_data(tmp_path):
+def test_published_figures_are_next_to_ours_with_a_note_on_the_data(tmp_path):
     by_label = read_published(published_csv(tmp_path))
     chips = {"train": 60, "validation": 20, "test": 40}
     beside = set_beside({"cnn": CNN}, "test", PLANET_LABELS, chips, by_label)
@@ -223,12 +223,12 @@ def test_published_figures_stand_beside_ours_with_a_word_on_the_data(tmp_path):
     assert "fewer" not in set_beside({}, "test", PLANET_LABELS, whole, None)["statement"]
 
 
-def test_nothing_published_stands_beside_other_labels():
+def test_other_labels_are_not_compared_with_the_published_ones():
     assert set_beside({"cnn": CNN}, "test", LabelSet(("clear", "mine")), {}, None) is None
 
 
 @pytest.mark.parametrize("row", ["clear,0.88,0.54,0.946,0.69,much", "clear,0.88,0.54,0.946,0.69,7"])
-def test_published_figures_that_are_no_fractions_are_refused(tmp_path, row):
+def test_published_figures_that_are_not_fractions_are_refused(tmp_path, row):
     with pytest.raises(UsageError, match="vgg16_f1 of 'clear'"):
         read_published(published_csv(tmp_path, row))
 
