@@ -112,9 +112,9 @@ def test_common_and_rare_labels_are_compared_separately():
     assert compared["rare"] == {"labels": 1, "first_f1": 0.4, "second_f1": 0.1}
     assert compared["all"]["first_f1"] == pytest.approx(0.6)
     assert describe_lead("VGG16", "CNN", compared) == (
-        "VGG16 compared with CNN, by mean F1: over all labels ahead by 0.200 (0.600 and 0.400) over "
-        "2 labels; over common ones ahead by 0.100 (0.800 and 0.700) over 1 label; over rare ones "
-        "ahead by 0.300 (0.400 and 0.100) over 1 label."
+        "VGG16 compared with CNN, by mean F1: over all labels ahead by 0.200 (0.600 and 0.400) "
+        "over 2 labels; over common ones ahead by 0.100 (0.800 and 0.700) over 1 label; over rare "
+        "ones ahead by 0.300 (0.400 and 0.100) over 1 label."
     )
 
 
