@@ -44,7 +44,7 @@ resource "google_storage_bucket_iam_member" "connection" {
   member = "serviceAccount:${google_bigquery_connection.forest.cloud_resource[0].service_account_id}"
 }
 
-# Whoever starts a job has to be allowed to act as the account that it runs as.
+# An account that starts a job must be allowed to act as the account that the job runs as.
 resource "google_project_iam_member" "scheduler" {
   project = var.project
   role    = "roles/dataflow.developer"

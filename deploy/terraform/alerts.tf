@@ -1,4 +1,4 @@
-# Three things that somebody has to hear of: a night that failed, one that looks wrong, and none.
+# Three alerts: a night that failed, one that looks unusual, and a missing one.
 # Workers log events as JSON lines (docs/operating.md); Dataflow keeps a line as jsonPayload.message.
 
 locals {
@@ -31,7 +31,7 @@ resource "google_monitoring_alert_policy" "failed" {
     }
   }
   documentation {
-    content = "The job's log has the reason; nothing was published. The same launch again goes on where it stopped: gcloud scheduler jobs run forest-chips-nightly. See docs/operating.md, Running again."
+    content = "The job's log has the reason; nothing was published. Launch it again, and it resumes: gcloud scheduler jobs run forest-chips-nightly. See docs/operating.md, Running again."
   }
 }
 

@@ -1,10 +1,10 @@
 output "template" {
-  description = "Where `gcloud dataflow flex-template build` is to put the template."
+  description = "Where `gcloud dataflow flex-template build` must put the template."
   value       = local.template
 }
 
 output "artifact" {
-  description = "Where the model artifact is to be copied."
+  description = "Where to copy the model artifact."
   value       = local.artifact
 }
 

@@ -1,7 +1,7 @@
-# The same request each night: the job itself knows what yesterday is, and names its run by it.
-# - Twice in a night: Dataflow refuses a second job of the name while the first is active; after it,
+# The same request each night: the job knows what yesterday is, and names its run after it.
+# - Twice in a night: Dataflow refuses a second job with the name while the first is active; after it,
 #   the run is published already and nothing changes.
-# - After nights that were missed: one run over all that is not scored yet.
+# - After missed nights: one run over all chips that are not scored yet.
 
 locals {
   parameters = merge(
@@ -35,7 +35,7 @@ locals {
 resource "google_cloud_scheduler_job" "nightly" {
   name             = "forest-chips-nightly"
   region           = var.region
-  description      = "Scores what came to the archive"
+  description      = "Scores new chips in the archive"
   schedule         = var.schedule
   time_zone        = "Etc/UTC"
   attempt_deadline = "320s"

@@ -17,8 +17,8 @@ resource "google_storage_bucket" "forest" {
   uniform_bucket_level_access = true
   public_access_prevention    = "enforced"
 
-  # What jobs leave behind. Nothing below tables/ but staging and indexes of tars: an old file may be
-  # part of a table.
+  # Files that jobs leave. Below tables/ only staging and indexes of tars: other old files may be part
+  # of a table.
   lifecycle_rule {
     action {
       type = "Delete"
@@ -28,8 +28,8 @@ resource "google_storage_bucket" "forest" {
       matches_prefix = ["tmp/"]
     }
   }
-  # Staging of dead runs, should no later run have deleted it (--keep_staging_days is 7), and indexes of
-  # tars, should nobody run `maintain`.
+  # Staging of dead runs, if no later run has deleted it (--keep_staging_days is 7), and indexes of
+  # tars, if `maintain` is not run.
   lifecycle_rule {
     action {
       type = "Delete"
@@ -47,7 +47,7 @@ resource "google_storage_bucket" "forest" {
       age = 1
     }
   }
-  # Deleted temporary files would be paid for a week longer.
+  # Otherwise deleted temporary files cost money for another week.
   soft_delete_policy {
     retention_duration_seconds = 0
   }
@@ -63,7 +63,7 @@ resource "google_artifact_registry_repository" "forest" {
 resource "google_bigquery_dataset" "forest" {
   dataset_id  = "forest_chips"
   location    = var.region
-  description = "What the scoring job sees in the chips: external tables over its Delta tables, and views"
+  description = "The scoring job's results: external tables over its Delta tables, and views"
 }
 
 resource "google_bigquery_connection" "forest" {

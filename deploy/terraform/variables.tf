@@ -4,12 +4,12 @@ variable "project" {
 }
 
 variable "region" {
-  description = "Where bucket, dataset, jobs and scheduler are: one region, so that no chip crosses a border."
+  description = "Where bucket, dataset, jobs and scheduler are: one region, so that no chip is read across regions."
   type        = string
 }
 
 variable "bucket" {
-  description = "Name of the bucket that is made for model, tables and the jobs' files."
+  description = "Name of the bucket to create for model, tables and the jobs' files."
   type        = string
 }
 
@@ -23,7 +23,7 @@ variable "chips" {
 }
 
 variable "chips_bucket" {
-  description = "Bucket of the archive, on which the workers get the right to read; empty where it is var.bucket, or not Google's."
+  description = "Bucket of the archive, which the workers may read; empty if it is var.bucket, or not Google's."
   type        = string
   default     = ""
 }
@@ -34,7 +34,7 @@ variable "image" {
 }
 
 variable "schedule" {
-  description = "When a night is scored, as cron says it, in UTC; the job scores what came until then, as yesterday's."
+  description = "When a night is scored, in cron's form, in UTC; the job scores what arrived until then, as yesterday's."
   type        = string
   default     = "15 2 * * *"
 }
@@ -46,19 +46,19 @@ variable "gpu" {
 }
 
 variable "max_workers" {
-  description = "Most workers at a time: what a night may cost at most, and your quota."
+  description = "Most workers at a time; limits the cost of a night, and must fit your quota."
   type        = number
   default     = 20
 }
 
 variable "worker_zone" {
-  description = "Zone of the workers, where a GPU is out of stock in others; empty for any of the region."
+  description = "Zone of the workers, if a GPU is out of stock in others; empty for any zone of the region."
   type        = string
   default     = ""
 }
 
 variable "launcher_machine_type" {
-  description = "Machine that plans the run. This one is for ten million chips."
+  description = "Machine that plans the run. The default is enough for ten million chips."
   type        = string
   default     = "e2-highmem-4"
 }
@@ -70,24 +70,24 @@ variable "subnetwork" {
 }
 
 variable "drift_empty" {
-  description = "Whether a night without new chips is a bad one: the archive grows every night."
+  description = "Whether a night without new chips is bad, because the archive grows every night."
   type        = bool
   default     = false
 }
 
 variable "hold_on_drift" {
-  description = "Whether a night that looks unlike those before waits for somebody to publish it."
+  description = "Whether a night that looks unlike the nights before is held until it is published by hand."
   type        = bool
   default     = false
 }
 
 variable "alert_emails" {
-  description = "Who is told of a failed night, of a bad one, and of none."
+  description = "Who gets a mail about a failed, a bad or a missing night."
   type        = list(string)
 }
 
 variable "first_night_done" {
-  description = "Set to true after the first run: BigQuery looks into a Delta table when its external table is made."
+  description = "Set to true after the first run: BigQuery reads a Delta table when its external table is created."
   type        = bool
   default     = false
 }
