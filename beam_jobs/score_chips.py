@@ -16,13 +16,13 @@ from beam_jobs.options.estimate_options import EstimateOptions
 from beam_jobs.options.run_options import ScoreOptions, our_flags, parse_score_options
 from beam_jobs.running.scoring_run import end_run, score
 from beam_jobs.running.starting import check_run, check_tables, plan_run, resume_run, start_run
+from pipelines.artifacts.opening import open_artifact
 from pipelines.commands import run_command
 from pipelines.planning.archive import list_chips
 from pipelines.planning.done import chips_done, no_chips
 from pipelines.planning.selection import Selection, select_chips
 from pipelines.planning.sidecar import read_sidecar
 from pipelines.run_log import RunLog
-from pipelines.scoring.classifier import open_artifact
 from pipelines.scoring.trial import ChipsToDo, Trial, score_sample
 from pipelines.storage.worker_settings import WorkerSettings
 from pipelines.tars.index_cache import IndexCache

@@ -23,7 +23,8 @@ import numpy.typing as npt
 from benchmarks import tif_decoding
 from benchmarks.harness.measure import environment_of_runs
 from pipelines.imaging import decoding
-from schemas.artifact import Preprocessing, read_description
+from schemas.artifact import Preprocessing
+from schemas.artifact_files import read_description
 from schemas.precision import Precision
 
 ROOT = Path(__file__).parent.parent

@@ -19,7 +19,7 @@ import numpy as np
 
 from benchmarks.harness.measure import environment_of_runs
 from pipelines.storage.store import file_stem
-from schemas.artifact import read_description
+from schemas.artifact_files import read_description
 from train.data.dataset import list_chips, match_chips
 from train.data.examples import Examples, decode_chips
 from train.data.label_files import LabelRow

@@ -10,7 +10,8 @@ from typing import Any
 
 from pipelines.errors import UsageError
 from pipelines.storage.store import write_bytes
-from schemas.artifact import MODEL_FILE, ArtifactError, ModelArtifact, read_artifact
+from schemas.artifact import ArtifactError, ModelArtifact
+from schemas.artifact_files import MODEL_FILE, read_artifact
 from schemas.labels import LabelSet
 from train.data.dataset import LabelledChips, choose_media_type, keep_sky, list_chips, match_chips
 from train.data.examples import Examples, count_set_aside, decode_chips, describe_set_aside

@@ -23,7 +23,8 @@ from pipelines.flags import add_removed_flag
 from pipelines.run_log import LogFormat
 from pipelines.storage import store
 from pipelines.storage.store import StoreSettings
-from schemas.artifact import ARTIFACT_FILE, MediaType
+from schemas.artifact import MediaType
+from schemas.artifact_files import ARTIFACT_FILE
 from schemas.precision import PRECISIONS, Precision
 from schemas.tables import SCORE
 

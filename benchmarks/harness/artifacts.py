@@ -13,14 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from schemas.artifact import (
-    MODEL_FILE,
-    MediaType,
-    ModelArtifact,
-    Preprocessing,
-    model_digest,
-    write_artifact,
-)
+from schemas.artifact import MediaType, ModelArtifact, Preprocessing
+from schemas.artifact_files import MODEL_FILE, model_digest, write_artifact
 from schemas.labels import PLANET_LABELS
 
 ROOT = Path(__file__).parents[2]

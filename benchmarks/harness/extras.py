@@ -9,7 +9,8 @@ from benchmarks.harness import ours
 from benchmarks.harness.artifacts import artifact_for
 from benchmarks.harness.bench import SOME_CHIPS, Bench
 from benchmarks.harness.measure import CommandFailed, run_measured
-from schemas.artifact import MODEL_FILE, MediaType, read_description
+from schemas.artifact import MediaType
+from schemas.artifact_files import MODEL_FILE, read_description
 
 _PRECISION_CHIPS = 1000
 _STARTUP_REPEATS = 3

@@ -13,7 +13,7 @@ from benchmarks.harness.artifacts import BLACK_FILE
 from benchmarks.harness.chips import ChipPool
 from benchmarks.harness.environments import PeerMissing, make_environment
 from benchmarks.harness.measure import CommandFailed, Run, Slope, run_measured, slope_between
-from schemas.artifact import MODEL_FILE
+from schemas.artifact_files import MODEL_FILE
 
 SCRIPTS = {
     "stock_beam": "stock_beam.py",

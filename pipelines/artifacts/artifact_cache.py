@@ -18,7 +18,8 @@ from pathlib import Path
 
 from pipelines.errors import StorageError
 from pipelines.storage import store
-from schemas.artifact import ARTIFACT_FILE, ArtifactError, ModelArtifact, read_artifact
+from schemas.artifact import ArtifactError, ModelArtifact
+from schemas.artifact_files import ARTIFACT_FILE, read_artifact
 
 
 def fetch_artifact(uri: str) -> tuple[Path, ModelArtifact]:

@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.artifacts.artifact_cache import fetch_artifact
 from pipelines.errors import UsageError
 from pipelines.scoring.devices import DeviceOutOfMemory, Gpu, MemoryLimit, find_gpu, telling_memory
 from pipelines.scoring.gpu_model import on_gpu
 from pipelines.scoring.tuning import BATCH_SIZE, CALLS_IN_FLIGHT, TUNED_FROM_CHIPS, Call
-from pipelines.storage import store
-from schemas.artifact import MODEL_FILE, ArtifactError, ModelArtifact, read_artifact
+from schemas.artifact import ArtifactError, ModelArtifact
+from schemas.artifact_files import MODEL_FILE
 from schemas.precision import KERAS_POLICIES, Precision, gpu_precision, native_bfloat16
 
 
@@ -123,29 +122,6 @@ def resolve_precision(precision: Precision, gpu: Gpu | None) -> Precision:
             f"{gpu.name} is not; use auto, float32 or float16"
         )
     return native if precision == "auto" else precision
-
-
-def open_artifact(uri: str, expected_digest: str = "") -> tuple[Path, ModelArtifact]:
-    """A local folder with the artifact, and its description, checked without TensorFlow.
-
-    Args:
-        uri: absolute address of the artifact.
-        expected_digest: the model_digest that it must have, if one is known.
-
-    Raises:
-        ArtifactError: the artifact does not fit together, or is another than expected.
-        StorageError: it cannot be fetched.
-    """
-    if store.is_remote(uri):
-        folder, artifact = fetch_artifact(uri)
-    else:
-        folder, artifact = Path(uri), read_artifact(Path(uri))
-    if expected_digest and artifact.model_digest != expected_digest:
-        raise ArtifactError(
-            f"{uri} has changed since the run was planned: model_digest "
-            f"{expected_digest} then, {artifact.model_digest} now"
-        )
-    return folder, artifact
 
 
 def _has_convolutions(model: Any) -> bool:

@@ -21,10 +21,11 @@ from rasterio.warp import transform_bounds
 from beam_jobs import score_chips
 from beam_jobs.options.run_options import parse_score_options
 from beam_jobs.query import ask
+from pipelines.artifacts.opening import open_artifact
 from pipelines.commands import exit_code
 from pipelines.imaging import decoding
 from pipelines.runs import records, run_plan
-from pipelines.scoring.classifier import Classifier, open_artifact
+from pipelines.scoring.classifier import Classifier
 from pipelines.scoring.devices import Gpu
 from pipelines.storage import store
 from pipelines.tables import delta_tables

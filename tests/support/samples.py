@@ -9,13 +9,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from schemas.artifact import (
-    MODEL_FILE,
-    ModelArtifact,
-    Preprocessing,
-    model_digest,
-    write_artifact,
-)
+from schemas.artifact import ModelArtifact, Preprocessing
+from schemas.artifact_files import MODEL_FILE, model_digest, write_artifact
 from schemas.labels import PLANET_LABELS, LabelSet
 from train.networks.registry import NETWORKS
 

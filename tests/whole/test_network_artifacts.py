@@ -11,7 +11,7 @@ from beam_jobs import score_chips
 from pipelines.commands import exit_code
 from pipelines.imaging import decoding
 from pipelines.tables import delta_tables
-from schemas.artifact import read_artifact
+from schemas.artifact_files import read_artifact
 from tests.support.drawn_chips import draw_labelled_jpgs, write_labels
 from train.__main__ import main
 from train.judging.measuring import predict_scores

@@ -13,7 +13,7 @@ import pytest
 
 from pipelines.blocks.document import cell_text
 from pipelines.errors import RunFailed
-from schemas.artifact import read_artifact
+from schemas.artifact_files import read_artifact
 from tests.support.drawn_chips import draw_labelled_jpgs, write_labels
 from train.__main__ import main
 from train.fitting.checkpoints import Checkpoints

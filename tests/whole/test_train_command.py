@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from schemas.artifact import read_artifact
+from schemas.artifact_files import read_artifact
 from tests.support.drawn_chips import draw_jpg, draw_labelled_jpgs, draw_labelled_tifs, write_labels
 from train.__main__ import main
 from train.judging.measuring import predict_scores

@@ -16,12 +16,10 @@ from typing import Any
 
 from pipelines.errors import UsageError
 from pipelines.storage.store import is_remote
-from schemas.artifact import (
+from schemas.artifact import ArtifactError, ModelArtifact, Preprocessing
+from schemas.artifact_files import (
     ARTIFACT_FILE,
     MODEL_FILE,
-    ArtifactError,
-    ModelArtifact,
-    Preprocessing,
     model_digest,
     read_artifact,
     read_description,

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from schemas.artifact import ARTIFACT_FILE, MODEL_FILE, ModelArtifact, Preprocessing
+from schemas.artifact import ModelArtifact, Preprocessing
+from schemas.artifact_files import ARTIFACT_FILE, MODEL_FILE
 from schemas.keras_file import read_weights
 from schemas.labels import score_column
 from train.artifact.file_names import (

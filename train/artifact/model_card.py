@@ -20,7 +20,8 @@ from pipelines.blocks.document import (
     Text,
 )
 from pipelines.blocks.markdown import render_markdown
-from schemas.artifact import ARTIFACT_FILE, ModelArtifact
+from schemas.artifact import ModelArtifact
+from schemas.artifact_files import ARTIFACT_FILE
 from train.artifact.file_names import CURVES_FILE, RELIABILITY_FILE
 from train.artifact.weaknesses import find_weaknesses, judged_part
 from train.judging.figure_table import figure_text, with_interval

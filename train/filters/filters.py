@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from pipelines.errors import UsageError
-from schemas.artifact import MODEL_FILE, ArtifactError, read_artifact
+from schemas.artifact import ArtifactError
+from schemas.artifact_files import MODEL_FILE, read_artifact
 from train.filters.ascent import Ascent, as_pictures, ascend, cut_network, first_side
 from train.networks.pretrained import load_pretrained
 from train.networks.registry import NETWORKS

@@ -15,7 +15,7 @@ import pytest
 
 from pipelines.artifacts import artifact_cache
 from pipelines.artifacts.artifact_cache import fetch_artifact
-from pipelines.scoring.classifier import open_artifact
+from pipelines.artifacts.opening import open_artifact
 from pipelines.storage import store
 from schemas.artifact import ArtifactError, ModelArtifact
 from tests.support.samples import make_artifact
@@ -108,7 +108,7 @@ def test_another_digest_than_the_planned_is_refused_from_the_cache_too(
 ) -> None:
     uri, artifact = uploaded
     assert open_artifact(uri, artifact.model_digest)[1] == artifact
-    with pytest.raises(ArtifactError, match=f"0000 then, {artifact.model_digest} now"):
+    with pytest.raises(ArtifactError, match=f"was 0000, is {artifact.model_digest}"):
         open_artifact(uri, expected_digest="0000")
     assert fetches == [uri]
 

@@ -9,15 +9,10 @@ import keras
 import numpy as np
 import pytest
 
+from pipelines.artifacts.opening import open_artifact
 from pipelines.errors import UsageError
 from pipelines.scoring import tuning
-from pipelines.scoring.classifier import (
-    Classifier,
-    _compute_in,
-    check_precision,
-    open_artifact,
-    resolve_precision,
-)
+from pipelines.scoring.classifier import Classifier, _compute_in, check_precision, resolve_precision
 from pipelines.scoring.devices import DeviceOutOfMemory, Gpu, driver_free_bytes, find_gpu
 from pipelines.scoring.scoring import SharedModel
 from pipelines.storage import store
@@ -152,7 +147,7 @@ def test_a_model_is_looked_into_by_keras_only_when_its_digest_is_right(tmp_path,
 
 def test_an_artifact_with_another_digest_than_planned_is_refused_with_both(tmp_path):
     artifact = make_artifact(tmp_path)
-    with pytest.raises(ArtifactError, match=f"0000 then, {artifact.model_digest} now"):
+    with pytest.raises(ArtifactError, match=f"was 0000, is {artifact.model_digest}"):
         open_artifact(str(tmp_path), expected_digest="0000")
 
 
@@ -411,7 +406,7 @@ from pipelines.scoring.classifier import Classifier
 from pipelines.scoring.devices import find_gpu
 from pipelines.scoring.scoring import score_in_halves
 from pipelines.scoring.scoring import SharedModel
-from schemas.artifact import read_artifact
+from schemas.artifact_files import read_artifact
 assert find_gpu().memory_bytes() == 1024 * 2**20
 folder = Path({str(vgg16[0])!r})
 classifier = Classifier(folder, read_artifact(folder), "float32")

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from schemas.artifact import MODEL_FILE, ModelArtifact, read_artifact
+from schemas.artifact import ModelArtifact
+from schemas.artifact_files import MODEL_FILE, read_artifact
 from tests.support.drawn_chips import draw_labelled_jpgs, draw_labelled_tifs, write_labels
 from train.__main__ import main
 from train.artifact.mlm_item import describe_model

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from pipelines.errors import UsageError
-from schemas.artifact import read_artifact
+from schemas.artifact_files import read_artifact
 from tests.support.drawn_chips import draw_labelled_jpgs, write_labels
 from train.__main__ import main
 from train.data.examples import Examples

@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from pipelines.errors import UsageError
-from schemas.artifact import BANDS, Preprocessing, model_digest
+from schemas.artifact import BANDS, Preprocessing
+from schemas.artifact_files import model_digest
 from schemas.labels import LabelSet
 from schemas.precision import native_bfloat16
 from train.data.examples import Examples

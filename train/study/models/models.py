@@ -7,13 +7,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from schemas.artifact import (
-    MODEL_FILE,
-    ArtifactError,
-    ModelArtifact,
-    read_artifact,
-    read_description,
-)
+from schemas.artifact import ArtifactError, ModelArtifact
+from schemas.artifact_files import MODEL_FILE, read_artifact, read_description
 from schemas.keras_file import read_weights
 from train.fitting.checkpoints import checkpoint_folder, forget_checkpoints
 from train.fitting.sampling import Imbalance

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from schemas.artifact import read_artifact
+from schemas.artifact_files import read_artifact
 from tests.support.drawn_chips import draw_labelled_jpgs, write_labels
 from tests.support.samples import make_artifact
 from train.fitting.checkpoints import checkpoint_folder

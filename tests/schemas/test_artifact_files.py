@@ -19,17 +19,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.artifact import (
+from schemas.artifact import BANDS, ArtifactError, ModelArtifact, Preprocessing, thresholds_digest
+from schemas.artifact_files import (
     ARTIFACT_FILE,
-    BANDS,
     MODEL_FILE,
-    ArtifactError,
-    ModelArtifact,
-    Preprocessing,
     model_digest,
     read_artifact,
     read_description,
-    thresholds_digest,
     write_artifact,
 )
 from schemas.labels import LabelSet
@@ -106,7 +102,7 @@ def test_a_whole_artifact_is_read_as_it_was_written(whole: Path) -> None:
 
 def test_reading_an_artifact_needs_no_tensorflow(whole: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from schemas.artifact import read_artifact;"
+        "import sys; from pathlib import Path; from schemas.artifact_files import read_artifact;"
         f"read_artifact(Path({str(whole)!r}));"
         "print({'tensorflow', 'keras', 'torch', 'jax'} & set(sys.modules))"
     )
@@ -230,7 +226,7 @@ def test_a_folder_without_description_is_asked_whether_it_is_an_artifact(tmp_pat
         ("", "cannot be read as JSON"),
         ("{", "cannot be read as JSON"),
         ("[" * 100_000, "cannot be read as JSON"),
-        ("[]", "must hold an object"),
+        ("[]", "must be a JSON object"),
         ("{}", "format_version is None, this code reads 1"),
     ],
 )
@@ -248,7 +244,7 @@ def test_a_description_that_is_none_is_refused(folder: Path, text: str, message:
         ("thresholds", {"clear": 0.5, "cloudy": 0.5}, r"labels without one \['road'\]"),
         ("thresholds", {"sea": 0.5}, r"without a label \['sea'\].*\['clear', 'cloudy', 'road'\]"),
         ("thresholds", {"clear": float("nan"), "cloudy": 1, "road": 1}, "'clear' .* not nan"),
-        ("thresholds", {"clear": 1.5, "cloudy": 1, "road": 1}, r"'clear' must lie in \[0, 1\]"),
+        ("thresholds", {"clear": 1.5, "cloudy": 1, "road": 1}, r"'clear' must be in \[0, 1\]"),
         ("thresholds", {"clear": None, "cloudy": 1, "road": 1}, "must be a string or a real"),
         ("thresholds", [0.5, 0.5, 0.5], "labels without one"),
         ("thresholds_digest", "0" * 64, "thresholds_digest differs: recorded 0{64}, found "),
@@ -257,7 +253,7 @@ def test_a_description_that_is_none_is_refused(folder: Path, text: str, message:
         ("preprocessing", [], "list indices"),
         ("sky_rule", "loudest", "sky_rule must be threshold or argmax, not 'loudest'"),
         ("files", ["model.keras"], "dictionary update sequence"),
-        ("files", {}, r"lists no model\.keras"),
+        ("files", {}, r"does not list model\.keras"),
         ("figures", 3, "not iterable"),
         ("model_digest", "0" * 64, "model_digest differs: recorded 0{64}, found [0-9a-f]{64}$"),
     ],
@@ -291,14 +287,14 @@ def test_a_key_that_is_missing_is_named(folder: Path, key: str) -> None:
         ({"bands": ["red", "nir"]}, r"bands \['nir'\] are not among a jpg's: red, green, blue"),
         ({"bands": []}, "bands"),
         ({"bands": ["red", "red", "red"]}, "a band is named twice: red, red, red"),
-        ({"scaling": [[0, 255]] * 3}, "scaling belongs to tif"),
-        ({"media_type": "tif"}, "every tif model needs it"),
+        ({"scaling": [[0, 255]] * 3}, "a tif model needs scaling"),
+        ({"media_type": "tif"}, "a tif model needs scaling"),
         ({"media_type": "tif", "scaling": [[0, 1]]}, "1 scalings for 3 bands"),
         ({"media_type": "tif", "scaling": [[0, 1], [0, 1], [7, 7]]}, "low < high"),
         ({"media_type": "tif", "scaling": [[0, 1], [0, 1], [0, float("nan")]]}, "low < high"),
         ({"media_type": "tif", "scaling": [[0, 1], [0, 1], [0]]}, "unpack"),
-        ({"accepted_sides_px": [65, 64]}, r"65\.\.64 is no range"),
-        ({"accepted_sides_px": [0, 64]}, r"0\.\.64 is no range"),
+        ({"accepted_sides_px": [65, 64]}, r"65\.\.64 is not a range"),
+        ({"accepted_sides_px": [0, 64]}, r"0\.\.64 is not a range"),
         ({"accepted_sides_px": []}, "index"),
     ],
 )
@@ -331,7 +327,7 @@ def test_one_changed_byte_in_the_model_is_found_and_both_hashes_named(folder: Pa
 @pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "..", ".", "", "sub/file", "a/.."])
 def test_a_file_name_that_leads_out_of_the_artifact_is_refused(folder: Path, name: str) -> None:
     edit(folder, lambda data: data["files"].update({name: "0" * 64}))
-    with pytest.raises(ArtifactError, match="leads out of the artifact"):
+    with pytest.raises(ArtifactError, match="points out of the artifact"):
         read_artifact(folder)
 
 
@@ -446,7 +442,7 @@ def test_a_layer_from_outside_keras_is_refused_with_its_name(folder: Path) -> No
 
     save_model(folder, Doubling(), keras.layers.Flatten(), keras.layers.Dense(3))
     with pytest.raises(
-        ArtifactError, match=r"needs tests\.schemas\.test_artifact\.Doubling, which is no"
+        ArtifactError, match=r"needs tests\.schemas\.test_artifact_files\.Doubling, which is no"
     ):
         read_artifact(folder)
 

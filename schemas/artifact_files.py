@@ -1,0 +1,127 @@
+"""An artifact on disk: a folder with `artifact.json` and the model's files.
+
+`read_artifact` checks that everything in it fits together, and says which two values differ.
+Nothing here needs TensorFlow.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from schemas import keras_file
+from schemas.artifact import (
+    ArtifactError,
+    ModelArtifact,
+    Preprocessing,
+    canonical_json,
+    check_equal,
+)
+from schemas.labels import LabelSet
+
+ARTIFACT_FILE = "artifact.json"
+MODEL_FILE = "model.keras"
+
+
+def model_digest(model_file: Path, label_set: LabelSet, preprocessing: Preprocessing) -> str:
+    """sha256 of everything that affects a score: weights, architecture, labels, preprocessing.
+
+    A `.keras` file is a zip with timestamps, so its bytes differ each time the same model is
+    saved; this digest covers only the parts that matter.
+
+    Raises:
+        ArtifactError: the file is not a Keras 3 model.
+    """
+    digest = hashlib.sha256()
+    digest.update(canonical_json(label_set.to_dict()))
+    # As read back from JSON: 2000 and 2000.0 are the same value.
+    digest.update(canonical_json(asdict(Preprocessing.from_dict(asdict(preprocessing)))))
+    digest.update(canonical_json(keras_file.read_architecture(model_file)))
+    for name, array in keras_file.read_weights(model_file):
+        digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def write_artifact(folder: Path, artifact: ModelArtifact) -> ModelArtifact:
+    """Write artifact.json next to the model's files, with the sha256 of each file.
+
+    Returns:
+        The artifact with `files` filled in.
+    """
+    names = sorted(p.name for p in folder.iterdir() if p.is_file() and p.name != ARTIFACT_FILE)
+    data = artifact.to_dict()
+    data["files"] = {name: _file_sha256(folder / name) for name in names}
+    text = json.dumps(data, indent=2, sort_keys=False, allow_nan=False)
+    (folder / ARTIFACT_FILE).write_text(text + "\n", encoding="utf-8")
+    return ModelArtifact.from_dict(data)
+
+
+def read_artifact(folder: Path) -> ModelArtifact:
+    """Open an artifact and check that all of it fits together.
+
+    Raises:
+        ArtifactError: a file is missing or differs from its sha256; labels, thresholds,
+            preprocessing and model do not fit; the digest differs; the model holds code.
+    """
+    artifact = read_description(folder)
+    try:
+        _check_files(folder, artifact)
+        _check_model(folder / MODEL_FILE, artifact)
+    except ArtifactError as error:
+        raise ArtifactError(f"{folder}: {error}") from error
+    return artifact
+
+
+def read_description(folder: Path) -> ModelArtifact:
+    """Read artifact.json alone, without checking the model's files.
+
+    Raises:
+        ArtifactError: it is missing, or its values do not fit together.
+    """
+    path = folder / ARTIFACT_FILE
+    try:
+        data = json.loads(path.read_bytes())
+    except FileNotFoundError as error:
+        raise ArtifactError(f"{path} is missing: is this a model artifact?") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise ArtifactError(f"{path} cannot be read as JSON: {error}") from error
+    if not isinstance(data, dict):
+        raise ArtifactError(f"{path} must be a JSON object")
+    try:
+        return ModelArtifact.from_dict(data)
+    except ArtifactError as error:
+        raise ArtifactError(f"{path}: {error}") from error
+
+
+def _check_files(folder: Path, artifact: ModelArtifact) -> None:
+    if MODEL_FILE not in artifact.files:
+        raise ArtifactError(f"{ARTIFACT_FILE} does not list {MODEL_FILE}")
+    for name, expected in artifact.files.items():
+        if Path(name).name != name or name in ("", ".."):
+            raise ArtifactError(f"file name {name!r} points out of the artifact")
+        if not (folder / name).is_file():
+            raise ArtifactError(f"the file {name} is missing")
+        check_equal(f"sha256 of {name}", expected, _file_sha256(folder / name))
+
+
+def _check_model(model_file: Path, artifact: ModelArtifact) -> None:
+    architecture = keras_file.read_architecture(model_file)
+    keras_file.refuse_code(architecture)
+    shapes, units = keras_file.ends_of(architecture)
+    expected = list(artifact.preprocessing.input_shape)
+    if shapes != [expected]:
+        raise ArtifactError(f"the model takes {shapes}, preprocessing makes {expected}")
+    if units is not None and units != len(artifact.label_set.names):
+        raise ArtifactError(
+            f"the model has {units} outputs for {len(artifact.label_set.names)} labels"
+        )
+    found = model_digest(model_file, artifact.label_set, artifact.preprocessing)
+    check_equal("model_digest", artifact.model_digest, found)
+
+
+def _file_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
