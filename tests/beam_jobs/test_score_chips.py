@@ -30,6 +30,7 @@ from pipelines.scoring.devices import Gpu
 from pipelines.storage import store
 from pipelines.tables import delta_tables
 from schemas.labels import LabelSet
+from tests.support.forked import fork
 from tests.support.samples import JPG, TIF, jpg_bytes, make_artifact, write_chips
 from train.sample.archive import write_sample_archive
 
@@ -466,15 +467,13 @@ def test_a_flag_that_was_removed_is_accepted_with_a_warning_and_changes_nothing(
 def test_the_command_prints_its_summary_and_ends_with_0(artifact, tmp_path):
     write_chips(tmp_path / "chips", 3)
     flags = ["--chips", "chips", "--artifact", str(artifact), "--output", "out", "--run_id", "r-1"]
-    command = [sys.executable, "-m", "beam_jobs.score_chips", *flags]
-    environment = {**os.environ, "PYTHONPATH": str(_ROOT)}
-    done = subprocess.run(
-        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("run r-1: 3 chips listed, 3 to score\n")
-    assert "3 scored" in done.stdout
-    assert "Traceback" not in done.stderr
+    out, err = tmp_path / "printed", tmp_path / "errors"
+    command = fork(score_chips.main, flags, out, err=err, folder=tmp_path)
+    code, printed = command.finish()
+    assert code == 0, err.read_text()
+    assert printed.startswith("run r-1: 3 chips listed, 3 to score\n")
+    assert "3 scored" in printed
+    assert "Traceback" not in err.read_text()
     assert len(rows(tmp_path / "out", "chip_scores")) == 3
 
 

@@ -12,17 +12,21 @@ import pty
 import re
 import socket
 import subprocess
-import sys
+import tempfile
 import termios
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-ROOT = Path(__file__).parents[2]
+from beam_jobs import score_chips
+from pipelines.runs import run_plan
+from tests.support.forked import ROOT, fork
+
 BUILT = Path(os.environ.get("FOREST_CHIPS_ENGINES", ROOT / "build" / "engines"))
 PRISM = ("--runner=PrismRunner", f"--prism_location={BUILT / 'prism'}")
 WORKER = ROOT / "deploy" / "prism" / "worker"
@@ -36,12 +40,12 @@ class Ended(NamedTuple):
     """A command that has ended.
 
     Attributes:
-        code: its exit code.
+        code: its exit code; None if it had to be killed.
         out: its standard output.
         terminal: its standard error, which was a terminal's.
     """
 
-    code: int
+    code: int | None
     out: str
     terminal: str
 
@@ -51,17 +55,17 @@ class Launch:
 
     def __init__(self, flags: Sequence[str], unit_chips: int, mark: str = "") -> None:
         self.mark = mark or uuid.uuid4().hex
-        master, slave = pty.openpty()
-        termios.tcsetwinsize(slave, (24, 120))
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.small_units", str(unit_chips), *flags],
-            cwd=ROOT,
-            env=marked_environment(self.mark),
-            stdout=subprocess.PIPE,
-            stderr=slave,
-            text=True,
+        master, self._slave = pty.openpty()
+        termios.tcsetwinsize(self._slave, (24, 120))
+        self._log = Path(tempfile.mkstemp(prefix="launch-", suffix=".log")[1])
+        self._command = fork(
+            score_chips.main,
+            flags,
+            self._log,
+            err=Path(os.ttyname(self._slave)),
+            prepare=partial(make_units_of, unit_chips),
+            environment=marked_environment(self.mark),
         )
-        os.close(slave)
         self._terminal: list[bytes] = []
         self._reader = threading.Thread(target=self._read_terminal, args=(master,), daemon=True)
         self._reader.start()
@@ -77,16 +81,23 @@ class Launch:
 
     def is_running(self) -> bool:
         """Whether the launcher has not ended."""
-        return self._process.poll() is None
+        return bool(self._command.process.is_alive())
 
     def finish(self) -> Ended:
         """Wait for its end."""
         try:
-            out, _ = self._process.communicate(timeout=_PATIENCE_SECONDS)
+            code, out = self._command.finish(_PATIENCE_SECONDS)
         finally:
-            self._process.kill()
+            self._command.process.kill()
+            self._log.unlink()
+            os.close(self._slave)
         self._reader.join(5)
-        return Ended(self._process.returncode, out, b"".join(self._terminal).decode())
+        return Ended(code, out, b"".join(self._terminal).decode())
+
+
+def make_units_of(chips: int) -> None:
+    """Plan units of that many chips in this process, so that a small archive has many."""
+    run_plan.UNIT_CHIPS = chips
 
 
 def missing_programs() -> str:
@@ -144,7 +155,7 @@ def running(mark: str, command: str = "") -> list[int]:
     return sorted(found)
 
 
-def wait_until(holds: Callable[[], object], seconds: float = 60) -> None:
+def wait_until(holds: Callable[[], object], seconds: float = 120) -> None:
     """Wait for something to become true.
 
     Raises:

@@ -1,18 +1,14 @@
-"""The scoring command with a model that takes no time to load, for tests that start it often.
-
-Each command is a process of its own, forked from one that has imported everything.
-"""
+"""The scoring command with a model that takes no time to load, for tests that start it often."""
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,17 +16,14 @@ import pyarrow as pa
 import pytest
 
 from beam_jobs import score_chips
-from pipelines import batch_scoring
 from pipelines.commands import exit_code
 from pipelines.runs import run_plan
 from pipelines.runs.run_plan import RunPlan
 from pipelines.scoring import scoring
 from schemas.labels import PLANET_LABELS
+from tests.support.forked import Forked, fork
 
 _PATIENCE_SECONDS = 120
-_PRELOAD = [__name__, batch_scoring.__name__]
-_processes = multiprocessing.get_context("forkserver")
-_processes.set_forkserver_preload(_PRELOAD)
 
 
 class QuickClassifier:
@@ -47,18 +40,6 @@ class QuickClassifier:
         return np.repeat(means, self.labels, axis=1)
 
 
-class Command(NamedTuple):
-    """A command that was started."""
-
-    process: Any
-    log: Path
-
-    def finish(self) -> tuple[int, str]:
-        """Wait for its end; its exit code, and what it said on both outputs."""
-        self.process.join(_PATIENCE_SECONDS)
-        return self.process.exitcode, self.log.read_text()
-
-
 def start(
     flags: Mapping[str, object],
     log: Path,
@@ -66,7 +47,7 @@ def start(
     starts: int = 1,
     prepare: Callable[[], None] | None = None,
     switches: Sequence[str] = (),
-) -> Command:
+) -> Forked:
     """Start the scoring command, four chips a unit.
 
     Args:
@@ -79,12 +60,7 @@ def start(
     """
     arguments = [part for name, value in flags.items() for part in (f"--{name}", str(value))]
     arguments.extend(switches)
-    environment = dict(os.environ)
-    process = _processes.Process(
-        target=_run, args=(arguments, environment, log, meet, starts, prepare), daemon=True
-    )
-    process.start()
-    return Command(process, log)
+    return fork(score_chips.main, arguments, log, prepare=partial(_prepare, meet, starts, prepare))
 
 
 @contextmanager
@@ -102,29 +78,12 @@ def scoring_here() -> Iterator[Callable[..., int]]:
         yield score
 
 
-def _run(
-    arguments: list[str],
-    environment: dict[str, str],
-    log: Path,
-    meet: Path | None,
-    starts: int,
-    prepare: Callable[[], None] | None,
-) -> None:
-    os.environ.clear()
-    os.environ.update(environment)
-    with log.open("w") as file:
-        os.dup2(file.fileno(), 1)
-        os.dup2(file.fileno(), 2)
-    sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")
+def _prepare(meet: Path | None, starts: int, prepare: Callable[[], None] | None) -> None:
     _make_quick()
     if meet:
         _make_meeting(meet, starts)
     if prepare:
         prepare()
-    code = exit_code(score_chips.main, arguments)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
 
 
 def _make_quick() -> None:

@@ -30,6 +30,13 @@ IMAGE = "europe-docker.pkg.dev/forest-project/forest/chips:1"
 CHIPS = 600
 
 
+_SEEK_NO_CREDENTIALS = """
+from apache_beam.internal.gcp import auth
+auth._Credentials._credentials_init = True
+"""
+"""Beam looks for credentials for some 20 seconds, also where --no_auth wants none."""
+
+
 class Submitted(NamedTuple):
     """What lies in the bucket after a launch."""
 
@@ -50,7 +57,6 @@ def bucket(gcs_server: GcsServer, tmp_path_factory: pytest.TempPathFactory) -> I
     make_artifact(folder)
     uri = gcs_server.fresh_uri()
     with pytest.MonkeyPatch.context() as environment:
-        # Beam looks for credentials for ten seconds, also where --no_auth wants none.
         environment.setattr(auth._Credentials, "_credentials_init", True)
         for name, value in gcs_server.env.items():
             environment.setenv(name, value)
@@ -247,6 +253,7 @@ def test_the_images_program_launches_from_an_installation_and_stages_no_source(
     copy_source(root, source)
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation"]
     subprocess.run([*pip, "--target", str(site), str(source)], check=True)
+    (site / "sitecustomize.py").write_text(_SEEK_NO_CREDENTIALS)
     shutil.copy(root / "deploy" / "flex_template" / "main.py", tmp_path / "main.py")
     given = [*flags_of(bucket, "from-image"), "--rescore=true", "--hold_on_drift=false"]
     done = subprocess.run(

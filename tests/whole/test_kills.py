@@ -22,7 +22,8 @@ from deltalake import DeltaTable
 
 from beam_jobs.query import ask
 from pipelines.runs import committing
-from tests.support.quick_scoring import Command, start
+from tests.support.forked import Forked
+from tests.support.quick_scoring import start
 from tests.support.samples import make_artifact, write_chips
 
 _KILLS = int(os.environ.get("KILLS", "6"))
@@ -56,7 +57,7 @@ def seconds(place) -> float:
     return time.monotonic() - began
 
 
-def score(place: Path, night: str, prepare: Callable[[], None] | None = None) -> Command:
+def score(place: Path, night: str, prepare: Callable[[], None] | None = None) -> Forked:
     """Start a run with tables of its own."""
     output = place / f"out-{night}"
     output.mkdir(exist_ok=True)

@@ -5,10 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
-from pathlib import Path
 from select import select
 
 import pytest
@@ -16,27 +14,23 @@ import pytest
 from beam_jobs.engine.interruptible import run_interruptibly
 from beam_jobs.engine.worker_processes import end_worker_processes
 from beam_jobs.query import ask
+from pipelines.runs import staging
+from tests.support.engines import wait_until
+from tests.support.quick_scoring import start
 from tests.support.samples import make_artifact, write_chips
 
-_SLOW_COMMAND = """
-import time
-from beam_jobs import score_chips
-from pipelines.commands import run_command
-from pipelines.runs import run_plan, staging
-from pipelines.scoring import scoring
-from tests.support.quick_scoring import QuickClassifier
 
-def stage_slowly(batches, folder, stage_unit=staging.stage_unit):
-    unit = stage_unit(batches, folder)
-    print("staged", flush=True)
-    time.sleep(20)
-    return unit
+def stage_slowly() -> None:
+    """Make this process pause after it has staged a unit."""
+    stage_unit = staging.stage_unit
 
-staging.stage_unit = stage_slowly
-run_plan.UNIT_CHIPS = 4
-scoring.SharedModel._load = lambda self: QuickClassifier()
-run_command(score_chips.main)
-"""
+    def stage_and_pause(batches, folder):
+        unit = stage_unit(batches, folder)
+        print("staged", flush=True)
+        time.sleep(20)
+        return unit
+
+    staging.stage_unit = stage_and_pause
 
 
 def test_what_the_work_gives_and_raises_comes_through() -> None:
@@ -86,23 +80,22 @@ def test_worker_processes_are_ended_and_no_others() -> None:
 def test_a_run_that_is_told_to_stop_ends_at_once_and_leaves_its_reason(tmp_path, by) -> None:
     write_chips(tmp_path / "chips", 10)
     make_artifact(tmp_path / "model")
-    flags = {"chips": "chips", "artifact": "model", "output": "out", "run_id": "night"}
-    arguments = [part for name, value in flags.items() for part in (f"--{name}", value)]
-    command = subprocess.Popen(
-        [sys.executable, "-c", _SLOW_COMMAND, *arguments],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
+    places = {
+        "chips": tmp_path / "chips",
+        "artifact": tmp_path / "model",
+        "output": tmp_path / "out",
+    }
+    command = start({**places, "run_id": "night"}, tmp_path / "log", prepare=stage_slowly)
+    log = tmp_path / "log"
+    wait_until(
+        lambda: (log.exists() and "staged" in log.read_text()) or not command.process.is_alive()
     )
-    while "staged" not in command.stdout.readline():
-        assert command.poll() is None
+    assert command.process.is_alive()
     told_at = time.monotonic()
-    command.send_signal(by)
-    _, said = command.communicate(timeout=30)
+    os.kill(command.process.pid, by)
+    code, said = command.finish(30)
     assert time.monotonic() - told_at < 10  # units still to come would take 40
-    assert command.returncode == 130
+    assert code == 130
     assert "Traceback" not in said
     query = "SELECT status, reason FROM runs"
     assert ask(str(tmp_path / "out"), query).to_pylist() == [

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +13,15 @@ import pytest
 from pipelines.errors import UsageError
 from schemas.artifact_files import read_artifact
 from tests.support.drawn_chips import draw_labelled_jpgs, write_labels
+from tests.support.forked import fork
 from train.__main__ import main
 from train.data.examples import Examples
+from train.fitting import epochs
 from train.fitting.checkpoints import Checkpoints
 from train.fitting.fit import FitOptions, fit_network
 from train.fitting.progress import Progress
 from train.networks.registry import NETWORKS
 
-ROOT = Path(__file__).parents[3]
 WEIGHTS = [np.arange(3.0), np.ones((2, 2), np.float32)]
 
 
@@ -122,18 +122,16 @@ def command(folder: Path, name: str, *flags: str) -> list[str]:
     ]
 
 
-KILLED_IN_EPOCH_3 = """
-import os, signal, sys
-from train.fitting import epochs
-from train.__main__ import main
-train_epoch = epochs._train_epoch
-def killed_in_the_third(step, train, plan, epoch):
-    if epoch == 3:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return train_epoch(step, train, plan, epoch)
-epochs._train_epoch = killed_in_the_third
-main(sys.argv[1:])
-"""
+def die_in_epoch_3() -> None:
+    """Make this process kill itself when training comes to its third epoch."""
+    train_epoch = epochs._train_epoch
+
+    def train_or_die(step, train, plan, epoch):
+        if epoch == 3:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return train_epoch(step, train, plan, epoch)
+
+    epochs._train_epoch = train_or_die
 
 
 @pytest.fixture(scope="module")
@@ -141,9 +139,9 @@ def killed(tmp_path_factory) -> Path:
     """A folder with chips, labels, and what a training left that was killed in its third epoch."""
     folder = tmp_path_factory.mktemp("killed")
     write_labels(folder / "labels.csv", draw_labelled_jpgs(folder / "chips", 12))
-    program = [sys.executable, "-c", KILLED_IN_EPOCH_3, *command(folder, "model")]
-    done = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == -signal.SIGKILL, done.stderr
+    training = fork(main, command(folder, "model"), folder / "log", prepare=die_in_epoch_3)
+    code, said = training.finish()
+    assert code == -signal.SIGKILL, said
     return folder
 
 
