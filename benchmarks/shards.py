@@ -22,7 +22,7 @@ from pipelines.elements import Unit
 from pipelines.planning.archive import list_chips
 from pipelines.planning.done import CHIP_VERSIONS
 from pipelines.planning.selection import select_chips
-from pipelines.reading.reading import ReadAhead
+from pipelines.reading.reading_ahead import ReadAhead
 from pipelines.runs import run_plan
 from pipelines.storage import store
 from schemas.artifact import Preprocessing

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import apache_beam as beam
 
 from pipelines.publishing.publishing import PublishRun
-from pipelines.reading.reading import ReadChips, ReadManifest
+from pipelines.reading.transforms import ReadChips, ReadManifest
 from pipelines.runs.run_plan import RunPlan
 from pipelines.runs.staging import StageUnits
 from pipelines.scoring.labelling import LabelChips

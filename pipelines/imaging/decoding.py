@@ -9,8 +9,9 @@ import re
 
 from pipelines.errors import ChipRejected
 from pipelines.imaging import geotiff, jpeg, tiff_header
+from pipelines.imaging.footprint import Place, read_place
 from pipelines.imaging.resize import Pixels
-from pipelines.imaging.tiff_layout import TiffLayout, read_layout
+from pipelines.imaging.tiff_layout import read_layout
 from schemas.artifact import MediaType, Preprocessing
 from schemas.tables import QuarantineReason as Reason
 
@@ -34,20 +35,26 @@ def decode_chip(data: bytes, preprocessing: Preprocessing) -> Pixels:
     Raises:
         ChipRejected: the bytes are not such a chip; with the reason.
     """
-    if preprocessing.media_type == "tif":
-        return decode_tif(data, preprocessing)[0]
     check_media_type(data, preprocessing)
-    return jpeg.decode(data, preprocessing)
+    if preprocessing.media_type == "jpg":
+        return jpeg.decode(data, preprocessing)
+    return geotiff.decode(data, preprocessing)[0]
 
 
-def decode_tif(data: bytes, preprocessing: Preprocessing) -> tuple[Pixels, TiffLayout]:
-    """A GeoTIFF chip as `decode_chip` returns it, and its layout.
+def decode_with_place(data: bytes, preprocessing: Preprocessing) -> tuple[Pixels, Place | None]:
+    """A chip as `decode_chip` returns it, and its place; None if it has none that can be read.
 
     Raises:
-        ChipRejected: the bytes are not such a chip; with the reason.
+        ChipRejected: as `decode_chip`.
     """
+    if preprocessing.media_type == "jpg":
+        return decode_chip(data, preprocessing), None
     check_media_type(data, preprocessing)
-    return geotiff.decode(data, preprocessing)
+    pixels, layout = geotiff.decode(data, preprocessing)
+    try:
+        return pixels, read_place(data, layout)
+    except ChipRejected:
+        return pixels, None
 
 
 def media_type_of(data: bytes) -> MediaType:

@@ -1,7 +1,7 @@
-"""The bytes of chips: loose objects one by one, members of a tar in long reads.
+"""The bytes of chips: single objects one by one, members of a tar in long ranges.
 
-The chips of a shard lie together in a unit, in the order in which they lie in the shard, so the
-rows of one reading task are mostly one range of it, fetched in one request.
+The chips of a shard are together in a unit, in the shard's order. So the rows of a reading task
+are mostly one range of the shard, read in one request.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from pipelines.tars import tar_chips
 from schemas.tables import QuarantineReason as Reason
 
 MOST_GAP_BYTES = 64 << 10
-"""Bytes between two members that are read along rather than asked around: headers, small files."""
+"""Longest gap between two members that are read in one range: headers and small files fit in."""
 
 MOST_RANGE_BYTES = 8 << 20
-"""What one request fetches at most, but for a member that is larger itself."""
+"""Most bytes that one request reads, unless a single member is larger."""
 
 ReadRow = Callable[[int], bytes]
 
@@ -30,17 +30,17 @@ class ChipBytes:
 
     Args:
         chips: rows in the CHIP_MANIFEST schema.
-        most_bytes: a size over which a chip is not read at all.
+        most_bytes: larger chips are not read.
     """
 
     def __init__(self, chips: pa.Table, most_bytes: int) -> None:
         self._uris = chips["chip_uri"].to_pylist()
         self._most_bytes = most_bytes
-        self._shards = _Places.of(chips) if _has_shards(chips) else None
+        self._shards = _Spans.of(chips) if _has_shards(chips) else None
 
     def of_rows(self, start: int, stop: int) -> ReadRow:
-        """A function that gives a row's bytes, for rows from `start` to before `stop`, which one
-        thread asks for in turn. It raises ChipRejected, or StoreDown where no chip can be read."""
+        """A function from a row to its bytes, for rows `start` to `stop - 1`, called in order by
+        one thread. It raises ChipRejected, or StoreDown if no chip can be read."""
         if self._shards is None:
             return self._read_loose
         return _ShardRows(self._shards, self._uris, self._most_bytes, start, stop).read
@@ -53,8 +53,8 @@ def read_chip(uri: str, most_bytes: int) -> bytes:
     """The bytes of a chip.
 
     Raises:
-        ChipRejected: unreadable, or too_large to be a chip at all.
-        StoreDown: no chip can be read, so none is to blame: the run ends.
+        ChipRejected: unreadable or too_large.
+        StoreDown: no chip can be read, which ends the run.
     """
     try:
         return store.read_bytes(uri, most_bytes)
@@ -67,7 +67,7 @@ def read_chip(uri: str, most_bytes: int) -> bytes:
 
 
 def read_named(uri: str, most_bytes: int) -> bytes:
-    """The bytes of a chip of which only the address is known: a file, else a member of a tar.
+    """The bytes of a chip by its address alone: a file, else a member of a tar.
 
     Raises:
         ChipRejected, StoreDown: as `read_chip`.
@@ -83,13 +83,13 @@ def read_named(uri: str, most_bytes: int) -> bytes:
 
 
 def _has_shards(chips: pa.Table) -> bool:
-    """Rows that did not come through a manifest have no such column."""
+    """Whether any row is a member of a shard; only manifests have that column."""
     return "shard_uri" in chips.column_names and chips["shard_uri"].null_count < chips.num_rows
 
 
 @dataclass(frozen=True)
-class _Places:
-    """Where each row lies: its shard, offset, size and the shard's version; None for loose ones."""
+class _Spans:
+    """The shard, offset, size and etag of each row; None for rows that are not in a shard."""
 
     shards: list[str | None]
     offsets: list[int | None]
@@ -97,12 +97,12 @@ class _Places:
     etags: list[str | None]
 
     @classmethod
-    def of(cls, chips: pa.Table) -> _Places:
+    def of(cls, chips: pa.Table) -> _Spans:
         names = ("shard_uri", "offset_bytes", "size_bytes", "etag")
         return cls(*(chips[name].to_pylist() for name in names))
 
     def span(self, row: int) -> tuple[int, int] | None:
-        """Start and end of a member in its shard; None where the manifest does not say."""
+        """Start and end of a member in its shard; None if the manifest has no valid ones."""
         start, size = self.offsets[row], self.sizes[row]
         if start is None or size is None or start < 0 or size < 0:
             return None
@@ -110,18 +110,18 @@ class _Places:
 
 
 class _ShardRows:
-    """Reads the rows of one task, a range of the shard at a time."""
+    """Reads the rows of one task in long ranges of the shard."""
 
     def __init__(
-        self, places: _Places, uris: list[str], most_bytes: int, start: int, stop: int
+        self, spans: _Spans, uris: list[str], most_bytes: int, start: int, stop: int
     ) -> None:
-        self._places, self._uris = places, uris
+        self._spans, self._uris = spans, uris
         self._most_bytes = most_bytes
         self._stop = stop
-        self._data, self._from, self._until = b"", 0, start  # of the range that was read last
+        self._data, self._from, self._until = b"", 0, start  # the latest range
 
     def read(self, row: int) -> bytes:
-        shard = self._places.shards[row]
+        shard = self._spans.shards[row]
         if shard is None:
             return read_chip(self._uris[row], self._most_bytes)
         span = self._span(row, shard)
@@ -133,7 +133,7 @@ class _ShardRows:
         return chip
 
     def _span(self, row: int, shard: str) -> tuple[int, int]:
-        span = self._places.span(row)
+        span = self._spans.span(row)
         if span is None:
             raise _why_bad(shard)
         if span[1] - span[0] > self._most_bytes:
@@ -142,10 +142,10 @@ class _ShardRows:
         return span
 
     def _read_range(self, row: int, shard: str, span: tuple[int, int]) -> None:
-        """Fetch this row with those behind it that lie close by, of the same shard."""
+        """Read this row together with the next rows that are close to it in the same shard."""
         end, until = span[1], row + 1
-        while until < self._stop and self._places.shards[until] == shard:
-            following = self._places.span(until)
+        while until < self._stop and self._spans.shards[until] == shard:
+            following = self._spans.span(until)
             if following is None or not end <= following[0] <= end + MOST_GAP_BYTES:
                 break
             if following[1] - span[0] > MOST_RANGE_BYTES:
@@ -153,7 +153,7 @@ class _ShardRows:
             if following[1] - following[0] > self._most_bytes:
                 break
             end, until = following[1], until + 1
-        etag = tar_chips.shard_etag(self._places.etags[row])
+        etag = tar_chips.shard_etag(self._spans.etags[row])
         self._data, self._from, self._until = b"", span[0], row + 1
         try:
             self._data = store.read_range(shard, span[0], end - span[0], etag)
@@ -165,7 +165,7 @@ class _ShardRows:
 
 
 def _why_bad(shard: str) -> ChipRejected:
-    """Why a shard is given up: found out once more, where the reason can be written down."""
+    """Why a shard cannot be used: it is read again, to write down the reason."""
     try:
         for _ in tar_chips.members_of(shard):
             pass
@@ -173,4 +173,6 @@ def _why_bad(shard: str) -> ChipRejected:
         return ChipRejected(Reason.BAD_SHARD, f"{shard!r}: {error}")
     except StorageError as error:
         return ChipRejected(Reason.UNREADABLE, str(error))
-    return ChipRejected(Reason.UNREADABLE, f"{shard!r} is a sound tar now: list it for its chips")
+    return ChipRejected(
+        Reason.UNREADABLE, f"{shard!r} is a valid tar now: score its chips in a new run"
+    )

@@ -1,7 +1,7 @@
-"""How many batches of pixels a process holds at a time, however many threads ask for them.
+"""A limit on the batches of pixels in a process, shared by all of its threads.
 
-Dataflow runs several harness threads in a process. Each reads ahead of its own work, and what is
-read ahead is most of what a worker holds. So they share one budget.
+Dataflow runs several harness threads in a process. Each of them reads ahead, and the batches read
+ahead take most of a worker's memory. So they share one budget.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ _PATIENCE_SECONDS = 60.0
 
 
 class Slot:
-    """Room for one batch; given back, or collected with what a failed bundle left behind."""
+    """Room for one batch; returned, or garbage-collected after a failed bundle."""
 
 
 class PixelBudget:
     """Slots for batches.
 
     Args:
-        batches: how many there are.
+        batches: number of slots.
     """
 
     def __init__(self, batches: int) -> None:
@@ -32,12 +32,12 @@ class PixelBudget:
         self._changed = Condition()
 
     def take(self, patient: bool) -> Slot | None:
-        """A slot; None where there is none, or others wait for one.
+        """A slot; None if none is free, or others wait for one.
 
         Args:
-            patient: wait for it. Only who holds no slot may be: those who hold some give one back
-                sooner or later, so nobody waits for ever. After a minute there is one in any case:
-                a budget must not end a run.
+            patient: wait for a slot. Only callers without a slot may wait: those with slots return
+                one sooner or later, so no one waits forever. After a minute the caller gets one in
+                any case: a budget must not stop a run.
         """
         with self._changed:
             if not patient and (self._waiting or self._is_full()):
@@ -45,14 +45,14 @@ class PixelBudget:
             self._waiting += 1
             end = time.monotonic() + _PATIENCE_SECONDS
             while self._is_full() and time.monotonic() < end:
-                self._changed.wait(_LOOK_SECONDS)  # what is collected tells nobody
+                self._changed.wait(_LOOK_SECONDS)  # garbage collection notifies no one
             self._waiting -= 1
             slot = Slot()
             self._taken.add(slot)
             return slot
 
     def give_back(self, slot: Slot) -> None:
-        """Let another batch have the slot."""
+        """Return a slot."""
         with self._changed:
             self._taken.discard(slot)
             self._changed.notify()

@@ -20,7 +20,7 @@ from apache_beam.utils.windowed_value import WindowedValue
 from pipelines import metrics
 from pipelines.artifacts.opening import open_artifact
 from pipelines.elements import REJECTED, ChipBatch, ScoredBatch, Spent
-from pipelines.reading.reading import reject_rows
+from pipelines.reading.batches import reject_rows
 from pipelines.run_log import event
 from pipelines.scoring.classifier import Classifier
 from pipelines.scoring.devices import DeviceOutOfMemory

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.elements import ScoredBatch, Unit
-from pipelines.reading.reading import ReadAhead
+from pipelines.reading.reading_ahead import ReadAhead
 from pipelines.scoring.classifier import Classifier
 from pipelines.scoring.scoring import ScoreAhead
 from schemas.artifact import ModelArtifact

@@ -12,7 +12,7 @@ from apache_beam.metrics import MetricsFilter
 
 from pipelines import metrics
 from pipelines.elements import ChipBatch, Spent, Unit
-from pipelines.reading.reading import ReadAhead
+from pipelines.reading.reading_ahead import ReadAhead
 from pipelines.scoring.scoring import ScoreChipsFn
 from schemas.render import file_schema
 from schemas.tables import CHIP_MANIFEST, QuarantineReason

@@ -19,7 +19,6 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
@@ -30,7 +29,7 @@ from PIL import Image
 
 from pipelines.errors import ChipRejected
 from pipelines.imaging import decoding
-from pipelines.imaging.footprint import bounds_of, read_place
+from pipelines.imaging.footprint import bounds_of
 from pipelines.imaging.resize import Pixels
 from schemas.artifact import Preprocessing
 from tests.support.hostile_bombs import bombs
@@ -159,12 +158,9 @@ def outcome(data: bytes, preprocessing: Preprocessing) -> str:
 
 
 def decode(data: bytes, preprocessing: Preprocessing) -> Pixels:
-    """What the scoring job makes of a chip: pixels, and of a tif its bounding box."""
-    if preprocessing.media_type == "jpg":
-        return decoding.decode_chip(data, preprocessing)
-    pixels, layout = decoding.decode_tif(data, preprocessing)
-    with suppress(ChipRejected):
-        bounds_of([read_place(data, layout)])
+    """A chip as the scoring job decodes it: pixels, and for a tif its bounding box."""
+    pixels, place = decoding.decode_with_place(data, preprocessing)
+    bounds_of([place])
     return pixels
 
 

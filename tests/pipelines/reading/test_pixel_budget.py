@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from pipelines.elements import Unit
-from pipelines.reading import pixel_budget, reading
+from pipelines.reading import pixel_budget, reading_ahead
 from pipelines.reading.pixel_budget import PixelBudget
-from pipelines.reading.reading import BATCHES_AHEAD, ReadAhead
+from pipelines.reading.reading_ahead import BATCHES_AHEAD, ReadAhead
 from tests.support.planned_chips import planned_chips
 from tests.support.samples import JPG, write_chips
 
@@ -25,9 +25,9 @@ THREADS = 8
 
 @pytest.fixture(autouse=True)
 def budget(monkeypatch: pytest.MonkeyPatch) -> PixelBudget:
-    """One of which nothing is held by what other tests have left running."""
+    """A budget of its own: threads of other tests may still hold slots of the shared one."""
     budget = PixelBudget(BATCHES_AHEAD + 1)
-    monkeypatch.setattr(reading, "_budget", budget)
+    monkeypatch.setattr(reading_ahead, "_budget", budget)
     return budget
 
 
@@ -42,14 +42,14 @@ def unit(tmp_path: Path) -> Callable[[int], Unit]:
 def alive(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
     """Counts the pixel arrays in this process, read or being read."""
     arrays: list[weakref.ref[Any]] = []
-    begin = reading._begin
+    begin = reading_ahead.begin_batch
 
     def watched(*arguments: Any) -> Any:
         begun = begin(*arguments)
         arrays.append(weakref.ref(begun.pixels))
         return begun
 
-    monkeypatch.setattr(reading, "_begin", watched)
+    monkeypatch.setattr(reading_ahead, "begin_batch", watched)
     return lambda: sum(array() is not None for array in arrays)
 
 

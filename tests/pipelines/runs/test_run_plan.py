@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.planning.selection import select_chips
-from pipelines.reading.reading import UnitAddress, read_unit
+from pipelines.reading.transforms import UnitAddress, read_unit
 from pipelines.runs import run_plan
 from pipelines.runs.run_plan import RunPlan, unit_rows
 from tests.support.planned_chips import chips_of, versions

@@ -9,7 +9,7 @@ from pipelines.elements import Unit
 from pipelines.errors import ChipRejected
 from pipelines.reading import chip_bytes
 from pipelines.reading.chip_bytes import ChipBytes, read_named
-from pipelines.reading.reading import ReadAhead
+from pipelines.reading.reading_ahead import ReadAhead
 from pipelines.storage import store
 from pipelines.tars import tar_chips
 from tests.support.planned_chips import planned_chips

@@ -9,11 +9,14 @@ from apache_beam.testing.util import assert_that, equal_to
 from rasterio.warp import transform_bounds
 
 from pipelines.elements import Unit
+from pipelines.errors import ChipRejected
 from pipelines.imaging import decoding
-from pipelines.reading import reading
+from pipelines.reading import reading_ahead
 from pipelines.reading.chip_bytes import read_chip
 from pipelines.reading.pixel_budget import PixelBudget
-from pipelines.reading.reading import BATCHES_AHEAD, ReadAhead
+from pipelines.reading.reading_ahead import BATCHES_AHEAD, ReadAhead
+from pipelines.reading.transforms import ReadChips
+from schemas.tables import BOUNDS
 from tests.support.planned_chips import planned_chips
 from tests.support.samples import JPG, TIF, jpg_bytes, write_chips
 from train.sample.archive import write_sample_archive
@@ -79,7 +82,7 @@ def test_an_object_too_large_to_be_a_chip_is_refused_whatever_the_listing_said(t
     swollen = tmp_path / "swollen.jpg"
     with swollen.open("wb") as file:
         file.truncate(JPG.max_bytes + 1)
-    with pytest.raises(reading.ChipRejected) as rejected:
+    with pytest.raises(ChipRejected) as rejected:
         read_chip(str(swollen), JPG.max_bytes)
     assert rejected.value.reason == "too_large"
 
@@ -103,7 +106,7 @@ def test_the_bounding_box_of_a_tif_comes_from_its_crs_unless_the_manifest_gives_
     unit = Unit(0, planned_chips(manifest))
     (batch,) = read_batches(unit, TIF, 64)
 
-    boxes = [tuple(row[name] for name in reading.BOUNDS) for row in batch.chips.to_pylist()]
+    boxes = [tuple(row[name] for name in BOUNDS) for row in batch.chips.to_pylist()]
     with rasterio.open(archive.chip_paths[0]) as source:
         expected = transform_bounds(source.crs, "EPSG:4326", *source.bounds)
     assert boxes[0] == pytest.approx(expected, abs=1e-6)
@@ -117,14 +120,14 @@ def test_reading_goes_on_into_the_next_unit_and_no_further_ahead_than_its_bound(
     tmp_path, monkeypatch
 ):
     begun = []
-    begin = reading._begin
+    begin = reading_ahead.begin_batch
 
     def counted(unit, *rest):
         begun.append(unit)
         return begin(unit, *rest)
 
-    monkeypatch.setattr(reading, "_begin", counted)
-    monkeypatch.setattr(reading, "_budget", PixelBudget(BATCHES_AHEAD + 1))
+    monkeypatch.setattr(reading_ahead, "begin_batch", counted)
+    monkeypatch.setattr(reading_ahead, "_budget", PixelBudget(BATCHES_AHEAD + 1))
     write_chips(tmp_path, 12)
     ahead = ReadAhead(JPG, 4)
     first = list(ahead.read(_unit(tmp_path, 0)))
@@ -144,7 +147,7 @@ def test_a_bundle_yields_every_batch_of_its_units_by_its_end(tmp_path):
             pipeline
             | beam.Create([0, 1, 2], reshuffle=False)
             | beam.Map(lambda number: _unit(tmp_path, number)).with_output_types(Unit)
-            | reading.ReadChips(JPG, lambda: 4)
+            | ReadChips(JPG, lambda: 4)
             | beam.Map(lambda batch: (batch.unit, batch.chips.num_rows))
             | beam.CombinePerKey(sum)
         )

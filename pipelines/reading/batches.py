@@ -1,0 +1,162 @@
+"""One batch of chips: read and decoded by threads, its rejected chips set apart."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipelines.elements import REJECTED, ChipBatch, Spent
+from pipelines.errors import ChipRejected
+from pipelines.imaging.decoding import decode_with_place
+from pipelines.imaging.footprint import Place, bounds_of
+from pipelines.imaging.resize import Pixels
+from pipelines.reading.chip_bytes import ChipBytes
+from schemas.artifact import Preprocessing
+from schemas.tables import BOUNDS, CHIP_COLUMNS
+from schemas.tables import QuarantineReason as Reason
+
+_ROWS_A_TASK = 32  # small enough to spread a batch over all threads, large against a task's cost
+_CHIP_NAMES = [column.name for column in CHIP_COLUMNS]
+
+
+class _Rejection(NamedTuple):
+    row: int
+    reason: str
+    message: str
+
+
+@dataclass
+class _Done:
+    """The result of one reading task, for some rows of a batch."""
+
+    rejections: list[_Rejection] = field(default_factory=list)
+    bytes_read: int = 0
+    read_s: float = 0.0
+    decode_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class BatchReading:
+    """A batch that threads are reading: they fill `pixels` and `places`."""
+
+    unit: int
+    last: bool
+    chips: pa.Table
+    pixels: npt.NDArray[np.uint8]
+    places: list[Place | None]
+    tasks: list[Future[_Done]]
+
+
+def begin_batch(
+    unit: int,
+    last: bool,
+    chips: pa.Table,
+    preprocessing: Preprocessing,
+    pool: ThreadPoolExecutor,
+) -> BatchReading:
+    """Start reading and decoding a batch of chips on a pool of threads.
+
+    Args:
+        unit: number of the unit.
+        last: whether it is the unit's last batch.
+        chips: rows in the CHIP_MANIFEST schema.
+    """
+    rows = chips.num_rows
+    pixels = np.empty((rows, *preprocessing.input_shape), np.uint8)
+    places: list[Place | None] = [None] * rows
+    chip_bytes = ChipBytes(chips, preprocessing.max_bytes)
+
+    def read_rows(start: int) -> _Done:
+        done = _Done()
+        stop = min(start + _ROWS_A_TASK, rows)
+        read_row = chip_bytes.of_rows(start, stop)
+        began = perf_counter()
+        for row in range(start, stop):
+            read = began
+            try:
+                data = read_row(row)
+                read = perf_counter()
+                done.bytes_read += len(data)
+                pixels[row], places[row] = _decode(data, preprocessing)
+            except ChipRejected as rejected:
+                rejection = _Rejection(row, rejected.reason.value, rejected.message)
+                done.rejections.append(rejection)
+            ended = perf_counter()
+            if read == began:  # it could not be read
+                read = ended
+            done.read_s += read - began
+            done.decode_s += ended - read
+            began = ended
+        return done
+
+    tasks = [pool.submit(read_rows, start) for start in range(0, rows, _ROWS_A_TASK)]
+    return BatchReading(unit, last, chips, pixels, places, tasks)
+
+
+def _decode(data: bytes, preprocessing: Preprocessing) -> tuple[Pixels, Place | None]:
+    """Decode; an unexpected error on hostile bytes costs one chip, not the run."""
+    try:
+        return decode_with_place(data, preprocessing)
+    except ChipRejected:
+        raise
+    except Exception as error:
+        raise ChipRejected(Reason.DECODE_ERROR, f"{type(error).__name__}: {error}") from error
+
+
+def finish_batch(reading: BatchReading) -> ChipBatch:
+    """Wait until a batch is read.
+
+    Raises:
+        StoreDown: no chip can be read.
+    """
+    began = perf_counter()
+    wait(reading.tasks)  # for all at once: waking up for each task would interrupt the decoders
+    done = [task.result() for task in reading.tasks]
+    spent = _spent(done, perf_counter() - began)
+    rejections = [rejection for task in done for rejection in task.rejections]
+    chips = _with_bounds(reading.chips, reading.places).select(_CHIP_NAMES)
+    pixels, rejected = reading.pixels, REJECTED.empty_table()
+    if rejections:
+        rows = [rejection.row for rejection in rejections]
+        kept = np.delete(np.arange(chips.num_rows), rows)
+        reasons = [rejection.reason for rejection in rejections]
+        messages = [rejection.message for rejection in rejections]
+        rejected = reject_rows(chips.take(rows), reasons, messages)
+        chips, pixels = chips.take(kept), pixels[kept]
+    return ChipBatch(reading.unit, reading.last, chips, pixels, rejected, spent)
+
+
+def _spent(done: list[_Done], wait_s: float) -> Spent:
+    return Spent(
+        bytes_read=sum(task.bytes_read for task in done),
+        read_ms=1000 * sum(task.read_s for task in done),
+        decode_ms=1000 * sum(task.decode_s for task in done),
+        wait_ms=1000 * wait_s,
+    )
+
+
+def reject_rows(chips: pa.Table, reasons: list[str], messages: list[str]) -> pa.Table:
+    """Chip rows with reasons and messages, in the REJECTED schema."""
+    columns = [chips[name] for name in _CHIP_NAMES]
+    return pa.table([*columns, pa.array(reasons), pa.array(messages)], schema=REJECTED)
+
+
+def _with_bounds(chips: pa.Table, places: list[Place | None]) -> pa.Table:
+    """Fill missing bounding boxes with those of the tifs."""
+    if not any(places):
+        return chips
+    bounds = bounds_of(places)
+    for column, name in enumerate(BOUNDS):
+        found = pa.array(bounds[:, column], from_pandas=True)  # NaN becomes null
+        given = chips[name].combine_chunks()
+        chips = chips.set_column(
+            chips.schema.get_field_index(name), name, pc.coalesce(given, found)
+        )
+    return chips
