@@ -1,9 +1,9 @@
 """What the project is and needs. Tool settings are in pyproject.toml, exact versions in
-constraints.txt, which holds for all extras together on Python 3.11 to 3.13."""
+constraints.txt, which is valid for all extras together on Python 3.11 to 3.13."""
 
 from setuptools import find_packages, setup
 
-# The young packages change between minor versions: their lower bounds are what this was built on.
+# Some packages change between minor versions: these lower bounds are what the project was built on.
 SCORING = [
     "apache-beam>=2.77",
     "deltalake>=1.6",
@@ -37,7 +37,7 @@ GCP = [
 # To list what obstore cannot: docs/decisions/obstore.md
 AWS = ["boto3>=1.35"]
 
-# What analysts open the tables with, beside SQL.
+# What analysts open the tables with, in addition to SQL.
 ANALYSIS = ["pandas>=2.2"]
 
 # moto's own extra `server` brings forty packages for services other than S3.
