@@ -1,8 +1,8 @@
-"""BigQuery over an OUTPUT's tables: prints the DDL of external tables and views (docs/bigquery.md).
+"""Print the SQL that shows the tables in BigQuery, as external tables and views (docs/bigquery.md).
 
 With `--connection` (a BigLake connection) BigQuery reads the Delta tables themselves. Without one
-it can read their Parquet files: `--file_lists` writes, below OUTPUT/_bigquery, which files hold the
-published rows now, and prints the DDL over these lists. Write them again after each night.
+it can read their Parquet files: `--file_lists` writes lists of the files with the published rows
+below OUTPUT/_bigquery, and prints the SQL over these lists. Write them again after each night.
 """
 
 from __future__ import annotations
@@ -10,14 +10,15 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
 import pyarrow as pa
 from deltalake import DeltaTable
 
-from beam_jobs.command import CommandParser
-from beam_jobs.options.run_options import ADDRESS
-from pipelines.commands import run_command
+from beam_jobs.options.store_options import OUTPUT
+from pipelines.commands import CommandLine, run_command
 from pipelines.errors import UsageError
+from pipelines.flags import flag
 from pipelines.storage import store
 from pipelines.tables import delta_tables
 from schemas.external_tables import (
@@ -31,13 +32,57 @@ from schemas.external_tables import (
 from schemas.render import bigquery_columns
 from schemas.statements import statements
 
-_EXAMPLES = """examples:
+_CONNECTION = re.compile(r"[\w.:-]+\.[a-z0-9-]+\.[\w-]+")
+_DATASET = re.compile(r"\w{1,1024}", re.ASCII)
+
+
+def _connection(text: str) -> str:
+    if not _CONNECTION.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"{text!r}: give PROJECT.REGION.NAME")
+    return text
+
+
+def _dataset(text: str) -> str:
+    if not _DATASET.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"{text!r}: use letters, digits and '_'")
+    return text
+
+
+@dataclass(frozen=True)
+class BigQueryOptions:
+    """The options of the command."""
+
+    output: str = field(metadata=OUTPUT)
+    connection: str = field(
+        default="",
+        metadata=flag(
+            "Read the Delta tables through this BigLake connection.",
+            _connection,
+            metavar="PROJECT.REGION.NAME",
+            group="common",
+        ),
+    )
+    file_lists: bool = field(
+        default=False,
+        metadata=flag("Write lists of the files, and read these.", group="common"),
+    )
+    dataset: str = field(
+        default=DATASET,
+        metadata=flag("The dataset of the tables and views.", _dataset, metavar="NAME"),
+    )
+
+
+LINE = CommandLine(
+    "beam_jobs.bigquery",
+    BigQueryOptions,
+    __doc__ or "",
+    epilog="""examples:
   python -m beam_jobs.bigquery --output gs://bucket/forest --connection my-project.eu.forest \\
     | bq query --use_legacy_sql=false
   python -m beam_jobs.bigquery --output gs://bucket/forest --file_lists > forest.sql
-"""
-_CONNECTION = re.compile(r"[\w.:-]+\.[a-z0-9-]+\.[\w-]+")
-_DATASET = re.compile(r"\w{1,1024}", re.ASCII)
+""",
+)
+"""The command line."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -47,8 +92,10 @@ def main(arguments: Sequence[str]) -> int:
         UsageError: OUTPUT is not on `gs://` or has no tables; a name that BigQuery cannot have.
         StorageError: the tables cannot be read or the lists cannot be written.
     """
-    options = _parse(arguments)
-    output = store.absolute_uri(options.output)
+    options = LINE.parse(arguments)
+    if bool(options.connection) == options.file_lists:
+        raise UsageError("give either --connection or --file_lists")
+    output = options.output
     if store.scheme_of(output) != "gs":
         raise UsageError(f"BigQuery reads gs:// only, not {output!r}")
     tables = open_tables(output)
@@ -107,23 +154,6 @@ def _views(dataset: str) -> Iterator[str]:
     for folder in ("published", "views"):  # the latter build upon the former
         for name, select in statements(f"bigquery/{folder}").items():
             yield view_ddl(name, select, dataset)
-
-
-def _parse(arguments: Sequence[str]) -> argparse.Namespace:
-    parser = CommandParser(
-        prog="python -m beam_jobs.bigquery", description=__doc__ or "", epilog=_EXAMPLES
-    )
-    parser.add_argument("--output", help="where the tables are, on gs://", **ADDRESS)
-    way = parser.add_mutually_exclusive_group(required=True)
-    way.add_argument("--connection", metavar="PROJECT.REGION.NAME", help="a BigLake connection")
-    way.add_argument("--file_lists", action="store_true", help="write the lists of files")
-    parser.add_argument("--dataset", default=DATASET, help=f"where to; by default {DATASET}")
-    options = parser.parse_args(arguments)
-    if options.connection is not None and not _CONNECTION.fullmatch(options.connection):
-        parser.error(f"--connection {options.connection!r}: give PROJECT.REGION.NAME")
-    if not _DATASET.fullmatch(options.dataset):
-        parser.error(f"--dataset {options.dataset!r}: use letters, digits and '_'")
-    return options
 
 
 if __name__ == "__main__":

@@ -1,44 +1,44 @@
-"""The scoring job as a Flex Template of Dataflow: its parameters, described and checked by pattern.
+"""Write the parameters of the scoring job's Flex Template: deploy/flex_template/metadata.json.
 
-`python -m beam_jobs.flex_template` writes `deploy/flex_template/metadata.json` anew from the flags
-of the scoring job; a test fails until that is done.
+The parameters are made from the flags of the scoring job. A test fails until they are written.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from beam_jobs.options import flag_types
-from beam_jobs.options.run_options import ADDRESS, RUN_DATE_IN_ID, score_parser
-from pipelines.commands import run_command
+from beam_jobs.options.run_options import SCORE_LINE, ScoreOptions, artifact_folder
+from beam_jobs.options.store_options import address
+from pipelines import flags
+from pipelines.commands import CommandLine, run_command
+from pipelines.flags import Flag, flags_of, removed_flags
 
 METADATA = Path(__file__).parents[1] / "deploy" / "flex_template" / "metadata.json"
-OMITTED = ("help", "plan_only", "estimate", "prices", "sample_chips", "format")
-"""Flags with which no job starts, which is all that a template's launcher is for, and those that
-belong to them."""
+OMITTED = ("plan_only", "estimate", "prices", "sample_chips", "format")
+"""Flags of a command that starts no job, and of --estimate."""
 
-PATTERNS: dict[Any, str] = {
-    ADDRESS["type"]: r"^(gs|s3)://[^/]+.*$",
-    flag_types.at_least_0: r"^(0|[1-9][0-9]{0,14})$",
-    flag_types.at_least_1: r"^[1-9][0-9]{0,14}$",
-    flag_types.days: r"^[1-9][0-9]{0,3}$",
-    flag_types.positive: r"^([1-9][0-9]{0,14}(\.[0-9]+)?|0\.[0-9]*[1-9][0-9]*)$",
-    flag_types.ratio: r"^(0(\.[0-9]+)?|1(\.0+)?)$",
-    flag_types.factor: r"^[1-9][0-9]{0,14}(\.[0-9]+)?$",
+PATTERNS: dict[Callable[[str], Any] | None, str] = {
+    address: r"^(gs|s3)://[^/]+.*$",
+    artifact_folder: r"^(gs|s3)://[^/]+.*$",
+    flags.at_least_0: r"^(0|[1-9][0-9]{0,14})$",
+    flags.at_least_1: r"^[1-9][0-9]{0,14}$",
+    flags.days: r"^[1-9][0-9]{0,3}$",
+    flags.positive: r"^([1-9][0-9]{0,14}(\.[0-9]+)?|0\.[0-9]*[1-9][0-9]*)$",
+    flags.ratio: r"^(0(\.[0-9]+)?|1(\.0+)?)$",
+    flags.factor: r"^[1-9][0-9]{0,14}(\.[0-9]+)?$",
 }
-"""What turns a flag's text into a value to what such a text looks like."""
+"""The function that parses a flag to the pattern of its text."""
 
 _PATTERNS_BY_NAME = {
     "run_date": r"^(today|yesterday|[0-9]{4}-[0-9]{2}-[0-9]{2})$",
     "s3_endpoint": r"^https?://[^/@?#\s]+(/[^@?#\s]*)?$",
     "run_id": r"^[A-Za-z0-9][A-Za-z0-9._-]{0,60}(\{run_date\}[A-Za-z0-9._-]{0,20})?$",
 }
-_NO_EFFECT = "has no effect any more; the next release refuses it"
 _IMAGE = {
     "name": "sdk_container_image",
     "label": "Container image of the workers",
@@ -49,78 +49,73 @@ _IMAGE = {
 }
 
 
+@dataclass(frozen=True)
+class TemplateOptions:
+    """The command has no flags."""
+
+
+LINE = CommandLine("beam_jobs.flex_template", TemplateOptions, __doc__ or "")
+"""The command line."""
+
+
 def metadata() -> dict[str, Any]:
     """The template's metadata, as `gcloud dataflow flex-template build` takes it."""
-    flags = [_parameter(action) for action in _flags()]
-    required = [flag for flag in flags if not flag["isOptional"]]
-    optional = [flag for flag in flags if flag["isOptional"]]
+    parameters = [_parameter(flag) for flag in template_flags()]
+    required = [parameter for parameter in parameters if not parameter["isOptional"]]
+    optional = [parameter for parameter in parameters if parameter["isOptional"]]
     return {
         "name": "Score forest chips",
-        "description": "Scores the chips of an archive that its model has not scored yet, and "
-        "publishes the labelled tables.",
+        "description": SCORE_LINE.description.splitlines()[0],
         "streaming": False,
         "parameters": [*required, _IMAGE, *optional],
     }
 
 
+def template_flags() -> Iterator[Flag]:
+    """The flags of the scoring job that are parameters of the template."""
+    yield from (flag for flag in flags_of(ScoreOptions) if flag.name not in OMITTED)
+    for name in removed_flags(ScoreOptions):
+        yield Flag("Has no effect any more.", name=name.removeprefix("--"), kind=bool)
+
+
 def as_flags(arguments: Sequence[str]) -> list[str]:
-    """A launcher's arguments as the scoring job takes them: a template gives each parameter a
+    """The arguments of a template's launcher as flags of the scoring job: every parameter has a
     value, and a switch has none.
 
     >>> as_flags(["--rescore=true", "--hold_on_drift=false", "--run_date=yesterday"])
     ['--rescore', '--run_date=yesterday']
     """
-    values = {
-        f"--{action.dest}=true": f"--{action.dest}" for action in _flags() if _is_switch(action)
-    }
-    off = {flag.replace("=true", "=false") for flag in values}
-    return [values.get(given, given) for given in arguments if given not in off]
+    switches = [f"--{flag.name}" for flag in template_flags() if flag.is_switch]
+    on = {f"{switch}=true": switch for switch in switches}
+    off = {f"{switch}=false" for switch in switches}
+    return [on.get(argument, argument) for argument in arguments if argument not in off]
 
 
-def _flags() -> Iterator[argparse.Action]:
-    for action in score_parser()._actions:
-        if action.dest not in OMITTED:
-            yield action
-
-
-def _parameter(action: argparse.Action) -> dict[str, Any]:
-    """A flag as a parameter; its name is the flag's, without the dashes."""
-    name = action.option_strings[0].removeprefix("--")
-    hidden = action.help == argparse.SUPPRESS
-    help_text = _NO_EFFECT if hidden else (action.help or "") % vars(action)
+def _parameter(flag: Flag) -> dict[str, Any]:
     return {
-        "name": name,
-        "label": name.replace("_", " ").capitalize(),
-        "helpText": f"{help_text[:1].upper()}{help_text[1:]}{_more(name)}.",
-        "isOptional": not action.required,
-        "regexes": [_pattern(name, action)],
-        "paramType": "BOOLEAN" if _is_switch(action) else "TEXT",
+        "name": flag.name,
+        "label": flag.name.replace("_", " ").capitalize(),
+        "helpText": flag.help_with_default,
+        "isOptional": flag.group != "required",
+        "regexes": [_pattern(flag)],
+        "paramType": "BOOLEAN" if flag.is_switch else "TEXT",
     }
 
 
-def _more(name: str) -> str:
-    return f"; {RUN_DATE_IN_ID} in it stands for the night" if name == "run_id" else ""
-
-
-def _pattern(name: str, action: argparse.Action) -> str:
-    """What a value of the parameter looks like; a test tells where it lets through what the job
-    does not take."""
-    if name in _PATTERNS_BY_NAME:
-        return _PATTERNS_BY_NAME[name]
-    if _is_switch(action):
+def _pattern(flag: Flag) -> str:
+    """The pattern of the parameter's values; it accepts no value that the job refuses."""
+    if flag.name in _PATTERNS_BY_NAME:
+        return _PATTERNS_BY_NAME[flag.name]
+    if flag.is_switch:
         return "^(true|false)$"
-    if action.choices:
-        return f"^({'|'.join(re.escape(str(choice)) for choice in action.choices)})$"
-    return PATTERNS.get(action.type, r"^\S.*$")
-
-
-def _is_switch(action: argparse.Action) -> bool:
-    return action.nargs == 0
+    if flag.choices:
+        return f"^({'|'.join(re.escape(str(choice)) for choice in flag.choices)})$"
+    return PATTERNS.get(flag.parse, r"^\S.*$")
 
 
 def main(arguments: Sequence[str]) -> int:
     """Write the metadata file."""
-    argparse.ArgumentParser(description=__doc__).parse_args(list(arguments))
+    LINE.parse(arguments)
     METADATA.parent.mkdir(parents=True, exist_ok=True)
     METADATA.write_text(json.dumps(metadata(), indent=2) + "\n")
     return 0

@@ -1,45 +1,72 @@
-"""Keep the tables in order: `python -m beam_jobs.maintain --output URI [--keep_days N]`.
+"""Compact the tables, and delete old files and old nights.
 
-With --keep_days, rows of nights older than that leave `chip_scores` and `quarantine`; their chips
-are not scored again, and `runs` keeps its rows. Then each run's small files are put together, files
-that nobody needs any more are deleted, and the tables' logs are shortened. Readers see the same
-rows all the while, and a night's run may be at work. Indexes of tars are deleted when they are old.
+With --keep_days, rows of older nights are removed from `chip_scores` and `quarantine`; their chips
+are not scored again, and `runs` keeps its rows. Then the small files of each run are merged, files
+that are no longer needed are deleted, and the logs of the tables are shortened. Readers see the
+same rows all the time, and a run may be in progress. Old indexes of tars are deleted too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from beam_jobs.command import CommandParser
-from beam_jobs.options.flag_types import days, hours
-from beam_jobs.options.run_options import ADDRESS
-from beam_jobs.options.store_options import parse_and_configure
-from pipelines.commands import run_command
+from beam_jobs.options.store_options import OUTPUT, StoreOptions
+from pipelines.commands import CommandLine, run_command
 from pipelines.errors import StorageError, UsageError
+from pipelines.flags import days, flag, hours
 from pipelines.maintenance.housekeeping import compact, shorten_log, vacuum
 from pipelines.maintenance.retention import expire
-from pipelines.storage.store import absolute_uri
+from pipelines.storage.store import configure
 from pipelines.tables import delta_tables
 from pipelines.tars import index_cache
 from pipelines.wording import count_of
 from schemas.tables import EXPIRED_CHIPS, QUARANTINE, RUNS
 
 TABLES = ("chip_scores", QUARANTINE.name, RUNS.name, EXPIRED_CHIPS.name)
-_VACUUM_HOURS = 168
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaintainOptions(StoreOptions):
+    """The options of the command."""
+
+    output: str = field(metadata=OUTPUT)
+    keep_days: int | None = field(
+        default=None,
+        metadata=flag(
+            "Remove rows of nights (run_date) that are older than N days. Default: keep them.",
+            days,
+            metavar="N",
+            group="common",
+        ),
+    )
+    vacuum_hours: int = field(
+        default=168,
+        metadata=flag(
+            "Delete files that left the tables at least this many hours ago.", hours, metavar="H"
+        ),
+    )
+    preview: bool = field(
+        default=False, metadata=flag("Print what would be done, and do nothing.", group="common")
+    )
+
+
+LINE = CommandLine("beam_jobs.maintain", MaintainOptions, __doc__ or "")
+"""The command line."""
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Maintain the tables of one OUTPUT; gives the exit code.
+    """Maintain the tables of one OUTPUT; returns the exit code.
 
     Raises:
         UsageError: there are no tables.
-        RunFailed: others committed again and again.
+        RunFailed: every attempt to commit conflicted with another writer.
         StorageError: a table cannot be read or written.
     """
-    parser = _parser()
-    options = parse_and_configure(parser, arguments)
-    output, preview = absolute_uri(options.output), bool(options.preview)
+    options = LINE.parse(arguments)
+    configure(options.stores)
+    output, preview = options.output, options.preview
     _check_there(output)
     leaving: Mapping[str, frozenset[str]] = {}
     if options.keep_days is not None:
@@ -48,18 +75,6 @@ def main(arguments: Sequence[str]) -> int:
         _tidy(output, name, options.vacuum_hours, preview, leaving.get(name, frozenset()))
     _drop_old_indexes(output, preview)
     return 0
-
-
-def _parser() -> CommandParser:
-    parser = CommandParser(prog="python -m beam_jobs.maintain", description=__doc__ or "")
-    add = parser.add_argument
-    add("--output", help="where the tables lie", **ADDRESS)
-    kept = "rows of nights (run_date) older than N days leave the tables; default: none do"
-    add("--keep_days", type=days, metavar="N", help=kept)
-    older = "files that left the tables are deleted after H hours; default: %(default)s"
-    add("--vacuum_hours", type=hours, default=_VACUUM_HOURS, metavar="H", help=older)
-    add("--preview", action="store_true", help="say what would be done, and do nothing")
-    return parser
 
 
 def _check_there(output: str) -> None:

@@ -1,29 +1,49 @@
-"""Finish a dead run: `python -m beam_jobs.publish --output URI --run_id ID`.
+"""Publish a run that is staged completely, or held.
 
-Publishes what the run had staged, by its stored plan, if that is whole; scores nothing. Also
-publishes a run that is held for its verdict, and one that was refused for its quarantine, where
-`--max_quarantine_ratio` now allows it.
+Publishes what a dead run staged, by its stored plan, if no unit is missing. Scores nothing. Also
+publishes a run that is held for its verdict, and one that was refused for its share of quarantined
+chips if `--max_quarantine_ratio` now allows it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
-from beam_jobs.command import CommandParser
-from beam_jobs.options.flag_types import ratio
-from beam_jobs.options.run_options import checked_run_id
-from beam_jobs.options.store_options import parse_and_configure
+from beam_jobs.options.run_names import RUN_ID
+from beam_jobs.options.store_options import OUTPUT, StoreOptions
 from beam_jobs.running.summary import report_outcome, summary_text
-from pipelines.commands import run_command
+from pipelines.commands import CommandLine, run_command
 from pipelines.errors import RunFailed, UsageError
+from pipelines.flags import flag, ratio
 from pipelines.publishing import publishing
 from pipelines.runs import attempts, records
 from pipelines.runs.run_plan import RunPlan
 from pipelines.runs.staging import staged_numbers
-from pipelines.storage.store import absolute_uri
+from pipelines.storage.store import configure
 from pipelines.tables import delta_tables
 from schemas.tables import RELABEL, REPLAY
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishOptions(StoreOptions):
+    """The options of the command."""
+
+    output: str = field(metadata=OUTPUT)
+    run_id: str = field(metadata=RUN_ID)
+    max_quarantine_ratio: float | None = field(
+        default=None,
+        metadata=flag(
+            "Publish nothing if a larger share of the chips is quarantined. Default: the run's "
+            "own.",
+            ratio,
+            metavar="R",
+        ),
+    )
+
+
+LINE = CommandLine("beam_jobs.publish", PublishOptions, __doc__ or "")
+"""The command line."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -34,13 +54,9 @@ def main(arguments: Sequence[str]) -> int:
         RunFailed: what is staged may not be published.
         StorageError: a table or a staged file cannot be read or written.
     """
-    parser = CommandParser(prog="python -m beam_jobs.publish", description=__doc__ or "")
-    parser.add_argument("--output", required=True, metavar="URI", help="where the tables lie")
-    parser.add_argument("--run_id", required=True, metavar="ID", help="the run to finish")
-    default = "share over which nothing is published; default: as the run was planned"
-    parser.add_argument("--max_quarantine_ratio", type=ratio, metavar="R", help=default)
-    options = parse_and_configure(parser, arguments)
-    output, run_id = absolute_uri(options.output), checked_run_id(options.run_id)
+    options = LINE.parse(arguments)
+    configure(options.stores)
+    output, run_id = options.output, options.run_id
     plan = attempts.find_staged(output, run_id)
     if plan is None:
         _end_published(output, run_id)
@@ -48,7 +64,7 @@ def main(arguments: Sequence[str]) -> int:
     if options.max_quarantine_ratio is not None:
         plan = replace(plan, max_quarantine_ratio=options.max_quarantine_ratio)
     _check_whole(plan)
-    if attempts.read_hold(plan):  # somebody has looked at it
+    if attempts.read_hold(plan):  # an operator has looked at it
         publishing.publish_run(replace(plan, drift=replace(plan.drift, hold=False)), [])
         print(summary_text(plan, records.read_summary(plan)))
         return 0
@@ -65,17 +81,17 @@ def _end_published(output: str, run_id: str) -> None:
 
 
 def _check_whole(plan: RunPlan) -> None:
-    """Before anything is touched: a run that lacks units can still go on."""
+    """Check before anything is changed: a run with missing units can still be resumed."""
     units = range(len(plan.unit_rows))
     if missing := sorted(set(units).difference(staged_numbers(plan.staging))):
         raise RunFailed(
             f"run {plan.run_id}: {len(missing)} of {len(units)} units are not staged (first: unit "
-            f"{missing[0]}); nothing was published; to {_going_on(plan)}"
+            f"{missing[0]}); nothing was published; to score them: {_command(plan)}"
         )
 
 
-def _going_on(plan: RunPlan) -> str:
-    """What makes the missing units, and its command."""
+def _command(plan: RunPlan) -> str:
+    """The command that stages the missing units."""
     where, run = f"--output {plan.output}", f"run_id {plan.run_id}"
     if plan.kind == RELABEL:
         command = f"relabel_chips --thresholds {plan.artifact} {where} --{run}"
@@ -84,7 +100,7 @@ def _going_on(plan: RunPlan) -> str:
     else:
         chips = plan.options.get("chips", "CHIPS")
         command = f"score_chips --chips {chips} --artifact {plan.artifact} {where} --{run}"
-    return f"score them: python -m beam_jobs.{command}"
+    return f"python -m beam_jobs.{command}"
 
 
 if __name__ == "__main__":

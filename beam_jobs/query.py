@@ -1,11 +1,11 @@
-"""Ask an OUTPUT's tables a question in SQL: `python -m beam_jobs.query --output URI "SELECT ..."`.
+"""Ask the tables a question in SQL.
 
 The SQL is DuckDB's. It sees `chip_scores`, `quarantine` and `runs` (published rows only) and the
 views of `schemas/sql/views`: `latest_chip_scores`, `observations`, `open_quarantine` and `threats`.
-All of them are there, typed, before anything was published. `--question` asks one of
+All of them exist, with their types, before anything is published. `--question` asks one of
 `schemas/sql/questions`.
 
-Standard output gets the whole answer or nothing.
+The whole answer is printed, or nothing.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import duckdb
@@ -23,11 +24,11 @@ import pyarrow.dataset as pads
 from deltalake import DeltaTable
 
 from beam_jobs.answers import FORMATS
-from beam_jobs.command import CommandParser
-from beam_jobs.options.store_options import parse_and_configure
-from pipelines.commands import run_command
+from beam_jobs.options.store_options import OUTPUT, StoreOptions
+from pipelines.commands import CommandLine, run_command
 from pipelines.errors import StorageError, UsageError
-from pipelines.storage.store import absolute_uri, is_remote, list_objects
+from pipelines.flags import flag
+from pipelines.storage.store import configure, is_remote, list_objects
 from pipelines.tables import delta_tables
 from pipelines.tables.replacing import quarantined_rows
 from schemas.labels import PLANET_LABELS
@@ -35,11 +36,54 @@ from schemas.render import arrow_schema
 from schemas.statements import statements, summary_of
 from schemas.tables import PUBLISHED, QUARANTINE, RUNS, chip_scores
 
-_EXAMPLES = """examples:
+
+def questions() -> dict[str, str]:
+    """The questions that are built in: name to SQL."""
+    return statements("questions")
+
+
+def views() -> dict[str, str]:
+    """The views on top of the tables: name to the SELECT that makes it."""
+    return statements("views")
+
+
+@dataclass(frozen=True, kw_only=True)
+class QueryOptions(StoreOptions):
+    """The options of the command."""
+
+    sql: str | None = field(
+        default=None,
+        metadata=flag(
+            "One SELECT, in DuckDB's SQL.", metavar="SQL", positional=True, group="common"
+        ),
+    )
+    output: str = field(default="", metadata={"flag": replace(OUTPUT["flag"], group="common")})
+    question: str | None = field(
+        default=None,
+        metadata=flag(
+            "A question that is built in.", choices=tuple(sorted(questions())), group="common"
+        ),
+    )
+    format: str = field(
+        default="table",
+        metadata=flag("The format of the answer.", choices=tuple(sorted(FORMATS)), group="common"),
+    )
+    list_questions: bool = field(
+        default=False, metadata=flag("List the questions that are built in.", group="common")
+    )
+
+
+LINE = CommandLine(
+    "beam_jobs.query",
+    QueryOptions,
+    __doc__ or "",
+    epilog="""examples:
   python -m beam_jobs.query --output out "SELECT sky_label, count(*) FROM chip_scores GROUP BY 1"
   python -m beam_jobs.query --output gs://bucket/out --question alerts_last_night --format csv
   python -m beam_jobs.query --list_questions
-"""
+""",
+)
+"""The command line."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -53,8 +97,8 @@ def main(arguments: Sequence[str]) -> int:
     if options.list_questions:
         _print("".join(f"{name}: {summary_of(text)}\n" for name, text in questions().items()))
         return 0
-    sql = options.sql if options.question is None else questions()[options.question]
-    _print(FORMATS[options.format](ask(absolute_uri(options.output), sql)))
+    sql = questions()[options.question] if options.question else options.sql or ""
+    _print(FORMATS[options.format](ask(options.output, sql)))
     return 0
 
 
@@ -78,33 +122,14 @@ def ask(output: str, sql: str) -> pa.Table:
             connection.close()
 
 
-def questions() -> dict[str, str]:
-    """The questions that stand ready: name to SQL."""
-    return statements("questions")
-
-
-def views() -> dict[str, str]:
-    """The views on top of the tables: name to the SELECT that makes it."""
-    return statements("views")
-
-
-def _parse(arguments: Sequence[str]) -> Any:
-    parser = CommandParser(
-        prog="python -m beam_jobs.query", description=__doc__ or "", epilog=_EXAMPLES
-    )
-    parser.add_argument("sql", nargs="?", metavar="SQL", help="one SELECT, in DuckDB's SQL")
-    parser.add_argument("--output", metavar="URI", help="where the tables are: local, gs://, s3://")
-    parser.add_argument(
-        "--question", choices=sorted(questions()), help="a question that stands ready"
-    )
-    parser.add_argument("--format", choices=sorted(FORMATS), default="table")
-    parser.add_argument("--list_questions", action="store_true", help="say which stand ready")
-    options = parse_and_configure(parser, arguments)
+def _parse(arguments: Sequence[str]) -> QueryOptions:
+    options = LINE.parse(arguments)
+    configure(options.stores)
     if not options.list_questions:
         if not options.output:
-            parser.error("--output is missing: the folder or prefix with the tables")
+            raise UsageError("--output is missing: the folder or prefix with the tables")
         if (options.sql is None) == (options.question is None):
-            parser.error("give one SELECT or one --question")
+            raise UsageError("give one SELECT or one --question")
     return options
 
 

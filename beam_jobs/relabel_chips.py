@@ -1,69 +1,90 @@
-"""New thresholds on stored scores.
+"""Apply new thresholds to stored scores.
 
-python -m beam_jobs.relabel_chips --output URI --thresholds FILE
-
-FILE is JSON, label to number in [0, 1], or a model's artifact.json. The newest scores of each
-picture by one model are published once more, with the labels that they have by these thresholds, as
-a run of its own. No picture is read and no model is run. Rows keep their night (run_date).
+The thresholds are JSON, label to number in [0, 1], or a model's artifact.json. The newest scores of
+each chip by one model are published again as a new run, with the labels by these thresholds. No
+picture is read and no model is run. Rows keep their night (run_date).
 """
 
 from __future__ import annotations
 
-import argparse
 import time
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from deltalake import DeltaTable
 
-from beam_jobs.command import CommandParser
-from beam_jobs.options.run_options import ADDRESS, checked_run_id, new_run_id, parse_run_date
-from beam_jobs.options.store_options import parse_and_configure
+from beam_jobs.options.run_names import checked_run_id, new_run_id, parse_run_date
+from beam_jobs.options.store_options import OUTPUT, StoreOptions, address
 from beam_jobs.running.resuming import check_begun
 from beam_jobs.running.versions import installed_versions
-from pipelines.commands import run_command
+from pipelines.commands import CommandLine, run_command
 from pipelines.errors import RunFailed, StorageError, UsageError
+from pipelines.flags import flag
 from pipelines.maintenance.relabel_planning import select_rows
 from pipelines.maintenance.relabelling import labels_of, stage_relabelled
 from pipelines.maintenance.threshold_files import Thresholds, read_thresholds
 from pipelines.publishing import publishing
 from pipelines.runs import attempts, records, run_plan
 from pipelines.runs.run_plan import RunPlan
-from pipelines.storage import store
+from pipelines.storage.store import configure
 from pipelines.tables import delta_tables
 from pipelines.wording import count_of
 from schemas.tables import QUARANTINE, RELABEL, RUNS
 
 
-@dataclass(frozen=True)
-class RelabelOptions:
-    """What a relabelling was asked to do.
+@dataclass(frozen=True, kw_only=True)
+class RelabelOptions(StoreOptions):
+    """The options of the command.
 
     Attributes:
-        output: absolute address of the tables.
-        thresholds: absolute address of the thresholds.
-        night: only rows of this run date; "" for all.
-        model: how the digest of the model begins whose scores are meant; "" for the artifact's,
-            or for the one that scored last.
-        run_id: name of the run.
+        run_date: the night whose rows are relabelled, YYYY-MM-DD; "" for all.
+        model_digest: how the digest of the model begins that made the scores; "" for the
+            artifact's, or for the model that scored last.
         today: the date of a run over all nights.
     """
 
-    output: str
-    thresholds: str
-    night: str
-    model: str
-    run_id: str
-    today: str
+    output: str = field(metadata=OUTPUT)
+    thresholds: str = field(
+        metadata=flag("A JSON file of label: number, or an artifact.json.", address, metavar="URI")
+    )
+    run_date: str = field(
+        default="",
+        metadata=flag(
+            "Only rows of this run_date: YYYY-MM-DD, today or yesterday. Default: all rows.",
+            metavar="DATE",
+            group="common",
+        ),
+    )
+    model_digest: str = field(
+        default="",
+        metadata=flag(
+            "How the model_digest of the scores begins. Default: the artifact's, or that of the "
+            "model that scored last.",
+            metavar="DIGEST",
+        ),
+    )
+    run_id: str = field(
+        default="",
+        metadata=flag(
+            "The name of the new run, or of an unfinished one to resume. Default: a new name.",
+            metavar="ID",
+            group="common",
+        ),
+    )
+    today: str = ""
+
+
+LINE = CommandLine("beam_jobs.relabel_chips", RelabelOptions, __doc__ or "")
+"""The command line."""
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Relabel; gives the exit code.
+    """Relabel; returns the exit code.
 
     Raises:
-        UsageError: wrong use; nothing was done.
+        UsageError: an invalid flag or file; nothing was done.
         RunFailed: nothing was published.
         StorageError: a table cannot be read or written.
     """
@@ -90,21 +111,11 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _parse(arguments: Sequence[str], now: datetime) -> RelabelOptions:
-    parser = CommandParser(prog="python -m beam_jobs.relabel_chips", description=__doc__ or "")
-    add = parser.add_argument
-    add("--output", help="where the tables lie", **ADDRESS)
-    add("--thresholds", help="JSON of label: number, or an artifact.json", **ADDRESS)
-    night = "only rows of this run_date: YYYY-MM-DD, today or yesterday; default: all"
-    add("--run_date", metavar="DATE", help=night)
-    model = "beginning of the model_digest; default: the artifact's, or the one that scored last"
-    add("--model_digest", default="", metavar="DIGEST", help=model)
-    add("--run_id", default="", metavar="ID", help="a run to begin or go on; default: a fresh one")
-    given: argparse.Namespace = parse_and_configure(parser, arguments)
-    return RelabelOptions(
-        output=store.absolute_uri(given.output),
-        thresholds=store.absolute_uri(given.thresholds),
-        night=parse_run_date(given.run_date, now) if given.run_date else "",
-        model=given.model_digest,
+    given = LINE.parse(arguments)
+    configure(given.stores)
+    return replace(
+        given,
+        run_date=parse_run_date(given.run_date, now) if given.run_date else "",
         run_id=checked_run_id(given.run_id) if given.run_id else new_run_id(now),
         today=parse_run_date("today", now),
     )
@@ -124,8 +135,8 @@ def _check_begun(plan: RunPlan, options: RelabelOptions, thresholds: Thresholds)
     begun_and_asked: dict[str, tuple[object, object]] = {
         "kind": (plan.kind, RELABEL),
         "thresholds_digest": (plan.thresholds_digest, thresholds.digest),
-        "--run_date": (plan.options.get("relabelled_run_date"), options.night),
-        "--model_digest": (plan.options.get("model"), options.model),
+        "--run_date": (plan.options.get("relabelled_run_date"), options.run_date),
+        "--model_digest": (plan.options.get("model"), options.model_digest),
     }
     check_begun(plan, begun_and_asked, "--run_id")
 
@@ -133,10 +144,10 @@ def _check_begun(plan: RunPlan, options: RelabelOptions, thresholds: Thresholds)
 def _plan(
     options: RelabelOptions, thresholds: Thresholds, scores: DeltaTable, attempt: int
 ) -> RunPlan:
-    """Choose the rows and store what is to do; gives the plan that holds."""
+    """Choose the rows and store the plan; returns the stored one."""
     started_at = time.time()
-    model = options.model or thresholds.model_digest
-    selection = select_rows(options.output, scores, options.night, model)
+    model = options.model_digest or thresholds.model_digest
+    selection = select_rows(options.output, scores, options.run_date, model)
     for table in (QUARANTINE, RUNS):
         delta_tables.ensure_table(options.output, table)
     listed = sum(selection.unit_rows)
@@ -147,7 +158,7 @@ def _plan(
     )
     plan = RunPlan(
         run_id=options.run_id,
-        run_date=options.night or options.today,
+        run_date=options.run_date or options.today,
         output=options.output,
         artifact=options.thresholds,
         model_digest=selection.model_digest,
@@ -160,9 +171,9 @@ def _plan(
         options={
             "thresholds": thresholds.by_label,
             "sky_rule": thresholds.sky_rule,
-            "relabelled_run_date": options.night,
+            "relabelled_run_date": options.run_date,
             "relabelled_runs": selection.run_ids,
-            "model": options.model,
+            "model": options.model_digest,
         },
         versions=installed_versions(),
         started_at=started_at,

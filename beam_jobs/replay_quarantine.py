@@ -1,36 +1,27 @@
 """Try quarantined chips again.
 
-python -m beam_jobs.replay_quarantine --output URI --artifact URI [--reason R] [--run_date D]
-
-Takes the chips of which nothing is known (the view `open_quarantine`), all or a selection of them,
-as they lie in the store now, and scores them in a run of its own. --reason, --run_date and
---run_id choose among the chips' last quarantine rows; --new_run_date and --new_run_id name the
-new run.
+Takes chips without scores (the view `open_quarantine`), all or a selection of them, in their
+current version in the store, and scores them in a new run. --reason, --run_date and --run_id choose
+among the last quarantine rows of the chips; --new_run_date and --new_run_id name the new run.
 """
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 import pyarrow as pa
 
-from beam_jobs.command import CommandParser
 from beam_jobs.engine.engine_log import calm_tensorflow
-from beam_jobs.options.run_options import (
-    RunOptions,
-    add_run_flags,
-    checked_run_id,
-    parse_run_date,
-    run_fields,
-)
+from beam_jobs.options.run_names import checked_run_id, parse_run_date
+from beam_jobs.options.run_options import RunOptions, parse_run_options
 from beam_jobs.query import ask
 from beam_jobs.running.scoring_run import end_run, score
 from beam_jobs.running.starting import plan_run, resume_run, start_run
-from pipelines.commands import run_command
+from pipelines.commands import CommandLine, run_command
+from pipelines.flags import flag, not_empty, ratio
 from pipelines.planning.done import chips_scored
 from pipelines.planning.manifests import look_up_versions
 from pipelines.planning.selection import Selection, select_chips
@@ -38,27 +29,85 @@ from schemas.artifact import ModelArtifact
 from schemas.render import file_schema
 from schemas.tables import CHIP_COLUMNS, QUARANTINE, REPLAY, QuarantineReason
 
+_REASONS = tuple(reason.value for reason in QuarantineReason)
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, kw_only=True)
 class ReplayOptions(RunOptions):
-    """What a replay was asked to do.
+    """The options of the command.
 
     Attributes:
-        reasons: only chips that were given up for one of these; empty for all.
-        of_run_date, of_run_id: only chips that this night, this run gave up last; "" for all.
+        of_run_date, of_run_id: only chips that this night, this run quarantined last; "" for all.
     """
-
-    reasons: tuple[str, ...]
-    of_run_date: str
-    of_run_id: str
 
     kind: ClassVar[str] = REPLAY
     run_id_flag: ClassVar[str] = "--new_run_id"
 
+    reason: tuple[str, ...] = field(
+        default=(),
+        metadata=flag(
+            "Only chips that were quarantined for this reason; may be given several times.",
+            choices=_REASONS,
+            repeated=True,
+            group="common",
+        ),
+    )
+    of_run_date: str = field(
+        default="",
+        metadata=flag(
+            "Only chips that this night quarantined last; also the night of the new run.",
+            name="run_date",
+            metavar="DATE",
+            group="common",
+        ),
+    )
+    of_run_id: str = field(
+        default="",
+        metadata=flag(
+            "Only chips that this run quarantined last.",
+            name="run_id",
+            metavar="ID",
+            group="common",
+        ),
+    )
+    run_date: str = field(
+        default="",
+        metadata=flag(
+            "The night of the new run: today, yesterday or YYYY-MM-DD (UTC). Default: --run_date, "
+            "or today.",
+            not_empty,
+            name="new_run_date",
+            metavar="DATE",
+        ),
+    )
+    run_id: str = field(
+        default="",
+        metadata=flag(
+            "The name of the new run, or of an unfinished one to resume. Default: a new name.",
+            not_empty,
+            name="new_run_id",
+            metavar="ID",
+        ),
+    )
+    max_quarantine_ratio: float = field(
+        default=1.0,  # chips that failed before often fail again: the others are published
+        metadata=flag(
+            "Publish nothing if a larger share of the chips is quarantined.", ratio, metavar="R"
+        ),
+    )
+
     def recorded(self) -> dict[str, Any]:
         """The options as the run's record keeps them."""
-        chosen = {"reason": sorted(self.reasons), "run_date": self.of_run_date}
+        chosen = {"reason": sorted(self.reason), "run_date": self.of_run_date}
         return {"replayed": {**chosen, "run_id": self.of_run_id}, **super().recorded()}
+
+
+LINE = CommandLine(
+    "beam_jobs.replay_quarantine",
+    ReplayOptions,
+    f"{__doc__}\nAll other flags are Beam's own (--runner, --project, --temp_location ...).",
+)
+"""The command line."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -69,8 +118,7 @@ def main(argv: Sequence[str]) -> int:
         RunFailed: nothing was published.
     """
     options = _parse(argv, datetime.now(UTC))
-    flags = list(_parser()._option_string_actions)
-    start = start_run(options, flags)
+    start = start_run(options, LINE.flag_names())
     if start.is_over:
         return end_run(start)
     plan = resume_run(start) or plan_run(start, _select(options, start.artifact))
@@ -78,48 +126,25 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _parse(argv: Sequence[str], now: datetime) -> ReplayOptions:
-    given, beam_args = _parser().parse_known_args(argv)
+    given = parse_run_options(LINE, argv, now)
     of_run_date = parse_run_date(given.of_run_date, now) if given.of_run_date else ""
-    if given.run_date is None and of_run_date:
-        given.run_date = of_run_date  # what is known of a night belongs to that night
-    return ReplayOptions(
-        reasons=tuple(given.reason),
-        of_run_date=of_run_date,
-        of_run_id=checked_run_id(given.of_run_id) if given.of_run_id else "",
-        **run_fields(given, beam_args, now),
-    )
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = CommandParser(
-        prog="python -m beam_jobs.replay_quarantine",
-        description=f"{__doc__}\nEvery flag but these is Beam's own.",
-    )
-    reasons = [reason.value for reason in QuarantineReason]
-    add = parser.add_argument
-    reason = "only chips given up for this reason; may be repeated"
-    add("--reason", choices=reasons, action="append", default=[], help=reason)
-    night = "only chips that this night gave up last; also the new run's night"
-    add("--run_date", dest="of_run_date", metavar="DATE", help=night)
-    run = "only chips that this run gave up last"
-    add("--run_id", dest="of_run_id", default="", metavar="ID", help=run)
-    add_run_flags(parser, naming="new_")
-    # What failed before will often fail again, and that is no reason to withhold the rest.
-    parser.set_defaults(max_quarantine_ratio=1.0)
-    return parser
+    if of_run_date and not given.run_date_given:  # rows about a night belong to that night
+        given = replace(given, run_date=of_run_date, run_date_given=True)
+    of_run_id = checked_run_id(given.of_run_id) if given.of_run_id else ""
+    return replace(given, of_run_date=of_run_date, of_run_id=of_run_id)
 
 
 def _select(options: ReplayOptions, artifact: ModelArtifact) -> Selection:
-    """The chips as they lie in the store now, but those that this model has scored like that."""
+    """The chips in their current version in the store, without those that this model has scored."""
     chips = look_up_versions(ask(options.output, _sql(options)).cast(_CHIPS))
     return select_chips(chips, chips_scored(options.output, artifact.model_digest))
 
 
 def _sql(options: ReplayOptions) -> str:
-    """What is asked of the tables; all values in it were checked."""
-    reasons = ", ".join(f"'{reason}'" for reason in options.reasons)
+    """The query for the quarantined rows; all values in it have been checked."""
+    reasons = ", ".join(f"'{reason}'" for reason in options.reason)
     conditions = {
-        f"reason IN ({reasons})": options.reasons,
+        f"reason IN ({reasons})": options.reason,
         f"run_date = '{options.of_run_date}'": options.of_run_date,
         f"run_id = '{options.of_run_id}'": options.of_run_id,
     }

@@ -1,32 +1,41 @@
-"""Write a run's report anew: `python -m beam_jobs.report --output URI --run_id ID`.
+"""Write the report of a run again.
 
-A run writes its report by itself, to OUTPUT/reports/<run_id>.html. This writes one where that went
-wrong, or shows what has become of the run since.
+A run writes its report by itself, to OUTPUT/reports/<run_id>.html. This command writes it if that
+failed, or if the run has changed since.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
-from beam_jobs.command import CommandParser
-from beam_jobs.options.run_options import checked_run_id
-from pipelines.commands import run_command
+from beam_jobs.options.run_names import RUN_ID
+from beam_jobs.options.store_options import OUTPUT
+from pipelines.commands import CommandLine, run_command
 from pipelines.reports.reporting import write_report
-from pipelines.storage.store import absolute_uri
+
+
+@dataclass(frozen=True)
+class ReportOptions:
+    """The options of the command."""
+
+    output: str = field(metadata=OUTPUT)
+    run_id: str = field(metadata=RUN_ID)
+
+
+LINE = CommandLine("beam_jobs.report", ReportOptions, __doc__ or "")
+"""The command line."""
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Write one report and say where it lies.
+    """Write one report and print its address.
 
     Raises:
         UsageError: there is no such run.
         StorageError: a table cannot be read, or the report cannot be written.
     """
-    parser = CommandParser(prog="python -m beam_jobs.report", description=__doc__ or "")
-    parser.add_argument("--output", required=True, metavar="URI", help="where the tables lie")
-    parser.add_argument("--run_id", required=True, metavar="ID", help="the run to report on")
-    options = parser.parse_args(arguments)
-    print(write_report(absolute_uri(options.output), checked_run_id(options.run_id)))
+    options = LINE.parse(arguments)
+    print(write_report(options.output, options.run_id))
     return 0
 
 

@@ -1,7 +1,4 @@
-"""Score an archive's chips and publish the labelled tables.
-
-python -m beam_jobs.score_chips --chips URI --artifact URI --output URI
-"""
+"""Score the chips of an archive and publish the labelled tables."""
 
 from __future__ import annotations
 
@@ -12,8 +9,9 @@ import pyarrow as pa
 
 from beam_jobs.engine.engine_log import calm_tensorflow
 from beam_jobs.estimate.estimate import estimate_run, estimate_text
-from beam_jobs.options.estimate_options import EstimateOptions
-from beam_jobs.options.run_options import ScoreOptions, our_flags, parse_score_options
+from beam_jobs.options.estimate_options import SAMPLE_CHIPS
+from beam_jobs.options.prices import THIS_MACHINE, read_prices
+from beam_jobs.options.run_options import SCORE_LINE, ScoreOptions, parse_score_options
 from beam_jobs.running.scoring_run import end_run, score
 from beam_jobs.running.starting import check_run, check_tables, plan_run, resume_run, start_run
 from pipelines.artifacts.opening import open_artifact
@@ -38,27 +36,29 @@ def main(argv: Sequence[str]) -> int:
     """
     options = parse_score_options(argv, datetime.now(UTC))
     if options.estimate:
-        return _estimate(options, options.estimate)
-    start = start_run(options, our_flags())
+        return _estimate(options)
+    start = start_run(options, SCORE_LINE.flag_names())
     if start.is_over:
         return end_run(start)
     plan = resume_run(start) or plan_run(start, _select(options, start.artifact))
     return score(start, plan)
 
 
-def _estimate(options: ScoreOptions, asked: EstimateOptions) -> int:
+def _estimate(options: ScoreOptions) -> int:
     """Print what the run would take; nothing is written."""
     WorkerSettings(RunLog(options.run_id, options.log_format), options.stores).apply()
-    artifact = check_run(options, our_flags())
+    asked = options.estimate_options
+    prices = read_prices(asked.prices) if asked.prices else (THIS_MACHINE,)
+    artifact = check_run(options, SCORE_LINE.flag_names())
     check_tables(options.output, artifact)
 
     def try_sample(to_do: ChipsToDo) -> Trial:
         folder, _ = open_artifact(options.artifact, artifact.model_digest)
         return score_sample(folder, artifact, options.precision, options.batch_size, to_do)
 
-    reads_per_second = options.stores.gcs_reads_per_second
-    estimate = estimate_run(asked, _select(options, artifact), reads_per_second, try_sample)
-    print(estimate_text(estimate, asked.format))
+    chosen, sample_chips = _select(options, artifact), asked.sample_chips or SAMPLE_CHIPS
+    estimate = estimate_run(chosen, prices, sample_chips, options.gcs_reads_per_second, try_sample)
+    print(estimate_text(estimate, asked.format or "text"))
     return 0
 
 

@@ -80,11 +80,17 @@ def flag(help: str, parse: Callable[[str], Any] | None = None, **more: Any) -> d
     return {"flag": Flag(help, parse, **more)}
 
 
+NO_FLAGS: dict[str, None] = {"flag": None}
+"""The metadata of a field whose type is a dataclass with flags that are not wanted."""
+
+
 def flags_of(options: type) -> Iterator[Flag]:
     """The flags of an options dataclass, those of nested dataclasses included."""
     hints = type_hints(options)
     for each in fields(options):
         hint = hints[each.name]
+        if each.metadata == NO_FLAGS:
+            continue
         if is_dataclass(hint):
             yield from flags_of(hint)  # type: ignore[arg-type]
         elif declared := each.metadata.get("flag"):

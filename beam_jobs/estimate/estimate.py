@@ -1,4 +1,4 @@
-"""What a run would take, told before it is run: `score_chips --estimate`. Nothing is written.
+"""What a run would take, printed before it is run: `score_chips --estimate`. Writes nothing.
 
 The chips are listed and chosen as for a run, a sample of them is read, decoded and scored on this
 machine, and hours and cost are worked out for each worker type of a price table.
@@ -10,7 +10,6 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-from beam_jobs.options.estimate_options import EstimateOptions
 from beam_jobs.options.prices import WorkerType
 from pipelines.planning.selection import Selection
 from pipelines.runs.run_plan import unit_rows
@@ -74,19 +73,22 @@ class Estimate:
 
 
 def estimate_run(
-    options: EstimateOptions,
     chosen: Selection,
+    prices: Sequence[WorkerType],
+    sample_chips: int,
     reads_per_second: float,
     score: Callable[[ChipsToDo], Trial],
 ) -> Estimate:
-    """Try a sample and work out the rest.
+    """Score a sample and compute the rest from it.
 
     Args:
         chosen: the chips that a run would score.
+        prices: the worker types to compare.
+        sample_chips: chips in the sample, at most.
         reads_per_second: what all workers together send to a `gs://` bucket at first.
         score: scores a sample on this machine.
     """
-    to_do = take_sample(chosen.chips, chosen.to_score, options.sample_chips)
+    to_do = take_sample(chosen.chips, chosen.to_score, sample_chips)
     trial, ramp_s = score(to_do), _ramp_seconds(to_do, reads_per_second)
     return Estimate(
         listed=chosen.listed,
@@ -102,7 +104,7 @@ def estimate_run(
         chips_per_second=trial.chips_per_s,
         start_seconds=trial.start_s,
         precision=trial.precision,
-        durations=tuple(_duration(worker, to_do, trial, ramp_s) for worker in options.prices),
+        durations=tuple(_duration(worker, to_do, trial, ramp_s) for worker in prices),
     )
 
 

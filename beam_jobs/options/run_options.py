@@ -1,101 +1,156 @@
-"""The scoring job's options: every flag said once, checked before anything is loaded."""
+"""The options of a run: each flag once, checked before anything is loaded."""
 
 from __future__ import annotations
 
 import argparse
-import re
-import secrets
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from datetime import UTC, date, datetime, timedelta
-from typing import Any, ClassVar, get_args
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
+from typing import Any, ClassVar, TypeVar
 
-from beam_jobs.command import CommandParser
 from beam_jobs.options.accelerators import GPU_TYPES
-from beam_jobs.options.drift_options import add_drift_flags, drift_limits
-from beam_jobs.options.estimate_options import EstimateOptions, add_estimate_flags, estimate_options
-from beam_jobs.options.flag_types import at_least_1, days, not_empty, positive, ratio
-from beam_jobs.options.store_options import add_store_flags, store_settings
-from pipelines import run_log
+from beam_jobs.options.estimate_options import EstimateOptions
+from beam_jobs.options.run_names import RUN_DATE_IN_ID, checked_run_id, new_run_id, parse_run_date
+from beam_jobs.options.store_options import OUTPUT, StoreOptions, address
+from pipelines.commands import CommandLine
 from pipelines.drift.checks import DriftLimits
 from pipelines.errors import UsageError
-from pipelines.flags import add_removed_flag
+from pipelines.flags import (
+    NO_FLAGS,
+    at_least_1,
+    days,
+    flag,
+    must_match,
+    not_empty,
+    positive,
+    ratio,
+)
 from pipelines.run_log import LogFormat
-from pipelines.storage import store
 from pipelines.storage.store import StoreSettings
 from schemas.artifact import MediaType
 from schemas.artifact_files import ARTIFACT_FILE
-from schemas.precision import PRECISIONS, Precision
+from schemas.precision import Precision
 from schemas.tables import SCORE
 
-RUN_DATE_IN_ID = "{run_date}"
-"""Stands in `--run_id` for the night, so that the same command each night names another run."""
-
-_RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+T = TypeVar("T", bound="RunOptions")
 
 
-def _not_empty(text: str) -> str:
-    """An unset variable in a script must not come to mean the working directory."""
-    if not text:
-        raise argparse.ArgumentTypeError("the address is empty")
-    return text
+def artifact_folder(text: str) -> str:
+    """The absolute address of an artifact, for argparse.
+
+    Raises:
+        argparse.ArgumentTypeError: it is not an address, or a file of an artifact.
+    """
+    uri = address(text)
+    if uri.endswith(f"/{ARTIFACT_FILE}"):
+        raise argparse.ArgumentTypeError(f"{text!r} is a file: give the folder that contains it")
+    return uri
 
 
-ADDRESS: dict[str, Any] = {"type": _not_empty, "required": True, "metavar": "URI"}
-"""How a flag that names an address is declared."""
-
-
-@dataclass(frozen=True)
-class RunOptions:
+@dataclass(frozen=True, kw_only=True)
+class RunOptions(StoreOptions):
     """How a run is made, whatever chips it scores.
 
     Attributes:
-        artifact: absolute address of the model artifact.
-        output: absolute address below which the tables lie.
         run_date: the night that names the partition, YYYY-MM-DD; it selects nothing.
         run_date_given: whether the command line named it.
         run_id: name of the run.
-        batch_size: chips a call of the model; None leaves it to the worker.
-        precision: what the model computes in.
-        max_quarantine_ratio: share of the run's chips over which nothing is published.
-        stores: which object stores every process asks, and how patiently.
-        rescore: score chips that this model has done before, and replace a published run.
+        rescore: score chips that this model has scored before, and replace a published run.
         plan_only: store the plan, and score nothing.
-        keep_staging_days: days after which what a dead run has staged is deleted.
-        log_format: text for people, json for machines.
-        gpu: type of GPU that Dataflow attaches to each worker; None without.
-        drift: when the night is a bad one, and what becomes of it then.
+        drift: when a night is bad, and whether it is then held.
         beam_args: the flags that are Beam's own.
         kind: what the run does, one of `runs.kind`.
         run_id_flag: the flag that names the run.
     """
 
-    artifact: str
-    output: str
-    run_date: str
-    run_date_given: bool
-    run_id: str
-    batch_size: int | None
-    precision: Precision
-    max_quarantine_ratio: float
-    stores: StoreSettings
-    rescore: bool
-    plan_only: bool
-    keep_staging_days: int
-    log_format: LogFormat
-    gpu: str | None
-    drift: DriftLimits
-    beam_args: tuple[str, ...]
-
+    removed_flags: ClassVar = ("--share_model",)
     kind: ClassVar[str] = SCORE
     run_id_flag: ClassVar[str] = "--run_id"
 
+    artifact: str = field(
+        metadata=flag("The model artifact that the trainer wrote.", artifact_folder, metavar="URI")
+    )
+    output: str = field(metadata=OUTPUT)
+    run_date: str = field(
+        default="",
+        metadata=flag(
+            "The run's night: today, yesterday or YYYY-MM-DD (UTC). Default: today.",
+            not_empty,
+            metavar="DATE",
+            group="common",
+        ),
+    )
+    run_id: str = field(
+        default="",
+        metadata=flag(
+            "The name of the run. Give the name of an unfinished run to resume it. "
+            f"{RUN_DATE_IN_ID} in it stands for the night. Default: a new name.",
+            not_empty,
+            metavar="ID",
+            group="common",
+        ),
+    )
+    batch_size: int | None = field(
+        default=None,
+        metadata=flag(
+            "Score this many chips in one call of the model. Default: 256; a large run on a GPU "
+            "tries several sizes.",
+            at_least_1,
+            metavar="N",
+        ),
+    )
+    precision: Precision = field(
+        default="auto", metadata=flag("What the model computes in.", must_match=True)
+    )
+    max_quarantine_ratio: float = field(
+        default=0.2,
+        metadata=flag(
+            "Publish nothing if a larger share of the chips is quarantined.", ratio, metavar="R"
+        ),
+    )
+    gcs_reads_per_second: float = field(
+        default=StoreSettings.gcs_reads_per_second,
+        metadata=flag(
+            "The reads per second that a process sends to a gs:// bucket at first. The rate "
+            "doubles every 20 minutes.",
+            positive,
+            metavar="N",
+        ),
+    )
+    keep_staging_days: int = field(
+        default=7,
+        metadata=flag("Delete what dead runs staged after this many days.", days, metavar="N"),
+    )
+    gpu: str | None = field(
+        default=None,
+        metadata=flag(
+            "The GPU of each Dataflow worker, for example nvidia-l4. Default: none.",
+            choices=tuple(GPU_TYPES),
+            metavar="TYPE",
+        ),
+    )
+    log_format: LogFormat = field(
+        default="text",
+        metadata=flag("text prints warnings for people, json prints events too, one per line."),
+    )
+    run_date_given: bool = False
+    rescore: bool = False
+    plan_only: bool = False
+    drift: DriftLimits = field(default_factory=DriftLimits, metadata=NO_FLAGS)
+    beam_args: tuple[str, ...] = ()
+
+    @property
+    def stores(self) -> StoreSettings:
+        """The settings, as every process of the run takes them."""
+        return replace(super().stores, gcs_reads_per_second=self.gcs_reads_per_second)
+
     def addresses(self) -> dict[str, str]:
-        """Flag to the address that it names and every worker has to reach."""
+        """Flag to its address, of those that every worker has to reach."""
         return {"--artifact": self.artifact, "--output": self.output}
 
     def recorded(self) -> dict[str, Any]:
-        """The options as the run's record keeps them; Beam's may hold credentials and stay out."""
+        """The options as the run's record stores them. Beam's may contain credentials and are
+        left out."""
         return {
             "artifact": self.artifact,
             "batch_size": self.batch_size,
@@ -105,30 +160,73 @@ class RunOptions:
         }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ScoreOptions(RunOptions):
-    """What one run of the scoring job was asked to do.
+    """The options of the scoring job.
 
     Attributes:
         chips: absolute address of a folder or prefix, a glob, or a manifest.
-        media_type: only chips of this media type; None for whatever is there.
-        max_chips: so many of the newest chips are scored; None for all.
-        sidecar: absolute address of a table that tells more of the chips; None for none.
-        estimate: how to tell what the run would take; None to run it.
+        estimate_options: how to make the estimate that `estimate` asks for.
     """
 
-    chips: str
-    media_type: MediaType | None
-    max_chips: int | None
-    sidecar: str | None
-    estimate: EstimateOptions | None
+    chips: str = field(
+        metadata=flag(
+            "The chips: a folder, a prefix, a glob, or a manifest.",
+            address,
+            metavar="URI",
+            must_match=True,
+        )
+    )
+    media_type: MediaType | None = field(
+        default=None,
+        metadata=flag("Score only chips of this type.", group="common", must_match=True),
+    )
+    max_chips: int | None = field(
+        default=None,
+        metadata=flag(
+            "Score the newest N chips, and leave the others to the next run.",
+            at_least_1,
+            metavar="N",
+            group="common",
+            must_match=True,
+        ),
+    )
+    sidecar: str | None = field(
+        default=None,
+        metadata=flag(
+            "A csv or Parquet file with time, scene and bounding box of chips, by chip_id or "
+            "chip_uri.",
+            address,
+            metavar="FILE",
+            must_match=True,
+        ),
+    )
+    plan_only: bool = field(
+        default=False,
+        metadata=flag("Write the run's manifest, and score nothing.", group="common"),
+    )
+    rescore: bool = field(
+        default=False,
+        metadata=flag(
+            "Also score chips that this model has scored before.", group="common", must_match=True
+        ),
+    )
+    estimate: bool = field(
+        default=False,
+        metadata=flag(
+            "Print how long the run would take and what it would cost. Writes nothing.",
+            group="common",
+        ),
+    )
+    estimate_options: EstimateOptions = field(default_factory=EstimateOptions)
+    drift: DriftLimits = field(default_factory=DriftLimits)
 
     def addresses(self) -> dict[str, str]:
-        """Flag to the address that it names and every worker has to reach."""
+        """Flag to its address, of those that every worker has to reach."""
         return {"--chips": self.chips, **super().addresses()}
 
     def recorded(self) -> dict[str, Any]:
-        """The options as the run's record keeps them."""
+        """The options as the run's record stores them."""
         return {
             "chips": self.chips,
             "media_type": self.media_type,
@@ -139,165 +237,47 @@ class ScoreOptions(RunOptions):
         }
 
 
-ROW_OPTIONS = (
-    "chips",
-    "media_type",
-    "max_chips",
-    "sidecar",
-    "precision",
-    "rescore",
-    "replayed",
+ROW_OPTIONS = (*must_match(ScoreOptions), "replayed")
+"""The recorded options that decide which rows a run publishes: a resumed run must have the same."""
+
+SCORE_LINE = CommandLine(
+    "beam_jobs.score_chips",
+    ScoreOptions,
+    "Score the chips of an archive and publish the labelled tables.\n"
+    "All other flags are Beam's own (--runner, --project, --temp_location ...).",
 )
-"""The recorded options that decide which rows a run publishes: a run that is gone on with must
-have them as it was begun."""
+"""The command line of the scoring job."""
 
 
-def parse_score_options(argv: Sequence[str], now: datetime) -> ScoreOptions:
-    """Read the command line; flags that are not ours are left to Beam in `beam_args`.
+def parse_score_options(arguments: Sequence[str], now: datetime) -> ScoreOptions:
+    """The options of the scoring job; flags that are not its own are Beam's.
 
     Raises:
-        UsageError: a value that cannot be; argparse's own complaints end the process (code 2).
+        UsageError: a missing flag, an invalid value, or flags that contradict each other.
     """
-    given, beam_args = score_parser().parse_known_args(argv)
-    if given.estimate and given.plan_only:
+    options = parse_run_options(SCORE_LINE, arguments, now)
+    if options.estimate and options.plan_only:
         raise UsageError(
             "--estimate writes nothing and --plan_only writes a plan: give one of them"
         )
-    return ScoreOptions(
-        chips=store.absolute_uri(given.chips),
-        media_type=given.media_type,
-        max_chips=given.max_chips,
-        sidecar=store.absolute_uri(given.sidecar) if given.sidecar else None,
-        estimate=estimate_options(given),
-        **{**run_fields(given, beam_args, now), "drift": drift_limits(given)},
-    )
+    if not options.estimate:
+        options.estimate_options.check_unused()
+    return options
 
 
-def run_fields(
-    given: argparse.Namespace, beam_args: Sequence[str], now: datetime
-) -> dict[str, Any]:
-    """The fields of `RunOptions` from flags that `add_run_flags` declared.
+def parse_run_options(line: CommandLine[T], arguments: Sequence[str], now: datetime) -> T:
+    """The options of a command that scores, with the run's night and name filled in.
 
     Raises:
-        UsageError: a value that cannot be.
+        UsageError: a missing flag, or an invalid value.
     """
+    given, beam_args = line.parse_known(arguments)
     run_date = parse_run_date(given.run_date or "today", now)
-    run_id = (given.run_id or "").replace(RUN_DATE_IN_ID, run_date)
-    return {
-        "artifact": _folder_of_artifact(given.artifact),
-        "output": store.absolute_uri(given.output),
-        "run_date": run_date,
-        "run_date_given": given.run_date is not None,
-        "run_id": checked_run_id(run_id) if run_id else new_run_id(now),
-        "batch_size": given.batch_size,
-        "precision": given.precision,
-        "max_quarantine_ratio": given.max_quarantine_ratio,
-        "stores": store_settings(given),
-        "rescore": getattr(given, "rescore", False),
-        "plan_only": getattr(given, "plan_only", False),
-        "keep_staging_days": given.keep_staging_days,
-        "log_format": given.log_format,
-        "gpu": given.gpu,
-        "drift": DriftLimits(),  # of a night over an archive only
-        "beam_args": tuple(beam_args),
-    }
-
-
-def _folder_of_artifact(given: str) -> str:
-    uri = store.absolute_uri(given)
-    if uri.endswith(f"/{ARTIFACT_FILE}"):
-        raise UsageError(f"--artifact {given!r}: give the folder that this file lies in")
-    return uri
-
-
-def our_flags() -> list[str]:
-    """The flags of the scoring job that are not Beam's."""
-    return list(score_parser()._option_string_actions)
-
-
-def parse_run_date(text: str, now: datetime) -> str:
-    """`today`, `yesterday` (UTC) or a date as YYYY-MM-DD.
-
-    Raises:
-        UsageError: anything else.
-    """
-    today = now.astimezone(UTC).date()
-    if text in ("today", "yesterday"):
-        return str(today - timedelta(days=text == "yesterday"))
-    try:
-        found = date.fromisoformat(text)
-    except ValueError:
-        found = None
-    if found is None or str(found) != text:
-        raise UsageError(f"--run_date {text!r} is no date: use YYYY-MM-DD, today or yesterday")
-    return text
-
-
-def new_run_id(now: datetime) -> str:
-    """A name that no other run has: the time, for people, and some chance."""
-    return f"{now.astimezone(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
-
-
-def checked_run_id(run_id: str) -> str:
-    """A run's name that can stand in an address.
-
-    Raises:
-        UsageError: it cannot.
-    """
-    if not _RUN_ID.fullmatch(run_id):
-        raise UsageError(
-            f"--run_id {run_id!r}: use letters, digits, '.', '_' and '-', at most 100 of them"
-        )
-    return run_id
-
-
-def score_parser() -> argparse.ArgumentParser:
-    """The scoring job's command line; every flag that it does not know is Beam's."""
-    parser = CommandParser(
-        prog="python -m beam_jobs.score_chips",
-        description="Score the chips of an archive and publish the labelled tables.\n"
-        "Every flag but these is Beam's own (--runner, --project, --temp_location ...).",
+    run_id = given.run_id.replace(RUN_DATE_IN_ID, run_date)
+    return replace(
+        given,
+        run_date=run_date,
+        run_date_given=bool(given.run_date),
+        run_id=checked_run_id(run_id) if run_id else new_run_id(now),
+        beam_args=tuple(beam_args),
     )
-    add = parser.add_argument
-    add("--chips", help="folder, prefix, glob, or manifest", **ADDRESS)
-    add("--media_type", choices=get_args(MediaType), help="only chips of this kind")
-    newest = "score the newest N chips, and leave the others to the next run"
-    add("--max_chips", type=at_least_1, metavar="N", help=newest)
-    more = "csv or Parquet: observed_at, scene_id, bounding box by chip_id or chip_uri"
-    add("--sidecar", type=_not_empty, metavar="FILE", help=more)
-    add("--plan_only", action="store_true", help="write the manifest, and score nothing")
-    add("--rescore", action="store_true", help="score again what this model has done")
-    add_estimate_flags(parser)
-    add_drift_flags(parser)
-    add_run_flags(parser)
-    return parser
-
-
-def add_run_flags(parser: argparse.ArgumentParser, naming: str = "") -> None:
-    """Declare the flags of every command that scores chips.
-
-    Args:
-        naming: what the flags that name the run begin with.
-    """
-    add = parser.add_argument
-    add("--artifact", help="model artifact that the trainer wrote", **ADDRESS)
-    add("--output", help="where the tables lie", **ADDRESS)
-    night = "the run's night: today (default), yesterday or YYYY-MM-DD (UTC)"
-    add(f"--{naming}run_date", dest="run_date", type=not_empty, metavar="DATE", help=night)
-    name = "a run to begin or go on; default: a fresh one"
-    add(f"--{naming}run_id", dest="run_id", type=not_empty, metavar="ID", help=name)
-    default_batch = "default: 256; large runs on a GPU find it by trying"
-    add("--batch_size", type=at_least_1, metavar="N", help=default_batch)
-    add("--precision", choices=PRECISIONS, default="auto", help="default: %(default)s")
-    share = "share of quarantined chips over which nothing is published; default: %(default)s"
-    add("--max_quarantine_ratio", type=ratio, default=0.2, metavar="R", help=share)
-    add_store_flags(parser)
-    reads = "reads a process sends to a gs:// bucket at first; default: 5000"
-    add("--gcs_reads_per_second", type=positive, default=5000.0, metavar="N", help=reads)
-    kept = "what a dead run staged is deleted after N days; default: %(default)s"
-    add("--keep_staging_days", type=days, default=7, metavar="N", help=kept)
-    add_removed_flag(parser, "--share_model", takes_value=False)
-    gpu = "GPU of each worker of Dataflow, for example nvidia-l4; default: none"
-    add("--gpu", choices=tuple(GPU_TYPES), metavar="TYPE", help=gpu)
-    log = "text: warnings, for people; json: events too, a line each; default: text"
-    add("--log_format", choices=run_log.FORMATS, default="text", help=log)

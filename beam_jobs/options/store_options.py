@@ -1,52 +1,71 @@
-"""The flags by which a command's processes reach object stores."""
+"""Flags that every command on the tables shares: where they are, and how stores are reached."""
 
 from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Sequence
+from dataclasses import dataclass, field
 
-from beam_jobs.options.flag_types import positive
+from pipelines.errors import UsageError
+from pipelines.flags import flag, not_empty, positive
 from pipelines.storage import store
 from pipelines.storage.store import StoreSettings
 
 _ENDPOINT = re.compile(r"https?://[^/@?#\s]+(?:/[^@?#\s]*)?")
 
 
-def add_store_flags(parser: argparse.ArgumentParser) -> None:
-    """Declare the flags of every command that opens tables."""
-    add = parser.add_argument
-    deadline = "seconds over which failing requests to a store are repeated; default: 60"
-    add("--storage_deadline", type=positive, default=60.0, metavar="S", help=deadline)
-    endpoint = "a store that speaks S3, for s3:// addresses; default: AWS_ENDPOINT_URL, or Amazon"
-    add("--s3_endpoint", type=_endpoint, metavar="URL", help=endpoint)
-    region = "region of s3:// addresses; default: AWS_REGION"
-    add("--s3_region", default="", metavar="NAME", help=region)
+def address(text: str) -> str:
+    """An absolute address, for argparse.
+
+    Raises:
+        argparse.ArgumentTypeError: it is empty, signed, or of an unknown scheme.
+    """
+    try:
+        return store.absolute_uri(not_empty(text))
+    except UsageError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
-def parse_and_configure(
-    parser: argparse.ArgumentParser, arguments: Sequence[str]
-) -> argparse.Namespace:
-    """Read a command line that has the flags of `add_store_flags`, too, and set this process so."""
-    add_store_flags(parser)
-    given = parser.parse_args(arguments)
-    store.configure(store_settings(given))
-    return given
-
-
-def store_settings(given: argparse.Namespace) -> StoreSettings:
-    """The settings that the flags of `add_store_flags`, and of a run, come to."""
-    run = {"gcs_reads_per_second"} & {*vars(given)}
-    return StoreSettings(
-        deadline_s=given.storage_deadline,
-        s3_endpoint=given.s3_endpoint or "",
-        s3_region=given.s3_region,
-        **{name: getattr(given, name) for name in run},
-    )
+OUTPUT = flag("The address of the tables.", address, metavar="URI")
+"""The flag `--output`."""
 
 
 def _endpoint(text: str) -> str:
-    """An address of a store, without credentials: those stay in the environment."""
+    """The address of a store, without credentials: those stay in the environment."""
     if not _ENDPOINT.fullmatch(text):
         raise argparse.ArgumentTypeError("give http(s)://HOST[:PORT], without credentials")
     return text.rstrip("/")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoreOptions:
+    """How object stores are reached; the options of a command inherit it."""
+
+    storage_deadline: float = field(
+        default=StoreSettings.deadline_s,
+        metadata=flag(
+            "Repeat failing requests to a store for this many seconds.", positive, metavar="S"
+        ),
+    )
+    s3_endpoint: str = field(
+        default="",
+        metadata=flag(
+            "The S3-compatible store that s3:// addresses mean. Default: AWS_ENDPOINT_URL, or "
+            "Amazon S3.",
+            _endpoint,
+            metavar="URL",
+        ),
+    )
+    s3_region: str = field(
+        default="",
+        metadata=flag("The region of s3:// addresses. Default: AWS_REGION.", metavar="NAME"),
+    )
+
+    @property
+    def stores(self) -> StoreSettings:
+        """The settings, as every process of the command takes them."""
+        return StoreSettings(
+            deadline_s=self.storage_deadline,
+            s3_endpoint=self.s3_endpoint,
+            s3_region=self.s3_region,
+        )

@@ -15,13 +15,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import median
 
 import numpy as np
 import numpy.typing as npt
 
 from pipelines.drift.verdicts import Finding, Verdict, skipped
+from pipelines.flags import at_least_0, factor, flag, positive, ratio
 from pipelines.wording import count_of
 from schemas.tables import BAD, GOOD
 
@@ -59,12 +60,57 @@ class DriftLimits:
             grows every night; other archives may have nothing new.
     """
 
-    psi: float = 0.25
-    quarantine: float = 0.05
-    volume: float = 4.0
-    nights: int = 7
-    hold: bool = False
-    empty: bool = False
+    psi: float = field(
+        default=0.25,
+        metadata=flag(
+            "A night is bad if the population stability index of a label's scores reaches this.",
+            positive,
+            name="drift_psi",
+            metavar="X",
+        ),
+    )
+    quarantine: float = field(
+        default=0.05,
+        metadata=flag(
+            "A night is bad if its share of quarantined chips is above that of earlier nights by "
+            "more than this.",
+            ratio,
+            name="drift_quarantine",
+            metavar="R",
+        ),
+    )
+    volume: float = field(
+        default=4.0,
+        metadata=flag(
+            "A night is bad if it has this many times fewer or more chips than any earlier night.",
+            factor,
+            name="drift_volume",
+            metavar="N",
+        ),
+    )
+    nights: int = field(
+        default=7,
+        metadata=flag(
+            "Compare with at most this many published runs; 0 skips the check.",
+            at_least_0,
+            name="drift_nights",
+            metavar="N",
+        ),
+    )
+    hold: bool = field(
+        default=False,
+        metadata=flag(
+            "Do not publish a bad night until an operator runs python -m beam_jobs.publish.",
+            name="hold_on_drift",
+        ),
+    )
+    empty: bool = field(
+        default=False,
+        metadata=flag(
+            "Check nights without chips too: for an archive that grows every night.",
+            name="drift_empty",
+        ),
+    )
 
 
 @dataclass(frozen=True)

@@ -266,7 +266,7 @@ def test_the_command_prints_the_ddl_over_the_delta_tables(
     ("arguments", "told"),
     [
         (["--connection", "p.eu.c"], "--output"),
-        (["--output", "gs://b/o"], "--connection --file_lists is required"),
+        (["--output", "gs://b/o"], "either --connection or --file_lists"),
         (["--output", "gs://b/o", "--connection", "c"], "PROJECT.REGION.NAME"),
         (["--output", "gs://b/o", "--file_lists", "--dataset", "a.b"], "letters, digits"),
         (["--output", "s3://b/o", "--file_lists"], "gs:// only"),

@@ -12,7 +12,7 @@ import pytest
 from beam_jobs.dataflow import job_flags
 from beam_jobs.engine import launch
 from beam_jobs.flex_template import metadata
-from beam_jobs.options.run_options import our_flags, parse_score_options
+from beam_jobs.options.run_options import SCORE_LINE, parse_score_options
 
 _ROOT = Path(__file__).parents[2]
 _README = _ROOT / "deploy" / "README.md"
@@ -43,7 +43,7 @@ def test_every_scoring_command_is_one_that_the_job_takes() -> None:
     assert len(found) == 2
     for words in found:
         options = parse_score_options(words[3:], datetime.now(UTC))
-        launch.check_beam_args(options.beam_args, our_flags())
+        launch.check_beam_args(options.beam_args, SCORE_LINE.flag_names())
 
 
 def test_the_launch_without_a_template_is_not_refused() -> None:

@@ -18,7 +18,7 @@ import yaml
 from apache_beam.options.pipeline_options import FlinkRunnerOptions, PipelineOptions
 
 from beam_jobs.engine import launch
-from beam_jobs.options.run_options import our_flags, parse_score_options
+from beam_jobs.options.run_options import SCORE_LINE, parse_score_options
 from pipelines.tables import delta_tables
 from tests.support.samples import make_artifact, write_chips
 
@@ -75,7 +75,7 @@ def test_all_parts_speak_of_one_flink_that_this_beam_has_a_job_server_for() -> N
 
 def test_the_documented_command_is_one_that_the_job_takes() -> None:
     options = parse_score_options(command(), datetime.now(UTC))
-    launch.check_beam_args(options.beam_args, our_flags())
+    launch.check_beam_args(options.beam_args, SCORE_LINE.flag_names())
     given = beams()
     assert given["runner"] == "FlinkRunner"
     assert given["environment_config"] == f"localhost:{_POOL_PORT}"

@@ -11,7 +11,6 @@ import pytest
 
 from beam_jobs import score_chips
 from beam_jobs.estimate.estimate import estimate_run, estimate_text
-from beam_jobs.options.estimate_options import EstimateOptions
 from beam_jobs.options.prices import WorkerType, read_prices
 from pipelines.commands import exit_code
 from pipelines.errors import UsageError
@@ -140,8 +139,7 @@ def trial(rate: float = 100.0, start_s: float = 36.0) -> Trial:
 
 def test_hours_and_cost_follow_from_the_rate_the_start_and_the_price():
     workers = (WorkerType("slow", 2.0, 10, 0.5), WorkerType("fast", 3.0, 1, 1.0, 720.0))
-    options = EstimateOptions(workers, 4, "text")
-    told = estimate_run(options, chips(7200), 5000.0, lambda to_do: trial())
+    told = estimate_run(chips(7200), workers, 4, 5000.0, lambda to_do: trial())
     slow, fast = told.durations
     assert slow.chips_per_second == 500.0
     assert slow.hours == pytest.approx((7200 / 500 + 36) / 3600)
@@ -155,8 +153,8 @@ def test_hours_and_cost_follow_from_the_rate_the_start_and_the_price():
 
 
 def test_on_gs_a_run_is_no_shorter_than_the_ramp_of_its_reads():
-    options = EstimateOptions((WorkerType("fast", 1.0, 1, 1.0, 1e9),), 4, "text")
-    told = estimate_run(options, chips(600, "gs://bucket"), 0.5, lambda to_do: trial())
+    workers = (WorkerType("fast", 1.0, 1, 1.0, 1e9),)
+    told = estimate_run(chips(600, "gs://bucket"), workers, 4, 0.5, lambda to_do: trial())
     assert told.ramp_hours == pytest.approx(seconds_for(600, 0.5) / 3600)
     assert told.durations[0].hours == pytest.approx(told.ramp_hours + 0.01)
     assert "gs:// wants them over 0.25 h at least" in estimate_text(told, "text")

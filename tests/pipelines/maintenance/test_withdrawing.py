@@ -67,7 +67,9 @@ def run(command, output: str, capsys, run_id: str = "one", *flags: str) -> tuple
 def test_a_withdrawn_run_leaves_the_others_and_a_row_that_says_so(output, capsys):
     code, out, err = run(withdraw_command, output, capsys)
     assert (code, err) == (0, "")
-    assert out == "run one is withdrawn; the next run scores its chips that no other has scored\n"
+    assert (
+        out == "run one is withdrawn; the next run scores its chips that no other run has scored\n"
+    )
     assert seen(output) == WITHOUT_ONE
     assert chips_done(output, "model-1").read_all().to_pylist() == [{"chip_uri": "b", "etag": "2"}]
 

@@ -1,0 +1,55 @@
+"""Names and nights of runs, as flags give them."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from datetime import UTC, date, datetime, timedelta
+
+from pipelines.errors import UsageError
+from pipelines.flags import flag
+
+RUN_DATE_IN_ID = "{run_date}"
+"""Stands for the night in `--run_id`, so that one command names a new run each night."""
+
+_RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+def parse_run_date(text: str, now: datetime) -> str:
+    """The date that `today`, `yesterday` (UTC) or YYYY-MM-DD means, as YYYY-MM-DD.
+
+    Raises:
+        UsageError: anything else.
+    """
+    today = now.astimezone(UTC).date()
+    if text in ("today", "yesterday"):
+        return str(today - timedelta(days=text == "yesterday"))
+    try:
+        found = date.fromisoformat(text)
+    except ValueError:
+        found = None
+    if found is None or str(found) != text:
+        raise UsageError(f"--run_date {text!r} is not a date: use YYYY-MM-DD, today or yesterday")
+    return text
+
+
+def new_run_id(now: datetime) -> str:
+    """A name that no other run has: the time, and eight random digits."""
+    return f"{now.astimezone(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
+
+
+def checked_run_id(run_id: str) -> str:
+    """A run's name that can be part of an address.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    if not _RUN_ID.fullmatch(run_id):
+        raise UsageError(
+            f"--run_id {run_id!r}: use letters, digits, '.', '_' and '-', at most 100 of them"
+        )
+    return run_id
+
+
+RUN_ID = flag("The name of the run.", checked_run_id, metavar="ID")
+"""The flag `--run_id` of a command on one run."""
