@@ -13,9 +13,9 @@ from pipelines.storage.store import write_bytes
 from schemas.artifact import ArtifactError, ModelArtifact
 from schemas.artifact_files import MODEL_FILE, read_artifact
 from schemas.labels import LabelSet
-from train.data.dataset import LabelledChips, choose_media_type, keep_sky, list_chips, match_chips
+from train.data.dataset import LabelledChips, keep_sky, load_labelled_chips
 from train.data.examples import Examples, count_set_aside, decode_chips, describe_set_aside
-from train.data.label_files import Part, check_rows, read_labels, read_split, select_rows
+from train.data.label_files import Part, read_labelled_rows, read_split
 from train.data.pixel_cache import DEFAULT_CACHE_GB, PixelCache, choose_cache
 from train.data.pixel_store import open_store
 
@@ -84,14 +84,11 @@ def _open(folder: Path) -> ModelArtifact:
 
 
 def _match(options: EvaluateOptions, artifact: ModelArtifact) -> LabelledChips:
-    rows = read_labels(options.labels)
     others = tuple(artifact.training.get("other_labels", ()))
     label_set = LabelSet(artifact.label_set.names + others, artifact.label_set.sky)
-    check_rows(rows, label_set)
+    rows, _ = read_labelled_rows(options.labels, label_set)
     media_type = artifact.preprocessing.media_type
-    listed = list_chips(options.chips)
-    choose_media_type(listed, media_type)
-    chips = match_chips(select_rows(rows, media_type), listed[media_type], label_set)
+    chips = load_labelled_chips(options.chips, rows, label_set, media_type)
     return keep_sky(chips, label_set) if others else chips
 
 

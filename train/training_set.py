@@ -11,21 +11,15 @@ from schemas.artifact import Preprocessing
 from schemas.labels import LabelSet
 from train.data.dataset import (
     LabelledChips,
-    choose_media_type,
     keep_sky,
-    list_chips,
-    match_chips,
+    load_labelled_chips,
 )
 from train.data.examples import Examples, count_set_aside, decode_chips, describe_set_aside
 from train.data.label_files import (
     PARTS,
     Part,
-    check_rows,
-    choose_label_set,
-    read_label_set,
-    read_labels,
+    read_labelled_rows,
     refuse,
-    select_rows,
 )
 from train.data.pixel_cache import PixelCache, choose_cache
 from train.data.pixel_store import open_store
@@ -66,7 +60,7 @@ def load_training_set(options: TrainOptions, network: Network) -> TrainingSet:
             and `train.data.label_files`.
     """
     cache = choose_cache(options.pixel_cache, options.pixel_cache_gb)
-    rows = read_labels(options.labels)
+    rows, label_set = read_labelled_rows(options.labels, options.label_set)
     rule = read_split_rule(
         options.labels,
         options.split,
@@ -74,27 +68,23 @@ def load_training_set(options: TrainOptions, network: Network) -> TrainingSet:
         options.test_share,
         options.groups,
     )
-    label_set = (
-        choose_label_set(rows) if options.label_set is None else read_label_set(options.label_set)
-    )
-    check_rows(rows, label_set)
     if options.sky_rule == "argmax" and not label_set.sky:
         raise UsageError("--sky_rule argmax: the labels have no sky group; --label_set names one")
     learned = _sky_alone(label_set, network) if network.sky_only else label_set
     unknown = [name for name in options.imbalance.upsample if name not in learned.names]
     refuse(unknown, "--upsample: labels that are not learned", ", ".join(learned.names))
-    listed = list_chips(options.chips)
-    media_type = choose_media_type(listed, options.media_type)
-    bands = choose_bands(network, media_type, options.bands)
-    if options.media_type is None and len(listed) > 1:
-        print("--chips holds jpgs and tifs: training on jpgs (--media_type tif for the others)")
-    chips = match_chips(select_rows(rows, media_type), listed[media_type], label_set)
+    chips = load_labelled_chips(options.chips, rows, label_set, options.media_type)
+    bands = choose_bands(network, chips.media_type, options.bands)
     chips = keep_sky(chips, label_set) if network.sky_only else chips
     parts = assign_parts(chips, learned, rule, options.seed)
     check_parts({part: len(names) for part, names in parts.items()})
     training_uris = [chips.uris[name] for name in parts["train"]]
     preprocessing = preprocessing_for(
-        media_type, options.image_size or network.image_size, bands, training_uris, options.seed
+        chips.media_type,
+        options.image_size or network.image_size,
+        bands,
+        training_uris,
+        options.seed,
     )
     others = tuple(name for name in label_set.names if name not in learned.names)
     return replace(_decode(chips, parts, learned, preprocessing, cache), other_labels=others)

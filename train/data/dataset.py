@@ -1,11 +1,11 @@
-"""Which chips are learned from: list them, match them to rows.
+"""Labelled chips: the chips of an archive, matched with the rows of a labels csv.
 
-What is set aside on the way is counted, never dropped in silence.
+What is not used is counted, never dropped silently.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any
@@ -14,11 +14,7 @@ from pipelines.errors import StorageError, UsageError
 from pipelines.storage.store import absolute_uri, file_stem, is_remote, list_objects
 from schemas.artifact import EXTENSIONS, MediaType
 from schemas.labels import LabelSet
-from train.data.label_files import (
-    LabelRow,
-    named_twice,
-    refuse,
-)
+from train.data.label_files import LabelRow, named_twice, refuse, select_rows
 
 
 @dataclass(frozen=True)
@@ -27,14 +23,16 @@ class LabelledChips:
 
     Attributes:
         uris: address by name; the keys are the names.
-        versions: by name what its store vouches for the content of an object with, None where
-            only the content itself tells.
+        versions: by name, what identifies the content of an object in its store; None if only the
+            content itself does.
         tags: labels by name.
         listed: the names in the order of the labels csv.
         chips_without_row: chips that the labels csv does not name.
-        rows_without_chip: rows of the labels csv whose chip is not there.
-        rows_without_sky_label: rows of chips that are here; they are used all the same.
+        rows_without_chip: rows of the labels csv whose chip was not found.
+        rows_without_sky_label: matched rows without a sky label; their chips are used.
         chips_without_learned_label: chips without a label that the network learns; see `keep_sky`.
+        media_type: of all these chips.
+        files: addresses of all chips of the media type, with or without a row.
     """
 
     uris: Mapping[str, str]
@@ -45,13 +43,38 @@ class LabelledChips:
     rows_without_chip: int
     rows_without_sky_label: int
     chips_without_learned_label: int = 0
+    media_type: MediaType = "jpg"
+    files: tuple[str, ...] = ()
+
+
+def load_labelled_chips(
+    uri: str,
+    rows: Iterable[LabelRow],
+    label_set: LabelSet,
+    media_type: MediaType | None = None,
+) -> LabelledChips:
+    """List chips of one media type and match them with their rows.
+
+    Args:
+        uri: folder, prefix or glob of the chips.
+        media_type: by default the only one found, or jpg if both are.
+
+    Raises:
+        UsageError: the chips cannot be listed, two have one name, or none has a row.
+    """
+    found = list_chips(uri)
+    chosen = choose_media_type(found, media_type)
+    if media_type is None and len(found) > 1:
+        print("--chips holds jpgs and tifs: using the jpgs (--media_type tif for the others)")
+    chips = match_chips(select_rows(rows, chosen), found[chosen], label_set)
+    return replace(chips, media_type=chosen, files=tuple(found[chosen]))
 
 
 def list_chips(uri: str) -> dict[MediaType, dict[str, str | None]]:
-    """The chips below a folder or prefix or matching a glob, by media type: address and version.
+    """The chips in a folder or prefix or matching a glob, by media type: address and version.
 
-    A version is an object's etag and size. Local files have None: their time and size may stay
-    when another file takes their place.
+    A version is an object's etag and size. For local files it is None: a file may be replaced by
+    another of the same size and time.
 
     Raises:
         UsageError: it cannot be listed, or holds no jpg or tif.
@@ -91,7 +114,7 @@ def choose_media_type(
 def match_chips(
     rows: Mapping[str, LabelRow], versions: Mapping[str, str | None], label_set: LabelSet
 ) -> LabelledChips:
-    """Bring together the rows and the chips of one name, and of one media type.
+    """Match rows and chips of one media type by name.
 
     Args:
         versions: the chips' addresses, with their versions.
@@ -99,11 +122,11 @@ def match_chips(
     Raises:
         UsageError: two chips have one name, or no chip has a row.
     """
-    refuse(named_twice(map(file_stem, versions)), "--chips: names that two files have")
+    refuse(named_twice(map(file_stem, versions)), "--chips: several files have the same name")
     chips = {file_stem(uri): uri for uri in versions}
     names = sorted(set(rows) & set(chips))
     if not names:
-        first_row = f"the first row is {min(rows)!r}" if rows else "there is no row for them"
+        first_row = f"the first row is {min(rows)!r}" if rows else "there are no rows"
         raise UsageError(f"no chip has a row: the first chip is {min(chips)!r}, {first_row}")
     tags = {name: rows[name].tags for name in names}
     sky = set(label_set.sky)
@@ -119,15 +142,15 @@ def match_chips(
 
 
 def keep_sky(chips: LabelledChips, label_set: LabelSet) -> LabelledChips:
-    """The chips with a sky label, and of their labels that one alone.
+    """Keep the chips with a sky label, and only that label of each.
 
     Raises:
-        UsageError: there is no such chip.
+        UsageError: no chip has a sky label.
     """
     sky = frozenset(label_set.sky)
     tags = {name: held & sky for name, held in chips.tags.items() if held & sky}
     if not tags:
-        raise UsageError("no chip has a label of the sky, and the network has no others")
+        raise UsageError("no chip has a sky label, and the network learns only those")
     return replace(
         chips,
         uris={name: chips.uris[name] for name in tags},

@@ -102,6 +102,27 @@ def read_scenes(uri: str, required: bool = True) -> dict[str, str]:
     return dict(pairs)
 
 
+def read_labelled_rows(
+    uri: str, label_set: LabelSet | str | None = None
+) -> tuple[list[LabelRow], LabelSet]:
+    """Read a labels csv and check it against its label set.
+
+    Args:
+        label_set: a label set, or the address of a label-set file; by default the csv decides.
+
+    Raises:
+        UsageError: the csv or the label set is invalid, or they contradict each other.
+        StorageError: a file cannot be read.
+    """
+    rows = read_labels(uri)
+    if label_set is None:
+        label_set = choose_label_set(rows)
+    elif isinstance(label_set, str):
+        label_set = read_label_set(label_set)
+    check_rows(rows, label_set)
+    return rows, label_set
+
+
 def select_rows(rows: Iterable[LabelRow], media_type: MediaType) -> dict[str, LabelRow]:
     """The rows that can speak of chips of a media type, by name.
 

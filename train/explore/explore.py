@@ -15,16 +15,9 @@ from pipelines.imaging.decoding import decode_chip
 from pipelines.imaging.resize import Pixels
 from schemas.artifact import BANDS, MediaType, Preprocessing
 from schemas.labels import LabelSet
-from train.data.dataset import LabelledChips, choose_media_type, list_chips, match_chips
+from train.data.dataset import LabelledChips, load_labelled_chips
 from train.data.examples import READABLE_SIDES_PX, read_chip
-from train.data.label_files import (
-    LabelRow,
-    check_rows,
-    choose_label_set,
-    read_label_set,
-    read_labels,
-    select_rows,
-)
+from train.data.label_files import LabelRow, read_labelled_rows, select_rows
 from train.data.radiometry import UNSCALED, preprocessing_for
 from train.explore.chip_survey import survey_chips
 from train.explore.label_statistics import count_labels
@@ -72,18 +65,19 @@ def explore(options: ExploreOptions) -> dict[str, Any]:
         StorageError: a file that was given cannot be read.
     """
     folder = resolve_output(options.output)
-    rows = read_labels(options.labels)
-    asked = options.label_set
-    label_set = choose_label_set(rows) if asked is None else read_label_set(asked)
-    check_rows(rows, label_set)
-    media_type, uris = _list_chips(options, rows)
+    rows, label_set = read_labelled_rows(options.labels, options.label_set)
+    chips = (
+        load_labelled_chips(options.chips, rows, label_set, options.media_type)
+        if options.chips
+        else None
+    )
+    media_type = chips.media_type if chips else options.media_type or _media_type_of(rows)
     selected = select_rows(rows, media_type)
-    matched = match_chips(selected, uris, label_set) if uris else None
     statistics = count_labels([row.tags for row in selected.values()], label_set)
     folder.mkdir(parents=True, exist_ok=True)
     summary = {"labels_csv": options.labels, **write_label_results(folder, statistics)}
-    if matched is not None:
-        found = _explore_chips(options, folder, media_type, list(uris), matched, label_set)
+    if chips:
+        found = _explore_chips(options, folder, chips, label_set)
         summary |= {"chips": found, "pictures": summary["pictures"] + found.pop("pictures")}
     write_summary(folder, summary)
     print(f"Exploration: {folder}", flush=True)
@@ -111,45 +105,27 @@ def choose_samples(
     return list(dict.fromkeys([*chosen, *drawn]))[:count]
 
 
-def _list_chips(
-    options: ExploreOptions, rows: Sequence[LabelRow]
-) -> tuple[MediaType, dict[str, str | None]]:
-    """The media type to explore and its chips; without --chips none, and what the rows say."""
-    if options.chips is None:
-        if options.media_type is not None:
-            return options.media_type, {}
-        return ("tif" if {row.media_type for row in rows} == {"tif"} else "jpg"), {}
-    listed = list_chips(options.chips)
-    media_type = choose_media_type(listed, options.media_type)
-    if options.media_type is None and len(listed) > 1:
-        print("--chips holds jpgs and tifs: exploring jpgs (--media_type tif for the others)")
-    return media_type, listed[media_type]
+def _media_type_of(rows: Sequence[LabelRow]) -> MediaType:
+    return "tif" if {row.media_type for row in rows} == {"tif"} else "jpg"
 
 
 def _explore_chips(
-    options: ExploreOptions,
-    folder: Path,
-    media_type: MediaType,
-    uris: Sequence[str],
-    matched: LabelledChips,
-    label_set: LabelSet,
+    options: ExploreOptions, folder: Path, chips: LabelledChips, label_set: LabelSet
 ) -> dict[str, Any]:
-    """What the chips look like; `uris` are all of them, labelled or not."""
-    preprocessing = _preprocessing(options, media_type, list(matched.uris.values()))
-    print(f"Looking at {len(uris):,} chips ({media_type})", flush=True)
-    survey = survey_chips(uris, matched.tags, label_set, preprocessing)
-    names = choose_samples(survey.names, matched.tags, label_set, SAMPLES, options.seed)
+    """What the chips look like, with or without labels."""
+    preprocessing = _preprocessing(options, chips.media_type, list(chips.uris.values()))
+    print(f"Looking at {len(chips.files):,} chips ({chips.media_type})", flush=True)
+    survey = survey_chips(chips.files, chips.tags, label_set, preprocessing)
+    names = choose_samples(survey.names, chips.tags, label_set, SAMPLES, options.seed)
     samples = {
-        f"{name}: {_spoken(matched.tags[name], label_set)}": _picture(
-            matched.uris[name], preprocessing
-        )
+        f"{name}: {_spoken(chips.tags[name], label_set)}": _picture(chips.uris[name], preprocessing)
         for name in names
     }
     return {
-        "media_type": media_type,
-        "rows_without_chip": matched.rows_without_chip,
-        "chips_without_row": matched.chips_without_row,
-        "rows_without_sky_label": matched.rows_without_sky_label,
+        "media_type": chips.media_type,
+        "rows_without_chip": chips.rows_without_chip,
+        "chips_without_row": chips.chips_without_row,
+        "rows_without_sky_label": chips.rows_without_sky_label,
         "scaling": preprocessing.scaling,
         **write_chip_results(folder, survey, samples),
     }

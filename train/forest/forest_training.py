@@ -3,26 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from pipelines.errors import UsageError
 from schemas.artifact import BANDS, MediaType
 from schemas.labels import LabelSet
-from train.data.dataset import LabelledChips, choose_media_type, list_chips, match_chips
+from train.data.dataset import LabelledChips, load_labelled_chips
 from train.data.examples import Examples, count_set_aside, decode_chips, describe_set_aside
-from train.data.label_files import (
-    LabelRow,
-    Part,
-    check_rows,
-    choose_label_set,
-    read_label_set,
-    read_labels,
-    read_scenes,
-    read_split,
-    select_rows,
-)
+from train.data.label_files import Part, read_labelled_rows, read_scenes, read_split
 from train.data.pixel_cache import DEFAULT_CACHE_GB, choose_cache
 from train.data.pixel_store import open_store
 from train.data.radiometry import preprocessing_for
@@ -119,31 +109,20 @@ def _gather(options: ForestOptions) -> _Material:
     """List, match and split the chips."""
     if (options.test_chips is None) != (options.test_labels is None):
         raise UsageError("--test_chips and --test_labels go together")
-    rows = read_labels(options.labels)
-    asked = options.label_set
-    label_set = choose_label_set(rows) if asked is None else read_label_set(asked)
-    media_type, chips = _match(options.chips, rows, label_set, options.media_type)
+    rows, label_set = read_labelled_rows(options.labels, options.label_set)
+    chips = load_labelled_chips(options.chips, rows, label_set, options.media_type)
     names = _split(options, chips, label_set)
     tested = chips
     if options.test_chips is not None and options.test_labels is not None:
-        test_rows = read_labels(options.test_labels)
-        _, tested = _match(options.test_chips, test_rows, label_set, media_type)
+        test_rows, _ = read_labelled_rows(options.test_labels, label_set)
+        tested = load_labelled_chips(options.test_chips, test_rows, label_set, chips.media_type)
         names["test"] = tested.listed
     if len(names["train"]) < 2 or not names["test"]:
         raise UsageError(
             f"{len(names['train'])} chips to train on and {len(names['test'])} to test: give more "
             "labelled chips, another --split, or --test_chips"
         )
-    return _Material(label_set, media_type, {"train": chips, "test": tested}, names)
-
-
-def _match(
-    uri: str, rows: Sequence[LabelRow], label_set: LabelSet, asked: MediaType | None
-) -> tuple[MediaType, LabelledChips]:
-    check_rows(rows, label_set)
-    listed = list_chips(uri)
-    media_type = choose_media_type(listed, asked)
-    return media_type, match_chips(select_rows(rows, media_type), listed[media_type], label_set)
+    return _Material(label_set, chips.media_type, {"train": chips, "test": tested}, names)
 
 
 def _split(

@@ -12,15 +12,8 @@ from typing import Any
 from pipelines.storage.store import absolute_uri, file_stem, list_objects, write_bytes
 from schemas.artifact import MediaType
 from schemas.labels import LabelSet
-from train.data.dataset import choose_media_type, list_chips, match_chips
-from train.data.label_files import (
-    Part,
-    check_rows,
-    choose_label_set,
-    read_label_set,
-    read_labels,
-    select_rows,
-)
+from train.data.dataset import load_labelled_chips
+from train.data.label_files import Part, read_labelled_rows
 from train.data.splits import STUDY, assign_parts, check_parts, read_split_rule, split_csv
 from train.study.models.plan import StudyModel, take_share
 from train.study.options import StudyOptions
@@ -61,13 +54,9 @@ def gather_material(options: StudyOptions) -> Material:
             and `train.data.label_files`.
         StorageError: a given file cannot be read.
     """
-    rows = read_labels(options.labels)
-    label_set = read_label_set(options.label_set) if options.label_set else choose_label_set(rows)
-    check_rows(rows, label_set)
+    rows, label_set = read_labelled_rows(options.labels, options.label_set)
     rule = read_split_rule(options.labels, options.split or STUDY)
-    listed = list_chips(options.chips)
-    media_type = choose_media_type(listed, options.media_type)
-    chips = match_chips(select_rows(rows, media_type), listed[media_type], label_set)
+    chips = load_labelled_chips(options.chips, rows, label_set, options.media_type)
     parts = assign_parts(chips, label_set, rule, options.seed)
     check_parts({part: len(names) for part, names in parts.items()})
     versions = _versions(options.chips)
@@ -79,7 +68,7 @@ def gather_material(options: StudyOptions) -> Material:
     listed_rows = [[row.name, row.media_type, sorted(row.tags)] for row in rows]
     return Material(
         label_set=label_set,
-        media_type=media_type,
+        media_type=chips.media_type,
         tags=chips.tags,
         parts=parts,
         digest=_digest([label_set.to_dict(), used]),
