@@ -12,8 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import resource
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -27,6 +25,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from benchmarks.harness.own_process import run_module
 from pipelines.planning.done import chips_done
 from pipelines.planning.manifests import read_manifest
 from pipelines.planning.selection import select_chips
@@ -55,7 +54,8 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory(prefix="planning-", dir=given.folder) as folder:
         make_archive(Path(folder), given.listed, given.scored, given.nights)
-        report(_in_process("join", folder), _in_process("plan", folder))
+        steps = ("join", "plan")
+        report(*(run_module(__spec__.name, "--measure", s, "--folder", folder) for s in steps))
 
 
 def report(join: dict[str, float], planned: dict[str, float]) -> None:
@@ -190,13 +190,6 @@ def _timed(figures: dict[str, float], step: str, work: Callable[[], _T]) -> _T:
     found = work()
     figures[step] = time.perf_counter() - started
     figures[f"{step}.peak_gb"] = peak_gb()
-    return found
-
-
-def _in_process(what: str, folder: str) -> dict[str, float]:
-    command = [sys.executable, "-m", "benchmarks.planning", "--measure", what, "--folder", folder]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-    found: dict[str, float] = json.loads(done.stdout)
     return found
 
 

@@ -17,8 +17,8 @@ import numpy as np
 
 from benchmarks.harness.chips import ChipPool
 from benchmarks.harness.measure import Run, run_measured
+from benchmarks.harness.own_process import ROOT
 
-ROOT = Path(__file__).parent.parent
 KAGGLE_CHIPS = 40_479
 """Labelled chips of the Planet competition."""
 

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.harness.own_process import ROOT
 from schemas.artifact import MediaType, ModelArtifact, Preprocessing
 from schemas.artifact_files import MODEL_FILE, model_digest, write_artifact
 from schemas.labels import PLANET_LABELS
 
-ROOT = Path(__file__).parents[2]
 BLACK_FILE = "black.json"
 """Beside a mean_colour artifact: the scores of an all black chip."""
 

@@ -9,7 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from benchmarks.harness.own_process import ROOT
+
 REQUIREMENTS = Path(__file__).parents[1] / "requirements-peers.txt"
 ENVIRONMENTS = ROOT / "build" / "bench-envs"
 EVERY = "every"

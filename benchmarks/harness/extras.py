@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks import limits, object_store, training, training_memory
+from benchmarks import training_memory
 from benchmarks.harness import ours
 from benchmarks.harness.artifacts import artifact_for
 from benchmarks.harness.bench import SOME_CHIPS, Bench
 from benchmarks.harness.measure import CommandFailed, run_measured
+from benchmarks.harness.own_process import ROOT
+from benchmarks.parts import limits, object_store, training
 from schemas.artifact import MediaType
 from schemas.artifact_files import MODEL_FILE, read_description
 
@@ -43,7 +45,7 @@ def measure_startup(bench: Bench) -> None:
     log = bench.work / "logs" / "startup_script.log"
     for _ in range(max(_STARTUP_REPEATS, bench.repeats)):
         mine = ours.score_folder(pool.folder(1), artifact, bench.work)
-        theirs = run_measured([sys.executable, "-c", script], ours.ROOT, log)
+        theirs = run_measured([sys.executable, "-c", script], ROOT, log)
         bench.figures.add("startup.ours.seconds", mine.seconds, "s")
         bench.figures.add("startup.script.seconds", theirs.seconds, "s")
         bench.figures.add("startup.ours.cpu_seconds", mine.cpu_seconds, "s")

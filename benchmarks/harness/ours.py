@@ -8,8 +8,7 @@ from pathlib import Path
 
 from benchmarks.harness.chips import ChipPool
 from benchmarks.harness.measure import CommandFailed, Run, Slope, run_measured, slope_between
-
-ROOT = Path(__file__).parents[2]
+from benchmarks.harness.own_process import ROOT
 
 
 def score_folder(chips: Path, artifact: Path, work: Path) -> Run:

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks import limits
 from benchmarks.harness import ours
 from benchmarks.harness.artifacts import artifact_for
 from benchmarks.harness.bench import SOME_CHIPS, Bench
@@ -16,6 +15,7 @@ from benchmarks.harness.environments import ENVIRONMENTS, PeerMissing
 from benchmarks.harness.measure import CommandFailed
 from benchmarks.harness.systems import LIKELY_CHIPS_PER_S, Peer
 from benchmarks.harness.targets import shared_limit
+from benchmarks.parts import limits
 from pipelines.scoring.tuning import BATCH_SIZE, TUNED_FROM_CHIPS
 from schemas.artifact import MediaType
 

@@ -193,7 +193,7 @@ def test_on_a_gpu_the_report_has_its_rate_its_share_of_the_bare_model_and_what_i
 
     asked: list[tuple[int, str]] = []
     scored: list[tuple[int, int]] = []
-    monkeypatch.setattr("benchmarks.limits.measure", measure)
+    monkeypatch.setattr("benchmarks.parts.limits.measure", measure)
     monkeypatch.setattr("benchmarks.harness.ours.score_at_sizes", score_at_sizes)
     monkeypatch.setattr("benchmarks.harness.rounds.artifact_for", lambda *of: tmp_path)
     write_chips(tmp_path / "chips", 1)

@@ -2,13 +2,12 @@
 cache and with the strongest augmentation, against chips/s on one and the same batch, which costs
 no input at all.
 
-    python -m benchmarks.training ARTIFACT CHIPS
+    python -m benchmarks.parts.training ARTIFACT CHIPS
 """
 
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import tempfile
 import time
@@ -17,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.harness.measure import environment_of_runs
+from benchmarks.harness.own_process import run_module
 from pipelines.storage.store import file_stem
 from schemas.artifact_files import read_description
 from train.data.dataset import list_chips, match_chips
@@ -29,7 +28,6 @@ from train.fitting.augmentation import Augmentation
 from train.fitting.fit import FitOptions, fit_network, precision_policy, resolve_precision
 from train.networks.registry import NETWORKS
 
-ROOT = Path(__file__).parent.parent
 _BATCH_SIZE = 32
 _CHIPS = 6 * _BATCH_SIZE
 _MORE_EPOCHS = 2
@@ -42,18 +40,7 @@ def measure(artifact: Path, chips: Path) -> dict[str, float]:
     Raises:
         RuntimeError: it failed; with its last line.
     """
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.training", str(artifact), str(chips)],
-        cwd=ROOT,
-        env=environment_of_runs(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise RuntimeError((done.stderr.strip().splitlines() or ["no message"])[-1])
-    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    return run_module(__spec__.name, artifact, chips)
 
 
 def trainer_rate(examples: Examples, options: FitOptions) -> float:

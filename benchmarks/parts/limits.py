@@ -1,7 +1,7 @@
 """What the machine could do: the bare model, bare reading and decoding, each in a process of its
 own, so that nothing of one measurement lives on in the next.
 
-    python -m benchmarks.limits model ARTIFACT CHIPS --batch_size 256 --precision auto
+    python -m benchmarks.parts.limits model ARTIFACT CHIPS --batch_size 256 --precision auto
 """
 
 from __future__ import annotations
@@ -9,8 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,35 +18,24 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks import tif_decoding
-from benchmarks.harness.measure import environment_of_runs
+from benchmarks.harness.own_process import run_module
+from benchmarks.parts import tif_decoding
 from pipelines.imaging import decoding
 from schemas.artifact import Preprocessing
 from schemas.artifact_files import read_description
 from schemas.precision import Precision
 
-ROOT = Path(__file__).parent.parent
 _MODEL_CHIPS = 1024
 
 
 def measure(part: str, artifact: Path, chips: Path, **options: object) -> dict[str, Any]:
-    """Run one part of this module in its own process; gives what it found.
+    """Run one part of this module in its own process.
 
     Raises:
         RuntimeError: it failed; with its last line.
     """
-    command = [sys.executable, "-m", "benchmarks.limits", part, str(artifact), str(chips)]
-    for name, value in options.items():
-        command += [f"--{name}", str(value)]
-    environment = environment_of_runs()
-    done = subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-        raise RuntimeError(f"{' '.join(command[2:])}: {last}")
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    flags = [word for name, value in options.items() for word in (f"--{name}", value)]
+    return run_module(__spec__.name, part, artifact, chips, *flags)
 
 
 def model_rate(
@@ -176,7 +163,7 @@ def _rate(
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.limits", allow_abbrev=False)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.parts.limits", allow_abbrev=False)
     parser.add_argument("part", choices=("model", "decode", "precision", "tif_decode"))
     parser.add_argument("artifact", type=Path)
     parser.add_argument("chips", type=Path)

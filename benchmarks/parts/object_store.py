@@ -1,7 +1,7 @@
 """What reading small objects over HTTP costs: a server on loopback, and clients of it.
 
-    python -m benchmarks.object_store server            # prints its port
-    python -m benchmarks.object_store ours 127.0.0.1:PORT --objects 20000
+    python -m benchmarks.parts.object_store server            # prints its port
+    python -m benchmarks.parts.object_store ours 127.0.0.1:PORT --objects 20000
 
 The server does as little as it can, so that the client is what is measured: it answers each GET,
 of Google's XML interface as of its JSON interface, with the same object. CPU time is the
@@ -20,12 +20,10 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-from benchmarks.harness.measure import environment_of_runs
+from benchmarks.harness.own_process import ROOT, run_module
 
-ROOT = Path(__file__).parent.parent
 OBJECT_BYTES = 15_800
 """Mean size of a real jpg chip."""
 
@@ -39,7 +37,7 @@ _NO_LIMIT = 1e9
 @contextmanager
 def serving() -> Iterator[str]:
     """A server in a process of its own; gives its address."""
-    command = [sys.executable, "-m", "benchmarks.object_store", "server"]
+    command = [sys.executable, "-m", __spec__.name, "server"]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     try:
         yield f"127.0.0.1:{int(process.stdout.readline())}"  # type: ignore[union-attr]
@@ -54,19 +52,8 @@ def measure(client: str, address: str, objects: int) -> dict[str, Any]:
     Raises:
         RuntimeError: it failed; with its last line.
     """
-    command = [sys.executable, "-m", "benchmarks.object_store", client, address]
-    done = subprocess.run(
-        [*command, "--objects", str(objects)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-        env=environment_of_runs(STORAGE_EMULATOR_HOST=f"http://{address}", NO_GCE_CHECK="true"),
-    )
-    if done.returncode:
-        raise RuntimeError((done.stderr.strip().splitlines() or ["no message"])[-1])
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    environment = {"STORAGE_EMULATOR_HOST": f"http://{address}", "NO_GCE_CHECK": "true"}
+    return run_module(__spec__.name, client, address, "--objects", objects, **environment)
 
 
 def read_all(read: Callable[[int], bytes], objects: int) -> dict[str, float]:
@@ -164,7 +151,9 @@ async def _serve() -> None:
 
 def main() -> None:
     """Serve, or read with one of the clients and print what it took as a line of JSON."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.object_store", allow_abbrev=False)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.parts.object_store", allow_abbrev=False
+    )
     parser.add_argument("part", choices=("server", "ours", "google"))
     parser.add_argument("address", nargs="?", default="")
     parser.add_argument("--objects", type=int, default=10_000)
