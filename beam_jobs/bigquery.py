@@ -31,6 +31,7 @@ from schemas.external_tables import (
 )
 from schemas.render import bigquery_columns
 from schemas.statements import statements
+from schemas.tables import READ_ORDER
 
 _CONNECTION = re.compile(r"[\w.:-]+\.[a-z0-9-]+\.[\w-]+")
 _DATASET = re.compile(r"\w{1,1024}", re.ASCII)
@@ -111,17 +112,14 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def open_tables(output: str) -> dict[str, DeltaTable]:
-    """The newest snapshot of each table, in the order in which a run is published.
-
-    chip_scores is opened first: whatever run it holds has its quarantined rows in place already.
+    """The newest snapshot of each table, in the order in which a run is committed.
 
     Raises:
         UsageError: one of them is not there yet.
         StorageError: one cannot be read.
     """
     found = {
-        name: delta_tables.open_table(output, name)
-        for name in sorted(EXTERNAL_TABLES, key="chip_scores".__ne__)
+        name: delta_tables.open_table(output, name) for name in (table.name for table in READ_ORDER)
     }
     missing = [name for name, table in found.items() if table is None]
     if missing:

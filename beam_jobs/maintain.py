@@ -22,9 +22,7 @@ from pipelines.storage.store import configure
 from pipelines.tables import delta_tables
 from pipelines.tars import index_cache
 from pipelines.wording import count_of
-from schemas.tables import EXPIRED_CHIPS, QUARANTINE, RUNS
-
-TABLES = ("chip_scores", QUARANTINE.name, RUNS.name, EXPIRED_CHIPS.name)
+from schemas.tables import CHIP_SCORES, TABLES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +69,7 @@ def main(arguments: Sequence[str]) -> int:
     leaving: Mapping[str, frozenset[str]] = {}
     if options.keep_days is not None:
         leaving = _expire(output, options.keep_days, preview)
-    for name in TABLES:
+    for name in (table.name for table in TABLES if table.compacted):
         _tidy(output, name, options.vacuum_hours, preview, leaving.get(name, frozenset()))
     _drop_old_indexes(output, preview)
     return 0
@@ -79,7 +77,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _check_there(output: str) -> None:
     try:
-        found = delta_tables.open_table(output, "chip_scores")
+        found = delta_tables.open_table(output, CHIP_SCORES.name)
     except StorageError as error:
         raise UsageError(f"--output: {error}") from error
     if found is None:

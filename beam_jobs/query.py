@@ -34,7 +34,7 @@ from pipelines.tables.replacing import quarantined_rows
 from schemas.labels import PLANET_LABELS
 from schemas.render import arrow_schema
 from schemas.statements import statements, summary_of
-from schemas.tables import PUBLISHED, QUARANTINE, RUNS, chip_scores
+from schemas.tables import CHIP_SCORES, PUBLISHED, READ_ORDER, RUNS, Table
 
 
 def questions() -> dict[str, str]:
@@ -151,25 +151,28 @@ def _register(connection: duckdb.DuckDBPyConnection, output: str, sql: str) -> N
 
 
 def _relations(output: str, named: str) -> dict[str, Any]:
-    """The three tables; one that the SQL does not name is not read, and stands in empty.
-
-    chip_scores is opened first: whatever run it holds has its quarantined rows in place already.
-    """
-    scores = delta_tables.open_table(output, "chip_scores")
+    """The tables of a run, in `READ_ORDER`. A table that the SQL does not name is not read, and is
+    registered empty."""
+    scores = delta_tables.open_table(output, CHIP_SCORES.name)
     if scores is None:
         _check_exists(output)
-    relations: dict[str, Any] = {
-        table.name: arrow_schema(table).empty_table()
-        for table in (chip_scores(PLANET_LABELS), QUARANTINE, RUNS)
+    return {
+        table.name: _published_rows(output, table, scores, is_read=table.name in named)
+        for table in READ_ORDER
     }
-    if scores is not None:
-        relations["chip_scores"] = delta_tables.open_dataset(scores)
-    for name in ("quarantine", "runs"):
-        table = delta_tables.open_table(output, name) if name in named else None
-        if table is not None:
-            rows_of = _rows_of_runs if name == "runs" else quarantined_rows
-            relations[name] = rows_of(table, scores)
-    return relations
+
+
+def _published_rows(output: str, table: Table, scores: DeltaTable | None, is_read: bool) -> Any:
+    """The rows of a table that belong to published runs."""
+    if table is CHIP_SCORES:
+        found = scores
+    else:
+        found = delta_tables.open_table(output, table.name) if is_read else None
+    if found is None:
+        return arrow_schema(table.for_labels(PLANET_LABELS)).empty_table()
+    if table is CHIP_SCORES:
+        return delta_tables.open_dataset(found)
+    return _rows_of_runs(found, scores) if table is RUNS else quarantined_rows(found, scores)
 
 
 def _rows_of_runs(runs: DeltaTable, scores: DeltaTable | None) -> pa.Table:

@@ -31,7 +31,7 @@ from pipelines.runs.run_plan import RunPlan
 from pipelines.storage.store import configure
 from pipelines.tables import delta_tables
 from pipelines.wording import count_of
-from schemas.tables import QUARANTINE, RELABEL, RUNS
+from schemas.tables import CHIP_SCORES, COMMIT_ORDER, RELABEL
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,8 +148,9 @@ def _plan(
     started_at = time.time()
     model = options.model_digest or thresholds.model_digest
     selection = select_rows(options.output, scores, options.run_date, model)
-    for table in (QUARANTINE, RUNS):
-        delta_tables.ensure_table(options.output, table)
+    for table in COMMIT_ORDER:
+        if table is not CHIP_SCORES:  # its rows are relabelled: it exists
+            delta_tables.ensure_table(options.output, table)
     listed = sum(selection.unit_rows)
     print(
         f"run {options.run_id}: {count_of(listed, 'row')} by model {selection.model_digest} "

@@ -1,6 +1,6 @@
-"""SELECTs in BigQuery's dialect, made from those in DuckDB's by sqlglot.
+"""SELECTs translated from DuckDB's dialect to BigQuery's by sqlglot.
 
-sqlglot is imported where it is used: only who renders the files or tests them needs it
+sqlglot is imported in the functions: only rendering and its tests need it
 (docs/decisions/bigquery-sql.md).
 """
 
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
 
 
 def to_bigquery(sql: str, dataset: str, relations: Collection[str]) -> str:
-    """A SELECT of DuckDB's dialect in BigQuery's, without comments.
+    """A SELECT translated from DuckDB's dialect to BigQuery's, without comments.
 
     Args:
         sql: the SELECT.
-        dataset: where the relations are. BigQuery's views must name it.
+        dataset: where the relations are; BigQuery's views must name it.
         relations: the tables and views; other names in a FROM clause are the SELECT's own.
 
     Raises:
-        sqlglot.errors.SqlglotError: no SELECT, or one that BigQuery cannot express.
+        sqlglot.errors.SqlglotError: not a SELECT, or one that BigQuery cannot express.
     """
     from sqlglot import ErrorLevel, exp, parse_one
 
@@ -39,7 +39,7 @@ def _as_bigquery(node: Expr) -> Expr:
     if isinstance(node, exp.ArrayContains):  # sqlglot's own way is a subquery
         return exp.In(this=node.expression, unnest=exp.Unnest(expressions=[node.this]))
     if isinstance(node, exp.Select) and node.args.get("qualify") and _is_unfiltered(node):
-        return node.where("TRUE")  # QUALIFY must have one of these clauses beside it
+        return node.where("TRUE")  # QUALIFY needs one of these clauses
     return node
 
 

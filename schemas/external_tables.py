@@ -1,8 +1,8 @@
 """BigQuery's tables and views over the Delta tables of an OUTPUT, as DDL (docs/bigquery.md).
 
-Two ways lead to the same rows. With a connection BigQuery reads the Delta log itself. Without one
-it reads lists of the files that the log names: a wildcard would also find the files of runs that
-are not published, withdrawn or replaced.
+There are two ways to read the same rows. With a connection BigQuery reads the Delta log itself.
+Without one it reads lists of the files in the log: a wildcard would also find the files of runs
+that are unpublished, withdrawn or replaced.
 """
 
 from __future__ import annotations
@@ -11,23 +11,20 @@ import json
 from collections.abc import Mapping, Sequence
 
 from schemas.statements import summary_of, without_header
+from schemas.tables import COMMIT_ORDER
 
 DATASET = "forest_chips"
-"""The dataset that the checked-in statements name."""
+"""The dataset in the checked-in statements."""
 
-EXTERNAL_TABLES = {
-    "quarantine": "all_quarantine",
-    "chip_scores": "chip_scores",
-    "runs": "all_runs",
-}
-"""Delta table to external table, in the order in which a run is published. Quarantine and runs
-hold rows of unpublished runs, too; the views `quarantine` and `runs` leave them out."""
+EXTERNAL_TABLES = {table.name: table.external_name for table in COMMIT_ORDER}
+"""Delta table to external table, in the order in which a run is committed. `all_quarantine` and
+`all_runs` also have rows of unpublished runs; the views `quarantine` and `runs` leave them out."""
 
 _LISTS_FOLDER = "_bigquery"
 
 
 def list_path(table: str) -> str:
-    """Path below OUTPUT of the list of a Delta table's files: a line each, its whole address."""
+    """Path below OUTPUT of the list of a Delta table's files, one address per line."""
     return f"{_LISTS_FOLDER}/{table}.txt"
 
 
@@ -38,7 +35,7 @@ def delta_table_ddl(table: str, output: str, connection: str, dataset: str = DAT
         table: the Delta table's name.
         output: `gs://` address of the folder with the Delta tables.
         connection: a BigLake connection as `PROJECT.REGION.NAME`.
-        dataset: BigQuery's name for where the table is to be.
+        dataset: the dataset that the table is created in.
     """
     options = {"format": "DELTA_LAKE", "uris": [f"{output}/{table}"]}
     return (
@@ -54,14 +51,14 @@ def listed_table_ddl(
     output: str,
     dataset: str = DATASET,
 ) -> str:
-    """An external table of the Parquet files in a list; it needs no connection.
+    """An external table of the Parquet files in a list; this needs no connection.
 
     Args:
         table: the Delta table's name.
         columns: every column's name and BigQuery type.
-        partition_by: those that stand in the folder names.
+        partition_by: the columns that are in the folder names.
         output: `gs://` address of the folder with the Delta tables.
-        dataset: BigQuery's name for where the table is to be.
+        dataset: the dataset that the table is created in.
     """
     in_files = {name: kind for name, kind in columns.items() if name not in partition_by}
     in_folders = {name: columns[name] for name in partition_by}
@@ -80,12 +77,12 @@ def listed_table_ddl(
 
 
 def view_ddl(name: str, select: str, dataset: str = DATASET) -> str:
-    """A view of a checked-in SELECT, described by the first line of its comment.
+    """A view from a checked-in SELECT, with the first line of its comment as the description.
 
     Args:
-        name: the view's.
-        select: it names its tables in `DATASET`.
-        dataset: BigQuery's name for where the view is to be, and its tables are.
+        name: the view's name.
+        select: its tables are in `DATASET`.
+        dataset: the dataset of the view and of its tables.
     """
     text = without_header(select).replace(f"{DATASET}.", f"{dataset}.")
     options = _options({"description": summary_of(select)})
@@ -98,7 +95,7 @@ def _columns(types: Mapping[str, str]) -> str:
 
 
 def _options(options: Mapping[str, object]) -> str:
-    # JSON's texts, lists and booleans are BigQuery's literals.
+    # JSON's strings, lists and booleans are also BigQuery's literals.
     lines = ",\n".join(
         f"  {name} = {json.dumps(value, ensure_ascii=False)}" for name, value in options.items()
     )

@@ -1,8 +1,8 @@
-"""The tables in the words of Arrow, Delta Lake, BigQuery and SQL.
+"""The tables as schemas of Arrow, Delta Lake and BigQuery, and as SQL.
 
-`python -m schemas.render` rewrites the files checked in under `schemas/sql` and
-`schemas/bigquery`, for the Planet label set; a test holds them fresh. BigQuery's views and
-questions are made of DuckDB's.
+`python -m schemas.render` writes the files checked in under `schemas/sql` and `schemas/bigquery`,
+for the Planet label set; a test checks that they are up to date. The views and questions for
+BigQuery are translated from those for DuckDB.
 """
 
 from __future__ import annotations
@@ -18,16 +18,7 @@ from schemas.dialects import to_bigquery
 from schemas.external_tables import DATASET, EXTERNAL_TABLES, delta_table_ddl, listed_table_ddl
 from schemas.labels import PLANET_LABELS
 from schemas.statements import header_of, statements
-from schemas.tables import (
-    CHIP_MANIFEST,
-    EXPIRED_CHIPS,
-    QUARANTINE,
-    RUNS,
-    Column,
-    ColumnType,
-    Table,
-    chip_scores,
-)
+from schemas.tables import TABLES, Column, ColumnType, Table
 
 _ARROW_TYPES: dict[ColumnType, pa.DataType] = {
     "string": pa.string(),
@@ -62,8 +53,8 @@ _BIGQUERY_TYPES: dict[ColumnType, str] = {
 def arrow_schema(table: Table) -> pa.Schema:
     """The table's Arrow schema, partition columns included.
 
-    Field metadata: `description`, and `unit` and `label` where the column has them. Schema
-    metadata: `table`, `table_version`, `description`. A required column is not nullable, so that
+    Field metadata: `description`, and `unit` and `label` if the column has them. Schema
+    metadata: `table`, `table_version`, `description`. A required column is not nullable, so
     writing a null into it fails at once.
     """
     return _schema(table, table.columns, "description")
@@ -78,8 +69,8 @@ def file_schema(table: Table) -> pa.Schema:
 def delta_schema(table: Table) -> pa.Schema:
     """The Arrow schema that a Delta table is created with.
 
-    The description stands under `comment`, where Delta's readers look for it, with the unit in
-    its text; `unit` and `label` stand beside it.
+    The field metadata `comment`, which Delta's readers show, has the description with the unit;
+    `unit` and `label` are next to it.
     """
     return _schema(table, table.columns, "comment")
 
@@ -120,31 +111,31 @@ def bigquery_ddl(table: Table) -> str:
 
 
 def bigquery_columns(schema: pa.Schema) -> dict[str, str]:
-    """Each column's name and BigQuery type, of a schema whose types are those of the tables."""
+    """Each column's name and BigQuery type, for a schema with the types of the tables."""
     names = {arrow: _BIGQUERY_TYPES[kind] for kind, arrow in _ARROW_TYPES.items()}
     return {field.name: names[field.type] for field in schema}
 
 
 def text_with_unit(column: Column) -> str:
-    """A column's description with its unit, for where a unit has no place of its own."""
+    """A column's description with its unit, for for formats without a field for units."""
     return f"{column.description} Unit: {column.unit}." if column.unit else column.description
 
 
 def rendered_files() -> dict[str, str]:
     """Every rendering that is checked in: path below `schemas/` to content."""
     files: dict[str, str] = {}
-    for table in (CHIP_MANIFEST, chip_scores(PLANET_LABELS), QUARANTINE, RUNS, EXPIRED_CHIPS):
+    for table in (table.for_labels(PLANET_LABELS) for table in TABLES):
         fields = json.dumps(bigquery_fields(table), indent=2, ensure_ascii=False)
         files[f"bigquery/{table.name}.json"] = fields + "\n"
         files[f"sql/bigquery/{table.name}.sql"] = _sql_header(table) + bigquery_ddl(table)
         files[f"sql/duckdb/{table.name}.sql"] = _sql_header(table) + duckdb_ddl(table)
-        if table.name in EXTERNAL_TABLES:
+        if table.external_name:
             files |= _external_tables(table)
     return files | _bigquery_selects()
 
 
 def write_rendered_files(folder: Path) -> None:
-    """Write `rendered_files` below a folder, over what was there."""
+    """Write `rendered_files` below a folder, over existing files."""
     for name, content in rendered_files().items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -163,14 +154,14 @@ def _external_tables(table: Table) -> dict[str, str]:
 
 
 def _bigquery_selects() -> dict[str, str]:
-    """Views and questions; those of `published` are views that only BigQuery needs."""
+    """Views and questions; those in `published` are views that only BigQuery needs."""
     selects = {folder: statements(folder) for folder in ("published", "views", "questions")}
     relations = {*EXTERNAL_TABLES.values(), *selects["published"], *selects["views"]}
     files: dict[str, str] = {}
     for folder, texts in selects.items():
         for name, sql in texts.items():
             path = f"{folder}/{name}.sql"
-            header = f"{header_of(sql)}-- Made of sql/{path} by: python -m schemas.render\n"
+            header = f"{header_of(sql)}-- Made from sql/{path} by: python -m schemas.render\n"
             files[f"sql/bigquery/{path}"] = f"{header}{to_bigquery(sql, DATASET, relations)}\n"
     return files
 
@@ -221,7 +212,7 @@ def _bigquery_mode(column: Column) -> str:
 
 
 def _bigquery_layout(table: Table) -> list[str]:
-    """BigQuery partitions by one column, which must be a date here; the others cluster."""
+    """BigQuery partitions by one column, which must be a date here, and clusters by the others."""
     if not table.partition_by:
         return []
     first, *others = table.partition_by

@@ -1,4 +1,4 @@
-"""The SQL that is checked in below `schemas/sql`, by name."""
+"""The SQL files below `schemas/sql`, by name."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ def statements(folder: str) -> dict[str, str]:
 
 
 def header_of(sql: str) -> str:
-    """The comment lines that a statement begins with."""
+    """The comment lines at the start of a statement."""
     return sql[: len(sql) - len(without_header(sql))]
 
 
 def without_header(sql: str) -> str:
-    """A statement without the comment lines that it begins with."""
+    """A statement without the comment lines at its start."""
     while sql.startswith("--"):
         sql = sql.partition("\n")[2]
     return sql
 
 
 def summary_of(sql: str) -> str:
-    """The first line of the comment that a statement begins with."""
+    """The first line of the comment at the start of a statement."""
     return sql.partition("\n")[0].removeprefix("-- ")

@@ -1,12 +1,13 @@
-"""The tables: each column's name, type, unit and meaning, said once.
+"""The tables: the columns of each, how it is partitioned, published and maintained.
 
-`schemas.render` turns them into Arrow, Delta, BigQuery and SQL; nothing else describes a column.
+`TABLES` is the one registry; everything else loops over it. `schemas.render` turns the columns into
+Arrow, Delta, BigQuery and SQL.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cache
 from typing import Literal, Self
@@ -22,9 +23,9 @@ class Column:
 
     Attributes:
         name: letters, digits and underscores.
-        type: a name that every rendering knows; timestamps are UTC in microseconds.
-        description: what the values mean, for a stranger.
-        unit: the unit of a number ("" where it has none).
+        type: one of `ColumnType`; timestamps are UTC in microseconds.
+        description: what the values mean, for a reader who does not know the project.
+        unit: the unit of a number ("" if it has none).
         required: whether every row must have a value.
         label: the label that a score column belongs to ("" for every other column).
     """
@@ -39,13 +40,32 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """A table: its columns in order; the partition columns are the last ones."""
+    """A table.
+
+    Attributes:
+        name: the Delta table's folder below OUTPUT.
+        description: what a row is, for a reader who does not know the project.
+        version: grows when columns change.
+        columns: in order; the partition columns are the last ones.
+        partition_by: names of the partition columns.
+        scores_after: the column after which `for_labels` inserts a score column for each label;
+            "" if the columns do not depend on the label set.
+        commit_order: its place in the order in which a run is committed; 0: not part of a run.
+        external_name: the external table in BigQuery; "" if there is none.
+        compacted: whether `maintain` compacts it, deletes its dead files and shortens its log.
+        expires: whether `maintain --keep_days` removes old rows.
+    """
 
     name: str
     description: str
     version: int
     columns: tuple[Column, ...]
     partition_by: tuple[str, ...] = ()
+    scores_after: str = ""
+    commit_order: int = 0
+    external_name: str = ""
+    compacted: bool = True
+    expires: bool = False
 
     @property
     def column_names(self) -> tuple[str, ...]:
@@ -54,13 +74,21 @@ class Table:
 
     @property
     def file_columns(self) -> tuple[Column, ...]:
-        """The columns that stand in the files; partition values stand in the folder names."""
+        """The columns in the files; the partition values are in the folder names."""
         return tuple(c for c in self.columns if c.name not in self.partition_by)
+
+    def for_labels(self, label_set: LabelSet) -> Table:
+        """The table with the score columns of a label set, if it has any."""
+        if not self.scores_after:
+            return self
+        at = self.column_names.index(self.scores_after) + 1
+        columns = (*self.columns[:at], *_score_columns(label_set), *self.columns[at:])
+        return replace(self, columns=columns, scores_after="")
 
 
 class QuarantineReason(StrEnum):
-    """Why a chip was not scored: the closed list. A lasting reason lies in the bytes or the
-    artifact and would hold again; a passing one may be gone at the next try."""
+    """Why a chip was not scored: a closed list. A lasting reason is in the bytes or the
+    artifact, so a retry would fail again; a passing one may be gone at the next try."""
 
     def __new__(cls, value: str, lasting: bool, description: str) -> Self:
         member = str.__new__(cls, value)
@@ -73,14 +101,14 @@ class QuarantineReason(StrEnum):
     description: str
 
     EMPTY = "empty", True, "the object has no bytes"
-    TRUNCATED = "truncated", True, "the picture ends before its data do"
-    NOT_AN_IMAGE = "not_an_image", True, "the bytes are no picture, whatever the name says"
+    TRUNCATED = "truncated", True, "the file ends before the picture does"
+    NOT_AN_IMAGE = "not_an_image", True, "the bytes are not a picture, whatever the file name says"
     UNSUPPORTED_MEDIA_TYPE = (
         "unsupported_media_type",
         True,
         "a picture, but neither JPEG nor GeoTIFF (PNG, GIF, WebP, BMP ...)",
     )
-    MEDIA_TYPE = "media_type", True, "a JPEG for a model of GeoTIFFs, or the other way round"
+    MEDIA_TYPE = "media_type", True, "a JPEG for a model that reads GeoTIFFs, or the reverse"
     WRONG_BANDS = (
         "wrong_bands",
         True,
@@ -88,11 +116,19 @@ class QuarantineReason(StrEnum):
     )
     WRONG_SIZE = "wrong_size", True, "a side shorter than the artifact accepts"
     TOO_LARGE = "too_large", True, "a side longer, or more bytes, than the artifact accepts"
-    DECODE_ERROR = "decode_error", True, "the decoder gave up for another reason"
+    DECODE_ERROR = "decode_error", True, "the decoder failed for another reason"
     NON_FINITE_SCORE = "non_finite_score", True, "the model's scores are not all finite numbers"
-    BAD_SHARD = "bad_shard", True, "a tar of chips that is none, is compressed, or breaks off"
+    BAD_SHARD = (
+        "bad_shard",
+        True,
+        "a tar of chips that is not a tar, is compressed, or is truncated",
+    )
     UNREADABLE = "unreadable", False, "the object could not be fetched from storage"
-    OUT_OF_MEMORY = "out_of_memory", False, "the device had no memory even for this chip alone"
+    OUT_OF_MEMORY = (
+        "out_of_memory",
+        False,
+        "the device had too little memory even for this one chip",
+    )
 
 
 def reasons_text() -> str:
@@ -103,16 +139,16 @@ def reasons_text() -> str:
 CHIP_COLUMNS = (
     Column("chip_uri", "string", "Absolute address of the chip's object.", required=True),
     Column("chip_id", "string", "File stem of the chip.", required=True),
-    Column("scene_id", "string", "Scene that the chip was cut from, where known."),
-    Column("observed_at", "timestamp", "When the satellite took the scene, where known.", "UTC"),
-    Column("lon_min", "float64", "Western edge of the chip (WGS 84), where known.", "degrees"),
-    Column("lat_min", "float64", "Southern edge of the chip (WGS 84), where known.", "degrees"),
-    Column("lon_max", "float64", "Eastern edge of the chip (WGS 84), where known.", "degrees"),
-    Column("lat_max", "float64", "Northern edge of the chip (WGS 84), where known.", "degrees"),
+    Column("scene_id", "string", "Scene that the chip was cut from, if known."),
+    Column("observed_at", "timestamp", "When the satellite took the scene, if known.", "UTC"),
+    Column("lon_min", "float64", "Western edge of the chip (WGS 84), if known.", "degrees"),
+    Column("lat_min", "float64", "Southern edge of the chip (WGS 84), if known.", "degrees"),
+    Column("lon_max", "float64", "Eastern edge of the chip (WGS 84), if known.", "degrees"),
+    Column("lat_max", "float64", "Northern edge of the chip (WGS 84), if known.", "degrees"),
     Column("etag", "string", "The store's version tag of the object when it was listed."),
     Column("size_bytes", "int64", "Size of the object when it was listed.", "bytes"),
 )
-"""What is known of a chip before it is scored, in every table that has chips."""
+"""What is known about a chip before it is scored, in every table of chips."""
 
 BOUNDS = ("lon_min", "lat_min", "lon_max", "lat_max")
 """The bounding box columns, west, south, east, north."""
@@ -132,25 +168,26 @@ _MODEL_DIGEST = Column(
 _THRESHOLDS_DIGEST = Column(
     "thresholds_digest",
     "string",
-    "sha256 of what chose the labels: the thresholds and the sky rule.",
+    "sha256 of what chooses the labels: the thresholds and the sky rule.",
     required=True,
 )
 
 CHIP_MANIFEST = Table(
     name="chip_manifest",
-    description="The chips that a run is to score; a row group is a unit of work.",
+    description="The chips that a run scores; a row group is a unit of work.",
     version=1,
     columns=(
         *CHIP_COLUMNS,
         Column("modified_at", "timestamp", "When the object was last written.", "UTC"),
-        Column("shard_uri", "string", "Address of the tar that the chip lies in, if it does."),
+        Column("shard_uri", "string", "Address of the tar that contains the chip, if any."),
         Column(
             "offset_bytes",
             "int64",
-            "Where in that tar the chip begins; null where the tar itself is to be given up.",
+            "Where in that tar the chip begins; null if the tar itself is quarantined.",
             "bytes",
         ),
     ),
+    compacted=False,  # a file of each run, not a Delta table
 )
 
 QUARANTINE = Table(
@@ -162,10 +199,15 @@ QUARANTINE = Table(
         Column("reason", "string", f"One of a closed list: {reasons_text()}.", required=True),
         Column("message", "string", "What was wrong with this chip.", required=True),
         _MODEL_DIGEST,
-        Column("quarantined_at", "timestamp", "When the chip was given up.", "UTC", required=True),
+        Column(
+            "quarantined_at", "timestamp", "When the chip was quarantined.", "UTC", required=True
+        ),
         *_PARTITION_COLUMNS,
     ),
     partition_by=_PARTITION_BY,
+    commit_order=1,
+    external_name="all_quarantine",
+    expires=True,
 )
 
 SCORE, REPLAY, RELABEL = "score", "replay", "relabel"
@@ -179,7 +221,7 @@ PUBLISHED, WITHDRAWN, FAILED, HELD = "published", "withdrawn", "failed", "held"
 
 RUNS = Table(
     name="runs",
-    description="The scoring runs, a row each.",
+    description="The scoring runs, one row each.",
     version=2,
     columns=(
         Column(
@@ -192,36 +234,38 @@ RUNS = Table(
         Column(
             "status",
             "string",
-            f"{PUBLISHED}: its rows are in the tables; {WITHDRAWN}: they were taken back; "
-            f"{FAILED}: it has none; {HELD}: they wait in staging for somebody to look at them.",
+            f"{PUBLISHED}: its rows are in the tables; {WITHDRAWN}: they were removed again; "
+            f"{FAILED}: it has no rows; {HELD}: they are in staging until an operator decides.",
             required=True,
         ),
         Column("reason", "string", "Why the run failed or is held; null for the others."),
         Column(
             "verdict",
             "string",
-            f"{GOOD} or {BAD}: how the run compares with those before it; null where not judged.",
+            f"{GOOD} or {BAD}: how the run compares with those before it; null if not judged.",
         ),
-        Column("findings", "string", "JSON array: what the verdict was reached by."),
+        Column("findings", "string", "JSON array: the checks behind the verdict."),
         Column("listed", "int64", "Chips found, each counted once.", "chips", required=True),
         Column(
-            "skipped", "int64", "Chips that this model had done before.", "chips", required=True
+            "skipped", "int64", "Chips that this model had finished before.", "chips", required=True
         ),
         Column("left_over", "int64", "Chips left to the next run.", "chips", required=True),
         Column("scored", "int64", "Chips with scores.", "chips", required=True),
-        Column("quarantined", "int64", "Chips given up with a reason.", "chips", required=True),
+        Column(
+            "quarantined", "int64", "Chips quarantined, each with a reason.", "chips", required=True
+        ),
         Column(
             "quarantined_by_reason", "string", "JSON object: reason to number of chips.", "chips"
         ),
         _MODEL_DIGEST,
         _THRESHOLDS_DIGEST,
         Column("precision", "string", "Precision that the workers computed scores in."),
-        Column("bytes_read", "int64", "What was fetched of the chips.", "bytes"),
+        Column("bytes_read", "int64", "Size of the chips that were read.", "bytes"),
         Column(
             "stage_seconds",
             "string",
-            "JSON object: what reading, decoding (all threads together), waiting for pixels, "
-            "scoring and writing have cost, all workers together.",
+            "JSON object: time for reading, decoding (all threads together), waiting for pixels, "
+            "scoring and writing, summed over all workers.",
             "seconds",
         ),
         Column("versions", "string", "JSON object: package to version.", required=True),
@@ -229,17 +273,23 @@ RUNS = Table(
         Column("started_at", "timestamp", "When planning began.", "UTC", required=True),
         Column("planned_at", "timestamp", "When the manifest was written.", "UTC", required=True),
         Column("published_at", "timestamp", "When the run was committed; null if never.", "UTC"),
-        Column("plan_seconds", "float64", "Listing and planning.", "seconds", required=True),
-        Column("score_seconds", "float64", "From the plan to the end.", "seconds", required=True),
+        Column(
+            "plan_seconds", "float64", "Time for listing and planning.", "seconds", required=True
+        ),
+        Column(
+            "score_seconds", "float64", "Time from the plan to the end.", "seconds", required=True
+        ),
         *_PARTITION_COLUMNS,
     ),
     partition_by=_PARTITION_BY,
+    commit_order=3,
+    external_name="all_runs",
 )
 
 
 EXPIRED_CHIPS = Table(
     name="expired_chips",
-    description="Chips whose rows were removed for their age, and need not be scored again.",
+    description="Chips whose rows were removed because of their age; they are not scored again.",
     version=1,
     columns=(
         *(column for column in CHIP_COLUMNS if column.name in ("chip_uri", "etag")),
@@ -250,37 +300,53 @@ EXPIRED_CHIPS = Table(
 )
 
 
+CHIP_SCORES = Table(
+    name="chip_scores",
+    description="Scored chips: scores and the labels chosen from them, one row per chip and run; "
+    "a relabelling has one for each picture (etag) of a chip.",
+    version=1,
+    columns=(
+        *CHIP_COLUMNS,
+        Column("media_type", "string", "jpg or tif, from the bytes.", required=True),
+        Column(
+            "labels",
+            "list<string>",
+            "Labels whose score is at or over their threshold, in label order. "
+            "May have no sky label, or two: each label is decided independently.",
+            required=True,
+        ),
+        Column(
+            "sky_label",
+            "string",
+            "The most likely label of the sky group; null if the label set has no such group.",
+        ),
+        _MODEL_DIGEST,
+        _THRESHOLDS_DIGEST,
+        Column("scored_at", "timestamp", "When the chip was scored.", "UTC", required=True),
+        *_PARTITION_COLUMNS,
+    ),
+    partition_by=_PARTITION_BY,
+    scores_after="media_type",
+    commit_order=2,
+    external_name="chip_scores",
+    expires=True,
+)
+
+TABLES = (CHIP_SCORES, QUARANTINE, RUNS, EXPIRED_CHIPS, CHIP_MANIFEST)
+"""All tables."""
+
+READ_ORDER = tuple(table for table in TABLES if table.commit_order)
+"""The tables of a run, in the order in which readers open them. `chip_scores` is the first: the
+quarantined rows of each run in it are then in place already."""
+
+COMMIT_ORDER = tuple(sorted(READ_ORDER, key=lambda table: table.commit_order))
+"""The tables of a run, in the order in which its rows are committed."""
+
+
 @cache
 def chip_scores(label_set: LabelSet) -> Table:
     """The table of scored chips for a label set: one score column for each label."""
-    return Table(
-        name="chip_scores",
-        description="Scored chips: scores and the labels chosen from them, a row a chip and run; "
-        "a relabelling has one for each picture (etag) of a chip.",
-        version=1,
-        columns=(
-            *CHIP_COLUMNS,
-            Column("media_type", "string", "jpg or tif, from the bytes.", required=True),
-            *_score_columns(label_set),
-            Column(
-                "labels",
-                "list<string>",
-                "Labels whose score is at or over their threshold, in label order. "
-                "May hold no sky label, or two: each label is decided alone.",
-                required=True,
-            ),
-            Column(
-                "sky_label",
-                "string",
-                "The likeliest label of the sky group; null where the label set has none.",
-            ),
-            _MODEL_DIGEST,
-            _THRESHOLDS_DIGEST,
-            Column("scored_at", "timestamp", "When the chip was scored.", "UTC", required=True),
-            *_PARTITION_COLUMNS,
-        ),
-        partition_by=_PARTITION_BY,
-    )
+    return CHIP_SCORES.for_labels(label_set)
 
 
 def _score_columns(label_set: LabelSet) -> Iterable[Column]:
@@ -288,7 +354,7 @@ def _score_columns(label_set: LabelSet) -> Iterable[Column]:
         yield Column(
             score_column(name),
             "float32",
-            f"Score of the label {name!r}: the model's probability that it holds.",
+            f"Score of the label {name!r}: the model's probability that it applies.",
             "probability in [0, 1]",
             required=True,
             label=name,

@@ -29,7 +29,7 @@ from pipelines.scoring.devices import has_gpu_device
 from pipelines.storage.worker_settings import WorkerSettings
 from pipelines.tables import delta_tables
 from schemas.artifact import ArtifactError, ModelArtifact
-from schemas.tables import QUARANTINE, RUNS, Table, chip_scores
+from schemas.tables import READ_ORDER
 
 
 @dataclass(frozen=True)
@@ -112,8 +112,8 @@ def check_tables(output: str, artifact: ModelArtifact) -> None:
         UsageError: it has another label set, or cannot be read.
     """
     try:
-        for table in _tables(artifact):
-            delta_tables.check_table(output, table)
+        for table in READ_ORDER:
+            delta_tables.check_table(output, table.for_labels(artifact.label_set))
     except StorageError as error:
         raise UsageError(f"--output: {error}") from error
 
@@ -165,15 +165,11 @@ def plan_run(start: RunStart, chosen: Selection) -> RunPlan:
 def _store(plan: RunPlan, chips: pa.RecordBatchReader, artifact: ModelArtifact) -> RunPlan:
     """Create the tables that are missing, and store the plan."""
     try:
-        for table in _tables(artifact):
-            delta_tables.ensure_table(plan.output, table)
+        for table in READ_ORDER:
+            delta_tables.ensure_table(plan.output, table.for_labels(artifact.label_set))
         return run_plan.store_plan(plan, chips)
     except StorageError as error:
         raise UsageError(f"--output: {error}") from error
-
-
-def _tables(artifact: ModelArtifact) -> tuple[Table, ...]:
-    return chip_scores(artifact.label_set), QUARANTINE, RUNS
 
 
 def _find_attempt(options: RunOptions) -> tuple[int, RunPlan | None]:

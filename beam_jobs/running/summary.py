@@ -11,8 +11,7 @@ from pipelines.runs.records import RunSummary
 from pipelines.runs.run_plan import RunPlan
 from pipelines.storage import store
 from pipelines.wording import count_of
-
-_TABLES = ("chip_scores", "quarantine", "runs")
+from schemas.tables import READ_ORDER
 
 
 def report_outcome(plan: RunPlan, counters: Mapping[str, int] | None = None) -> int:
@@ -67,7 +66,8 @@ def summary_text(plan: RunPlan, summary: RunSummary) -> str:
         f"  labels      {_listed(summary.labels)}",
     ]
     lines += _verdict_line(summary.verdict)
-    tables = [f"  {name:<11} {store.join_uri(plan.output, name)}" for name in _TABLES]
+    names = [table.name for table in READ_ORDER]
+    tables = [f"  {name:<11} {store.join_uri(plan.output, name)}" for name in names]
     return "\n".join([*lines, *tables])
 
 

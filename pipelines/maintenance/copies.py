@@ -15,7 +15,7 @@ from deltalake import DeltaTable
 
 from pipelines.errors import UsageError
 from pipelines.tables import delta_tables
-from schemas.tables import RELABEL
+from schemas.tables import RELABEL, RUNS
 
 _KEYS = ["chip_uri", "scored_at"]
 """What tells a score from every other, and is the same in its copies."""
@@ -49,7 +49,7 @@ def kinds_of_runs(output: str) -> dict[str, str]:
     Raises:
         StorageError: `runs` cannot be read.
     """
-    runs = delta_tables.open_table(output, "runs")
+    runs = delta_tables.open_table(output, RUNS.name)
     if runs is None:
         return {}
     rows = delta_tables.open_dataset(runs).to_table(columns=["run_id", "kind"])

@@ -23,7 +23,7 @@ from pipelines.tables.delta_tables import (
     PublishedFile,
     commit_in_turn,
 )
-from schemas.tables import RUNS
+from schemas.tables import CHIP_SCORES, RUNS
 
 TARGET_BYTES = 128 * 2**20
 """Size that files are put together to."""
@@ -93,7 +93,7 @@ def small_files(
 ) -> dict[str, list[PublishedFile]]:
     """The files under half the target's size of each run that has several of them in a night."""
     runs = delta_tables.open_table(output, RUNS.name)
-    scores = delta_tables.open_table(output, "chip_scores")
+    scores = delta_tables.open_table(output, CHIP_SCORES.name)
     by_partition: defaultdict[tuple[str, str], list[PublishedFile]] = defaultdict(list)
     for file in delta_tables.data_files(table):
         if file.size_bytes < TARGET_BYTES // 2 and file.path not in leaving:

@@ -31,9 +31,16 @@ from pipelines.tables.delta_tables import (
     commit_in_turn,
 )
 from schemas.render import file_schema
-from schemas.tables import EXPIRED_CHIPS, QUARANTINE, RELABEL, QuarantineReason
+from schemas.tables import (
+    CHIP_SCORES,
+    EXPIRED_CHIPS,
+    QUARANTINE,
+    RELABEL,
+    TABLES,
+    QuarantineReason,
+)
 
-TABLES = ("chip_scores", "quarantine")
+_EXPIRING = tuple(table.name for table in TABLES if table.expires)
 _SCHEMA = file_schema(EXPIRED_CHIPS)
 _BATCH_ROWS = 65_536
 
@@ -70,8 +77,8 @@ def expire(output: str, before: str, preview: bool) -> Expiry:
 
     def commit() -> Expiry:
         nonlocal first
-        tables = {name: delta_tables.open_table(output, name) for name in TABLES}
-        old = {name: _old_files(tables, name, before) for name in TABLES}
+        tables = {name: delta_tables.open_table(output, name) for name in _EXPIRING}
+        old = {name: _old_files(tables, name, before) for name in _EXPIRING}
         first = first or _summary(old)
         if preview or not any(old.values()):
             return first
@@ -88,7 +95,7 @@ def _old_files(
     tables: dict[str, DeltaTable | None], name: str, before: str
 ) -> dict[Partition, list[PublishedFile]]:
     """The files of old nights, of published runs only: others may still be published."""
-    table, scores = tables[name], tables["chip_scores"]
+    table, scores = tables[name], tables[CHIP_SCORES.name]
     files: defaultdict[Partition, list[PublishedFile]] = defaultdict(list)
     for file in delta_tables.data_files(table) if table else ():
         if file.run_date < before:

@@ -21,7 +21,7 @@ from pipelines.storage import store
 from pipelines.tables import delta_tables
 from pipelines.tables.delta_tables import COMMIT_TRIES, DataFile, commit_in_turn
 from schemas.render import file_schema
-from schemas.tables import RUNS, WITHDRAWN
+from schemas.tables import CHIP_SCORES, READ_ORDER, RUNS, WITHDRAWN, Table
 
 _Left = Callable[[DeltaTable], tuple[list[DataFile], str]]
 
@@ -47,10 +47,15 @@ def withdraw_run(output: str, run_id: str) -> bool:
         refuse_relabelled(output, snapshot, run_id)
         return [], ""
 
-    was_published = _take_back(output, "chip_scores", run_id, attempt, nothing)
-    _take_back(output, "quarantine", run_id, attempt, _nothing)
-    _take_back(output, "runs", run_id, attempt, lambda runs: _record(output, runs, run_id))
-    return was_published
+    left: dict[Table, _Left] = {
+        CHIP_SCORES: nothing,
+        RUNS: lambda runs: _record(output, runs, run_id),
+    }
+    removed = [
+        _take_back(output, table.name, run_id, attempt, left.get(table, _nothing))
+        for table in READ_ORDER
+    ]
+    return removed[0]  # from chip_scores
 
 
 def _take_back(output: str, name: str, run_id: str, attempt: int, left: _Left) -> bool:

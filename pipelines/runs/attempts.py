@@ -16,9 +16,7 @@ from pipelines.runs import run_plan
 from pipelines.runs.run_plan import RunPlan
 from pipelines.storage import store
 from pipelines.tables import delta_tables
-
-TABLES = ("quarantine", "chip_scores", "runs")
-"""The tables that a run is committed to, in that order."""
+from schemas.tables import COMMIT_ORDER
 
 REFUSAL_FILE = "refusal.json"
 HOLD_FILE = "held.json"
@@ -31,7 +29,7 @@ def find_attempt(output: str, run_id: str) -> tuple[int, RunPlan | None]:
     unless it was begun: what a refused one has committed to `quarantine` is replaced, not taken
     over.
     """
-    tables = {name: delta_tables.open_table(output, name) for name in TABLES}
+    tables = {t.name: delta_tables.open_table(output, t.name) for t in COMMIT_ORDER}
     known = {n: delta_tables.attempts_of(t, run_id) if t else 0 for n, t in tables.items()}
     attempt = known["chip_scores"] + 1
     while True:

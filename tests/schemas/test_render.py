@@ -25,15 +25,15 @@ from schemas.render import (
     text_with_unit,
     write_rendered_files,
 )
-from schemas.tables import CHIP_MANIFEST, QUARANTINE, RUNS, Column, Table, chip_scores
+from schemas.tables import CHIP_MANIFEST, RUNS, TABLES, Column, Table, chip_scores
 
 AWKWARD = LabelSet(("mobile-home", "king's road", 'a "quoted" one', "C:\\tmp", "two\nlines", "été"))
 SCORES = chip_scores(PLANET_LABELS)
-TABLES = [CHIP_MANIFEST, SCORES, QUARANTINE, RUNS, chip_scores(AWKWARD)]
-IDS = ["chip_manifest", "chip_scores", "quarantine", "runs", "awkward_labels"]
+EACH_TABLE = [*(table.for_labels(PLANET_LABELS) for table in TABLES), chip_scores(AWKWARD)]
+IDS = [*(table.name for table in TABLES), "awkward_labels"]
 SCHEMAS_FOLDER = Path(schemas.__file__).parent
 
-each_table = pytest.mark.parametrize("table", TABLES, ids=IDS)
+each_table = pytest.mark.parametrize("table", EACH_TABLE, ids=IDS)
 
 
 def test_the_checked_in_files_are_what_the_tables_say_now() -> None:

@@ -20,7 +20,7 @@ from pipelines.tables import delta_tables
 from schemas.artifact import ModelArtifact
 from schemas.labels import PLANET_LABELS
 from schemas.render import file_schema
-from schemas.tables import CHIP_COLUMNS, CHIP_MANIFEST, QUARANTINE, RUNS, chip_scores
+from schemas.tables import CHIP_COLUMNS, CHIP_MANIFEST, COMMIT_ORDER
 from tests.support.samples import JPG
 
 _ARTIFACT = ModelArtifact("n", PLANET_LABELS, (0.5,) * 17, JPG, model_digest="m")
@@ -91,8 +91,8 @@ def dying_at(table: str) -> Callable[..., None]:
     return dying_commit
 
 
-def empty_tables(folder: Path) -> str:
-    """Create the tables of scores, quarantine and runs in a folder; returns its path."""
-    for table in (chip_scores(PLANET_LABELS), QUARANTINE, RUNS):
-        delta_tables.ensure_table(str(folder), table)
+def empty_tables(folder: Path | str) -> str:
+    """Create the tables of a run below an OUTPUT; returns its address."""
+    for table in COMMIT_ORDER:
+        delta_tables.ensure_table(str(folder), table.for_labels(PLANET_LABELS))
     return str(folder)

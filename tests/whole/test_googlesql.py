@@ -15,13 +15,13 @@ from schemas.external_tables import DATASET, EXTERNAL_TABLES, view_ddl
 from schemas.labels import PLANET_LABELS
 from schemas.render import arrow_schema, bigquery_columns
 from schemas.statements import statements
-from schemas.tables import QUARANTINE, RUNS, chip_scores
+from schemas.tables import READ_ORDER
 
 ROOT = Path(__file__).parents[2]
 ANALYZER = Path(os.environ.get("GOOGLESQL_ANALYZER") or ROOT / "build" / "googlesql")
 TABLES = {
     EXTERNAL_TABLES[table.name]: bigquery_columns(arrow_schema(table))
-    for table in (chip_scores(PLANET_LABELS), QUARANTINE, RUNS)
+    for table in (table.for_labels(PLANET_LABELS) for table in READ_ORDER)
 }
 VIEWS = {**statements("bigquery/published"), **statements("bigquery/views")}
 

@@ -2,16 +2,16 @@
 CREATE TABLE chip_manifest (
   chip_uri STRING NOT NULL OPTIONS (description = "Absolute address of the chip's object."),
   chip_id STRING NOT NULL OPTIONS (description = "File stem of the chip."),
-  scene_id STRING OPTIONS (description = "Scene that the chip was cut from, where known."),
-  observed_at TIMESTAMP OPTIONS (description = "When the satellite took the scene, where known. Unit: UTC."),
-  lon_min FLOAT64 OPTIONS (description = "Western edge of the chip (WGS 84), where known. Unit: degrees."),
-  lat_min FLOAT64 OPTIONS (description = "Southern edge of the chip (WGS 84), where known. Unit: degrees."),
-  lon_max FLOAT64 OPTIONS (description = "Eastern edge of the chip (WGS 84), where known. Unit: degrees."),
-  lat_max FLOAT64 OPTIONS (description = "Northern edge of the chip (WGS 84), where known. Unit: degrees."),
+  scene_id STRING OPTIONS (description = "Scene that the chip was cut from, if known."),
+  observed_at TIMESTAMP OPTIONS (description = "When the satellite took the scene, if known. Unit: UTC."),
+  lon_min FLOAT64 OPTIONS (description = "Western edge of the chip (WGS 84), if known. Unit: degrees."),
+  lat_min FLOAT64 OPTIONS (description = "Southern edge of the chip (WGS 84), if known. Unit: degrees."),
+  lon_max FLOAT64 OPTIONS (description = "Eastern edge of the chip (WGS 84), if known. Unit: degrees."),
+  lat_max FLOAT64 OPTIONS (description = "Northern edge of the chip (WGS 84), if known. Unit: degrees."),
   etag STRING OPTIONS (description = "The store's version tag of the object when it was listed."),
   size_bytes INT64 OPTIONS (description = "Size of the object when it was listed. Unit: bytes."),
   modified_at TIMESTAMP OPTIONS (description = "When the object was last written. Unit: UTC."),
-  shard_uri STRING OPTIONS (description = "Address of the tar that the chip lies in, if it does."),
-  offset_bytes INT64 OPTIONS (description = "Where in that tar the chip begins; null where the tar itself is to be given up. Unit: bytes.")
+  shard_uri STRING OPTIONS (description = "Address of the tar that contains the chip, if any."),
+  offset_bytes INT64 OPTIONS (description = "Where in that tar the chip begins; null if the tar itself is quarantined. Unit: bytes.")
 )
-OPTIONS (description = "The chips that a run is to score; a row group is a unit of work.");
+OPTIONS (description = "The chips that a run scores; a row group is a unit of work.");

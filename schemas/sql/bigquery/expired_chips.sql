@@ -8,4 +8,4 @@ CREATE TABLE expired_chips (
 )
 PARTITION BY run_date
 CLUSTER BY run_id
-OPTIONS (description = "Chips whose rows were removed for their age, and need not be scored again.");
+OPTIONS (description = "Chips whose rows were removed because of their age; they are not scored again.");

@@ -14,17 +14,17 @@ CREATE TABLE chip_manifest (
     shard_uri VARCHAR,
     offset_bytes BIGINT
 );
-COMMENT ON TABLE chip_manifest IS 'The chips that a run is to score; a row group is a unit of work.';
+COMMENT ON TABLE chip_manifest IS 'The chips that a run scores; a row group is a unit of work.';
 COMMENT ON COLUMN chip_manifest.chip_uri IS 'Absolute address of the chip''s object.';
 COMMENT ON COLUMN chip_manifest.chip_id IS 'File stem of the chip.';
-COMMENT ON COLUMN chip_manifest.scene_id IS 'Scene that the chip was cut from, where known.';
-COMMENT ON COLUMN chip_manifest.observed_at IS 'When the satellite took the scene, where known. Unit: UTC.';
-COMMENT ON COLUMN chip_manifest.lon_min IS 'Western edge of the chip (WGS 84), where known. Unit: degrees.';
-COMMENT ON COLUMN chip_manifest.lat_min IS 'Southern edge of the chip (WGS 84), where known. Unit: degrees.';
-COMMENT ON COLUMN chip_manifest.lon_max IS 'Eastern edge of the chip (WGS 84), where known. Unit: degrees.';
-COMMENT ON COLUMN chip_manifest.lat_max IS 'Northern edge of the chip (WGS 84), where known. Unit: degrees.';
+COMMENT ON COLUMN chip_manifest.scene_id IS 'Scene that the chip was cut from, if known.';
+COMMENT ON COLUMN chip_manifest.observed_at IS 'When the satellite took the scene, if known. Unit: UTC.';
+COMMENT ON COLUMN chip_manifest.lon_min IS 'Western edge of the chip (WGS 84), if known. Unit: degrees.';
+COMMENT ON COLUMN chip_manifest.lat_min IS 'Southern edge of the chip (WGS 84), if known. Unit: degrees.';
+COMMENT ON COLUMN chip_manifest.lon_max IS 'Eastern edge of the chip (WGS 84), if known. Unit: degrees.';
+COMMENT ON COLUMN chip_manifest.lat_max IS 'Northern edge of the chip (WGS 84), if known. Unit: degrees.';
 COMMENT ON COLUMN chip_manifest.etag IS 'The store''s version tag of the object when it was listed.';
 COMMENT ON COLUMN chip_manifest.size_bytes IS 'Size of the object when it was listed. Unit: bytes.';
 COMMENT ON COLUMN chip_manifest.modified_at IS 'When the object was last written. Unit: UTC.';
-COMMENT ON COLUMN chip_manifest.shard_uri IS 'Address of the tar that the chip lies in, if it does.';
-COMMENT ON COLUMN chip_manifest.offset_bytes IS 'Where in that tar the chip begins; null where the tar itself is to be given up. Unit: bytes.';
+COMMENT ON COLUMN chip_manifest.shard_uri IS 'Address of the tar that contains the chip, if any.';
+COMMENT ON COLUMN chip_manifest.offset_bytes IS 'Where in that tar the chip begins; null if the tar itself is quarantined. Unit: bytes.';

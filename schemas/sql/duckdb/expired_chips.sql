@@ -6,7 +6,7 @@ CREATE TABLE expired_chips (
     run_date DATE NOT NULL,
     run_id VARCHAR NOT NULL
 );
-COMMENT ON TABLE expired_chips IS 'Chips whose rows were removed for their age, and need not be scored again.';
+COMMENT ON TABLE expired_chips IS 'Chips whose rows were removed because of their age; they are not scored again.';
 COMMENT ON COLUMN expired_chips.chip_uri IS 'Absolute address of the chip''s object.';
 COMMENT ON COLUMN expired_chips.etag IS 'The store''s version tag of the object when it was listed.';
 COMMENT ON COLUMN expired_chips.model_digest IS 'sha256 of what decides a score: weights, architecture, label order, preprocessing.';

@@ -1,5 +1,5 @@
--- The quarantined chips of published runs: those with rows in chip_scores, and those without a
--- single score whose row in runs says published.
+-- The quarantined chips of published runs: runs with rows in chip_scores, and runs without a
+-- single score whose row in runs has the status published.
 SELECT *
 FROM all_quarantine
 WHERE

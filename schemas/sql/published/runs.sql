@@ -1,5 +1,5 @@
--- The runs, a row each. A row that claims another state than chip_scores shows is one whose
--- publisher or withdrawer has not come to it yet: it is left out.
+-- The runs, one row each. A row whose status differs from what chip_scores shows is left out: its
+-- publisher or the withdrawal has not updated it yet.
 SELECT *
 FROM all_runs
 WHERE

@@ -1,7 +1,6 @@
--- Which chips of the latest night show roads, logging, slash-and-burn or mines? Surest first.
--- A row a chip and threat; a chip scored twice that night speaks with its newer scores, and a
--- relabelled one with its newest labels. Cloudy chips are not observed, so whatever their scores say
--- is no alert.
+-- Which chips of the latest night show roads, logging, slash-and-burn or mines? Highest first.
+-- One row per chip and threat. A chip that was scored twice that night has its newer scores, and a
+-- relabelled one its newest labels. Cloudy chips are not observed, so they never raise an alert.
 WITH night AS (
   SELECT chip_scores.*
   FROM chip_scores

@@ -1,5 +1,5 @@
 -- How much of what was seen each month is farmed or lived on?
--- Shares are of the observed pictures: cloudy ones are counted beside them and belong to no share.
+-- The shares are of the observed pictures; cloudy ones are counted separately, in no share.
 -- A month without any observation has no share at all (null), not a share of zero.
 SELECT
   CAST(date_trunc('month', seen_at) AS DATE) AS month,

@@ -1,6 +1,6 @@
--- Where has cloud hidden the ground in every picture so far? Most often tried first.
--- These places need another picture: nothing is known about them, good or bad. A place drops out
--- with its first picture that is not cloudy.
+-- Where has cloud hidden the ground in every picture so far? Most attempts first.
+-- These places need another picture: nothing is known about them, good or bad. A place leaves this
+-- list with its first picture that is not cloudy.
 SELECT
   place,
   max(scene_id) AS a_scene_id,

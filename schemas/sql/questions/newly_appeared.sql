@@ -1,8 +1,8 @@
 -- Where has a threat appeared since the ground was last seen? Newest first.
--- Compares each place's newest observation with the one before it; cloudy pictures between them
--- are passed over, since they show neither presence nor absence. The earlier picture may have
--- missed what haze or partial cloud hid (previous_sky_label), and another model may have another
--- opinion of the same ground (same_model): both stand in the answer to be weighed.
+-- Compares each place's newest observation with the one before it; cloudy pictures in between are
+-- skipped, since they show neither presence nor absence. The earlier picture may have missed what
+-- haze or partial cloud hid (previous_sky_label), and another model may judge the same ground
+-- differently (same_model): the answer has both columns, to judge for yourself.
 WITH looks AS (
   SELECT
     *,

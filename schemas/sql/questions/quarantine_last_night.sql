@@ -1,5 +1,5 @@
--- What could not be scored in the latest night, why, and how much of the night is that?
--- A chip that was tried several times counts once, as it was given up last; one that was scored
+-- What could not be scored in the latest night, why, and what share of the night is that?
+-- A chip that was tried several times counts once, with its last reason; a chip that was scored
 -- since does not count.
 WITH night AS (
   SELECT max(run_date) AS run_date

@@ -1,6 +1,6 @@
--- One row a chip of which nothing is known: its newest state is that it was given up.
--- However often a chip was given up, its last quarantine row stands for it; a chip that was scored
--- since, whichever picture of it, is not here.
+-- One row per chip without scores that was quarantined, with its newest quarantine row.
+-- A chip may have been quarantined several times. A chip that was scored since, in whichever
+-- picture of it, is not here.
 SELECT quarantine.*
 FROM quarantine
 LEFT JOIN (

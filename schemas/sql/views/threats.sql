@@ -1,4 +1,4 @@
--- The labels that an alert is about: signs that forest is being opened.
+-- The labels that an alert is about: signs that forest is being cleared.
 SELECT label
 FROM (
   VALUES ('road'), ('selective_logging'), ('slash_burn'), ('artisinal_mine'), ('conventional_mine')

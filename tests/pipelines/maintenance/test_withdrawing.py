@@ -17,10 +17,9 @@ from pipelines.runs.run_plan import RunPlan, store_plan
 from pipelines.runs.staging import stage_unit
 from pipelines.tables import delta_tables
 from pipelines.tables.delta_tables import PublishConflict, open_table
-from schemas.labels import PLANET_LABELS
-from schemas.tables import QUARANTINE, RUNS, chip_scores
+from schemas.tables import COMMIT_ORDER
 from tests.support.published_runs import at, given_up, publish, scored
-from tests.support.staged_runs import CHIPS, dying_at, labelled, make_plan, stage
+from tests.support.staged_runs import CHIPS, dying_at, empty_tables, labelled, make_plan, stage
 
 pytest_plugins = ["tests.support.object_stores"]
 _EVERYTHING = """
@@ -45,9 +44,7 @@ def output(request, tmp_path) -> str:
 
 @pytest.fixture
 def local(tmp_path) -> str:
-    for table in (chip_scores(PLANET_LABELS), QUARANTINE, RUNS):
-        delta_tables.ensure_table(str(tmp_path), table)
-    return str(tmp_path)
+    return empty_tables(tmp_path)
 
 
 def seen(output: str) -> list[tuple[str, str, str]]:
@@ -55,6 +52,7 @@ def seen(output: str) -> list[tuple[str, str, str]]:
     return [tuple(row.values()) for row in ask(output, _EVERYTHING).to_pylist()]
 
 
+NAMES = [table.name for table in COMMIT_ORDER]
 OF_TWO = [("runs", "two", "published"), ("scores", "two", "b")]
 WITHOUT_ONE = sorted([*OF_TWO, ("runs", "one", "withdrawn")])
 
@@ -73,9 +71,9 @@ def test_a_withdrawn_run_leaves_the_others_and_a_row_that_says_so(output, capsys
     assert seen(output) == WITHOUT_ONE
     assert chips_done(output, "model-1").read_all().to_pylist() == [{"chip_uri": "b", "etag": "2"}]
 
-    versions = [open_table(output, name).version() for name in attempts.TABLES]
+    versions = [open_table(output, name).version() for name in NAMES]
     assert run(withdraw_command, output, capsys) == (0, "run one was withdrawn before\n", "")
-    assert [open_table(output, name).version() for name in attempts.TABLES] == versions
+    assert [open_table(output, name).version() for name in NAMES] == versions
 
 
 def test_a_run_may_be_published_again_after_it_was_withdrawn(output):

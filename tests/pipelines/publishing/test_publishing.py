@@ -20,7 +20,6 @@ from pipelines.storage import store
 from pipelines.tables import delta_tables
 from pipelines.tables.delta_tables import PublishConflict, commit_files, open_dataset, open_table
 from schemas.labels import PLANET_LABELS
-from schemas.tables import QUARANTINE, RUNS, chip_scores
 from tests.support.staged_runs import CHIPS, dying_at, empty_tables, labelled, make_plan, stage
 
 
@@ -309,8 +308,7 @@ def test_publishing_that_meets_conflicts_without_end_fails_and_says_so(output, m
 
 
 def test_a_run_is_published_to_an_object_store_as_to_a_folder(object_store_uri):
-    for table in (chip_scores(PLANET_LABELS), QUARANTINE, RUNS):
-        delta_tables.ensure_table(object_store_uri, table)
+    empty_tables(object_store_uri)
     plan = make_plan(object_store_uri)
     publish_run(plan, stage(plan))
     assert sorted(row["chip_id"] for row in rows(object_store_uri, "chip_scores")) == list(

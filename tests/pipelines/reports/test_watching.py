@@ -24,7 +24,7 @@ from pipelines.runs.run_plan import RunPlan
 from pipelines.runs.staging import stage_unit
 from pipelines.tables import delta_tables
 from schemas.labels import PLANET_LABELS
-from schemas.tables import QUARANTINE, REPLAY, RUNS, chip_scores
+from schemas.tables import REPLAY
 from tests.support.nights import HOLD, night, planned, three_nights
 from tests.support.staged_runs import empty_tables, labelled, make_plan
 
@@ -125,8 +125,7 @@ def test_a_staged_night_has_the_numbers_of_the_same_night_published(output):
 
 
 def test_an_object_store_is_read_as_a_folder_is(object_store_uri):
-    for table in (chip_scores(PLANET_LABELS), QUARANTINE, RUNS):
-        delta_tables.ensure_table(object_store_uri, table)
+    empty_tables(object_store_uri)
     three_nights(object_store_uri)
     night(object_store_uri, "today", highest=0.4)
     assert read_record(object_store_uri, "today")["verdict"] == "bad"

@@ -18,20 +18,18 @@ from pipelines.tables import delta_tables
 from pipelines.tables.delta_tables import open_dataset, open_table
 from schemas.labels import PLANET_LABELS
 from schemas.render import file_schema
-from schemas.tables import CHIP_MANIFEST, QUARANTINE, RUNS, chip_scores
+from schemas.tables import CHIP_MANIFEST, chip_scores
 from tests.support.published_runs import commit_rows, given_up, publish, scored
 from tests.support.quick_scoring import start
 from tests.support.samples import jpg_bytes, make_artifact, write_chips
-from tests.support.staged_runs import labelled, make_plan
+from tests.support.staged_runs import empty_tables, labelled, make_plan
 
 NIGHT = "2026-11-22"
 
 
 @pytest.fixture
 def output(tmp_path) -> str:
-    for table in (chip_scores(PLANET_LABELS), QUARANTINE, RUNS):
-        delta_tables.ensure_table(str(tmp_path), table)
-    return str(tmp_path)
+    return empty_tables(tmp_path)
 
 
 def planned(output: str, run_id: str, uris: str = "abc", **changes) -> RunPlan:

@@ -16,9 +16,8 @@ from pipelines.runs.staging import StagedUnit, stage_unit
 from pipelines.storage.store import file_stem
 from pipelines.tables import delta_tables
 from pipelines.tables.delta_tables import open_table
-from schemas.labels import PLANET_LABELS
-from schemas.tables import QUARANTINE, RUNS, QuarantineReason, chip_scores
-from tests.support.staged_runs import dying_at, labelled, make_plan
+from schemas.tables import QuarantineReason
+from tests.support.staged_runs import dying_at, empty_tables, labelled, make_plan
 
 SEEN = """SELECT chip_id, 'scored' AS what FROM chip_scores
 UNION ALL SELECT chip_id, reason FROM quarantine ORDER BY chip_id"""
@@ -32,9 +31,7 @@ def place(request) -> str:
 
 @pytest.fixture
 def output(place) -> str:
-    for table in (chip_scores(PLANET_LABELS), QUARANTINE, RUNS):
-        delta_tables.ensure_table(place, table)
-    return place
+    return empty_tables(place)
 
 
 def stage(plan: RunPlan, given_up: int) -> list[StagedUnit]:

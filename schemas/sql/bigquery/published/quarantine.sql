@@ -1,6 +1,6 @@
--- The quarantined chips of published runs: those with rows in chip_scores, and those without a
--- single score whose row in runs says published.
--- Made of sql/published/quarantine.sql by: python -m schemas.render
+-- The quarantined chips of published runs: runs with rows in chip_scores, and runs without a
+-- single score whose row in runs has the status published.
+-- Made from sql/published/quarantine.sql by: python -m schemas.render
 SELECT
   *
 FROM forest_chips.all_quarantine

@@ -1,6 +1,6 @@
--- The runs, a row each. A row that claims another state than chip_scores shows is one whose
--- publisher or withdrawer has not come to it yet: it is left out.
--- Made of sql/published/runs.sql by: python -m schemas.render
+-- The runs, one row each. A row whose status differs from what chip_scores shows is left out: its
+-- publisher or the withdrawal has not updated it yet.
+-- Made from sql/published/runs.sql by: python -m schemas.render
 SELECT
   *
 FROM forest_chips.all_runs

@@ -1,8 +1,7 @@
--- Which chips of the latest night show roads, logging, slash-and-burn or mines? Surest first.
--- A row a chip and threat; a chip scored twice that night speaks with its newer scores, and a
--- relabelled one with its newest labels. Cloudy chips are not observed, so whatever their scores say
--- is no alert.
--- Made of sql/questions/alerts_last_night.sql by: python -m schemas.render
+-- Which chips of the latest night show roads, logging, slash-and-burn or mines? Highest first.
+-- One row per chip and threat. A chip that was scored twice that night has its newer scores, and a
+-- relabelled one its newest labels. Cloudy chips are not observed, so they never raise an alert.
+-- Made from sql/questions/alerts_last_night.sql by: python -m schemas.render
 WITH night AS (
   SELECT
     chip_scores.*

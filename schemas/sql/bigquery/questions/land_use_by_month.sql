@@ -1,7 +1,7 @@
 -- How much of what was seen each month is farmed or lived on?
--- Shares are of the observed pictures: cloudy ones are counted beside them and belong to no share.
+-- The shares are of the observed pictures; cloudy ones are counted separately, in no share.
 -- A month without any observation has no share at all (null), not a share of zero.
--- Made of sql/questions/land_use_by_month.sql by: python -m schemas.render
+-- Made from sql/questions/land_use_by_month.sql by: python -m schemas.render
 SELECT
   CAST(TIMESTAMP_TRUNC(seen_at, MONTH) AS DATE) AS month,
   COUNT(CASE WHEN observed THEN 1 END) AS observed,

@@ -1,7 +1,7 @@
--- Where has cloud hidden the ground in every picture so far? Most often tried first.
--- These places need another picture: nothing is known about them, good or bad. A place drops out
--- with its first picture that is not cloudy.
--- Made of sql/questions/never_observed.sql by: python -m schemas.render
+-- Where has cloud hidden the ground in every picture so far? Most attempts first.
+-- These places need another picture: nothing is known about them, good or bad. A place leaves this
+-- list with its first picture that is not cloudy.
+-- Made from sql/questions/never_observed.sql by: python -m schemas.render
 SELECT
   place,
   MAX(scene_id) AS a_scene_id,

@@ -1,7 +1,7 @@
--- What could not be scored in the latest night, why, and how much of the night is that?
--- A chip that was tried several times counts once, as it was given up last; one that was scored
+-- What could not be scored in the latest night, why, and what share of the night is that?
+-- A chip that was tried several times counts once, with its last reason; a chip that was scored
 -- since does not count.
--- Made of sql/questions/quarantine_last_night.sql by: python -m schemas.render
+-- Made from sql/questions/quarantine_last_night.sql by: python -m schemas.render
 WITH night AS (
   SELECT
     MAX(run_date) AS run_date

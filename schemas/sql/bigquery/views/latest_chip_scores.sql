@@ -1,9 +1,9 @@
--- One row a chip: its scores in the newest publication, with the newest labels of these scores.
--- A score is as new as the run that brought it; while that run's own row is not written yet (it
--- comes last), the time of scoring stands in for it. A relabelling publishes the same scores once
--- more (same chip_uri and scored_at), which makes none of them newer: of the rows of one score the
--- one published last counts, as soon as its run has its row.
--- Made of sql/views/latest_chip_scores.sql by: python -m schemas.render
+-- One row per chip: its scores in the newest publication, with the newest labels of these scores.
+-- A score is as new as the run that computed it. While that run has no row of its own yet (it is
+-- written last), the time of scoring is used instead. A relabelling publishes the same scores again
+-- (same chip_uri and scored_at), which makes none of them newer: of the rows of one score, the one
+-- published last counts, as soon as its run has its row.
+-- Made from sql/views/latest_chip_scores.sql by: python -m schemas.render
 WITH publications AS (
   SELECT
     chip_scores.chip_uri,

@@ -1,14 +1,14 @@
--- One row a picture (a chip_uri with its etag): its scores in the newest publication,
+-- One row per picture (a chip_uri with its etag): its scores in the newest publication,
 -- with the newest labels of these scores (see latest_chip_scores), and
---   place     what the picture shows: the centre of its bounding box, to about 10 m, where the box
---             is known; else its chip_uri, so that only later pictures under the same address count
---             as the same place
---   seen_at   when it was taken, where known; else when it was scored
---   observed  whether the ground was seen. A cloudy chip is no observation: it says nothing about
---             the ground, neither that something is there nor that it is not. Under haze and under
---             partial cloud the ground is seen in part: such a picture is an observation, what it
---             shows counts, and what it does not show may still be there. sky_label tells which.
--- Made of sql/views/observations.sql by: python -m schemas.render
+--   place     what the picture shows: the centre of its bounding box, to about 10 m, if the box is
+--             known; otherwise its chip_uri, so that only later pictures with the same address
+--             count as the same place
+--   seen_at   when it was taken, if known; otherwise when it was scored
+--   observed  whether the ground was seen. A cloudy chip is not an observation: it says nothing
+--             about the ground, neither that something is there nor that it is not. Under haze or
+--             partial cloud a part of the ground is seen: such a picture is an observation, and
+--             what it does not show may still be there. See its sky_label.
+-- Made from sql/views/observations.sql by: python -m schemas.render
 WITH publications AS (
   SELECT
     chip_scores.chip_uri,

@@ -1,5 +1,5 @@
--- The labels that an alert is about: signs that forest is being opened.
--- Made of sql/views/threats.sql by: python -m schemas.render
+-- The labels that an alert is about: signs that forest is being cleared.
+-- Made from sql/views/threats.sql by: python -m schemas.render
 SELECT
   label
 FROM UNNEST([
