@@ -14,7 +14,6 @@ from typing import Any, ClassVar
 
 import pyarrow as pa
 
-from beam_jobs.engine.engine_log import calm_tensorflow
 from beam_jobs.options.run_names import checked_run_id, parse_run_date
 from beam_jobs.options.run_options import RunOptions, parse_run_options
 from beam_jobs.query import ask
@@ -25,6 +24,7 @@ from pipelines.flags import flag, not_empty, ratio
 from pipelines.planning.done import chips_scored
 from pipelines.planning.manifests import look_up_versions
 from pipelines.planning.selection import Selection, select_chips
+from pipelines.quiet_tensorflow import quiet_tensorflow
 from schemas.artifact import ModelArtifact
 from schemas.render import file_schema
 from schemas.tables import CHIP_COLUMNS, QUARANTINE, REPLAY, QuarantineReason
@@ -156,5 +156,5 @@ _CHIPS = pa.schema([file_schema(QUARANTINE).field(column.name) for column in CHI
 
 
 if __name__ == "__main__":
-    calm_tensorflow()
+    quiet_tensorflow()
     run_command(main)

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 
 import pyarrow as pa
 
-from beam_jobs.engine.engine_log import calm_tensorflow
 from beam_jobs.estimate.estimate import estimate_run, estimate_text
 from beam_jobs.options.estimate_options import SAMPLE_CHIPS
 from beam_jobs.options.prices import THIS_MACHINE, read_prices
@@ -20,6 +19,7 @@ from pipelines.planning.archive import list_chips
 from pipelines.planning.done import chips_done, no_chips
 from pipelines.planning.selection import Selection, select_chips
 from pipelines.planning.sidecar import read_sidecar
+from pipelines.quiet_tensorflow import quiet_tensorflow
 from pipelines.run_log import RunLog
 from pipelines.scoring.trial import ChipsToDo, Trial, score_sample
 from pipelines.storage.worker_settings import WorkerSettings
@@ -77,5 +77,5 @@ def _chips_to_skip(options: ScoreOptions, artifact: ModelArtifact) -> pa.RecordB
 
 
 if __name__ == "__main__":
-    calm_tensorflow()
+    quiet_tensorflow()
     run_command(main)

@@ -10,10 +10,10 @@ import os
 import sys
 from collections.abc import Sequence
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow greets at length
 os.environ["KERAS_BACKEND"] = "tensorflow"  # whatever ~/.keras says: all else here counts on it
 
 from pipelines.errors import RunFailed, StorageError, UsageError
+from pipelines.quiet_tensorflow import quiet_tensorflow
 from schemas.decisions import SKY_RULES
 from train.cli.commands import COMMANDS
 from train.cli.fit_flags import add_fit_flags, gather_groups, parse_with_recipe
@@ -32,6 +32,7 @@ from train.networks.views import VIEWS
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
+    quiet_tensorflow()
     given = list(sys.argv[1:] if arguments is None else arguments)
     command = COMMANDS[given.pop(0)] if given and given[0] in COMMANDS else _train
     try:

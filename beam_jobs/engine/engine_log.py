@@ -7,10 +7,7 @@ worker by a signal, which it then reports as an error. The wording is that of Be
 from __future__ import annotations
 
 import logging
-import os
 import re
-
-from pipelines.scoring.devices import has_gpu_device
 
 _EXPECTED = re.compile(
     r"Really (starting|destroying) service"  # Prism's start and end
@@ -31,17 +28,6 @@ _TROUBLE = {
     r"didn't get control connection": "no worker was ready within the minute that Prism waits",
 }
 """What engines say of workers that fail without an error of their own, and what it means."""
-
-
-def calm_tensorflow() -> None:
-    """Have TensorFlow's C++ part write errors only, here and in processes that this one starts,
-    unless the environment says what it shall write; call it before TensorFlow is imported.
-
-    Where there is no GPU it writes just that as an error, and so nothing of it is let through; what
-    goes wrong on a processor is raised in Python. The few lines that it writes while it is loaded
-    obey no setting; caught by their file descriptor, they would take a crash's last words along.
-    """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2" if has_gpu_device() else "3")
 
 
 def calm_log() -> None:

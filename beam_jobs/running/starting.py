@@ -21,11 +21,11 @@ from pipelines.artifacts.opening import open_artifact
 from pipelines.errors import StorageError, UsageError
 from pipelines.planning.done import scores_version
 from pipelines.planning.selection import Selection
+from pipelines.quiet_tensorflow import has_gpu_device
 from pipelines.run_log import RunLog
 from pipelines.runs import attempts, run_plan
 from pipelines.runs.run_plan import RunPlan
 from pipelines.scoring.classifier import check_precision
-from pipelines.scoring.devices import has_gpu_device
 from pipelines.storage.worker_settings import WorkerSettings
 from pipelines.tables import delta_tables
 from schemas.artifact import ArtifactError, ModelArtifact

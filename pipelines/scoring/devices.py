@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from glob import glob
 from typing import Any
 
 _RETRY_SECONDS = 300.0
@@ -60,11 +59,6 @@ class Gpu:
         import tensorflow as tf
 
         return int(tf.config.experimental.get_memory_info(self.device)["peak"])
-
-
-def has_gpu_device() -> bool:
-    """Whether a driver has made a device for a GPU on this machine; asked without TensorFlow."""
-    return bool(glob("/dev/nvidia[0-9]*"))
 
 
 def find_gpu() -> Gpu | None:

@@ -20,6 +20,7 @@ from apache_beam.utils.windowed_value import WindowedValue
 from pipelines import metrics
 from pipelines.artifacts.opening import open_artifact
 from pipelines.elements import REJECTED, ChipBatch, ScoredBatch, Spent
+from pipelines.quiet_tensorflow import quiet_tensorflow
 from pipelines.reading.batches import reject_rows
 from pipelines.run_log import event
 from pipelines.scoring.classifier import Classifier
@@ -70,6 +71,7 @@ class SharedModel:
     def _load(self) -> Classifier:
         if self._settings:
             self._settings.apply()
+        quiet_tensorflow()
         began = perf_counter()
         folder, artifact = open_artifact(self._artifact_uri, self._model_digest)
         model = Classifier(folder, artifact, self._precision, self._batch_size, self._chips)

@@ -16,9 +16,9 @@ PACKAGES = ("schemas", "pipelines", "train", "beam_jobs")
 _ORDER = """
     schemas
     pipelines.errors pipelines.blocks pipelines.flags pipelines.commands pipelines.run_log
-    pipelines.wording pipelines.elements pipelines.metrics pipelines.storage pipelines.imaging
-    pipelines.drift pipelines.tables pipelines.artifacts pipelines.tars
-    pipelines.planning pipelines.reading pipelines.runs pipelines.scoring
+    pipelines.quiet_tensorflow pipelines.wording pipelines.elements pipelines.metrics
+    pipelines.storage pipelines.imaging pipelines.drift pipelines.tables pipelines.artifacts
+    pipelines.tars pipelines.planning pipelines.reading pipelines.runs pipelines.scoring
     pipelines.reports pipelines.publishing pipelines.maintenance pipelines.batch_scoring
     train.results train.pictures train.data train.networks train.judging train.fitting
     train.artifact train.recipes train.options train.training_set train.training
@@ -32,7 +32,10 @@ ROOMS = tuple(_ORDER.split())
 """From the ground up: a room may import the rooms before it. A folder or a module is a room; the
 last one is every command of `beam_jobs`."""
 
-SHARED_WITH_TRAIN = ("errors", "commands", "storage", "imaging", "artifacts", "blocks", "flags")
+SHARED_WITH_TRAIN = (
+    *("errors", "commands", "flags", "quiet_tensorflow"),
+    *("storage", "imaging", "artifacts", "blocks"),
+)
 """Rooms of `pipelines` that `train` may import, too."""
 
 MUST_NOT_LOAD = {
