@@ -1,9 +1,9 @@
-"""The house style: every chart and picture sheet of the trainer is drawn here.
+"""Every chart and picture sheet of the trainer, in one style.
 
 Bars, heat maps and lines carry their numbers or a legend, so that none depends on colour alone;
-the colours are Okabe and Ito's (2008, https://jfly.uni-koeln.de/color/), which people with any
-common colour blindness can tell apart. 100 pixels an inch: text is readable at its own size. The
-same data give the same bytes.
+the colours are Okabe and Ito's (2008, https://jfly.uni-koeln.de/color/), which remain distinct
+with every common colour blindness. At 100 pixels per inch, text is readable at full size. The same
+data produce the same bytes.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _STYLE = {
     "image.cmap": "Blues",
     "text.parse_math": False,  # a label may hold a dollar sign
 }
-_MOST_NUMBERED = 30  # rows or columns of a heat map over which numbers would not fit
+_MOST_NUMBERED = 30  # with more rows or columns in a heat map, numbers would not fit
 _LETTERS_IN_A_CELL = 6
 _GAP_PX, _LINE_PX, _TITLE_PX = 8, 13, 30
 
@@ -56,8 +56,8 @@ class Panel:
     Attributes:
         title, x_name, y_name: texts; the title says what is shown.
         lines: x and y values by the name in the legend; a y of None leaves a gap.
-        marks: x values of dotted upright lines by their name in the legend.
-        y_range: lowest and highest y; by default as the values are.
+        marks: x values of dotted vertical lines by their name in the legend.
+        y_range: lowest and highest y; by default from the values.
     """
 
     title: str
@@ -79,14 +79,14 @@ def draw_bars(
     intervals: Mapping[str, Sequence[tuple[float, float] | None]] | None = None,
     x_range: tuple[float, float] | None = None,
 ) -> None:
-    """Draw lying bars, a row for each name and in it a bar for each series, numbers at their ends.
+    """Draw horizontal bars: a row for each name, with a bar for each series and its number.
 
     Args:
-        series: a value for each name, by the name in the legend (none for one series); None
-            where there is no value, shown as a dash.
+        series: a value for each name, by the name in the legend (without a legend if there is
+            only one series); None, shown as a dash, if there is no value.
         colours: by series; by default `COLOURS` in their order.
         intervals: (low, high) for values of a series, drawn as whiskers.
-        x_range: ends of the scale; by default as the values are.
+        x_range: ends of the scale; by default from the values.
     """
     bars = len(names) * len(series)
     size = (9, 1.4 + 0.2 * bars + 0.12 * len(names))
@@ -97,7 +97,8 @@ def draw_bars(
             thickness = 0.8 / len(series)
             at = np.arange(len(names)) + (i - (len(series) - 1) / 2) * thickness
             whiskers = (intervals or {}).get(name, [None] * len(names))
-            _add_bars(axes, at, thickness, _numbers(values), colour, name)
+            lengths = np.nan_to_num(_numbers(values))
+            axes.barh(at, lengths, height=thickness * 0.92, color=colour, label=name)
             _add_whiskers(axes, at, whiskers)
             _add_bar_numbers(axes, at, _numbers(values), whiskers, value_format)
         axes.set_yticks(range(len(names)), names)
@@ -127,7 +128,7 @@ def draw_heat_map(
     """Draw `[rows, columns]` as shades with the numbers in them; NaN is left empty.
 
     Args:
-        logarithmic: shade by the logarithm, for counts of which a few are far larger; 0 is white.
+        logarithmic: shade by the logarithm, for counts with a few far larger ones; 0 is white.
         marked: row and column of a cell to frame.
     """
     numbered = max(len(rows), len(columns)) <= _MOST_NUMBERED
@@ -176,9 +177,9 @@ def draw_image_grid(
     """Draw pictures side by side, each with its caption below.
 
     Args:
-        images: `uint8 [H, W, 3]` RGB, or None for an empty place.
-        captions: one for each; broken into lines of the pictures' width.
-        side_px: side of a picture on the sheet; each is stretched or shrunk to it.
+        images: `uint8 [H, W, 3]` RGB, or None for an empty cell.
+        captions: one for each picture, wrapped to its width.
+        side_px: side of a picture on the sheet; each is resized to it.
     """
     letters = max(8, side_px // 6)
     lines = [textwrap.wrap(caption, letters) for caption in captions]
@@ -207,7 +208,7 @@ def as_rgb(pixels: npt.NDArray[Any], bands: Sequence[str]) -> npt.NDArray[Any]:
 
 @contextmanager
 def _figure(path: Path, size: tuple[float, float], layout: Any = "constrained") -> Iterator[Any]:
-    """A figure in the house style, saved at the end; of no window system and no global state."""
+    """A figure in the house style, saved at the end; without window system or global state."""
     import matplotlib
     from matplotlib.figure import Figure
 
@@ -219,12 +220,6 @@ def _figure(path: Path, size: tuple[float, float], layout: Any = "constrained") 
 
 def _numbers(values: Sequence[float | None]) -> npt.NDArray[np.float64]:
     return np.array([math.nan if value is None else value for value in values], np.float64)
-
-
-def _add_bars(
-    axes: Any, at: Any, thickness: float, values: npt.NDArray[np.float64], colour: str, name: str
-) -> None:
-    axes.barh(at, np.nan_to_num(values), height=thickness * 0.92, color=colour, label=name)
 
 
 def _add_whiskers(axes: Any, at: Any, intervals: Sequence[tuple[float, float] | None]) -> None:
@@ -263,7 +258,7 @@ def _add_cell_numbers(
                 va="center",
                 fontsize=8,
                 color="white" if dark else "black",
-                in_layout=False,  # it lies within its cell, and to measure them all takes seconds
+                in_layout=False,  # it is inside its cell, and measuring them all takes seconds
             )
 
 

@@ -18,7 +18,7 @@ import apache_beam as beam
 from pipelines.drift.verdicts import Verdict
 from pipelines.errors import RunFailed, StorageError
 from pipelines.reports.reporting import try_report
-from pipelines.reports.watching import tell_verdict, watch_run
+from pipelines.reports.watching import log_verdict, watch_run
 from pipelines.run_log import event
 from pipelines.runs import attempts, committing, records, run_plan
 from pipelines.runs.attempts import refusal_written
@@ -90,7 +90,7 @@ def publish_run(plan: RunPlan, units: Iterable[StagedUnit]) -> None:
         return
     _publish_rows(plan, staged)
     records.publish_record(plan, counts, verdict)
-    tell_verdict(plan, verdict, PUBLISHED)
+    log_verdict(plan, verdict, PUBLISHED)
     event(
         "run_published",
         listed=counts.listed,
@@ -146,7 +146,7 @@ def _hold(plan: RunPlan, counts: RunCounts, verdict: Verdict) -> None:
     launcher goes by."""
     records.record_hold(plan, counts, verdict)
     attempts.write_hold(plan, "; ".join(verdict.texts))
-    tell_verdict(plan, verdict, HELD)
+    log_verdict(plan, verdict, HELD)
 
 
 def _drop_staging(plan: RunPlan) -> None:

@@ -1,4 +1,4 @@
-"""What a night's report tells, gathered in one pass over the run's rows."""
+"""The facts of a night's report, gathered in one pass over the run's rows."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.drift.checks import Night
-from pipelines.reports.nights import add_up, as_night, score_labels, tally_rows
+from pipelines.reports.nights import add_up, as_night, count_rows, score_labels
 from pipelines.runs.run_rows import RunRows
 from schemas.artifact import MediaType
 
 RAREST_LABELS = 6
-"""Labels of which chips are shown."""
+"""Labels for which chips are shown."""
 
 _CHIPS_A_LABEL = 4
 _CHIPS_A_REASON = 5
@@ -32,7 +32,7 @@ class Example(NamedTuple):
 
 
 class Rejected(NamedTuple):
-    """A chip that was given up."""
+    """A quarantined chip."""
 
     chip_uri: str
     message: str
@@ -40,14 +40,13 @@ class Rejected(NamedTuple):
 
 @dataclass(frozen=True)
 class ReportFacts:
-    """All that a report tells of a run, but for the pictures.
+    """Everything in a run's report, except the pictures.
 
     Attributes:
         record: the run's row in `runs`.
         night: the run in numbers.
         before: the nights that it is compared with, newest first.
-        rare: for the rarest labels that any chip carries, rarest first, those of the highest
-            scores.
+        rare: the chips with the highest scores for each of the rarest labels, rarest first.
         rejected: some of the quarantined chips of each reason.
     """
 
@@ -62,23 +61,23 @@ def gather_facts(record: dict[str, Any], rows: RunRows, before: Sequence[Night])
     """Read a run's rows once, and keep numbers and a few examples.
 
     Raises:
-        StorageError: they cannot be read.
+        StorageError: the rows cannot be read.
     """
     names = score_labels(rows.columns)
     best: dict[str, list[Example]] = {label: [] for label in names.values()}
-    tallies = []
+    counts = []
     for batch in rows.scores([*names, "labels", "chip_uri", "media_type"]) if names else []:
-        tallies.append(tally_rows(batch))
+        counts.append(count_rows(batch))
         for column, label in names.items():
             found = [*best[label], *_highest(batch, column, label)]
             best[label] = heapq.nlargest(_CHIPS_A_LABEL, found)
-    night = as_night(record, add_up(tallies))
+    night = as_night(record, add_up(counts))
     rejected = _some_of_each_reason(rows.quarantine(["reason", "chip_uri", "message"]))
     return ReportFacts(record, night, before, _rarest(night, best), rejected)
 
 
 def _highest(batch: pa.RecordBatch, column: str, label: str) -> list[Example]:
-    """The chips of the highest scores among those that carry a label."""
+    """The chips with the highest scores among those that carry a label."""
     labels = batch.column("labels")
     carry = pc.equal(pc.list_flatten(labels), label)
     rows = pc.filter(pc.list_parent_indices(labels), carry).to_numpy()

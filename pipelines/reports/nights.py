@@ -1,7 +1,7 @@
-"""Nights in numbers: a run from what it staged, those before it from what is published.
+"""Nights in numbers: a run from its staged files, earlier runs from the published tables.
 
-Rows are counted a few at a time, whatever a night holds. Of the published tables only the runs that
-are asked for are read, and of these only scores and labels.
+Rows are counted in batches, however large a night is. Only the scores and labels of the requested
+runs are read.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ from schemas.tables import PUBLISHED, SCORE
 
 _READ_THREADS = 8
 _LOOK_BACK = 200
-"""The newest runs among which the nights before are looked for."""
+"""How many of the newest runs are searched for the nights before."""
 
 
 @dataclass(frozen=True)
-class Tally:
-    """Rows of `chip_scores` in numbers: see `Night`."""
+class RowCounts:
+    """Counts of rows of `chip_scores`; see `Night`."""
 
     scores: dict[str, Counts]
     labels: Counter[str]
@@ -50,14 +50,14 @@ def staged_night(plan: RunPlan, counts: RunCounts, units: Iterable[StagedUnit]) 
     """
     files = [unit.scores for unit in units if unit.scores]
     with ThreadPoolExecutor(_READ_THREADS) as pool:
-        tally = add_up(pool.map(_tally_file, files))
+        counted = add_up(pool.map(_count_file, files))
     return Night(
         run_id=plan.run_id,
         run_date=plan.run_date,
         scored=counts.scored,
         quarantined=counts.quarantined,
-        scores=tally.scores,
-        labels=tally.labels,
+        scores=counted.scores,
+        labels=counted.labels,
     )
 
 
@@ -73,31 +73,31 @@ def published_night(scores: DeltaTable, record: dict[str, Any]) -> Night:
     """
     rows = delta_tables.open_dataset(scores, [record["run_id"]])
     columns = [*score_labels(rows.schema), "labels"]
-    return as_night(record, add_up(map(tally_rows, scan_rows(rows, columns))))
+    return as_night(record, add_up(map(count_rows, scan_rows(rows, columns))))
 
 
-def as_night(record: dict[str, Any], tally: Tally) -> Night:
+def as_night(record: dict[str, Any], counted: RowCounts) -> Night:
     """A run in numbers, from its row in `runs` and its counted rows."""
     return Night(
         run_id=record["run_id"],
         run_date=str(record["run_date"]),
         scored=record["scored"],
         quarantined=record["quarantined"],
-        scores=tally.scores,
-        labels=tally.labels,
+        scores=counted.scores,
+        labels=counted.labels,
     )
 
 
 def nights_before(
     output: str, run_id: str, model_digest: str, nights: int, before: datetime | None = None
 ) -> list[Night]:
-    """The published runs to compare a run with, newest first: those over an archive, of the same
-    model, that had a chip to do.
+    """The published runs to compare a run with, newest first: those that scored an archive with
+    the same model and had at least one chip to score.
 
     Args:
-        run_id: the run, which is none of them.
-        nights: how many at most.
-        before: only runs published before then.
+        run_id: the run itself, which is left out.
+        nights: the maximum number of runs.
+        before: only runs published before this time; all by default.
 
     Raises:
         StorageError: a table cannot be read.
@@ -116,14 +116,14 @@ def nights_before(
     return [published_night(scores, record) for record in fitting[:nights]] if scores else []
 
 
-def tally_rows(rows: pa.RecordBatch | pa.Table) -> Tally:
+def count_rows(rows: pa.RecordBatch | pa.Table) -> RowCounts:
     """Count rows of `chip_scores` with their score columns and `labels`."""
     scores = {
         label: count_scores(rows.column(name).to_numpy(zero_copy_only=False))
         for name, label in score_labels(rows.schema).items()
     }
     found = pc.value_counts(pc.list_flatten(rows.column("labels"))).to_pylist()
-    return Tally(scores, Counter({each["values"]: each["counts"] for each in found}))
+    return RowCounts(scores, Counter({each["values"]: each["counts"] for each in found}))
 
 
 def score_labels(schema: pa.Schema) -> dict[str, str]:
@@ -132,22 +132,22 @@ def score_labels(schema: pa.Schema) -> dict[str, str]:
     return {name: label.decode() for name, label in labels.items() if label}
 
 
-def add_up(tallies: Iterable[Tally]) -> Tally:
-    """The tally of all the rows together."""
+def add_up(parts: Iterable[RowCounts]) -> RowCounts:
+    """The counts of all the rows together."""
     scores: dict[str, Counts] = {}
     labels: Counter[str] = Counter()
-    for tally in tallies:
-        for label, counts in tally.scores.items():
+    for counted in parts:
+        for label, counts in counted.scores.items():
             scores[label] = scores.get(label, np.zeros(BINS, np.int64)) + counts
-        labels.update(tally.labels)
-    return Tally(scores, labels)
+        labels.update(counted.labels)
+    return RowCounts(scores, labels)
 
 
-def _tally_file(file: StagedFile) -> Tally:
+def _count_file(file: StagedFile) -> RowCounts:
     with store.open_file(file.uri) as source:
         parquet = pq.ParquetFile(source)
         columns = [*score_labels(parquet.schema_arrow), "labels"]
-        return tally_rows(parquet.read(columns))  # a unit is small
+        return count_rows(parquet.read(columns))  # a unit is small
 
 
 def _published_records(output: str) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""A run's report: gathered, drawn and put below OUTPUT/reports."""
+"""A run's report: gather its facts, render it, and write it to OUTPUT/reports."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ def report_uri(output: str, run_id: str) -> str:
 
 
 def write_report(output: str, run_id: str, before: Sequence[Night] | None = None) -> str:
-    """Write a run's report, in the place of an earlier one; gives its address.
+    """Write a run's report, replacing an earlier one; returns its address.
 
     Args:
         before: the nights that the run is compared with; looked up by default.
 
     Raises:
-        UsageError: no table knows the run.
+        UsageError: there is no such run.
         StorageError: a table cannot be read, or the report cannot be written.
     """
     record = read_record(output, run_id)
@@ -53,19 +53,21 @@ def write_report(output: str, run_id: str, before: Sequence[Night] | None = None
 
 
 def try_report(plan: RunPlan, before: Sequence[Night]) -> None:
-    """Write the report of a run that is through; what goes wrong there does not undo the run."""
+    """Write the report of a finished run; an error is logged and does not fail the run."""
     try:
         uri = write_report(plan.output, plan.run_id, before)
     except Exception as error:
         is_bug = not isinstance(error, StorageError)
-        _log.error("run %s: its report is not written: %s", plan.run_id, error, exc_info=is_bug)
+        _log.error(
+            "run %s: its report could not be written: %s", plan.run_id, error, exc_info=is_bug
+        )
         event("report_failed", logging.ERROR, run_id=plan.run_id, reason=str(error))
     else:
         event("report_written", uri=uri)
 
 
 def _nights_before(output: str, record: dict[str, Any]) -> list[Night]:
-    """The nights that a run was compared with, as far as they are published still."""
+    """The nights that a run was compared with, if they are still published."""
     if record["kind"] != SCORE:
         return []
     drift = json.loads(record["options"]).get("drift", {})
@@ -79,7 +81,7 @@ def _nights_before(output: str, record: dict[str, Any]) -> list[Night]:
 
 
 def _rows(output: str, record: dict[str, Any]) -> RunRows:
-    """The rows of a published run; of one that is held, what it has staged."""
+    """The rows of a published run, or the staged rows of a held run."""
     if record["status"] == HELD:
         plan = attempts.find_attempt(output, record["run_id"])[1]
         return staged_rows(read_units(plan.staging, range(len(plan.unit_rows))) if plan else [])

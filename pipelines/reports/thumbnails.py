@@ -1,4 +1,4 @@
-"""Small pictures of chips, for people, by the same reading and decoding as for the model."""
+"""Small pictures of chips for people, read and decoded by the same code as for the model."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class Thumbnail:
     """A chip as a small picture.
 
     Attributes:
-        jpeg: the picture, `SIDE_PX` a side; None where it cannot be had.
-        missing: why not; "" where it can.
+        jpeg: the picture, `SIDE_PX` a side; None if the chip cannot be read or decoded.
+        missing: why there is no picture; "" if there is one.
     """
 
     jpeg: bytes | None
@@ -48,11 +48,11 @@ _TOO_LATE = Thumbnail(None, "it could not be read in time")
 def draw_thumbnails(
     chips: Sequence[tuple[str, MediaType]], patience_s: float = 60.0
 ) -> list[Thumbnail]:
-    """Thumbnails of chips by address and media type; one that is gone by now gives its reason.
+    """Thumbnails of chips by address and media type; one that cannot be drawn has a reason.
 
     Args:
-        patience_s: after so many seconds the others go without: a store that is down must not
-            keep a report waiting.
+        patience_s: chips that are not drawn by then have no picture: a report must not
+            wait for a store that is down.
     """
     pool = ThreadPoolExecutor(_READ_THREADS)
     drawing = [pool.submit(draw_thumbnail, *chip) for chip in chips]

@@ -1,4 +1,4 @@
-"""The verdict on a run, reached before its commit and told in one line that alarms can look for."""
+"""The verdict on a run: reached before its commit, and logged as one event for alarms."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pipelines.runs.staging import StagedUnit
 from schemas.tables import HELD, SCORE
 
 JUDGED = "run_judged"
-"""The event of which every run of an archive logs one; alarms look for it with verdict="bad"."""
+"""Every run over an archive logs one such event; alarms match it with verdict="bad"."""
 
 _log = logging.getLogger(__name__)
 
@@ -25,13 +25,13 @@ _log = logging.getLogger(__name__)
 def watch_run(
     plan: RunPlan, counts: RunCounts, units: list[StagedUnit]
 ) -> tuple[Verdict, list[Night]]:
-    """Hold a staged run against the nights before it. That it cannot be judged, since a table
-    cannot be read, is no reason not to publish it.
+    """Compare a staged run with the nights before. If a table cannot be read, the run is not
+    judged, and can still be published.
 
     Returns:
-        The verdict, and the nights that it was reached by.
+        The verdict, and the nights that the run was compared with.
     """
-    if plan.kind != SCORE:  # chips chosen by hand are no night
+    if plan.kind != SCORE:  # a list of chips is not a night
         return Verdict(None, ()), []
     try:
         before = nights_before(plan.output, plan.run_id, plan.model_digest, plan.drift.nights)
@@ -41,8 +41,8 @@ def watch_run(
         return skipped(f"the nights before cannot be read: {error}"), []
 
 
-def tell_verdict(plan: RunPlan, verdict: Verdict, status: str) -> None:
-    """Log the verdict: a warning where it is bad, an error where the run is held for it."""
+def log_verdict(plan: RunPlan, verdict: Verdict, status: str) -> None:
+    """Log the verdict: a warning if it is bad, an error if the run is held for it."""
     severity = logging.WARNING if verdict.bad else logging.INFO
     event(
         JUDGED,
@@ -58,5 +58,5 @@ def _judge(
     plan: RunPlan, counts: RunCounts, units: list[StagedUnit], before: list[Night]
 ) -> Verdict:
     if why := why_skipped(counts.scored + counts.quarantined, len(before), plan.drift):
-        return skipped(why)  # and the staged files are not read for it
+        return skipped(why)  # the staged files need not be read
     return judge_night(staged_night(plan, counts, units), before, plan.drift)

@@ -175,7 +175,7 @@ def test_a_report_that_cannot_be_written_costs_a_loud_line_and_not_the_run(
     monkeypatch.setattr(reporting, "render_report", fail)
     night(output, "today")
     assert read_record(output, "today")["status"] == "published"
-    assert "run today: its report is not written: no ink" in caplog.text
+    assert "run today: its report could not be written: no ink" in caplog.text
     assert ("Traceback" in caplog.text) == isinstance(error, RuntimeError)  # a bug
     (event,) = [r for r in caplog.records if getattr(r, "event", "") == "report_failed"]
     assert (event.levelname, event.event_fields["reason"]) == ("ERROR", "no ink")
