@@ -38,10 +38,10 @@ def decode(data: bytes, preprocessing: Preprocessing) -> tuple[Pixels, TiffLayou
         ChipRejected: as `read_bands`.
     """
     layout = read_layout(data)
-    return scale_bands(_read_bands(data, layout, preprocessing), preprocessing), layout
+    return scale_bands(read_bands(data, layout, preprocessing), preprocessing), layout
 
 
-def read_bands(data: bytes, preprocessing: Preprocessing) -> Radiometry:
+def read_bands(data: bytes, layout: TiffLayout, preprocessing: Preprocessing) -> Radiometry:
     """Radiometric values of a GeoTIFF chip, area-averaged, not yet scaled.
 
     Args:
@@ -53,7 +53,9 @@ def read_bands(data: bytes, preprocessing: Preprocessing) -> Radiometry:
     Raises:
         ChipRejected: wrong_bands, wrong_size, too_large, truncated or decode_error.
     """
-    return _read_bands(data, read_layout(data), preprocessing)
+    _check_layout(layout, len(data), preprocessing)
+    means = area_average(_read_pixels(data, layout), preprocessing.image_size)
+    return select_bands(means, preprocessing)
 
 
 @contextmanager
@@ -87,12 +89,6 @@ def translating_gdal_errors() -> Iterator[None]:
     except (RasterioError, CPLE_BaseError, ValueError) as error:  # bad text is a ValueError
         detail = _MEMORY_FOLDER.sub("", str(error.__cause__ or error)).splitlines()[0]
         raise ChipRejected(Reason.DECODE_ERROR, detail) from error
-
-
-def _read_bands(data: bytes, layout: TiffLayout, preprocessing: Preprocessing) -> Radiometry:
-    _check_layout(layout, len(data), preprocessing)
-    means = area_average(_read_pixels(data, layout), preprocessing.image_size)
-    return select_bands(means, preprocessing)
 
 
 def _check_layout(layout: TiffLayout, size_bytes: int, preprocessing: Preprocessing) -> None:

@@ -12,30 +12,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 from pipelines.errors import ChipRejected
-from pipelines.imaging.tiff_header import (
-    BITS,
-    COMPRESSION,
-    FILL_ORDER,
-    GEO_DOUBLES,
-    GEO_KEYS,
-    GEO_TEXT,
-    HEIGHT,
-    PIXEL_SCALE,
-    PLANAR,
-    ROWS_PER_STRIP,
-    SAMPLE_FORMAT,
-    SAMPLES,
-    STRIP_COUNTS,
-    STRIP_OFFSETS,
-    TIEPOINT,
-    TILE_COUNTS,
-    TILE_HEIGHT,
-    TILE_OFFSETS,
-    TILE_WIDTH,
-    WIDTH,
-    Tags,
-    read_tags,
-)
+from pipelines.imaging import tiff_header as tiff
 from schemas.tables import QuarantineReason as Reason
 
 COMPRESSIONS = {1, 5, 8, 32773, 32946, 34887, 34925, 50000}
@@ -104,10 +81,11 @@ def read_layout(data: bytes) -> TiffLayout:
     Raises:
         ChipRejected: truncated, or decode_error for a directory that makes no sense.
     """
-    tags = read_tags(data)
-    offsets = tags.get(STRIP_OFFSETS, tags.get(TILE_OFFSETS, ()))
-    counts = tags.get(STRIP_COUNTS, tags.get(TILE_COUNTS, ()))
-    if WIDTH not in tags or HEIGHT not in tags or not offsets or len(offsets) != len(counts):
+    tags = tiff.read_tags(data)
+    offsets = tags.get(tiff.STRIP_OFFSETS, tags.get(tiff.TILE_OFFSETS, ()))
+    counts = tags.get(tiff.STRIP_COUNTS, tags.get(tiff.TILE_COUNTS, ()))
+    sized = tiff.WIDTH in tags and tiff.HEIGHT in tags
+    if not sized or not offsets or len(offsets) != len(counts):
         raise ChipRejected(Reason.DECODE_ERROR, "the TIFF directory names no picture")
     blocks = _count_blocks(tags)
     offsets, counts = offsets[:blocks], counts[:blocks]
@@ -115,15 +93,15 @@ def read_layout(data: bytes) -> TiffLayout:
         given = [pair for pair in zip(offsets, counts, strict=True) if all(pair)]
         offsets, counts = tuple(o for o, _ in given), tuple(c for _, c in given)
     return TiffLayout(
-        width_px=tags[WIDTH][0],
-        height_px=tags[HEIGHT][0],
-        bands=tags.get(SAMPLES, (1,))[0],
-        bits=tags.get(BITS, (1,))[0],
-        unsigned=tags.get(SAMPLE_FORMAT, (1,))[0] == 1,
-        tile_px=max(tags.get(TILE_WIDTH, (0,))[0], tags.get(TILE_HEIGHT, (0,))[0]),
+        width_px=_first(tags, tiff.WIDTH),
+        height_px=_first(tags, tiff.HEIGHT),
+        bands=_first(tags, tiff.SAMPLES),
+        bits=_first(tags, tiff.BITS),
+        unsigned=_first(tags, tiff.SAMPLE_FORMAT) == 1,
+        tile_px=max(_first(tags, tiff.TILE_WIDTH, 0), _first(tags, tiff.TILE_HEIGHT, 0)),
         blocks=blocks,
         missing_blocks=blocks - len(offsets),
-        compression=tags.get(COMPRESSION, (1,))[0],
+        compression=_first(tags, tiff.COMPRESSION),
         data_bytes=sum(counts),
         end=max(map(operator.add, offsets, counts), default=0),
         raw_start=_raw_start(tags, offsets, counts),
@@ -133,48 +111,55 @@ def read_layout(data: bytes) -> TiffLayout:
     )
 
 
-def _crs_tags(tags: Tags) -> tuple[tuple[float, ...], ...]:
-    if GEO_KEYS not in tags:
+def _crs_tags(tags: tiff.Tags) -> tuple[tuple[float, ...], ...]:
+    if tiff.GEO_KEYS not in tags:
         return ()
-    return tuple(tags.get(tag, ()) for tag in (GEO_KEYS, GEO_DOUBLES, GEO_TEXT))
+    return tuple(tags.get(tag, ()) for tag in (tiff.GEO_KEYS, tiff.GEO_DOUBLES, tiff.GEO_TEXT))
 
 
-def _extent(tags: Tags) -> tuple[float, float, float, float] | None:
+def _extent(tags: tiff.Tags) -> tuple[float, float, float, float] | None:
     """See `TiffLayout.extent`: one tie point, at a pixel's corner, and a scale."""
-    keys = tags.get(GEO_KEYS, ())
+    keys = tags.get(tiff.GEO_KEYS, ())
     entries = [keys[at : at + 4] for at in range(4, len(keys), 4)]
     by_area = (_RASTER_TYPE, 0, 1, _PIXEL_IS_AREA) in entries
-    tie, scale = tags.get(TIEPOINT, ()), tags.get(PIXEL_SCALE, ())
+    tie, scale = tags.get(tiff.TIEPOINT, ()), tags.get(tiff.PIXEL_SCALE, ())
     if not by_area or len(tie) != 6 or len(scale) != 3 or 0 in scale[:2]:
         return None
     column, row, _, x, y, _ = tie
     west, north = x - column * scale[0], y + row * scale[1]
-    east, south = west + tags[WIDTH][0] * scale[0], north - tags[HEIGHT][0] * scale[1]
-    return (west, south, east, north)
+    east = west + _first(tags, tiff.WIDTH) * scale[0]
+    return (west, north - _first(tags, tiff.HEIGHT) * scale[1], east, north)
 
 
-def _raw_start(tags: Tags, offsets: tuple[int, ...], counts: tuple[int, ...]) -> int | None:
+def _raw_start(tags: tiff.Tags, offsets: tuple[int, ...], counts: tuple[int, ...]) -> int | None:
     """See `TiffLayout.raw_start`: strips, one after the other, that hold whole samples only."""
-    plain = all(tags.get(tag, (1,))[0] == 1 for tag in (COMPRESSION, FILL_ORDER, PLANAR))
-    alike = all(len(set(tags.get(tag, (1,)))) == 1 for tag in (BITS, SAMPLE_FORMAT))
-    if not (plain and alike and offsets) or TILE_OFFSETS in tags:
+    storage = (tiff.COMPRESSION, tiff.FILL_ORDER, tiff.PLANAR)
+    plain = all(_first(tags, tag) == 1 for tag in storage)
+    alike = all(len(set(tags.get(tag, (1,)))) == 1 for tag in (tiff.BITS, tiff.SAMPLE_FORMAT))
+    if not (plain and alike and offsets) or tiff.TILE_OFFSETS in tags:
         return None
-    bits = tags[WIDTH][0] * tags[HEIGHT][0] * tags.get(SAMPLES, (1,))[0] * tags.get(BITS, (1,))[0]
+    sizes = (tiff.WIDTH, tiff.HEIGHT, tiff.SAMPLES, tiff.BITS)
+    bits = math.prod(_first(tags, tag) for tag in sizes)
     *starts, end = accumulate(counts, initial=offsets[0])
     follow = starts == list(offsets)
     return offsets[0] if follow and (end - offsets[0]) * 8 == bits else None
 
 
-def _count_blocks(tags: Tags) -> int:
+def _first(tags: tiff.Tags, tag: int, default: int = 1) -> int:
+    """The first value of an integer tag."""
+    value: int = tags[tag][0] if tag in tags else default
+    return value
+
+
+def _count_blocks(tags: tiff.Tags) -> int:
     """Strips or tiles in the whole picture."""
-    width: int = tags[WIDTH][0]
-    height: int = tags[HEIGHT][0]
-    block_width: int = tags.get(TILE_WIDTH, (width,))[0]
-    block_height: int = tags.get(TILE_HEIGHT, tags.get(ROWS_PER_STRIP, (height,)))[0]
+    width, height = _first(tags, tiff.WIDTH), _first(tags, tiff.HEIGHT)
+    block_width = _first(tags, tiff.TILE_WIDTH, width)
+    block_height = _first(tags, tiff.TILE_HEIGHT, _first(tags, tiff.ROWS_PER_STRIP, height))
     if not (width and height and block_width and block_height):
         raise ChipRejected(Reason.DECODE_ERROR, "the TIFF claims strips or tiles of no size")
-    if TILE_WIDTH in tags and min(block_width, block_height) < _SHORTEST_TILE_PX:
+    if tiff.TILE_WIDTH in tags and min(block_width, block_height) < _SHORTEST_TILE_PX:
         size = f"TIFF tiles of {block_width}x{block_height} px, at least {_SHORTEST_TILE_PX}"
         raise ChipRejected(Reason.DECODE_ERROR, size)
-    planes: int = tags.get(SAMPLES, (1,))[0] if tags.get(PLANAR, (1,))[0] == 2 else 1
+    planes = _first(tags, tiff.SAMPLES) if _first(tags, tiff.PLANAR) == 2 else 1
     return math.ceil(width / block_width) * math.ceil(height / block_height) * planes

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from pipelines.errors import StorageError, UsageError
 from pipelines.planning.row_checks import BOUNDS_FAULTS, refuse_faults, with_bounds
-from pipelines.planning.user_tables import absolute_uris, cast_column, read_columns
+from pipelines.planning.user_tables import cast_columns, read_columns
 from pipelines.storage import store
 from pipelines.tars.tar_chips import SHARD_ENDINGS, find_chip
 from schemas.render import file_schema
@@ -36,8 +36,7 @@ def read_manifest(uri: str) -> pa.Table:
     table = read_columns(uri, "manifest", _MANIFEST.names, ("chip_uri",), "--chips")
     if not table.num_rows:
         raise UsageError(f"manifest {uri!r} has no rows")
-    uris = absolute_uris(table["chip_uri"], store.parent_uri(uri), f"manifest {uri!r}")
-    chips = _typed(table.drop_columns("chip_uri"), uris, uri)
+    chips = _typed(table, uri)
     _refuse_faults(chips, f"manifest {uri!r}")
     return _fill_versions(chips)
 
@@ -48,19 +47,15 @@ def _refuse_faults(chips: pa.Table, where: str) -> None:
         refuse_faults(with_bounds(chips), "chip_uri", BOUNDS_FAULTS, where)
 
 
-def _typed(given: pa.Table, uris: pa.ChunkedArray, uri: str) -> pa.Table:
+def _typed(table: pa.Table, uri: str) -> pa.Table:
     """Columns with the types and order of CHIP_MANIFEST; those of a listing are always there."""
-    columns, fields = [uris], [pa.field("chip_uri", pa.string())]
-    for field in _MANIFEST:
-        if field.name in given.column_names:
-            column = cast_column(given[field.name], field, f"manifest {uri!r}")
-            columns.append(_unless_empty(column) if field.type == pa.string() else column)
-        elif field.name in _LISTED:
-            columns.append(pa.chunked_array([pa.nulls(len(uris), field.type)]))
-        else:
-            continue
-        fields.append(pa.field(field.name, field.type))
-    return pa.table(columns, schema=pa.schema(fields))
+    columns = cast_columns(table, _MANIFEST, store.parent_uri(uri), f"manifest {uri!r}")
+    fields = [field for field in _MANIFEST if field.name in (*columns, *_LISTED)]
+    typed = [
+        columns.get(f.name, pa.chunked_array([pa.nulls(table.num_rows, f.type)])) for f in fields
+    ]
+    tidy = [_unless_empty(c) if c.type == pa.string() else c for c in typed]
+    return pa.table(tidy, names=[field.name for field in fields])
 
 
 def _unless_empty(texts: pa.ChunkedArray) -> pa.ChunkedArray:

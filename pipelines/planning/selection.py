@@ -63,11 +63,6 @@ class Selection:
         """Number of chips that need not be scored."""
         return self.listed - self.to_score - self.left_over
 
-    @classmethod
-    def of_table(cls, chips: pa.Table, listed: int) -> Selection:
-        """A selection of all rows of a table, with nothing left over."""
-        return cls(listed, chips.num_rows, 0, chips.to_reader())
-
 
 def select_chips(
     chips: pa.Table,

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from pipelines.errors import UsageError
 from pipelines.planning.row_checks import BOUNDS_FAULTS, refuse_faults
-from pipelines.planning.user_tables import absolute_uris, cast_column, read_columns
+from pipelines.planning.user_tables import cast_columns, read_columns
 from pipelines.storage import store
 from schemas.render import file_schema
 from schemas.tables import BOUNDS, CHIP_MANIFEST
@@ -106,12 +106,6 @@ def joined(sidecar: Sidecar, query: str) -> str:
 
 def _typed(given: pa.Table, key: str, uri: str, where: str) -> pa.Table:
     fields = [_MANIFEST.field(name) for name in (key, *GIVEN)]
-    columns = {
-        field.name: cast_column(given[field.name], field, where)
-        for field in fields
-        if field.name in given.column_names and field.name != "chip_uri"
-    }
-    if key == "chip_uri":
-        columns[key] = absolute_uris(given[key], store.parent_uri(uri), where)
+    columns = cast_columns(given, fields, store.parent_uri(uri), where)
     rows = [columns.get(f.name, pa.nulls(given.num_rows, f.type)) for f in fields]
     return pa.table(rows, names=[field.name for field in fields])

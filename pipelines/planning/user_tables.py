@@ -6,7 +6,7 @@ Such a table may have ten million rows, so only the few that no rule covers are 
 from __future__ import annotations
 
 import io
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import duckdb
 import pyarrow as pa
@@ -66,12 +66,28 @@ def read_columns(
     return table.select([name for name in names if name in known])
 
 
-def cast_column(column: pa.ChunkedArray, field: pa.Field, where: str) -> pa.ChunkedArray:
-    """A column cast to a field's type as SQL does, which includes text to numbers and times.
+def cast_columns(
+    table: pa.Table, fields: Iterable[pa.Field], folder: str, where: str
+) -> dict[str, pa.ChunkedArray]:
+    """Those of some fields that a table has, cast as SQL does: text to numbers and times, too.
+
+    Args:
+        folder: where relative addresses in `chip_uri` start.
+        where: the table's name in messages.
 
     Raises:
-        UsageError: a value cannot be cast.
+        UsageError: a value cannot be cast, or an address is refused.
     """
+    return {
+        field.name: absolute_uris(table[field.name], folder, where)
+        if field.name == "chip_uri"
+        else _cast_column(table[field.name], field, where)
+        for field in fields
+        if field.name in table.column_names
+    }
+
+
+def _cast_column(column: pa.ChunkedArray, field: pa.Field, where: str) -> pa.ChunkedArray:
     cast = column if column.type == field.type else _cast(column, field, where)
     if pa.types.is_timestamp(field.type):
         refuse_endless_times(cast, f"{where}, column {field.name}")

@@ -12,6 +12,7 @@ import simplejpeg
 from pipelines.errors import ChipRejected, StorageError
 from pipelines.imaging import decoding, geotiff
 from pipelines.imaging.resize import Pixels, Radiometry, scale_bands
+from pipelines.imaging.tiff_layout import read_layout
 from pipelines.reading.chip_bytes import read_named
 from schemas.artifact import MediaType, Preprocessing
 
@@ -77,7 +78,7 @@ def draw_thumbnail(uri: str, media_type: MediaType) -> Thumbnail:
 
 
 def _stretch(data: bytes, shown: Preprocessing) -> Pixels:
-    values: Radiometry = geotiff.read_bands(data, shown)
+    values: Radiometry = geotiff.read_bands(data, read_layout(data), shown)
     low, high = np.percentile(values, (_DARKEST, _LIGHTEST), axis=(0, 1))
     ends = tuple((float(a), float(max(b, a + 1))) for a, b in zip(low, high, strict=True))
     return np.ascontiguousarray(scale_bands(values, replace(shown, scaling=ends)))

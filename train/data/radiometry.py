@@ -17,6 +17,7 @@ from pipelines.errors import ChipRejected, UsageError
 from pipelines.imaging.decoding import check_media_type
 from pipelines.imaging.geotiff import read_bands
 from pipelines.imaging.resize import Radiometry
+from pipelines.imaging.tiff_layout import read_layout
 from schemas.artifact import MediaType, Preprocessing
 from train.data.examples import READABLE_SIDES_PX, read_chip
 
@@ -89,8 +90,9 @@ def _read(
     try:
         data = read_chip(uri)
         check_media_type(data, preprocessing)
-        pixels = read_bands(data, preprocessing).reshape(-1, len(preprocessing.bands))
+        values = read_bands(data, read_layout(data), preprocessing)
     except ChipRejected as rejection:
         return rejection
+    pixels = values.reshape(-1, values.shape[-1])
     chosen = np.random.default_rng(seed).permutation(len(pixels))[:MAX_SAMPLED_PIXELS]
     return pixels[chosen]

@@ -11,6 +11,7 @@ from pipelines.errors import ChipRejected
 from pipelines.imaging import geotiff
 from pipelines.imaging.decoding import decode_chip
 from pipelines.imaging.resize import area_average, scale_bands
+from pipelines.imaging.tiff_layout import read_layout
 from schemas.tables import QuarantineReason as Reason
 from tests.support.pictures import ODD_SIZES, reason_for
 from tests.support.samples import TIF
@@ -52,7 +53,8 @@ def test_the_same_values_give_the_same_pixels_in_whatever_form_they_are_stored(l
 @pytest.mark.parametrize(("height", "width"), ODD_SIZES)
 def test_a_tif_of_any_accepted_size_keeps_its_mean(height: int, width: int) -> None:
     values = draw_bands(height, width)
-    average = geotiff.read_bands(encode_tif(values), TIF)
+    tif = encode_tif(values)
+    average = geotiff.read_bands(tif, read_layout(tif), TIF)
     assert average.shape == (64, 64, 4)
     np.testing.assert_allclose(average.mean((0, 1)), values.mean((1, 2)), rtol=1e-5)
 
