@@ -21,7 +21,7 @@ from pipelines.runs import attempts, records
 from pipelines.runs.run_plan import RunPlan
 from pipelines.runs.staging import staged_numbers
 from pipelines.storage.store import configure
-from pipelines.tables import delta_tables
+from pipelines.tables import delta_tables, publications
 from schemas.tables import RELABEL, REPLAY
 
 
@@ -74,7 +74,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _end_published(output: str, run_id: str) -> None:
     scores = delta_tables.open_table(output, "chip_scores")
-    if scores is None or not delta_tables.is_published(scores, run_id):
+    if scores is None or not publications.is_published(scores, run_id):
         raise UsageError(f"nothing is staged for run {run_id!r} in {output!r}")
     publishing.finish_record(output, run_id)
     print(f"run {run_id} is published already")

@@ -29,7 +29,7 @@ from pipelines.commands import CommandLine, run_command
 from pipelines.errors import StorageError, UsageError
 from pipelines.flags import flag
 from pipelines.storage.store import configure, is_remote, list_objects
-from pipelines.tables import delta_tables
+from pipelines.tables import delta_tables, publications
 from pipelines.tables.replacing import quarantined_rows
 from schemas.labels import PLANET_LABELS
 from schemas.render import arrow_schema
@@ -179,7 +179,7 @@ def _rows_of_runs(runs: DeltaTable, scores: DeltaTable | None) -> pa.Table:
     """The runs, a row each. A row that claims another state than `chip_scores` shows is one whose
     publisher or withdrawer has not come to it yet: it is left out."""
     run_ids = {partition["run_id"] for partition in runs.partitions()}
-    published = delta_tables.published_run_ids(scores, run_ids)
+    published = publications.published_run_ids(scores, run_ids)
     is_published = pads.field("run_id").isin(pa.array(published, pa.string()))
     rows = delta_tables.open_dataset(runs)
     return rows.to_table(filter=is_published == (pads.field("status") == PUBLISHED))

@@ -29,7 +29,7 @@ from pipelines.publishing import publishing
 from pipelines.runs import attempts, records, run_plan
 from pipelines.runs.run_plan import RunPlan
 from pipelines.storage.store import configure
-from pipelines.tables import delta_tables
+from pipelines.tables import delta_tables, publications
 from pipelines.wording import count_of
 from schemas.tables import CHIP_SCORES, COMMIT_ORDER, RELABEL
 
@@ -92,7 +92,7 @@ def main(arguments: Sequence[str]) -> int:
     scores = _open_scores(options.output)
     thresholds = read_thresholds(options.thresholds, labels_of(scores))
     attempt, begun = attempts.find_attempt(options.output, options.run_id)
-    if delta_tables.is_published(scores, options.run_id):
+    if publications.is_published(scores, options.run_id):
         publishing.finish_record(options.output, options.run_id)
         print(f"run {options.run_id} is published already")
         return 0

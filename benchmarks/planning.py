@@ -31,7 +31,8 @@ from pipelines.planning.manifests import read_manifest
 from pipelines.planning.selection import select_chips
 from pipelines.runs import run_plan
 from pipelines.storage import store
-from pipelines.tables.delta_tables import DataFile, commit_files, ensure_table, next_transactions
+from pipelines.tables.commits import DataFile, commit_files, next_transactions
+from pipelines.tables.delta_tables import ensure_table
 from schemas.labels import PLANET_LABELS, score_column
 from schemas.render import file_schema
 from schemas.tables import QUARANTINE, chip_scores

@@ -27,7 +27,7 @@ from pipelines.runs import attempts, run_plan
 from pipelines.runs.run_plan import RunPlan
 from pipelines.scoring.classifier import check_precision
 from pipelines.storage.worker_settings import WorkerSettings
-from pipelines.tables import delta_tables
+from pipelines.tables import delta_tables, publications
 from schemas.artifact import ArtifactError, ModelArtifact
 from schemas.tables import READ_ORDER
 
@@ -182,4 +182,4 @@ def _find_attempt(options: RunOptions) -> tuple[int, RunPlan | None]:
 
 def _is_published(options: RunOptions) -> bool:
     scores = delta_tables.open_table(options.output, "chip_scores")
-    return scores is not None and delta_tables.is_published(scores, options.run_id)
+    return scores is not None and publications.is_published(scores, options.run_id)

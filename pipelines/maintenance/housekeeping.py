@@ -1,6 +1,6 @@
 """Keep the tables quick to open: small files made one, dead files deleted, the log shortened.
 
-Every commit here takes a turn among the publishers (`delta_tables.next_turn`), so none of them
+Every commit here takes a turn among the publishers (`commits.next_turn`), so none of them
 works upon files that were just replaced. Readers go on with the files of their snapshot, which
 stay until they are vacuumed.
 """
@@ -16,13 +16,9 @@ from itertools import chain
 from deltalake import CommitProperties, DeltaTable, Transaction, WriterProperties
 from deltalake.exceptions import CommitFailedError, DeltaError
 
-from pipelines.tables import delta_tables
-from pipelines.tables.delta_tables import (
-    COMMIT_TRIES,
-    PublishConflict,
-    PublishedFile,
-    commit_in_turn,
-)
+from pipelines.tables import commits, delta_tables, publications
+from pipelines.tables.commits import COMMIT_TRIES, PublishConflict, commit_in_turn
+from pipelines.tables.delta_tables import PublishedFile
 from schemas.tables import CHIP_SCORES, RUNS
 
 TARGET_BYTES = 128 * 2**20
@@ -143,7 +139,7 @@ def in_turn(table: DeltaTable, what: str) -> CommitProperties:
     """Properties of a commit that takes its turn among the publishers."""
     return CommitProperties(
         custom_metadata={"maintained": what},
-        app_transactions=[Transaction(*delta_tables.next_turn(table))],
+        app_transactions=[Transaction(*commits.next_turn(table))],
     )
 
 
@@ -166,9 +162,9 @@ def committing_to(table: DeltaTable) -> Iterator[None]:
 def _is_settled(run_id: str, table: DeltaTable, scores: DeltaTable, runs: DeltaTable) -> bool:
     """Whether no attempt at a run is on its way from `quarantine` to `runs`. Until then names of
     files tell their attempt, and the files when they were committed."""
-    attempt = delta_tables.attempts_of(scores, run_id)
-    ahead = delta_tables.attempts_of(table, run_id) > attempt
-    return not ahead and delta_tables.attempts_of(runs, run_id) >= attempt > 0
+    attempt = publications.attempts_of(scores, run_id)
+    ahead = publications.attempts_of(table, run_id) > attempt
+    return not ahead and publications.attempts_of(runs, run_id) >= attempt > 0
 
 
 def _files_after(found: dict[str, list[PublishedFile]]) -> int:

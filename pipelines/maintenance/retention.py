@@ -23,13 +23,9 @@ from pipelines.maintenance.copies import kinds_of_runs
 from pipelines.maintenance.housekeeping import committing_to, in_turn
 from pipelines.runs.staging import COMPRESSION
 from pipelines.storage import store
-from pipelines.tables import delta_tables
-from pipelines.tables.delta_tables import (
-    COMMIT_TRIES,
-    DataFile,
-    PublishedFile,
-    commit_in_turn,
-)
+from pipelines.tables import commits, delta_tables, publications
+from pipelines.tables.commits import COMMIT_TRIES, DataFile, commit_in_turn
+from pipelines.tables.delta_tables import PublishedFile
 from schemas.render import file_schema
 from schemas.tables import (
     CHIP_SCORES,
@@ -100,7 +96,7 @@ def _old_files(
     for file in delta_tables.data_files(table) if table else ():
         if file.run_date < before:
             files[file.run_date, file.run_id].append(file)
-    published = delta_tables.published_run_ids(scores, {run_id for _, run_id in files})
+    published = publications.published_run_ids(scores, {run_id for _, run_id in files})
     return {
         partition: found
         for partition, found in files.items()
@@ -112,7 +108,7 @@ def _is_ahead(run_id: str, table: DeltaTable | None, scores: DeltaTable | None) 
     """Whether the table holds an attempt at a run that `chip_scores` does not show yet."""
     if table is None or scores is None:
         return False
-    return delta_tables.attempts_of(table, run_id) > delta_tables.attempts_of(scores, run_id)
+    return publications.attempts_of(table, run_id) > publications.attempts_of(scores, run_id)
 
 
 def _summary(old: dict[str, dict[Partition, list[PublishedFile]]]) -> Expiry:
@@ -171,8 +167,8 @@ def _write(output: str, parts: Iterable[ds.Scanner], night: str, run_id: str) ->
 def _commit(output: str, file: DataFile, night: str, run_id: str) -> None:
     table = delta_tables.ensure_table(output, EXPIRED_CHIPS)
     partition = {"run_date": night, "run_id": run_id}
-    turn = [delta_tables.next_turn(table)]
-    delta_tables.commit_files(table, [file], partition, turn, False, {"maintained": "retention"})
+    turn = [commits.next_turn(table)]
+    commits.commit_files(table, [file], partition, turn, False, {"maintained": "retention"})
 
 
 def _remove(table: DeltaTable, old: dict[Partition, list[PublishedFile]], before: str) -> None:

@@ -18,8 +18,8 @@ from pipelines.maintenance.copies import refuse_relabelled
 from pipelines.publishing import publishing
 from pipelines.runs.staging import parquet_bytes
 from pipelines.storage import store
-from pipelines.tables import delta_tables
-from pipelines.tables.delta_tables import COMMIT_TRIES, DataFile, commit_in_turn
+from pipelines.tables import commits, delta_tables, publications
+from pipelines.tables.commits import COMMIT_TRIES, DataFile, commit_in_turn
 from schemas.render import file_schema
 from schemas.tables import CHIP_SCORES, READ_ORDER, RUNS, WITHDRAWN, Table
 
@@ -38,7 +38,7 @@ def withdraw_run(output: str, run_id: str) -> bool:
         StorageError: a table cannot be read or written.
     """
     scores = delta_tables.open_table(output, "chip_scores")
-    attempt = delta_tables.attempts_of(scores, run_id) if scores else 0
+    attempt = publications.attempts_of(scores, run_id) if scores else 0
     if not attempt:
         raise UsageError(f"no run {run_id!r} is published in {output!r}")
     publishing.finish_record(output, run_id)
@@ -63,11 +63,11 @@ def _take_back(output: str, name: str, run_id: str, attempt: int, left: _Left) -
 
     def commit() -> bool:
         table = delta_tables.open_table(output, name)
-        if table is None or delta_tables.withdrawn_attempt(table, run_id) >= attempt:
+        if table is None or publications.withdrawn_attempt(table, run_id) >= attempt:
             return False
-        if delta_tables.attempts_of(table, run_id) > attempt:
+        if publications.attempts_of(table, run_id) > attempt:
             return False  # rows of the next attempt, whose publisher died or is at work
-        delta_tables.take_back(table, run_id, attempt, *left(table))
+        commits.withdraw_rows(table, run_id, attempt, *left(table))
         return True
 
     told = f"run {run_id}: {COMMIT_TRIES} commits to {name} met with conflicts"

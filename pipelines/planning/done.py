@@ -11,7 +11,7 @@ from itertools import chain
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from pipelines.tables import delta_tables
+from pipelines.tables import delta_tables, publications
 from pipelines.tables.replacing import quarantined_rows
 from schemas.tables import EXPIRED_CHIPS, QuarantineReason
 
@@ -86,7 +86,7 @@ def _chips_expired(
     found = {partition["run_id"] for partition in expired.partitions()}
     asked = found if run_ids is None else found.intersection(run_ids)
     scores = delta_tables.open_table(output, "chip_scores")
-    published = delta_tables.published_run_ids(scores, asked)
+    published = publications.published_run_ids(scores, asked)
     return _reader(_versions(delta_tables.open_dataset(expired, published), model_digest))
 
 

@@ -28,8 +28,8 @@ from pipelines.runs.run_plan import RunPlan
 from pipelines.runs.staging import StagedFile, StagedUnit, parquet_bytes, read_units, staged_numbers
 from pipelines.storage import store
 from pipelines.storage.worker_settings import WorkerSettings
-from pipelines.tables import delta_tables
-from pipelines.tables.delta_tables import DataFile
+from pipelines.tables import delta_tables, publications
+from pipelines.tables.commits import DataFile
 from schemas.render import file_schema
 from schemas.tables import HELD, PUBLISHED, QUARANTINE
 
@@ -72,9 +72,9 @@ def publish_run(plan: RunPlan, units: Iterable[StagedUnit]) -> None:
             has published the same chips.
         StorageError: files cannot be copied or a commit cannot be written.
     """
-    scores_table = committing.open_table(plan, "chip_scores")
+    scores_table = committing.require_table(plan, "chip_scores")
     visible = committing.is_done(plan, scores_table)
-    if visible and committing.is_done(plan, committing.open_table(plan, "runs")):
+    if visible and committing.is_done(plan, committing.require_table(plan, "runs")):
         _drop_staging(plan)  # of a late start; another publisher of the attempt dropped his
         return
     with refusal_written(plan):
@@ -106,7 +106,7 @@ def publish_run(plan: RunPlan, units: Iterable[StagedUnit]) -> None:
 
 def is_visible(plan: RunPlan) -> bool:
     """Whether this attempt at the run is published, by whomever."""
-    return committing.is_done(plan, committing.open_table(plan, "chip_scores"))
+    return committing.is_done(plan, committing.require_table(plan, "chip_scores"))
 
 
 def finish_record(output: str, run_id: str) -> None:
@@ -116,7 +116,7 @@ def finish_record(output: str, run_id: str) -> None:
         StorageError: a table cannot be read or written.
     """
     scores = delta_tables.open_table(output, "chip_scores")
-    attempt = delta_tables.attempts_of(scores, run_id) if scores else 0
+    attempt = publications.attempts_of(scores, run_id) if scores else 0
     plan = run_plan.read_plan(output, run_id, attempt)
     if plan is not None and is_visible(plan):
         publish_run(plan, [])
@@ -177,7 +177,7 @@ def _publish_rows(plan: RunPlan, staged: list[StagedUnit]) -> None:
 
 def _publish_files(plan: RunPlan, table: str, staged: list[tuple[int, StagedFile]]) -> None:
     """Copy staged files to their final names and commit them, unless that was done before."""
-    if committing.is_done(plan, committing.open_table(plan, table)):
+    if committing.is_done(plan, committing.require_table(plan, table)):
         return
     with ThreadPoolExecutor(_COPY_THREADS) as pool:
         files = list(pool.map(lambda item: _copy(plan, table, *item), staged))

@@ -26,7 +26,7 @@ from pipelines.runs.run_plan import RunPlan
 from pipelines.runs.run_rows import scan_rows
 from pipelines.runs.staging import StagedFile, StagedUnit
 from pipelines.storage import store
-from pipelines.tables import delta_tables
+from pipelines.tables import delta_tables, publications
 from schemas.tables import PUBLISHED, SCORE
 
 _READ_THREADS = 8
@@ -158,7 +158,7 @@ def _published_records(output: str) -> list[dict[str, Any]]:
     nights = {part["run_id"]: part["run_date"] for part in runs.partitions()}
     newest = sorted(nights, key=lambda run_id: nights[run_id], reverse=True)[:_LOOK_BACK]
     scores = delta_tables.open_table(output, "chip_scores")
-    published = delta_tables.published_run_ids(scores, newest)
+    published = publications.published_run_ids(scores, newest)
     rows = delta_tables.open_dataset(runs, published)
     found: list[dict[str, Any]] = rows.to_table(filter=ds.field("status") == PUBLISHED).to_pylist()
     return found

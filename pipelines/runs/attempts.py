@@ -15,7 +15,7 @@ from pipelines.errors import RunFailed
 from pipelines.runs import run_plan
 from pipelines.runs.run_plan import RunPlan
 from pipelines.storage import store
-from pipelines.tables import delta_tables
+from pipelines.tables import delta_tables, publications
 from schemas.tables import COMMIT_ORDER
 
 REFUSAL_FILE = "refusal.json"
@@ -30,7 +30,7 @@ def find_attempt(output: str, run_id: str) -> tuple[int, RunPlan | None]:
     over.
     """
     tables = {t.name: delta_tables.open_table(output, t.name) for t in COMMIT_ORDER}
-    known = {n: delta_tables.attempts_of(t, run_id) if t else 0 for n, t in tables.items()}
+    known = {n: publications.attempts_of(t, run_id) if t else 0 for n, t in tables.items()}
     attempt = known["chip_scores"] + 1
     while True:
         plan = run_plan.read_plan(output, run_id, attempt)
@@ -45,7 +45,7 @@ def find_staged(output: str, run_id: str) -> RunPlan | None:
     """The plan of the run's last attempt that is not published, refused ones included."""
     attempt, plan = find_attempt(output, run_id)
     scores = delta_tables.open_table(output, "chip_scores")
-    published = delta_tables.attempts_of(scores, run_id) if scores else 0
+    published = publications.attempts_of(scores, run_id) if scores else 0
     if plan is None and attempt - 1 > published:
         return run_plan.read_plan(output, run_id, attempt - 1)
     return plan

@@ -9,17 +9,12 @@ from pipelines.runs.attempts import refusal_written
 from pipelines.runs.rivals import refuse_rivals
 from pipelines.runs.run_plan import RunPlan
 from pipelines.storage import store
-from pipelines.tables import delta_tables
-from pipelines.tables.delta_tables import (
-    COMMIT_TRIES,
-    DataFile,
-    commit_files,
-    commit_in_turn,
-)
+from pipelines.tables import commits, delta_tables, publications
+from pipelines.tables.commits import COMMIT_TRIES, DataFile, commit_files, commit_in_turn
 from schemas.tables import RUNS
 
 
-def open_table(plan: RunPlan, name: str) -> DeltaTable:
+def require_table(plan: RunPlan, name: str) -> DeltaTable:
     """The newest snapshot of one of the tables that the run is published to.
 
     Raises:
@@ -44,14 +39,14 @@ def commit_rows(plan: RunPlan, name: str, files: list[DataFile]) -> None:
 
     def commit() -> None:
         nonlocal looked_at
-        table = open_table(plan, name)
+        table = require_table(plan, name)
         if is_done(plan, table):
             return
         if name == "chip_scores":
             with refusal_written(plan):
                 refuse_rivals(plan, table, looked_at)
             looked_at = table.version()  # a look takes time, in which others may commit again
-        transactions = delta_tables.next_transactions(table, plan.run_id, plan.attempt)
+        transactions = commits.next_transactions(table, plan.run_id, plan.attempt)
         replace = plan.attempt > 1 or name == RUNS.name  # the row of an attempt that failed
         commit_files(table, files, partition, transactions, replace, metadata=partition)
 
@@ -70,9 +65,9 @@ def commit_note(plan: RunPlan, row: DataFile) -> None:
     partition = {"run_date": plan.run_date, "run_id": plan.run_id}
 
     def commit() -> None:
-        table = open_table(plan, RUNS.name)
+        table = require_table(plan, RUNS.name)
         if not is_done(plan, table):
-            turn = [delta_tables.next_turn(table)]
+            turn = [commits.next_turn(table)]
             commit_files(table, [row], partition, turn, replace=True, metadata=partition)
 
     commit_in_turn(commit, f"{COMMIT_TRIES} commits met with conflicts")
@@ -80,7 +75,7 @@ def commit_note(plan: RunPlan, row: DataFile) -> None:
 
 def is_done(plan: RunPlan, table: DeltaTable) -> bool:
     """Whether this attempt at the run is committed to a table, by whomever."""
-    return delta_tables.attempts_of(table, plan.run_id) >= plan.attempt
+    return publications.attempts_of(table, plan.run_id) >= plan.attempt
 
 
 def partition_path(plan: RunPlan, night: str = "") -> str:

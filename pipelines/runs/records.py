@@ -21,8 +21,8 @@ from pipelines.runs.counting import RunCounts
 from pipelines.runs.run_plan import RunPlan
 from pipelines.runs.staging import parquet_bytes
 from pipelines.storage import store
-from pipelines.tables import delta_tables
-from pipelines.tables.delta_tables import DataFile
+from pipelines.tables import delta_tables, publications
+from pipelines.tables.commits import DataFile
 from schemas.render import file_schema
 from schemas.tables import FAILED, HELD, PUBLISHED, RUNS
 
@@ -59,7 +59,7 @@ def read_summary(plan: RunPlan) -> RunSummary:
     record = read_record(plan.output, plan.run_id)
     if record is None:
         raise RunFailed(f"run {plan.run_id} is not published")
-    scores = committing.open_table(plan, "chip_scores")
+    scores = committing.require_table(plan, "chip_scores")
     labels = delta_tables.open_dataset(scores, [plan.run_id]).to_table(columns=["labels"])["labels"]
     tally = pc.value_counts(pc.list_flatten(labels)).to_pylist()
     counts = Counter({label["values"]: label["counts"] for label in tally})
@@ -90,7 +90,7 @@ def verdict_of(record: dict[str, Any]) -> Verdict:
 
 def publish_record(plan: RunPlan, counts: RunCounts, verdict: Verdict) -> None:
     """Write the run's row and commit it, unless that was done before."""
-    if committing.is_done(plan, committing.open_table(plan, RUNS.name)):
+    if committing.is_done(plan, committing.require_table(plan, RUNS.name)):
         return
     file = _write(plan, _published_row(plan, counts, verdict))
     committing.commit_rows(plan, RUNS.name, [file])
@@ -124,8 +124,8 @@ def _is_refusal_told(plan: RunPlan) -> bool:
 
 
 def _note(plan: RunPlan, row: dict[str, Any]) -> None:
-    scores = committing.open_table(plan, "chip_scores")
-    if not delta_tables.is_published(scores, plan.run_id):
+    scores = committing.require_table(plan, "chip_scores")
+    if not publications.is_published(scores, plan.run_id):
         committing.commit_note(plan, _write(plan, row))
 
 
@@ -139,8 +139,8 @@ def _write(plan: RunPlan, row: dict[str, Any]) -> DataFile:
 
 
 def _published_row(plan: RunPlan, counts: RunCounts, verdict: Verdict) -> dict[str, Any]:
-    scores = committing.open_table(plan, "chip_scores")
-    published_at = delta_tables.committed_at(scores, plan.run_id) or datetime.now(UTC)
+    scores = committing.require_table(plan, "chip_scores")
+    published_at = publications.committed_at(scores, plan.run_id) or datetime.now(UTC)
     row = _counted(plan, counts, verdict, published_at)
     return {**row, "status": PUBLISHED, "published_at": published_at}
 

@@ -3,7 +3,7 @@
 Two runs that are planned at the same time over the same archive see the same chips left to do.
 Both score them; the first commit decides. The second finds the first's chips in the snapshot upon
 which it would commit, and that snapshot is still the newest when its commit lands: every publisher
-counts up one application id (`delta_tables.PUBLISHER`), so a commit upon an older one is refused.
+counts up one application id (`commits.PUBLISHER`), so a commit upon an older one is refused.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pipelines.errors import RunFailed
 from pipelines.planning.done import CHIP_VERSIONS, chips_done
 from pipelines.runs.run_plan import RunPlan
 from pipelines.storage import store
-from pipelines.tables import delta_tables
+from pipelines.tables import publications
 from schemas.tables import RELABEL
 
 
@@ -35,7 +35,7 @@ def refuse_rivals(plan: RunPlan, scores: DeltaTable, since: int | None = None) -
     """
     if plan.rescore or not plan.to_score:
         return
-    newer = delta_tables.runs_since(scores, plan.scores_version if since is None else since)
+    newer = publications.runs_since(scores, plan.scores_version if since is None else since)
     if plan.kind == RELABEL:
         _refuse_changed_sources(plan, newer)
         return

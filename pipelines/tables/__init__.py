@@ -1,1 +1,1 @@
-"""The Delta tables below an OUTPUT: open, create, commit; what is published and what is not."""
+"""The Delta tables below an OUTPUT: open, create, commit; which runs are published."""

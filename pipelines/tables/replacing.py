@@ -1,8 +1,8 @@
-"""Quarantined rows of published runs, also while one of the runs is being replaced.
+"""Quarantined rows of published runs, also while a run is being replaced.
 
 A replacement commits to `quarantine` before it commits to `chip_scores`, and may die in between.
-Until its scores are there, readers go on to see the rows that it took out, as an earlier snapshot
-of the table has them. The files' names tell the attempt that they are of.
+Until its scores are committed, readers see the rows that it removed, from an earlier snapshot of
+the table. The names of the files contain the number of the attempt.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import pyarrow.dataset as ds
 from deltalake import DeltaTable
 
 from pipelines.storage import store
-from pipelines.tables import delta_tables
+from pipelines.tables import delta_tables, publications
 from pipelines.tables.delta_tables import PublishedFile
 
 _ATTEMPT = re.compile(r"/unit-\w+-(\d+)\.parquet$")
@@ -30,7 +30,7 @@ def quarantined_rows(
     """
     found = {partition["run_id"] for partition in quarantine.partitions()}
     asked = found if run_ids is None else found.intersection(run_ids)
-    published = delta_tables.published_run_ids(scores, asked)
+    published = publications.published_run_ids(scores, asked)
     ahead = _being_replaced(quarantine, scores, published) if scores else {}
     rows = delta_tables.open_dataset(quarantine, published - ahead.keys())
     replaced = [
@@ -45,19 +45,19 @@ def _being_replaced(
     """Runs of which `quarantine` has a later attempt than `chip_scores`, with the latter's."""
     attempts = {file.run_id: _attempt(file) for file in delta_tables.data_files(quarantine)}
     again = {run: n for run, n in attempts.items() if n > 1 and run in published}
-    visible = {run_id: delta_tables.attempts_of(scores, run_id) for run_id in again}
+    visible = {run_id: publications.attempts_of(scores, run_id) for run_id in again}
     return {run_id: visible[run_id] for run_id in again if again[run_id] > visible[run_id]}
 
 
 def _attempt(file: PublishedFile) -> int:
-    """What a file's name says; compacted ones have no say, and are of nothing that is under way."""
+    """The attempt in a file's name; 0 for a compacted file, whose run is not being replaced."""
     found = _ATTEMPT.search(file.path)
     return int(found[1]) if found else 0
 
 
 def _rows_before(quarantine: DeltaTable, run_id: str, attempt: int) -> Iterator[ds.Dataset]:
-    """A run's rows as an attempt left them; none where the table no longer has them."""
-    earlier = delta_tables.snapshot_of_attempt(quarantine, run_id, attempt)
+    """A run's rows after an attempt; none if their files were deleted."""
+    earlier = publications.snapshot_of_attempt(quarantine, run_id, attempt)
     if earlier is None:
         return
     files = [file for file in delta_tables.data_files(earlier) if file.run_id == run_id]

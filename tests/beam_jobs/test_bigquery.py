@@ -17,7 +17,7 @@ import schemas
 from beam_jobs import bigquery, query
 from pipelines.commands import exit_code
 from pipelines.storage import store
-from pipelines.tables import delta_tables
+from pipelines.tables import commits, delta_tables
 from schemas.dialects import to_bigquery
 from schemas.external_tables import (
     DATASET,
@@ -125,7 +125,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> str:
     commit_rows(output, RUNS, "taken-back", [run_row(at(3), scored=1)])
     scores = delta_tables.open_table(output, "chip_scores")
     assert scores is not None
-    delta_tables.take_back(scores, "taken-back", 1, [], "2026-07-01")
+    commits.withdraw_rows(scores, "taken-back", 1, [], "2026-07-01")
     return output
 
 

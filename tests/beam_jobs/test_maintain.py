@@ -22,13 +22,9 @@ from pipelines.publishing import publishing
 from pipelines.publishing.publishing import publish_run
 from pipelines.runs import committing, run_plan
 from pipelines.runs.staging import stage_unit
-from pipelines.tables import delta_tables
-from pipelines.tables.delta_tables import (
-    PublishConflict,
-    commit_files,
-    next_transactions,
-    open_table,
-)
+from pipelines.tables import commits, delta_tables, publications
+from pipelines.tables.commits import PublishConflict, commit_files, next_transactions
+from pipelines.tables.delta_tables import open_table
 from schemas.tables import RUNS
 from tests.support.published_runs import (
     SCORES,
@@ -120,9 +116,9 @@ def test_what_is_published_outlives_compaction_vacuum_and_the_old_log(output, ca
     assert len(list(log.glob("*.json"))) <= 1
     assert list(log.glob("*.checkpoint.parquet"))
     scores = open_table(output, "chip_scores")
-    assert delta_tables.is_published(scores, "old")
-    assert not delta_tables.is_published(scores, "recent")
-    assert scores.transaction_version(delta_tables.PUBLISHER) > 2
+    assert publications.is_published(scores, "old")
+    assert not publications.is_published(scores, "recent")
+    assert scores.transaction_version(commits.PUBLISHER) > 2
     assert seen(output) == before
     assert len(files(output)) == 1
     publish_files(output, "recent", "de", RECENT, at(3))
@@ -160,7 +156,7 @@ def test_nobody_takes_files_out_that_compaction_has_just_replaced(output, capsys
     stale = open_table(output, "chip_scores")
     run(output, capsys)
     with pytest.raises(PublishConflict):
-        delta_tables.take_back(stale, "recent", 1, [], "")
+        commits.withdraw_rows(stale, "recent", 1, [], "")
     assert withdraw_run(output, "recent")
     assert {row["run_id"] for row in seen(output)["chip_scores"]} == {"old"}
 
@@ -207,7 +203,7 @@ def test_a_run_without_its_row_is_left_alone_so_that_the_row_tells_when_it_was_c
         patch.setattr(committing, "commit_rows", dying_at("runs"))
         with pytest.raises(KeyboardInterrupt):
             publish_run(plan, units)
-    committed = delta_tables.committed_at(open_table(output, "chip_scores"), "new")
+    committed = publications.committed_at(open_table(output, "chip_scores"), "new")
     run(output, capsys)
     assert named(output) == 4
     publishing.finish_record(output, "new")
@@ -384,7 +380,7 @@ def _split(output: str) -> None:
     table = open_table(output, "chip_scores")
     part = {"run_date": RECENT, "run_id": "recent"}
     new = [write_rows(output, SCORES, part, [scored(u)], f"{u}{table.version()}") for u in "def"]
-    commit_files(table, new, part, [delta_tables.next_turn(table)], True, part)
+    commit_files(table, new, part, [commits.next_turn(table)], True, part)
 
 
 @pytest.mark.parametrize("hours", ["0", "1", "24"])

@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.storage import store
-from pipelines.tables.delta_tables import DataFile, commit_files, ensure_table, next_transactions
+from pipelines.tables.commits import DataFile, commit_files, next_transactions
+from pipelines.tables.delta_tables import ensure_table
 from schemas.labels import PLANET_LABELS, LabelSet, score_column
 from schemas.render import file_schema
 from schemas.tables import QUARANTINE, RUNS, Table, chip_scores

@@ -15,8 +15,9 @@ from pipelines.publishing.publishing import publish_run
 from pipelines.runs import attempts, committing
 from pipelines.runs.run_plan import RunPlan, store_plan
 from pipelines.runs.staging import stage_unit
-from pipelines.tables import delta_tables
-from pipelines.tables.delta_tables import PublishConflict, open_table
+from pipelines.tables import commits, publications
+from pipelines.tables.commits import PublishConflict
+from pipelines.tables.delta_tables import open_table
 from schemas.tables import COMMIT_ORDER
 from tests.support.published_runs import at, given_up, publish, scored
 from tests.support.staged_runs import CHIPS, dying_at, empty_tables, labelled, make_plan, stage
@@ -80,7 +81,7 @@ def test_a_run_may_be_published_again_after_it_was_withdrawn(output):
     withdraw_run(output, "one")
     publish(output, "one", [scored("a")], published_at=at(3))
     assert ("scores", "one", "a") in seen(output)
-    assert delta_tables.is_published(open_table(output, "chip_scores"), "one")
+    assert publications.is_published(open_table(output, "chip_scores"), "one")
     assert withdraw_run(output, "one")
     assert not withdraw_run(output, "one")
     assert ("scores", "one", "a") not in seen(output)
@@ -109,14 +110,14 @@ def test_a_withdrawal_is_seen_whole_also_where_it_died_half_way(tmp_path, monkey
 def test_a_withdrawal_waits_its_turn_behind_a_publisher(tmp_path, monkeypatch):
     output = str(tmp_path)
     publish(output, "one", [scored("a")], published_at=at(1))
-    take_back, conflicts = delta_tables.take_back, iter([True, True])
+    take_back, conflicts = commits.withdraw_rows, iter([True, True])
 
     def conflicting(*args):
         if next(conflicts, False):
             raise PublishConflict("somebody else")
         take_back(*args)
 
-    monkeypatch.setattr(delta_tables, "take_back", conflicting)
+    monkeypatch.setattr(commits, "withdraw_rows", conflicting)
     assert withdraw_run(output, "one")
     assert seen(output) == [("runs", "one", "withdrawn")]
 

@@ -17,8 +17,9 @@ from pipelines.runs.records import read_summary
 from pipelines.runs.run_plan import read_plan, store_plan
 from pipelines.runs.staging import stage_unit
 from pipelines.storage import store
-from pipelines.tables import delta_tables
-from pipelines.tables.delta_tables import PublishConflict, commit_files, open_dataset, open_table
+from pipelines.tables import publications
+from pipelines.tables.commits import PublishConflict, commit_files
+from pipelines.tables.delta_tables import open_dataset, open_table
 from schemas.labels import PLANET_LABELS
 from tests.support.staged_runs import CHIPS, dying_at, empty_tables, labelled, make_plan, stage
 
@@ -79,7 +80,7 @@ def test_a_publisher_that_died_between_its_commits_is_finished_by_the_next(
     monkeypatch.setattr(committing, "commit_rows", dying_at(dies_at))
     with pytest.raises(KeyboardInterrupt):
         publish_run(plan, staged)
-    visible = delta_tables.is_published(open_table(output, "chip_scores"), "r1")
+    visible = publications.is_published(open_table(output, "chip_scores"), "r1")
     assert visible == (dies_at == "runs")
     monkeypatch.setattr(committing, "commit_rows", commit)
     publish_run(plan, staged)
@@ -170,7 +171,7 @@ def test_the_record_that_a_dead_publisher_left_out_is_written_with_the_time_of_t
     with pytest.raises(KeyboardInterrupt):
         publish_run(plan, stage(plan))
     monkeypatch.setattr(committing, "commit_rows", commit)
-    committed_at = delta_tables.committed_at(open_table(output, "chip_scores"), "r1")
+    committed_at = publications.committed_at(open_table(output, "chip_scores"), "r1")
 
     finish_record(output, "r1")
     (record,) = rows(output, "runs")
@@ -216,7 +217,7 @@ def test_replacing_one_run_leaves_the_others(output):
 def test_a_run_of_no_chips_is_published(output):
     plan = make_plan(output, listed=2, unit_rows=())
     publish_run(plan, [])
-    assert delta_tables.is_published(open_table(output, "chip_scores"), "r1")
+    assert publications.is_published(open_table(output, "chip_scores"), "r1")
     (record,) = rows(output, "runs")
     assert (record["listed"], record["skipped"], record["scored"]) == (2, 2, 0)
 

@@ -14,7 +14,7 @@ from pipelines.publishing.publishing import publish_run
 from pipelines.runs import attempts
 from pipelines.runs.attempts import read_refusal
 from pipelines.runs.run_plan import RunPlan, store_plan
-from pipelines.tables import delta_tables
+from pipelines.tables import publications
 from pipelines.tables.delta_tables import open_dataset, open_table
 from schemas.labels import PLANET_LABELS
 from schemas.render import file_schema
@@ -136,10 +136,10 @@ def test_runs_since_a_version_are_those_committed_after_it(output):
     middle = scores_version(output)
     commit_rows(output, chip_scores(PLANET_LABELS), "two", [])
     table = open_table(output, "chip_scores")
-    assert delta_tables.runs_since(table, version) == {"one", "two"}
-    assert delta_tables.runs_since(table, middle) == {"two"}
-    assert delta_tables.runs_since(table, middle + 1) == set()
-    assert delta_tables.runs_since(table, -1) == {"one", "two"}
+    assert publications.runs_since(table, version) == {"one", "two"}
+    assert publications.runs_since(table, middle) == {"two"}
+    assert publications.runs_since(table, middle + 1) == set()
+    assert publications.runs_since(table, -1) == {"one", "two"}
     assert scores_version(f"{output}/nowhere") == -1
 
 
@@ -157,7 +157,7 @@ def place(request, tmp_path) -> str:
 def chips_of(output: str) -> Counter[str]:
     """How often each chip is in what readers see."""
     scores, quarantine = (open_table(output, name) for name in ("chip_scores", "quarantine"))
-    published = delta_tables.published_run_ids(scores, run_ids(output, "quarantine"))
+    published = publications.published_run_ids(scores, run_ids(output, "quarantine"))
     return Counter(
         open_dataset(scores).to_table(["chip_id"])["chip_id"].to_pylist()
         + open_dataset(quarantine, published).to_table(["chip_id"])["chip_id"].to_pylist()

@@ -16,19 +16,9 @@ from deltalake import DeltaTable
 from deltalake.transaction import AddAction
 
 from pipelines.errors import StorageError, UsageError
-from pipelines.tables.delta_tables import (
-    PublishConflict,
-    attempts_of,
-    check_table,
-    commit_files,
-    committed_at,
-    ensure_table,
-    is_published,
-    next_transactions,
-    open_dataset,
-    open_table,
-    published_run_ids,
-)
+from pipelines.tables.commits import PublishConflict, commit_files, next_transactions
+from pipelines.tables.delta_tables import check_table, ensure_table, open_dataset, open_table
+from pipelines.tables.publications import attempts_of, committed_at, is_published, published_run_ids
 from schemas.labels import LabelSet
 from schemas.tables import QUARANTINE, RUNS, chip_scores
 from tests.support.published_runs import NIGHT, SCORES, commit_rows, scored, write_rows

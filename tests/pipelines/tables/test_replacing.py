@@ -14,7 +14,7 @@ from pipelines.runs.run_plan import RunPlan
 from pipelines.runs.run_rows import published_rows
 from pipelines.runs.staging import StagedUnit, stage_unit
 from pipelines.storage.store import file_stem
-from pipelines.tables import delta_tables
+from pipelines.tables import publications
 from pipelines.tables.delta_tables import open_table
 from schemas.tables import QuarantineReason
 from tests.support.staged_runs import dying_at, empty_tables, labelled, make_plan
@@ -77,7 +77,7 @@ def test_a_replacement_that_died_half_way_shows_what_it_was_to_replace(
         patch.setattr(committing, "commit_rows", dying_at("chip_scores"))
         with pytest.raises(KeyboardInterrupt):
             publish_run(second, staged)
-    assert delta_tables.attempts_of(open_table(output, "quarantine"), "r1") == 2
+    assert publications.attempts_of(open_table(output, "quarantine"), "r1") == 2
     assert seen(output) == before
     assert given_up_ids(output) == [row["chip_id"] for row in before if row["what"] != "scored"]
     assert reported_ids(output) == given_up_ids(output)

@@ -1,0 +1,184 @@
+"""Commits to the Delta tables, one at a time without a lock.
+
+All publishers count up one application transaction, `publisher`: of two commits that start from the
+same snapshot, the second is refused.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from deltalake import CommitProperties, DeltaTable, Transaction
+from deltalake.exceptions import CommitFailedError, DeltaError
+from deltalake.transaction import AddAction
+
+from pipelines.errors import RunFailed
+from pipelines.storage.storage_errors import is_passing
+from pipelines.tables.delta_tables import one_line, table_error
+from pipelines.tables.publications import attempts_of, run_transaction, withdrawal_transaction
+
+T = TypeVar("T")
+
+PUBLISHER = "publisher"
+"""The application id that every publisher counts up."""
+
+COMMIT_TRIES = 10
+"""How often a commit is tried if others commit at the same time."""
+
+_LONGEST_WAIT_S = 1.0
+
+
+class PublishConflict(Exception):
+    """Another publisher committed first: open the table again, check what is published, retry."""
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """A Parquet file below a table's root.
+
+    Attributes:
+        path: relative to the root, in the hive folder of its partition.
+        size_bytes: size of the object.
+        rows: number of rows. No other statistics are logged: if only some columns have them,
+            deltalake's own `to_pyarrow_dataset` silently drops rows by the others.
+        night: run date of its rows, YYYY-MM-DD, if it is not the run's own.
+    """
+
+    path: str
+    size_bytes: int
+    rows: int
+    night: str = ""
+
+
+def commit_files(
+    table: DeltaTable,
+    files: Sequence[DataFile],
+    partition: Mapping[str, str],
+    transactions: Iterable[tuple[str, int]],
+    replace: bool,
+    metadata: Mapping[str, str],
+) -> None:
+    """Add files to one partition of a table, in one commit, and update `table`.
+
+    Without files the commit still records the transactions. With `replace`, the same commit removes
+    the run's earlier files, whatever their date.
+
+    Args:
+        table: the snapshot that the commit is based on.
+        files: existing files, of the partition or of that of their own night.
+        partition: every partition column to its value.
+        transactions: (application id, version), see `next_transactions`.
+        replace: whether the new files replace the run's old ones.
+        metadata: a description of the commit, for the table's history.
+
+    Raises:
+        PublishConflict: one of these application ids was committed since the snapshot, or the
+            store's answer was lost.
+        StorageError: the log cannot be written.
+    """
+    properties = CommitProperties(
+        custom_metadata=dict(metadata),
+        app_transactions=[Transaction(app_id, version) for app_id, version in transactions],
+    )
+    try:
+        table.create_write_transaction(
+            add_actions(files, partition),
+            mode="overwrite" if replace else "append",
+            schema=table.schema(),
+            partition_by=list(partition),
+            partition_filters=[("run_id", "=", partition["run_id"])] if replace else None,
+            commit_properties=properties,
+        )
+        table.update_incremental()
+    except CommitFailedError as error:
+        raise PublishConflict(one_line(error)) from error
+    except (DeltaError, OSError) as error:
+        if is_passing(error):  # the commit may have succeeded
+            raise PublishConflict(one_line(error)) from error
+        raise table_error("commit to", table.table_uri, error) from error
+
+
+def add_actions(files: Iterable[DataFile], partition: Mapping[str, str]) -> list[AddAction]:
+    """The log entries that add files to a table."""
+    now_ms = int(time.time() * 1000)
+    return [_add_action(file, partition, now_ms) for file in files]
+
+
+def _add_action(file: DataFile, partition: Mapping[str, str], now_ms: int) -> AddAction:
+    values = {**partition, "run_date": file.night or partition["run_date"]}
+    stats = json.dumps({"numRecords": file.rows})
+    return AddAction(file.path, file.size_bytes, values, now_ms, True, stats)
+
+
+def commit_in_turn(commit: Callable[[], T], failure: str) -> T:
+    """Call a commit until it does not conflict with another one.
+
+    Args:
+        commit: opens the table, checks whether there is still something to do, and commits; it
+            raises PublishConflict if another process was faster.
+        failure: the error's message if another process is faster each time.
+
+    Returns:
+        What `commit` returns.
+
+    Raises:
+        RunFailed: `COMMIT_TRIES` commits met with conflicts.
+    """
+    for _ in _commit_tries():
+        try:
+            return commit()
+        except PublishConflict:
+            continue
+    raise RunFailed(failure)
+
+
+def _commit_tries() -> Iterator[int]:
+    """Numbers of the tries of a commit, with a random wait in between, longer each time: otherwise
+    the same processes would conflict again."""
+    for number in range(COMMIT_TRIES):
+        if number:
+            time.sleep(random.uniform(0, min(_LONGEST_WAIT_S, 0.02 * 2**number)))
+        yield number
+
+
+def next_turn(table: DeltaTable) -> tuple[str, int]:
+    """The transaction of every publication, and of every commit that removes files: of two from the
+    same snapshot, the second is refused. delta-rs itself would accept both."""
+    return (PUBLISHER, int(table.transaction_version(PUBLISHER) or 0) + 1)
+
+
+def next_transactions(
+    table: DeltaTable, run_id: str, attempt: int | None = None
+) -> list[tuple[str, int]]:
+    """The application transactions of this snapshot's next publication.
+
+    Args:
+        attempt: number of the run's publication; by default one more than the table has seen.
+    """
+    attempt = attempt or attempts_of(table, run_id) + 1
+    return [next_turn(table), (run_transaction(run_id), attempt)]
+
+
+def withdraw_rows(
+    table: DeltaTable, run_id: str, attempt: int, left: Sequence[DataFile], night: str
+) -> None:
+    """Remove a run's rows from a table in one commit, and update `table`.
+
+    Args:
+        attempt: the publication that is withdrawn.
+        left: files that replace the run's rows.
+        night: the run date of these files.
+
+    Raises:
+        PublishConflict: another commit was made since the snapshot.
+        StorageError: the log cannot be written.
+    """
+    transactions = [next_turn(table), (withdrawal_transaction(run_id), attempt)]
+    partition = {"run_date": night, "run_id": run_id}
+    metadata = {"run_id": run_id, "withdrawn": str(attempt)}
+    commit_files(table, left, partition, transactions, True, metadata)

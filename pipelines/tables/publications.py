@@ -1,0 +1,100 @@
+"""What is published: each run's attempts in a snapshot of a table.
+
+The commit to `chip_scores` publishes a run. Each commit carries facts as Delta's application
+transactions, which survive checkpoints and the clean-up of old log files:
+
+- `run:<run_id>`: the run's attempts, 1 for its first publication, 2 for a replacement. A run
+  without a single row has it, too.
+- `withdrawn:<run_id>`: the last attempt that was withdrawn.
+- `publisher`: see `pipelines.tables.commits`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+import pyarrow as pa
+from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError
+
+from pipelines.storage.retries import insist
+from pipelines.storage.storage_errors import is_passing
+from pipelines.storage.store import delta_options
+from pipelines.tables.delta_tables import table_error
+
+
+def attempts_of(table: DeltaTable, run_id: str) -> int:
+    """The run's last attempt that was committed to this table, 0 if there is none. A publisher that
+    died between two tables leaves a gap in the later ones: the next attempt has a new number."""
+    return int(table.transaction_version(run_transaction(run_id)) or 0)
+
+
+def withdrawn_attempt(table: DeltaTable, run_id: str) -> int:
+    """The run's last attempt whose rows were withdrawn from this table, 0 if there is none."""
+    return int(table.transaction_version(withdrawal_transaction(run_id)) or 0)
+
+
+def is_published(scores: DeltaTable, run_id: str) -> bool:
+    """Whether a run is published in this snapshot of `chip_scores`."""
+    return attempts_of(scores, run_id) > withdrawn_attempt(scores, run_id)
+
+
+def published_run_ids(scores: DeltaTable | None, candidates: Iterable[str]) -> set[str]:
+    """Those of the runs that are published; none if there is no `chip_scores` yet."""
+    if scores is None:
+        return set()
+    # Only publications add rows, and one query for all partitions is cheaper than one per run.
+    with_rows = {partition["run_id"] for partition in scores.partitions()}
+    return {run for run in set(candidates) if run in with_rows or is_published(scores, run)}
+
+
+def committed_at(table: DeltaTable, run_id: str) -> datetime | None:
+    """When a run's rows were committed to this table; None if it has no rows there."""
+    actions = pa.table(table.get_add_actions()).select(["partition", "modification_time"])
+    times_ms = [
+        action["modification_time"]
+        for action in actions.to_pylist()
+        if action["partition"]["run_id"] == run_id
+    ]
+    return datetime.fromtimestamp(max(times_ms) / 1000, UTC) if times_ms else None
+
+
+def runs_since(table: DeltaTable, version: int) -> set[str]:
+    """The runs that were committed to this table after one of its versions."""
+    newer = table.version() - version
+    entries = insist(lambda: table.history(newer)) if newer > 0 else []
+    return {entry["run_id"] for entry in entries if "run_id" in entry}
+
+
+def snapshot_of_attempt(table: DeltaTable, run_id: str, attempt: int) -> DeltaTable | None:
+    """The newest snapshot without a later attempt at a run; None if the log does not go back that
+    far.
+
+    Raises:
+        StorageError: the log cannot be read.
+    """
+    uri = table.table_uri
+    try:
+        for entry in insist(table.history):
+            if entry.get("run_id") == run_id and entry["version"]:
+                earlier = _open_at(uri, entry["version"] - 1)
+                if attempts_of(earlier, run_id) <= attempt:
+                    return earlier
+    except DeltaError as error:
+        if not is_passing(error):
+            return None
+        raise table_error("open", uri, error) from error
+    return None
+
+
+def _open_at(uri: str, version: int) -> DeltaTable:
+    return insist(lambda: DeltaTable(uri, version=version, storage_options=delta_options(uri)))
+
+
+def run_transaction(run_id: str) -> str:
+    return f"run:{run_id}"
+
+
+def withdrawal_transaction(run_id: str) -> str:
+    return f"withdrawn:{run_id}"
