@@ -57,7 +57,7 @@ def test_a_night_is_scored_then_looked_for_then_looked_at(night: dict[str, Any])
     }
 
 
-def test_somebody_is_told_where_a_task_fails(night: dict[str, Any]) -> None:
+def test_a_failed_task_sends_a_mail(night: dict[str, Any]) -> None:
     assert all(night["dag"]["alerts"])
     assert night["failed"] == "job failed"
 

@@ -38,7 +38,7 @@ auth._Credentials._credentials_init = True
 
 
 class Submitted(NamedTuple):
-    """What lies in the bucket after a launch."""
+    """The bucket's objects after a launch."""
 
     job: dict[str, Any]
     graph: beam_runner_api_pb2.Pipeline

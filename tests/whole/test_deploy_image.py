@@ -118,7 +118,7 @@ def test_pip_installs_by_the_constraints_and_keeps_no_cache() -> None:
         assert "--no-cache-dir" in install
 
 
-def test_apt_leaves_no_lists_and_installs_no_more_than_it_is_told() -> None:
+def test_apt_leaves_no_lists_and_installs_only_named_packages() -> None:
     for rest in given("RUN"):
         if "apt-get install" in rest:
             assert "--no-install-recommends" in rest

@@ -1,4 +1,4 @@
-"""The way through a cloud, as deploy/README.md tells it: commands that parse, paths that exist."""
+"""The way through a cloud in deploy/README.md: commands that parse, paths that exist."""
 
 from __future__ import annotations
 
@@ -92,11 +92,11 @@ def test_the_scheduler_that_is_paused_and_run_is_the_one_that_terraform_makes(jo
 
 def test_the_accounts_are_those_that_terraform_makes() -> None:
     accounts = set(re.findall(r'account_id +=\s*"(.*)"', _terraform()))
-    told = set(re.findall(r"`(forest-chips-(?:worker|scheduler))`", _README.read_text()))
-    assert told == accounts
+    named = set(re.findall(r"`(forest-chips-(?:worker|scheduler))`", _README.read_text()))
+    assert named == accounts
 
 
-def test_every_role_that_terraform_grants_is_told() -> None:
+def test_every_role_that_terraform_grants_is_named() -> None:
     granted = set(re.findall(r"roles/([\w.]+)", _terraform()))
     text = _README.read_text()
     assert [role for role in granted if role not in text] == []

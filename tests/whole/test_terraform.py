@@ -232,7 +232,7 @@ def test_the_alert_on_drift_finds_the_line_of_a_bad_night_and_no_other() -> None
     assert matches(event % "run_published", log_line("run_published", scored=3))
 
 
-def test_somebody_is_told_of_every_alert() -> None:
+def test_every_alert_sends_a_mail() -> None:
     policies = resources("google_monitoring_alert_policy")
     assert set(policies) == {"failed", "not_started", "drift", "no_run"}
     for policy in policies.values():
