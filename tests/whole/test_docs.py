@@ -71,3 +71,9 @@ def test_every_named_source_file_exists(page: Path) -> None:
     folders = "schemas|pipelines|train|beam_jobs|tests|benchmarks|deploy"
     named = re.findall(rf"`((?:{folders})/[\w./]+\.(?:py|sql|md|css))`", page.read_text("utf-8"))
     assert [name for name in named if "NAME" not in name and not (_ROOT / name).is_file()] == []
+
+
+def test_every_decision_is_in_their_index() -> None:
+    folder = _ROOT / "docs" / "decisions"
+    listed = re.findall(r"\]\(([\w-]+\.md)\)", (folder / "README.md").read_text("utf-8"))
+    assert sorted(listed) == sorted({path.name for path in folder.glob("*.md")} - {"README.md"})
