@@ -7,7 +7,7 @@ are mostly one range of the shard, read in one request.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import pyarrow as pa
 
@@ -25,6 +25,19 @@ MOST_RANGE_BYTES = 8 << 20
 ReadRow = Callable[[int], bytes]
 
 
+class _Member(NamedTuple):
+    """The place of a chip in a shard; size -1 if the manifest has no valid place."""
+
+    shard: str
+    etag: str | None
+    start: int
+    size: int
+
+    @property
+    def end(self) -> int:
+        return self.start + self.size
+
+
 class ChipBytes:
     """The bytes of a table's chips.
 
@@ -34,19 +47,18 @@ class ChipBytes:
     """
 
     def __init__(self, chips: pa.Table, most_bytes: int) -> None:
-        self._uris = chips["chip_uri"].to_pylist()
-        self._most_bytes = most_bytes
-        self._shards = _Spans.of(chips) if _has_shards(chips) else None
+        self.uris: list[str] = chips["chip_uri"].to_pylist()
+        self.members = _members(chips)
+        self.most_bytes = most_bytes
 
     def of_rows(self, start: int, stop: int) -> ReadRow:
         """A function from a row to its bytes, for rows `start` to `stop - 1`, called in order by
         one thread. It raises ChipRejected, or StoreDown if no chip can be read."""
-        if self._shards is None:
-            return self._read_loose
-        return _ShardRows(self._shards, self._uris, self._most_bytes, start, stop).read
+        return _ShardRows(self, stop).read if self.members else self.read_object
 
-    def _read_loose(self, row: int) -> bytes:
-        return read_chip(self._uris[row], self._most_bytes)
+    def read_object(self, row: int) -> bytes:
+        """The bytes of a row that is not in a shard; raises as `read_chip`."""
+        return read_chip(self.uris[row], self.most_bytes)
 
 
 def read_chip(uri: str, most_bytes: int) -> bytes:
@@ -82,86 +94,72 @@ def read_named(uri: str, most_bytes: int) -> bytes:
     return ChipBytes(chips, most_bytes).of_rows(0, 1)(0)
 
 
-def _has_shards(chips: pa.Table) -> bool:
-    """Whether any row is a member of a shard; only manifests have that column."""
-    return "shard_uri" in chips.column_names and chips["shard_uri"].null_count < chips.num_rows
+def _members(chips: pa.Table) -> list[_Member | None]:
+    """The place of each row in its shard, None without a shard; empty if no row is in a shard.
+    Only manifests have such columns."""
+    if "shard_uri" not in chips.column_names or chips["shard_uri"].null_count == chips.num_rows:
+        return []
+    names = ("shard_uri", "etag", "offset_bytes", "size_bytes")
+    rows = zip(*(chips[name].to_pylist() for name in names), strict=True)
+    return [_member(*row) if row[0] is not None else None for row in rows]
 
 
-@dataclass(frozen=True)
-class _Spans:
-    """The shard, offset, size and etag of each row; None for rows that are not in a shard."""
-
-    shards: list[str | None]
-    offsets: list[int | None]
-    sizes: list[int | None]
-    etags: list[str | None]
-
-    @classmethod
-    def of(cls, chips: pa.Table) -> _Spans:
-        names = ("shard_uri", "offset_bytes", "size_bytes", "etag")
-        return cls(*(chips[name].to_pylist() for name in names))
-
-    def span(self, row: int) -> tuple[int, int] | None:
-        """Start and end of a member in its shard; None if the manifest has no valid ones."""
-        start, size = self.offsets[row], self.sizes[row]
-        if start is None or size is None or start < 0 or size < 0:
-            return None
-        return start, start + size
+def _member(shard: str, etag: str | None, start: int | None, size: int | None) -> _Member:
+    valid = start is not None and size is not None and start >= 0 and size >= 0
+    return _Member(shard, etag, start or 0, size or 0) if valid else _Member(shard, etag, 0, -1)
 
 
 class _ShardRows:
     """Reads the rows of one task in long ranges of the shard."""
 
-    def __init__(
-        self, spans: _Spans, uris: list[str], most_bytes: int, start: int, stop: int
-    ) -> None:
-        self._spans, self._uris = spans, uris
-        self._most_bytes = most_bytes
-        self._stop = stop
-        self._data, self._from, self._until = b"", 0, start  # the latest range
+    def __init__(self, chips: ChipBytes, stop: int) -> None:
+        self._chips, self._stop = chips, stop
+        self._data, self._from, self._until = b"", 0, 0  # the latest range, and the row after it
 
     def read(self, row: int) -> bytes:
-        shard = self._spans.shards[row]
-        if shard is None:
-            return read_chip(self._uris[row], self._most_bytes)
-        span = self._span(row, shard)
+        member = self._chips.members[row]
+        if member is None:
+            return self._chips.read_object(row)
+        self._check(row, member)
         if row >= self._until:
-            self._read_range(row, shard, span)
-        chip = self._data[span[0] - self._from : span[1] - self._from]
-        if len(chip) < span[1] - span[0]:
-            raise ChipRejected(Reason.UNREADABLE, f"{shard!r} ends before byte {span[1]}")
+            self._read_range(row, member)
+        chip = self._data[member.start - self._from : member.end - self._from]
+        if len(chip) < member.size:
+            raise ChipRejected(Reason.UNREADABLE, f"{member.shard!r} ends before byte {member.end}")
         return chip
 
-    def _span(self, row: int, shard: str) -> tuple[int, int]:
-        span = self._spans.span(row)
-        if span is None:
-            raise _why_bad(shard)
-        if span[1] - span[0] > self._most_bytes:
-            size = f"has {span[1] - span[0]:,} bytes, at most {self._most_bytes:,} are read"
-            raise ChipRejected(Reason.TOO_LARGE, f"{self._uris[row]!r} {size}")
-        return span
+    def _check(self, row: int, member: _Member) -> None:
+        if member.size < 0:
+            raise _why_bad(member.shard)
+        most = self._chips.most_bytes
+        if member.size > most:
+            size = f"has {member.size:,} bytes, at most {most:,} are read"
+            raise ChipRejected(Reason.TOO_LARGE, f"{self._chips.uris[row]!r} {size}")
 
-    def _read_range(self, row: int, shard: str, span: tuple[int, int]) -> None:
+    def _read_range(self, row: int, member: _Member) -> None:
         """Read this row together with the next rows that are close to it in the same shard."""
-        end, until = span[1], row + 1
-        while until < self._stop and self._spans.shards[until] == shard:
-            following = self._spans.span(until)
-            if following is None or not end <= following[0] <= end + MOST_GAP_BYTES:
+        end, until = member.end, row + 1
+        for following in self._chips.members[until : self._stop]:
+            if following is None or not self._is_close(following, member, end):
                 break
-            if following[1] - span[0] > MOST_RANGE_BYTES:
-                break
-            if following[1] - following[0] > self._most_bytes:
-                break
-            end, until = following[1], until + 1
-        etag = tar_chips.shard_etag(self._spans.etags[row])
-        self._data, self._from, self._until = b"", span[0], row + 1
+            end, until = following.end, until + 1
+        self._data, self._from, self._until = b"", member.start, row + 1
+        etag = tar_chips.shard_etag(member.etag)
         try:
-            self._data = store.read_range(shard, span[0], end - span[0], etag)
+            self._data = store.read_range(member.shard, member.start, end - member.start, etag)
         except StoreDown:
             raise
         except StorageError as error:
             raise ChipRejected(Reason.UNREADABLE, str(error)) from error
         self._until = until
+
+    def _is_close(self, following: _Member, first: _Member, end: int) -> bool:
+        return (
+            following.shard == first.shard
+            and 0 <= following.size <= self._chips.most_bytes
+            and end <= following.start <= end + MOST_GAP_BYTES
+            and following.end - first.start <= MOST_RANGE_BYTES
+        )
 
 
 def _why_bad(shard: str) -> ChipRejected:

@@ -1,1 +1,1 @@
-"""Chips inside tar files: their members, and an index of them kept between nights."""
+"""Chips inside tar files: their members, and an index that is stored between nights."""

@@ -79,7 +79,7 @@ def test_the_mode_is_how_the_header_says_that_pixels_are_stored(data: bytes, mod
 
 
 @pytest.mark.parametrize("data", [b"", b"II*\0", b"\xff\xd8\xff", b"words"])
-def test_what_has_no_header_has_no_mode(data: bytes) -> None:
+def test_files_without_a_header_have_no_mode(data: bytes) -> None:
     with pytest.raises(ChipRejected):
         mode_of(data)
 
@@ -106,7 +106,7 @@ def test_what_has_no_header_has_no_mode(data: bytes) -> None:
     ],
 )
 @pytest.mark.parametrize("preprocessing", [JPG, TIF], ids=["jpg model", "tif model"])
-def test_other_bytes_are_told_apart(
+def test_other_bytes_are_rejected_with_their_own_reason(
     data: bytes, reason: Reason, preprocessing: Preprocessing
 ) -> None:
     assert reason_for(data, preprocessing) is reason
@@ -159,7 +159,7 @@ def test_sizes_that_a_header_only_claims_are_refused_without_memory_for_them() -
 
 
 @pytest.mark.parametrize(("height", "width"), [(80, 300), (64, 64)])
-def test_the_sides_are_told_from_the_header(height: int, width: int) -> None:
+def test_the_sides_come_from_the_header(height: int, width: int) -> None:
     assert sides_px(encode_jpg(draw_picture(height, width))) == (width, height)
     assert sides_px(encode_markerless_jpg(draw_picture(height, width))) == (width, height)
     assert sides_px(encode_tif(draw_bands(height, width))) == (width, height)

@@ -40,7 +40,7 @@ def test_the_bounds_of_real_geotiffs_are_those_of_their_corners(shared_data: Pat
         assert tif_bounds(path.read_bytes()) == pytest.approx(expected, abs=1e-6), path.name
 
 
-def test_the_bounds_of_a_made_tif_are_where_it_was_put() -> None:
+def test_the_bounds_of_a_tif_are_the_ones_it_was_written_with() -> None:
     placed = Affine(0.001, 0, -60, 0, -0.002, -3)
     tif = encode_tif(draw_bands(), crs="EPSG:4326", transform=placed)
     assert tif_bounds(tif) == pytest.approx((-60, -3 - 80 * 0.002, -60 + 100 * 0.001, -3))
@@ -71,7 +71,7 @@ def test_a_chip_across_the_180th_meridian_has_its_west_east_of_its_east() -> Non
     ],
     ids=["plain", "no CRS", "no place", "cut", "out of this world", "head", "empty"],
 )
-def test_a_tif_that_does_not_say_where_it_lies_has_no_bounds(tif: bytes) -> None:
+def test_a_tif_without_a_place_has_no_bounds(tif: bytes) -> None:
     assert tif_bounds(tif) is None
 
 
@@ -99,7 +99,7 @@ def test_a_batch_of_places_has_the_bounds_that_gdal_gives_to_each(crs: CRS, seed
     np.testing.assert_allclose(bounds_of(places), expected, atol=3e-6)
 
 
-def test_chips_of_several_systems_and_of_none_stand_in_their_own_rows() -> None:
+def test_chips_with_different_or_no_coordinate_systems_keep_their_rows() -> None:
     here, there = Place(ZONE_20, (5e5, 9e6, 5.1e5, 9.01e6)), Place(ZONE_60, (5e5, 0, 5.1e5, 1e4))
     found = bounds_of([there, None, here, there])
     assert np.isnan(found[1]).all()

@@ -43,7 +43,7 @@ def test_a_black_tif_is_a_black_picture() -> None:
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_the_same_values_give_the_same_pixels_in_whatever_form_they_are_stored(layout: str) -> None:
+def test_the_same_values_decode_to_the_same_pixels_in_every_layout(layout: str) -> None:
     values = draw_bands()
     decoded = decode_chip(encode_tif(values, **LAYOUTS[layout]), TIF)
     average = area_average(np.moveaxis(values, 0, -1), 64)
@@ -63,9 +63,7 @@ def test_a_tif_of_any_accepted_size_keeps_its_mean(height: int, width: int) -> N
     ("bands", "dtype"),
     [(3, "uint16"), (5, "uint16"), (1, "uint16"), (4, "uint8"), (4, "float32"), (4, "int16")],
 )
-def test_a_tif_of_other_bands_or_samples_is_refused_with_what_it_has(
-    bands: int, dtype: str
-) -> None:
+def test_a_tif_of_other_bands_or_samples_is_refused_and_described(bands: int, dtype: str) -> None:
     tif = encode_tif(draw_bands(bands=bands, dtype=dtype))
     with pytest.raises(ChipRejected, match=f"{bands} x .*, not 4 x uint16$") as caught:
         decode_chip(tif, TIF)
@@ -87,7 +85,7 @@ def test_missing_strips_are_not_taken_for_black_ones() -> None:
         assert reason_for(broken, TIF) is Reason.TRUNCATED
 
 
-def test_damaged_compressed_data_are_a_decode_error_told_in_the_same_words_each_time() -> None:
+def test_damaged_compressed_data_are_a_decode_error_with_the_same_message_each_time() -> None:
     tif = bytearray(encode_tif(draw_bands(), compress="deflate"))
     tif[-3000:] = b"\xff" * 3000
     messages = set()

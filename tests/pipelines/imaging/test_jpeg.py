@@ -44,7 +44,7 @@ def test_codings_that_no_chip_has_never_reach_the_decoder(markers, coding):
         assert caught.value.reason is Reason.DECODE_ERROR
 
 
-def test_what_stands_before_the_frame_hides_no_coding():
+def test_bytes_before_the_frame_do_not_hide_its_coding():
     """Fill bytes, markers without a length, and a segment that holds another frame's marker."""
     lossless = coded_as(0xC3)
     thumbnail = b"\xff\xe1\0\x06\xff\xc0\0\x0b"
@@ -130,7 +130,7 @@ def test_a_model_larger_than_the_chip_gets_the_chip_enlarged() -> None:
     np.testing.assert_allclose(decoded.mean((0, 1)), (90, 60, 30), atol=2)
 
 
-def test_what_follows_the_end_of_a_jpg_does_not_matter() -> None:
+def test_bytes_after_the_end_of_a_jpg_do_not_matter() -> None:
     jpg = jpg_bytes()
     np.testing.assert_array_equal(decode_chip(jpg + b"\0" * 500, JPG), decode_chip(jpg, JPG))
 

@@ -57,7 +57,7 @@ def _is_cut(data: bytes) -> bool:
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_the_layout_is_what_was_written_in_whatever_form(layout: str) -> None:
+def test_every_layout_is_read_as_it_was_written(layout: str) -> None:
     found = read_layout(encode_tif(draw_bands(), **LAYOUTS[layout]))
     assert (found.width_px, found.height_px) == (100, 80)
     assert (found.bands, found.bits, found.unsigned) == (4, 16, True)
@@ -69,7 +69,7 @@ def test_the_layout_is_what_was_written_in_whatever_form(layout: str) -> None:
     ("dtype", "bits", "unsigned"),
     [("uint8", 8, True), ("int16", 16, False), ("uint32", 32, True), ("float32", 32, False)],
 )
-def test_the_sample_type_is_told(dtype: str, bits: int, unsigned: bool) -> None:
+def test_the_sample_type_is_read(dtype: str, bits: int, unsigned: bool) -> None:
     found = read_layout(encode_tif(draw_bands(bands=3, dtype=dtype)))
     assert (found.bands, found.bits, found.unsigned) == (3, bits, unsigned)
 
@@ -83,7 +83,7 @@ def test_the_pixel_data_end_where_the_file_may_be_cut_without_loss() -> None:
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_raw_pixels_lie_where_the_layout_says_and_nowhere_else(layout: str) -> None:
+def test_raw_pixels_are_at_the_offset_of_the_layout(layout: str) -> None:
     values = draw_bands()
     data = encode_tif(values, **LAYOUTS[layout])
     found = read_layout(data)
@@ -135,7 +135,7 @@ def test_a_file_cut_anywhere_is_found_to_be_cut(cut: int) -> None:
 
 
 @given(magic=st.sampled_from(MAGICS), rest=st.binary(max_size=300))
-def test_no_bytes_whatever_raise_anything_but_a_tiff_error(magic: bytes, rest: bytes) -> None:
+def test_any_bytes_have_a_layout_or_are_rejected(magic: bytes, rest: bytes) -> None:
     with contextlib.suppress(ChipRejected):
         read_layout(magic + rest)
 
@@ -192,7 +192,7 @@ def test_real_geotiffs_are_read_as_rasterio_reads_them(shared_data: Path) -> Non
         assert found.end <= path.stat().st_size, path.name
 
 
-def test_a_place_is_noticed_whatever_the_projection() -> None:
+def test_a_place_is_found_in_every_projection() -> None:
     assert read_layout(encode_tif(draw_bands(), **GEO)).has_crs
     assert read_layout(encode_tif(draw_bands(), **{**GEO, "crs": "EPSG:4326"})).has_crs
     assert not read_layout(encode_tif(draw_bands(), transform=GEO["transform"])).has_crs
@@ -228,7 +228,7 @@ def test_the_bare_copy_shows_no_metadata_no_unknown_tag_and_no_second_directory(
 
 
 @given(magic=st.sampled_from(MAGICS), rest=st.binary(max_size=300))
-def test_what_can_be_read_can_be_copied_and_is_the_same_then(magic: bytes, rest: bytes) -> None:
+def test_a_bare_copy_of_a_readable_file_has_the_same_layout(magic: bytes, rest: bytes) -> None:
     with contextlib.suppress(ChipRejected):
         layout = read_layout(magic + rest)
         assert read_layout(bare_copy(magic + rest)) == layout

@@ -13,7 +13,7 @@ from tests.support.planned_chips import planned_chips
 from tests.support.samples import write_chips
 
 
-def test_a_csv_manifest_gives_what_it_knows_and_the_store_the_rest(tmp_path):
+def test_columns_missing_in_a_csv_manifest_come_from_the_store(tmp_path):
     (path,) = write_chips(tmp_path / "chips", 1)
     manifest = tmp_path / "night.csv"
     manifest.write_bytes(
@@ -75,7 +75,7 @@ def test_only_rows_without_an_etag_are_looked_up(tmp_path, monkeypatch):
         ("", "cannot be read"),
     ],
 )
-def test_a_manifest_that_is_none_is_refused(tmp_path, text, message):
+def test_an_invalid_manifest_is_refused(tmp_path, text, message):
     manifest = tmp_path / "m.csv"
     manifest.write_text(text)
     with pytest.raises(UsageError, match=message):

@@ -68,7 +68,7 @@ def test_the_chips_written_last_are_taken_and_the_others_counted(hours, most):
     assert selected.listed == selected.to_score + selected.left_over
 
 
-def test_a_published_file_that_is_gone_is_told_in_one_line(tmp_path):
+def test_a_missing_published_file_is_reported_in_one_line(tmp_path):
     publish(str(tmp_path), "r1", [scored("/a.jpg")])
     (file,) = tmp_path.glob("chip_scores/*/*/*.parquet")
     file.unlink()
@@ -88,7 +88,7 @@ def test_stems_in_sql_are_the_stems_of_storage(uris):
     assert stems.to_arrow_table()["stem"].to_pylist() == expected
 
 
-def test_what_does_not_fit_into_memory_goes_to_a_folder_that_is_removed(tmp_path, monkeypatch):
+def test_rows_that_do_not_fit_into_memory_go_to_a_folder_that_is_removed(tmp_path, monkeypatch):
     monkeypatch.setattr(selection, "MEMORY_LIMIT", "80MB")
     monkeypatch.setattr(selection, "MOST_THREADS", 2)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))

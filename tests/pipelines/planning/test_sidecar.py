@@ -38,7 +38,7 @@ def test_a_csv_by_stem_gives_time_scene_and_place(tmp_path):
     }
 
 
-def test_a_parquet_by_address_goes_before_the_manifest_where_it_says_something(tmp_path):
+def test_the_values_of_a_parquet_sidecar_replace_those_of_the_manifest(tmp_path):
     chips = chips_of([("a", "1"), ("b", "1")])
     known = {"scene_id": ["old", "old"], "lon_min": [1.0, 1.0], "lat_min": [2.0, 2.0]}
     known |= {"lon_max": [3.0, 3.0], "lat_max": [4.0, 4.0]}

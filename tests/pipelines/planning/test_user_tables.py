@@ -1,4 +1,4 @@
-"""Whole columns of given tables are treated as `storage` treats one value."""
+"""Whole columns are handled as `storage` handles one value."""
 
 import pyarrow as pa
 import pytest

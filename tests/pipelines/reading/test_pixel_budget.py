@@ -74,7 +74,7 @@ def test_many_threads_hold_no_more_pixels_than_one_and_lose_no_batch(
     assert 2 <= max(most) <= BATCHES_AHEAD + 1
 
 
-def test_what_a_failed_bundle_held_is_free_again(
+def test_the_slots_of_a_failed_bundle_are_free_again(
     unit: Callable[[int], Unit], budget: PixelBudget
 ) -> None:
     for number in range(2 * BATCHES_AHEAD):
@@ -104,7 +104,7 @@ def test_who_holds_a_slot_makes_way_for_who_waits() -> None:
     assert waited[0] is not None
 
 
-def test_a_slot_that_nobody_gives_back_does_not_stop_the_run(
+def test_a_slot_that_is_never_returned_does_not_stop_the_run(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(pixel_budget, "_PATIENCE_SECONDS", 0.05)

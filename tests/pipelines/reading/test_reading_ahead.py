@@ -78,7 +78,7 @@ def test_a_batch_of_nothing_but_rejected_chips_has_no_pixels_and_all_of_them_as_
     assert batch.rejected["reason"].to_pylist() == ["not_an_image"] * 2
 
 
-def test_an_object_too_large_to_be_a_chip_is_refused_whatever_the_listing_said(tmp_path):
+def test_an_object_too_large_to_be_a_chip_is_refused_even_if_the_listing_says_less(tmp_path):
     swollen = tmp_path / "swollen.jpg"
     with swollen.open("wb") as file:
         file.truncate(JPG.max_bytes + 1)

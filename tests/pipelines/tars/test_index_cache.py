@@ -84,7 +84,7 @@ def test_a_tar_that_was_replaced_is_read_again_and_its_index_takes_the_old_ones_
     assert len(kept(tmp_path / "out")) == before == 2
 
 
-def test_no_byte_of_a_kept_index_may_be_another(tmp_path, archive, opened):
+def test_a_stored_index_with_one_changed_byte_is_not_used(tmp_path, archive, opened):
     listed(archive, tmp_path / "out")
     index = kept_of(tmp_path / "out", f"{archive}/s.tar")
     whole = index.read_bytes()
@@ -99,9 +99,7 @@ def test_no_byte_of_a_kept_index_may_be_another(tmp_path, archive, opened):
 @pytest.mark.parametrize(
     "found", [b"", b"some other file, not of ours, of over 32 bytes", "cut", "t"]
 )
-def test_an_index_that_is_cut_off_or_foreign_is_not_used_and_made_anew(
-    found, tmp_path, archive, opened
-):
+def test_an_index_that_is_cut_off_or_of_another_tar_is_replaced(found, tmp_path, archive, opened):
     out = tmp_path / "out"
     listed(archive, out)
     index = kept_of(out, f"{archive}/s.tar")
@@ -122,7 +120,7 @@ def test_an_index_of_another_format_is_not_used(tmp_path, archive, opened, monke
     assert sorted(opened) == ["s.tar", "t.tar"]
 
 
-def test_what_could_not_be_read_whole_is_read_again(tmp_path, archive, opened):
+def test_a_tar_that_was_not_read_to_its_end_is_read_again(tmp_path, archive, opened):
     data = tar_bytes([("a.jpg", b"a" * 900)])
     store.write_bytes(f"{archive}/cut.tar", data[:1024])
     store.write_bytes(f"{archive}/bad.tar", header("a.jpg", b"0", 10**9))

@@ -93,14 +93,14 @@ def test_a_tar_that_was_replaced_has_new_chips(tmp_path):
         ("s.tar", header("a.jpg", b"0", 10**9), "bad_shard"),
     ],
 )
-def test_a_tar_that_cannot_be_read_is_given_up_with_the_reason(tmp_path, name, data, reason):
+def test_a_tar_that_cannot_be_read_is_rejected_with_the_reason(tmp_path, name, data, reason):
     (tmp_path / name).write_bytes(data)
     (tmp_path / "a.jpg").write_bytes(jpg_bytes())
     means, rejected = read(tmp_path)
     assert (set(means), rejected) == ({"a"}, {store.file_stem(name): reason})
 
 
-def test_of_a_tar_that_breaks_off_what_is_whole_is_scored(tmp_path):
+def test_the_whole_members_of_a_cut_off_tar_are_scored(tmp_path):
     data = tar_bytes(PICTURES.items())
     (tmp_path / "s.tar").write_bytes(data[: len(data) // 2])
     means, rejected = read(tmp_path)
@@ -125,7 +125,7 @@ def test_a_member_that_is_too_large_is_not_read_and_costs_only_itself(tmp_path, 
     assert [length for _, length in asked] == [900, 900]
 
 
-def test_a_tasks_rows_are_one_range_unless_too_much_lies_between(tmp_path, monkeypatch):
+def test_the_rows_of_a_task_are_one_range_unless_the_gaps_are_too_long(tmp_path, monkeypatch):
     asked = []
     read_range = store.read_range
     monkeypatch.setattr(
@@ -172,14 +172,14 @@ def test_a_manifest_may_name_members_by_their_addresses_alone(tmp_path):
     assert planned_chips(tmp_path / "m.csv").equals(listed)
 
 
-def test_a_tar_in_a_manifest_is_no_chip_but_says_what_is_wrong_with_it(tmp_path):
+def test_a_tar_in_a_manifest_is_rejected_with_the_reason(tmp_path):
     (tmp_path / "bad.tar").write_bytes(b"x" * 600)
     (tmp_path / "sound.tar").write_bytes(tar_bytes(PICTURES.items()))
     (tmp_path / "m.csv").write_text("chip_uri\nbad.tar\nsound.tar\n")
     assert read(tmp_path / "m.csv") == ({}, {"bad": "bad_shard", "sound": "unreadable"})
 
 
-def test_media_types_are_told_by_the_members_names(tmp_path):
+def test_media_types_come_from_the_names_of_the_members(tmp_path):
     (tmp_path / "s.tar").write_bytes(tar_bytes([("a.jpg", b"1"), ("b.TIF", b"2")]))
     assert planned_chips(tmp_path, "tif")["chip_id"].to_pylist() == ["b"]
 
