@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.errors import StorageError, UsageError
-from pipelines.planning.row_checks import BOUNDS_FAULTS, refuse_faults, with_bounds
+from pipelines.planning._row_checks import BOUNDS_FAULTS, refuse_faults, with_bounds
 from pipelines.planning.user_tables import cast_columns, read_columns
 from pipelines.storage import store
 from pipelines.tars.tar_chips import SHARD_ENDINGS, find_chip

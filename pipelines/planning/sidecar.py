@@ -12,7 +12,7 @@ import duckdb
 import pyarrow as pa
 
 from pipelines.errors import UsageError
-from pipelines.planning.row_checks import BOUNDS_FAULTS, refuse_faults
+from pipelines.planning._row_checks import BOUNDS_FAULTS, refuse_faults
 from pipelines.planning.user_tables import cast_columns, read_columns
 from pipelines.storage import store
 from schemas.render import file_schema

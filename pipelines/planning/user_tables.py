@@ -15,7 +15,7 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from pipelines.errors import StorageError, UsageError
-from pipelines.planning.row_checks import refuse_endless_times
+from pipelines.planning._row_checks import refuse_endless_times
 from pipelines.storage import store
 
 UTC = "SET TimeZone = 'UTC'"

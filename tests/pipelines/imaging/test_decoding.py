@@ -1,4 +1,4 @@
-"""From bytes to pixels: the right values, or a reason; nothing else, whatever the bytes."""
+"""Any bytes decode to the right pixels or are rejected with a reason."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a GeoTIFF lies: as GDAL says, for one chip and for a batch of them."""
+"""The place of a GeoTIFF agrees with GDAL's, for one chip and for a batch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""GeoTIFF chips decode to the right values, or have a reason."""
+"""GeoTIFF chips decode to the right values or are rejected with a reason."""
 
 from __future__ import annotations
 

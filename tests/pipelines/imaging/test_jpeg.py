@@ -1,4 +1,4 @@
-"""What a JPEG's coding is known by before a decoder sees it."""
+"""JPEG chips decode to the right colours; codings that no chip has are rejected."""
 
 from __future__ import annotations
 

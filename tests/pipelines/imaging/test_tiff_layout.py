@@ -1,4 +1,4 @@
-"""A TIFF's layout is read from its header alone, whatever the header claims."""
+"""The layout of a TIFF comes from its header alone, whatever the header claims."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an archive holds, from its listing."""
+"""The chips of an archive come from its listing."""
 
 import os
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""Manifests given in place of an archive."""
+"""Manifests instead of an archive."""
 
 from datetime import UTC, datetime
 

@@ -1,4 +1,4 @@
-"""Which chips are left to do."""
+"""The chips that are left to score."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -1,4 +1,4 @@
-"""What a sidecar tells of chips finds its way to their rows."""
+"""The values of a sidecar reach the rows of its chips."""
 
 from datetime import UTC, datetime
 

@@ -1,4 +1,4 @@
-"""A process holds so many batches of pixels, however many threads read ahead in it."""
+"""A process holds a limited number of batches of pixels, however many threads read ahead."""
 
 from __future__ import annotations
 

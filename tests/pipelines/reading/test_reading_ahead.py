@@ -1,4 +1,4 @@
-"""Units become batches of pixels, and what cannot be read is rejected with its reason."""
+"""Units become batches of pixels; chips that cannot be read are rejected with a reason."""
 
 import apache_beam as beam
 import numpy as np

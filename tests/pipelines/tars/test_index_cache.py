@@ -1,4 +1,4 @@
-"""Indexes of tars: what was read one night is not read the next, and nothing odd is believed."""
+"""Stored indexes of tars save reading, and a wrong one is never used."""
 
 import os
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Tars of chips: listed, planned and read like loose chips."""
+"""Chips in tars are listed, planned and read like other chips."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""What lies where in a tar, as the standard library reads it, and what is refused."""
+"""The members of a tar are those of the standard library, and damaged tars are refused."""
 
 import io
 import tarfile
