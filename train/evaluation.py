@@ -17,7 +17,7 @@ from train.data.dataset import LabelledChips, keep_sky, load_labelled_chips
 from train.data.examples import Examples, count_set_aside, decode_chips, describe_set_aside
 from train.data.label_files import Part, read_labelled_rows, read_split
 from train.data.pixel_cache import DEFAULT_CACHE_GB, PixelCache, choose_cache
-from train.data.pixel_store import open_store
+from train.data.pixel_store import open_pixels
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,8 @@ def _parts(options: EvaluateOptions, names: Sequence[str]) -> dict[str, Part]:
 def _decode(
     names: Sequence[str], chips: LabelledChips, artifact: ModelArtifact, cache: PixelCache | None
 ) -> Examples:
-    with open_store(cache, artifact.preprocessing, len(names)) as store:
+    uris = [chips.uris[name] for name in names]
+    with open_pixels(cache, artifact.preprocessing, uris) as store:
         return decode_chips(names, chips, artifact.label_set, artifact.preprocessing, store)
 
 

@@ -22,7 +22,7 @@ from train.data.label_files import (
     refuse,
 )
 from train.data.pixel_cache import PixelCache, choose_cache
-from train.data.pixel_store import open_store
+from train.data.pixel_store import open_pixels
 from train.data.radiometry import preprocessing_for
 from train.data.splits import assign_parts, check_parts, read_split_rule
 from train.networks.registry import Network, choose_bands
@@ -117,7 +117,7 @@ def _decode(
     cache: PixelCache | None,
 ) -> TrainingSet:
     named = {name for names in parts.values() for name in names}
-    with open_store(cache, preprocessing, len(named)) as store:
+    with open_pixels(cache, preprocessing, [chips.uris[n] for n in named]) as store:
         examples = {
             p: decode_chips(parts[p], chips, label_set, preprocessing, store) for p in PARTS
         }

@@ -23,7 +23,7 @@ from train.data.dataset import list_chips, match_chips
 from train.data.examples import Examples, decode_chips
 from train.data.label_files import LabelRow
 from train.data.pixel_cache import PixelCache
-from train.data.pixel_store import open_store
+from train.data.pixel_store import open_pixels
 from train.fitting.augmentation import Augmentation
 from train.fitting.fit import FitOptions, fit_network, precision_policy, resolve_precision
 from train.networks.registry import NETWORKS
@@ -84,7 +84,7 @@ def _examples(artifact: Path, chips: Path, cache: PixelCache) -> Examples:
     listed = list_chips(str(chips))["jpg"]
     rows = {file_stem(uri): LabelRow(file_stem(uri), "jpg", frozenset()) for uri in listed}
     matched = match_chips(rows, listed, description.label_set)
-    with open_store(cache, description.preprocessing, len(rows)) as store:
+    with open_pixels(cache, description.preprocessing, listed) as store:
         found = decode_chips(
             list(rows), matched, description.label_set, description.preprocessing, store
         )

@@ -1,4 +1,4 @@
-"""From chips on storage to pixels and truth: each chip read and decoded once."""
+"""From chips in storage to pixels and truth: each chip read and decoded once."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from pipelines.storage.store import read_bytes
 from schemas.artifact import Preprocessing
 from schemas.labels import LabelSet
 from schemas.tables import QuarantineReason
+from train.data._pixel_array import DecodedChip
 from train.data.dataset import LabelledChips
 from train.data.pixel_cache import content_key, version_key
 from train.data.pixel_rows import PixelRows, PixelSource, chunk_rows
-from train.data.pixel_shards import Entry
-from train.data.pixel_store import Found, MemoryStore
+from train.data.pixel_store import MemoryPixels, StoredChip
 
 Truth = npt.NDArray[np.uint8]
 
 READABLE_SIDES_PX = (1, 8192)
-"""Sides that a training chip may have: its owner chose it, so only absurd ones are refused."""
+"""Sides that a training chip may have: the user chose it, so only absurd ones are refused."""
 
 _THREADS = 8  # reading waits for the store, decoding releases the GIL
 _SHOWN = 3
@@ -37,12 +37,12 @@ class Examples:
     """Decoded chips of one part.
 
     Attributes:
-        names: image names, a chip each.
+        names: image names, one for each chip.
         pixels: `uint8 [n, S, S, bands]` as the model takes them; they may be larger than the
-            memory, so they are gone over in batches or by `train.data.pixel_rows.chunks`.
-        truth: `uint8 [n, labels]`, 1 where the label holds.
-        sides: shortest and longest side of the chips as stored, in pixels; (0, 0) for none.
-        rejected: why a chip would not decode, by image name.
+            memory, so read them in batches or with `train.data.pixel_rows.chunks`.
+        truth: `uint8 [n, labels]`, 1 if the chip has the label.
+        sides: shortest and longest side of the chips as stored, in pixels; (0, 0) without chips.
+        rejected: why a chip was not decoded, by image name.
     """
 
     names: tuple[str, ...]
@@ -57,19 +57,19 @@ def decode_chips(
     chips: LabelledChips,
     label_set: LabelSet,
     preprocessing: Preprocessing,
-    store: MemoryStore | None = None,
+    store: MemoryPixels | None = None,
 ) -> Examples:
-    """Read and decode chips, each once, on several threads, but for what the store has.
+    """Read and decode chips, each once, on several threads, except those that the store has.
 
-    A chip that cannot be read or decoded is left out and stands in `rejected`.
+    A chip that cannot be read or decoded is left out and is in `rejected`.
 
     Args:
-        store: where pixels are found and kept, of this preprocessing; by default the memory.
+        store: where pixels of this preprocessing are stored; by default in memory.
 
     Raises:
-        UsageError: the store cannot be written.
+        UsageError: the store is not writable.
     """
-    store = store or MemoryStore()
+    store = store or MemoryPixels()
     outcomes = _load_all(names, chips, preprocessing, store)
     kept = {n: found for n, found in outcomes.items() if not isinstance(found, ChipRejected)}
     sides = [side for _, both in kept.values() for side in both]
@@ -84,54 +84,54 @@ def decode_chips(
 
 
 def _load_all(
-    names: Sequence[str], chips: LabelledChips, preprocessing: Preprocessing, store: MemoryStore
-) -> dict[str, Found | ChipRejected]:
-    """What became of each chip. Decoded ones go to the store a chunk at a time, so that no more
-    than a chunk is in memory beside it."""
+    names: Sequence[str], chips: LabelledChips, preprocessing: Preprocessing, store: MemoryPixels
+) -> dict[str, StoredChip | ChipRejected]:
+    """Where each chip is, or why it was rejected. Decoded chips go to the store in chunks, so that
+    only one chunk is in memory in addition."""
 
-    def load(name: str) -> Entry | Found | ChipRejected:
+    def load(name: str) -> DecodedChip | StoredChip | ChipRejected:
         return _load(chips.uris[name], chips.versions.get(name), preprocessing, store)
 
     rows = chunk_rows(preprocessing.input_shape)
-    outcomes: dict[str, Found | ChipRejected] = {}
+    outcomes: dict[str, StoredChip | ChipRejected] = {}
     with ThreadPoolExecutor(_THREADS) as pool:
         for start in range(0, len(names), rows):
             chunk = names[start : start + rows]
             loaded = dict(zip(chunk, pool.map(load, chunk), strict=True))
-            outcomes |= _keep(loaded, store)
+            outcomes |= _store_decoded(loaded, store)
     store.flush()
     return outcomes
 
 
-def _keep(
-    loaded: Mapping[str, Entry | Found | ChipRejected], store: MemoryStore
-) -> dict[str, Found | ChipRejected]:
-    decoded = {name: entry for name, entry in loaded.items() if isinstance(entry, Entry)}
+def _store_decoded(
+    loaded: Mapping[str, DecodedChip | StoredChip | ChipRejected], store: MemoryPixels
+) -> dict[str, StoredChip | ChipRejected]:
+    decoded = {name: chip for name, chip in loaded.items() if isinstance(chip, DecodedChip)}
     store.found_chips += sum(isinstance(outcome, tuple) for outcome in loaded.values())
     places = dict(zip(decoded, store.add(list(decoded.values())), strict=True))
     return {
-        name: (places[name], outcome.sides) if isinstance(outcome, Entry) else outcome
+        name: (places[name], outcome.sides) if isinstance(outcome, DecodedChip) else outcome
         for name, outcome in loaded.items()
     }
 
 
 def _load(
-    uri: str, version: str | None, preprocessing: Preprocessing, store: MemoryStore
-) -> Entry | Found | ChipRejected:
-    """A chip from the store, or decoded; not even read where its version tells what it is."""
+    uri: str, version: str | None, preprocessing: Preprocessing, store: MemoryPixels
+) -> DecodedChip | StoredChip | ChipRejected:
+    """A chip from the store, or decoded; not read if its version identifies it in the store."""
     try:
         if version is not None and (found := store.find(version_key(uri, version))):
             return found
-        data = read_chip(uri)
+        data = read_training_chip(uri)
         key = content_key(data) if version is None else version_key(uri, version)
         if version is None and (found := store.find(key)):
             return found
-        return Entry(key, sides_px(data), decode_chip(data, preprocessing))
+        return DecodedChip(key, sides_px(data), decode_chip(data, preprocessing))
     except ChipRejected as rejection:
         return rejection
 
 
-def read_chip(uri: str) -> bytes:
+def read_training_chip(uri: str) -> bytes:
     """The bytes of a chip.
 
     Raises:
@@ -152,7 +152,7 @@ def truth_of(tags: Sequence[frozenset[str]], label_set: LabelSet) -> Truth:
 def count_set_aside(
     chips: LabelledChips, named: Collection[str], examples: Iterable[Examples]
 ) -> dict[str, Any]:
-    """What was not used, or is not as it should be, as plain data for JSON.
+    """Counts of what was not used or is incomplete, as plain data for JSON.
 
     Args:
         named: the image names that have a part.
@@ -170,7 +170,7 @@ def count_set_aside(
 
 
 def describe_set_aside(set_aside: Mapping[str, Any], examples: Iterable[Examples]) -> list[str]:
-    """The counts that are not 0, a line each, and the first few chips that would not decode."""
+    """A line for each count that is not 0, and the first few chips that were not decoded."""
     counts = {name: count for name, count in set_aside.items() if name != "rejected"}
     lines = [f"  {name.replace('_', ' ')}: {count}" for name, count in counts.items() if count]
     lines += [f"  chips rejected as {name}: {n}" for name, n in set_aside["rejected"].items()]

@@ -1,10 +1,10 @@
-"""The cache of decoded chips: where it is, what a chip is found by, and how it is kept small.
+"""The cache of decoded chips: its folder, how a chip is identified, and how its size is limited.
 
-Below the cache's folder stands a folder for each way to make pixels, and in it shards
-(`train.data.pixel_shards`). A chip is found by what it was decoded from, not by its name: by the
-sha256 of its bytes, or, in an object store, by address, etag and size, which change whenever the
-object does. A local file's time and size do not say as much (`cp -p` and tar keep the time), so
-local files are read each time (docs/decisions/pixel-cache.md).
+The folder holds one array (`train.data._pixel_array`) for each archive and each way to make
+pixels. A chip is identified by what it was decoded from: by the sha256 of its bytes, or, in an
+object store, by address, etag and size, which change whenever the object does. The time and size
+of a local file are not enough (`cp -p` and tar keep the time), so local files are read each time
+(docs/decisions/pixel-cache.md).
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import time
 from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,29 +19,28 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
+from pipelines import imaging
 from pipelines.errors import UsageError
-from pipelines.imaging import decoding
 from pipelines.storage.store import is_remote
 from schemas.artifact import Preprocessing
 from train.data.cache_folder import cache_folder
-from train.data.pixel_shards import PIXELS_SUFFIX, RECORDS_SUFFIX, WRITING_PREFIX, remove_shard
 
 NO_CACHE = "none"
-"""What `--pixel_cache` is given to keep pixels in memory alone."""
+"""The value of `--pixel_cache` that keeps pixels in memory only."""
 
 DEFAULT_CACHE_GB = 20.0
 
+_ARRAYS = ("*.rows", "*/*.pixels", "*/*.npy")  # the last two: shards of earlier versions
 _DECODERS = ("numpy", "rasterio", "simplejpeg")
-_GIVEN_UP_SECONDS = 24 * 3600  # nobody writes a shard for so long: its writer was killed
 
 
 @dataclass(frozen=True)
 class PixelCache:
-    """Where decoded chips are kept.
+    """Where decoded chips are stored.
 
     Attributes:
         folder: local folder; it may be deleted at any time.
-        most_bytes: what it may hold; what was used longest ago makes room for what is new.
+        most_bytes: size limit; the arrays used longest ago are removed to make room.
     """
 
     folder: Path
@@ -50,17 +48,36 @@ class PixelCache:
 
     @property
     def held_bytes(self) -> int:
-        """What it holds."""
-        return sum(size for _, size, _ in _files(self.folder))
+        """Bytes that the arrays in the folder take."""
+        return sum(size for _, size, _ in _arrays(self.folder))
+
+    def make_room(self, wanted_bytes: int, keep: Path) -> bool:
+        """Remove arrays, those used longest ago first, until `wanted_bytes` more fit.
+
+        A run that has a removed array open can still read it.
+
+        Args:
+            keep: an array that is not removed.
+
+        Returns:
+            Whether they fit now.
+        """
+        arrays = _arrays(self.folder)
+        held = sum(size for _, size, _ in arrays)
+        for path, size, _ in sorted(arrays, key=lambda array: array[2]):
+            if held + wanted_bytes > self.most_bytes and path != keep:
+                path.unlink(missing_ok=True)
+                held -= size
+        return held + wanted_bytes <= self.most_bytes
 
 
 def choose_cache(asked: str | None, gigabytes: float = DEFAULT_CACHE_GB) -> PixelCache | None:
-    """The cache that `--pixel_cache` names; None where pixels are to stay in memory.
+    """The cache that `--pixel_cache` names; None if pixels are to stay in memory.
 
-    By default it is the user's cache folder, where that can be written.
+    By default it is in the user's cache folder, if that is writable.
 
     Raises:
-        UsageError: the folder that was named cannot be written, or is not local.
+        UsageError: the named folder is not writable, or not local.
     """
     if asked == NO_CACHE:
         return None
@@ -79,54 +96,43 @@ def default_folder() -> Path:
 
 
 def content_key(data: bytes) -> bytes:
-    """The key of a chip whose bytes are at hand."""
+    """The key of a chip by its bytes; 32 bytes."""
     return hashlib.sha256(data).digest()
 
 
 def version_key(uri: str, version: str) -> bytes:
-    """The key of an object whose store vouches for its content by a version (etag and size)."""
+    """The key of an object by its address and its version (etag and size); 32 bytes."""
     return hashlib.sha256(f"version\0{uri}\0{version}".encode()).digest()
 
 
-def folder_name(preprocessing: Preprocessing) -> str:
-    """Stands for all that decides pixels beside a chip's bytes: the preprocessing but for the
-    sides that it accepts, the code that decodes, and the versions of what that calls."""
-    decides = {
+def array_name(preprocessing: Preprocessing, uris: Collection[str]) -> str:
+    """The file name of the array for some chips.
+
+    It identifies the folder that holds them all, and everything but a chip's bytes that determines
+    pixels: the preprocessing except the accepted sides, the code that decodes, and the versions of
+    the libraries that it calls.
+    """
+    identity = {
         "bands": preprocessing.bands,
         "scaling": preprocessing.scaling,
-        "decoder": _decoder_digest(),
+        "decoder": decoder_digest(),
+        "chips": os.path.commonprefix(list(uris)).rpartition("/")[0],  # noqa: RUF071 (local, gs://)
     }
-    digest = hashlib.sha256(json.dumps(decides).encode()).hexdigest()[:16]
-    return f"{preprocessing.media_type}-{preprocessing.image_size}-{digest}"
-
-
-def make_room(cache: PixelCache, wanted_bytes: int, used: Collection[Path]) -> None:
-    """Remove shards, those used longest ago first, until so many bytes more may be written.
-
-    Also what killed runs have left half-written.
-
-    Args:
-        used: files of records whose shards this run has used; they stay.
-    """
-    files = _files(cache.folder)
-    held = sum(size for _, size, _ in files)
-    for path, size, modified_at in sorted(files, key=lambda file: file[2]):
-        if _is_left_over(path) and modified_at < time.time() - _GIVEN_UP_SECONDS:
-            path.unlink(missing_ok=True)
-        elif path.suffix != RECORDS_SUFFIX or path.name.startswith(WRITING_PREFIX):
-            continue
-        elif held + wanted_bytes > cache.most_bytes and path not in used:
-            held -= size + _size(path.with_suffix(PIXELS_SUFFIX))
-            remove_shard(path)
+    digest = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
+    return f"{preprocessing.media_type}-{preprocessing.image_size}-{digest}.rows"
 
 
 @cache
-def _decoder_digest() -> str:
-    """Of the code itself: a number to be raised at each change would be forgotten one day."""
-    files = (Path(decoding.__file__), Path(decoding.__file__).with_name("tiff_layout.py"))
-    code = b"".join(file.read_bytes() for file in files)
-    versions = ",".join(version(package) for package in _DECODERS)
-    return hashlib.sha256(code + versions.encode()).hexdigest()
+def decoder_digest() -> str:
+    """Digest of all code in `pipelines.imaging`, and of the versions of what it calls.
+
+    A version number to raise by hand at each change would be forgotten one day.
+    """
+    digest = hashlib.sha256()
+    for file in sorted(Path(imaging.__path__[0]).glob("*.py")):
+        digest.update(f"{file.name}\0".encode() + file.read_bytes())
+    digest.update(",".join(map(version, _DECODERS)).encode())
+    return digest.hexdigest()
 
 
 def _why_not_writable(folder: Path) -> str:
@@ -134,27 +140,14 @@ def _why_not_writable(folder: Path) -> str:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         return error.strerror or str(error)
-    return "" if os.access(folder, os.W_OK | os.X_OK) else "it cannot be written"
+    return "" if os.access(folder, os.W_OK | os.X_OK) else "it is not writable"
 
 
-def _is_left_over(path: Path) -> bool:
-    if path.name.startswith(WRITING_PREFIX):
-        return True
-    return path.suffix == PIXELS_SUFFIX and not path.with_suffix(RECORDS_SUFFIX).exists()
-
-
-def _files(folder: Path) -> list[tuple[Path, int, float]]:
-    """Path, size and time of each of a cache's files; others in the folder are left alone."""
+def _arrays(folder: Path) -> list[tuple[Path, int, float]]:
+    """Path, bytes and time of last use of each array; other files are ignored."""
     found = []
-    for path in folder.glob("*/*"):
-        if path.suffix in (RECORDS_SUFFIX, PIXELS_SUFFIX):
-            with suppress(OSError):
-                status = path.stat()
-                found.append((path, status.st_size, status.st_mtime))
+    for path in (path for pattern in _ARRAYS for path in folder.glob(pattern)):
+        with suppress(FileNotFoundError):  # removed by another run
+            status = path.stat()
+            found.append((path, status.st_size, status.st_mtime))
     return found
-
-
-def _size(path: Path) -> int:
-    with suppress(OSError):
-        return path.stat().st_size
-    return 0

@@ -1,185 +1,164 @@
-"""Decoded chips of a run: kept in memory, or found in the pixel cache and added to it."""
+"""The decoded chips of a run: kept in memory, or read from the pixel cache and added to it."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 
 from pipelines.errors import UsageError
 from pipelines.imaging.resize import Pixels
 from schemas.artifact import Preprocessing
-from train.data.pixel_cache import NO_CACHE, PixelCache, folder_name, make_room
-from train.data.pixel_shards import (
-    SHARD_BYTES,
-    Entry,
-    Shard,
-    ShardWriter,
-    open_shards,
-    remove_shard,
-)
+from train.data._pixel_array import DecodedChip, PixelArray, is_intact, row_type, to_rows
+from train.data.pixel_cache import NO_CACHE, PixelCache, array_name
 
-Place = tuple[int, int]
+RowIndex = tuple[int, int]
 """Where a chip's pixels are: the number of an array and the row in it."""
 
-Found = tuple[Place, tuple[int, int]]
-"""Where a chip's pixels are, and its sides as stored."""
+StoredChip = tuple[RowIndex, tuple[int, int]]
+"""Where a chip's pixels are, and its width and height in the archive, in pixels."""
 
 
-class MemoryStore:
+class MemoryPixels:
     """Chips that are decoded and kept in memory.
 
     Attributes:
-        arrays: what places point into: `uint8 [any, S, S, bands]` each.
+        arrays: the arrays that row indices refer to: `uint8 [any, S, S, bands]` each.
         decoded_chips: how many were added.
-        found_chips: how many were found, as the finder counts them.
+        found_chips: how many were found, as the caller counts them.
     """
 
     def __init__(self) -> None:
         self.arrays: list[Pixels] = []
         self.decoded_chips = self.found_chips = 0
 
-    def find(self, key: bytes) -> Found | None:
-        """Nothing is known before it is decoded."""
+    def find(self, key: bytes) -> StoredChip | None:
+        """None: every chip is decoded."""
         return None
 
-    def add(self, entries: Sequence[Entry]) -> list[Place]:
-        """Keep chips; gives their places, which hold after `flush`."""
-        self.decoded_chips += len(entries)
-        if entries:
-            self.arrays.append(np.stack([entry.pixels for entry in entries]))
-        return [(len(self.arrays) - 1, row) for row in range(len(entries))]
+    def add(self, chips: Sequence[DecodedChip]) -> list[RowIndex]:
+        """Store chips; returns where they are after `flush`."""
+        self.decoded_chips += len(chips)
+        if chips:
+            self.arrays.append(np.stack([chip.pixels for chip in chips]))
+        return [(len(self.arrays) - 1, row) for row in range(len(chips))]
 
     def flush(self) -> None:
-        """Put what was added where it can be read."""
-
-    def close(self) -> None:
-        """Leave nothing half-done behind."""
+        """Make what was added readable in `arrays`."""
 
     def describe(self) -> str:
-        """For people: what was done, and where the pixels are."""
+        """What was decoded, and where the pixels are, as a sentence to print."""
         return f"Pixels: {self.decoded_chips} chips decoded, kept in memory"
 
 
-class CacheStore(MemoryStore):
+class CachedPixels(MemoryPixels):
     """Chips that are found in the cache, or decoded and added to it; none is in memory."""
 
-    def __init__(self, cache: PixelCache, preprocessing: Preprocessing, needed_bytes: int) -> None:
-        """Open what the cache has of these pixels.
+    def __init__(
+        self, cache: PixelCache, preprocessing: Preprocessing, uris: Collection[str]
+    ) -> None:
+        """Open the array for some chips.
 
-        Args:
-            needed_bytes: what all that will be asked for takes.
+        Raises:
+            OSError: it cannot be opened.
         """
         super().__init__()
         self._cache = cache
-        self._shard_bytes = min(SHARD_BYTES, needed_bytes)
         self._accepted = preprocessing.accepted_sides_px
         self._row_shape = preprocessing.input_shape
-        self._folder = cache.folder / folder_name(preprocessing)
-        self._shards: list[Shard] = []
-        self._known: dict[bytes, Place] = {}
-        self._used: set[int] = set()
-        self._writer = ShardWriter(self._folder, self._row_shape)
-        for shard in open_shards(self._folder, self._row_shape):
-            self._register(shard)
+        self._path = cache.folder / array_name(preprocessing, uris)
+        self._known: dict[bytes, RowIndex] = {}
+        self._rows: list[np.ndarray] = []
+        self._open()
 
-    def find(self, key: bytes) -> Found | None:
-        """A chip that is there and unharmed; several threads may ask.
+    def find(self, key: bytes) -> StoredChip | None:
+        """A chip, None if it is not there or damaged; several threads may call this.
 
-        A shard with a chip that is not as it was written is removed. A chip whose sides the
-        preprocessing does not accept is not found: decoding it anew says what is wrong with it.
+        A chip whose sides the preprocessing does not accept is not found: decoding it again
+        raises the reason.
         """
-        place = self._known.get(key)
-        if place is None:
+        index = self._known.get(key)
+        if index is None:
             return None
-        number, row = place
-        entry = self._shards[number].entry(row)
-        if entry is None:
-            remove_shard(self._shards[number].records_path)
-            return None
+        number, row = index
+        stored = self._rows[number][row]
+        width, height = map(int, stored["sides"])
         shortest, longest = self._accepted
-        if not shortest <= min(entry.sides) <= max(entry.sides) <= longest:
-            return None
-        self._used.add(number)
-        return place, entry.sides
+        accepted = shortest <= min(width, height) <= max(width, height) <= longest
+        return (index, (width, height)) if accepted and is_intact(stored) else None
 
-    def add(self, entries: Sequence[Entry]) -> list[Place]:
-        """Write chips into the cache.
+    def add(self, chips: Sequence[DecodedChip]) -> list[RowIndex]:
+        """Write chips into the cache; returns where they are after `flush`.
 
         Raises:
-            UsageError: it cannot be written.
+            UsageError: it is not writable.
         """
-        self.decoded_chips += len(entries)
+        self.decoded_chips += len(chips)
+        rows = to_rows(chips, self._row_shape)
         with _write_errors(self._cache):
-            return [self._write(entry) for entry in entries]
+            if not self._cache.make_room(rows.nbytes, keep=self._path):
+                self._start_again()
+            first = self._file.append(rows)
+        return [(len(self.arrays) - 1, first + i) for i in range(len(rows))]
 
     def flush(self) -> None:
-        """Put what was added where it can be read, and note which shards were used.
-
-        Raises:
-            UsageError: the cache cannot be written.
-        """
+        """Make what was added readable in `arrays`, and mark the array as used."""
+        self._rows[-1] = self._file.read()
+        self.arrays[-1] = self._rows[-1]["pixels"]
         with _write_errors(self._cache):
-            self._end_shard()
-        for number in self._used:
-            with suppress(OSError):
-                os.utime(self._shards[number].records_path)
-
-    def close(self) -> None:
-        """Leave nothing half-written behind."""
-        self._writer.discard()
+            self._file.mark_used()
 
     def describe(self) -> str:
-        """For people: what was decoded, what was found, and what the cache holds."""
+        """What was decoded and found, and what the cache holds, as a sentence to print."""
         held, most = self._cache.held_bytes / 1e6, self._cache.most_bytes / 1e9
         return (
             f"Pixels: {self.decoded_chips} chips decoded, {self.found_chips} found in the cache "
             f"{self._cache.folder}, which holds {held:,.1f} MB of at most {most:g} GB"
         )
 
-    def _write(self, entry: Entry) -> Place:
-        if self._writer.full:
-            self._end_shard()
-        if not len(self._writer):
-            used = {self._shards[number].records_path for number in self._used}
-            make_room(self._cache, self._shard_bytes, used)
-        self._writer.add(entry)
-        return len(self._shards), len(self._writer) - 1
+    def close(self) -> None:
+        """Close the array; its pixels stay readable."""
+        self._file.close()
 
-    def _end_shard(self) -> None:
-        if len(self._writer):
-            self._register(self._writer.close())
-            self._used.add(len(self._shards) - 1)
-            self._writer = ShardWriter(self._folder, self._row_shape)
+    def _open(self) -> None:
+        self._file = PixelArray(self._path, self._row_shape)
+        self._rows.append(self._file.read())
+        self.arrays.append(self._rows[-1]["pixels"])
+        for row, key in enumerate(self._rows[-1]["key"].tolist()):
+            self._known[key] = (len(self.arrays) - 1, row)  # of two, the later: it replaced a bad
 
-    def _register(self, shard: Shard) -> None:
-        for row, key in enumerate(shard.records["key"].tolist()):
-            self._known.setdefault(key, (len(self._shards), row))
-        self._shards.append(shard)
-        self.arrays.append(shard.pixels)
+    def _start_again(self) -> None:
+        """Replace the array, which other chips fill up; what was found in it stays readable."""
+        self.flush()
+        self._file.close()
+        self._path.unlink(missing_ok=True)
+        self._open()
 
 
 @contextmanager
-def open_store(
-    cache: PixelCache | None, preprocessing: Preprocessing, most_chips: int
-) -> Iterator[MemoryStore]:
-    """A store for so many chips: the cache, or the memory where there is none.
+def open_pixels(
+    cache: PixelCache | None, preprocessing: Preprocessing, uris: Collection[str]
+) -> Iterator[MemoryPixels]:
+    """The place for the pixels of some chips: the cache, or memory if there is no cache.
+
+    Args:
+        uris: addresses of the chips that will be asked for.
 
     Raises:
-        UsageError: so many chips are more than the cache may hold.
+        UsageError: the chips need more than the cache may hold, or it is not writable.
     """
     if cache is None:
-        yield MemoryStore()
+        yield MemoryPixels()
         return
-    needed = most_chips * int(np.prod(preprocessing.input_shape))
+    needed = len(uris) * row_type(preprocessing.input_shape).itemsize
     if needed > cache.most_bytes:
         raise UsageError(
-            f"the pixels of {most_chips} chips take {needed / 1e9:.1f} GB, the pixel cache may "
+            f"the pixels of {len(uris)} chips take {needed / 1e9:.1f} GB, the pixel cache may "
             f"hold {cache.most_bytes / 1e9:g}: raise --pixel_cache_gb, or --pixel_cache {NO_CACHE}"
         )
-    store = CacheStore(cache, preprocessing, needed)
+    with _write_errors(cache):
+        store = CachedPixels(cache, preprocessing, uris)
     try:
         yield store
     finally:

@@ -19,7 +19,7 @@ from pipelines.imaging.geotiff import read_bands
 from pipelines.imaging.resize import Radiometry
 from pipelines.imaging.tiff_layout import read_layout
 from schemas.artifact import MediaType, Preprocessing
-from train.data.examples import READABLE_SIDES_PX, read_chip
+from train.data.examples import READABLE_SIDES_PX, read_training_chip
 
 PERCENTILES = (2, 98)
 """Percentiles of the training pixels that become 0 and 255."""
@@ -88,7 +88,7 @@ def _read(
     uri: str, preprocessing: Preprocessing, seed: tuple[int, int]
 ) -> Radiometry | ChipRejected:
     try:
-        data = read_chip(uri)
+        data = read_training_chip(uri)
         check_media_type(data, preprocessing)
         values = read_bands(data, read_layout(data), preprocessing)
     except ChipRejected as rejection:

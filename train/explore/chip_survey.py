@@ -19,7 +19,7 @@ from pipelines.imaging.resize import Pixels
 from pipelines.storage.store import file_stem
 from schemas.artifact import Preprocessing
 from schemas.labels import LabelSet
-from train.data.examples import read_chip, truth_of
+from train.data.examples import read_training_chip, truth_of
 
 _CHIPS_A_CHUNK = 128  # 128 x 255 is summed exactly in float32
 _THREADS = 8
@@ -122,7 +122,7 @@ def _look_at(
 
 def _look(uri: str, preprocessing: Preprocessing) -> _Look | ChipRejected:
     try:
-        data = read_chip(uri)
+        data = read_training_chip(uri)
         pixels = decode_chip(data, preprocessing)
         return _Look(pixels, ChipKind(mode_of(data), *sides_px(data)))
     except ChipRejected as rejection:

@@ -16,7 +16,7 @@ from pipelines.imaging.resize import Pixels
 from schemas.artifact import BANDS, MediaType, Preprocessing
 from schemas.labels import LabelSet
 from train.data.dataset import LabelledChips, load_labelled_chips
-from train.data.examples import READABLE_SIDES_PX, read_chip
+from train.data.examples import READABLE_SIDES_PX, read_training_chip
 from train.data.label_files import LabelRow, read_labelled_rows, select_rows
 from train.data.radiometry import UNSCALED, preprocessing_for
 from train.explore.chip_survey import survey_chips
@@ -151,6 +151,6 @@ def _spoken(tags: frozenset[str], label_set: LabelSet) -> str:
 def _picture(uri: str, preprocessing: Preprocessing) -> Pixels | None:
     """The chip once more; None where it has gone meanwhile."""
     try:
-        return as_rgb(decode_chip(read_chip(uri), preprocessing), preprocessing.bands)
+        return as_rgb(decode_chip(read_training_chip(uri), preprocessing), preprocessing.bands)
     except ChipRejected:
         return None

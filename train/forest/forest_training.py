@@ -14,7 +14,7 @@ from train.data.dataset import LabelledChips, load_labelled_chips
 from train.data.examples import Examples, count_set_aside, decode_chips, describe_set_aside
 from train.data.label_files import Part, read_labelled_rows, read_scenes, read_split
 from train.data.pixel_cache import DEFAULT_CACHE_GB, choose_cache
-from train.data.pixel_store import open_store
+from train.data.pixel_store import open_pixels
 from train.data.radiometry import preprocessing_for
 from train.data.splits import STUDY_FOREST, SplitRule, assign_parts, study_rule
 from train.forest.forest import ForestGrid, fit_forest, forest_scores, mean_colours
@@ -146,8 +146,8 @@ def _decode(options: ForestOptions, material: _Material) -> dict[Part, Examples]
     uris = [chips["train"].uris[name] for name in material.names["train"]]
     bands = BANDS[media_type]
     preprocessing = preprocessing_for(media_type, IMAGE_SIZE, bands, uris, options.seed)
-    needed = sum(map(len, material.names.values()))
-    with open_store(cache, preprocessing, needed) as store:
+    needed = [chips[part].uris[name] for part, names in material.names.items() for name in names]
+    with open_pixels(cache, preprocessing, needed) as store:
         examples = {
             part: decode_chips(names, chips[part], label_set, preprocessing, store)
             for part, names in material.names.items()

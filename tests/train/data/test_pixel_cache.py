@@ -1,33 +1,41 @@
-"""The pixel cache: a chip is decoded once, whatever else happens to it or to the cache."""
+"""The pixel cache: a chip is decoded once, whatever happens to it or to the cache."""
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import shutil
+import signal
 import time
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pipelines import imaging
 from pipelines.errors import UsageError
 from pipelines.imaging.decoding import decode_chip
 from pipelines.storage.store import write_bytes
 from schemas.artifact import BANDS, Preprocessing
 from schemas.labels import PLANET_LABELS
 from tests.support.drawn_chips import draw_jpg
-from train.data import examples, pixel_shards
+from train.data import _pixel_array, examples
+from train.data._pixel_array import DecodedChip, PixelArray
 from train.data.dataset import LabelledChips, list_chips, match_chips
 from train.data.examples import Examples, decode_chips
 from train.data.label_files import LabelRow
-from train.data.pixel_cache import PixelCache, choose_cache, folder_name, make_room
+from train.data.pixel_cache import PixelCache, array_name, choose_cache, decoder_digest
 from train.data.pixel_rows import PixelRows, chunks
-from train.data.pixel_store import MemoryStore, open_store
+from train.data.pixel_store import MemoryPixels, open_pixels
 from train.networks.registry import channel_statistics
 
 JPG = Preprocessing("jpg", 8, BANDS["jpg"], None, (1, 512))
+NINE = replace(JPG, image_size=9)
+URIS = ["gs://b/chips/1.jpg", "gs://b/chips/2.jpg"]
+IMAGING = Path(imaging.__path__[0])
 
 
 @pytest.fixture
@@ -53,18 +61,22 @@ def match(uri: str) -> LabelledChips:
 
 def load(
     uri: str | Path, cache: PixelCache | None, preprocessing: Preprocessing = JPG
-) -> tuple[Examples, MemoryStore]:
+) -> tuple[Examples, MemoryPixels]:
     chips = match(str(uri))
-    with open_store(cache, preprocessing, len(chips.uris)) as store:
+    with open_pixels(cache, preprocessing, chips.uris.values()) as store:
         return decode_chips(list(chips.uris), chips, PLANET_LABELS, preprocessing, store), store
 
 
-def counts(store: MemoryStore) -> tuple[int, int]:
+def counts(store: MemoryPixels) -> tuple[int, int]:
     return store.decoded_chips, store.found_chips
 
 
-def files(cache: PixelCache, pattern: str = "*") -> list[Path]:
-    return sorted(cache.folder.glob(f"*/{pattern}"))
+def arrays(cache: PixelCache) -> list[Path]:
+    return sorted(cache.folder.glob("*.rows"))
+
+
+def row_bytes(preprocessing: Preprocessing = JPG) -> int:
+    return _pixel_array.row_type(preprocessing.input_shape).itemsize
 
 
 def decoded(folder: Path) -> np.ndarray:
@@ -119,20 +131,31 @@ def test_a_renamed_chip_is_found_and_a_replaced_one_decoded_whatever_its_time_an
         replace(JPG, media_type="tif", scaling=((0.0, 9.0),) * 3),
     ],
 )
-def test_another_preprocessing_has_pixels_of_its_own(other):
-    assert folder_name(other) != folder_name(JPG)
-    assert folder_name(replace(JPG, accepted_sides_px=(2, 3))) == folder_name(JPG)
+def test_another_preprocessing_has_an_array_of_its_own(other):
+    assert array_name(other, URIS) != array_name(JPG, URIS)
+    assert array_name(replace(JPG, accepted_sides_px=(2, 3)), URIS) == array_name(JPG, URIS)
 
 
-def test_another_scaling_and_another_decoder_have_pixels_of_their_own(monkeypatch):
+def test_another_scaling_decoder_and_folder_have_arrays_of_their_own(monkeypatch):
     tif = Preprocessing("tif", 8, BANDS["tif"], ((0.0, 9.0),) * 4, (1, 512))
-    assert folder_name(replace(tif, scaling=((0.0, 9.5),) * 4)) != folder_name(tif)
-    before = folder_name(JPG)
-    monkeypatch.setattr("train.data.pixel_cache._decoder_digest", lambda: "newer")
-    assert folder_name(JPG) != before
+    assert array_name(replace(tif, scaling=((0.0, 9.5),) * 4), URIS) != array_name(tif, URIS)
+    before = array_name(JPG, URIS)
+    assert array_name(JPG, URIS[:1]) == before
+    assert array_name(JPG, ["gs://b/other/1.jpg"]) != before
+    monkeypatch.setattr("train.data.pixel_cache.decoder_digest", lambda: "newer")
+    assert array_name(JPG, URIS) != before
 
 
-def test_a_chip_whose_sides_are_no_longer_accepted_is_rejected_though_it_is_kept(archive, cache):
+@pytest.mark.parametrize("module", [path.name for path in IMAGING.glob("*.py")])
+def test_a_change_in_any_module_of_the_decoder_changes_its_digest(module, tmp_path, monkeypatch):
+    shutil.copytree(IMAGING, tmp_path / "imaging")
+    with (tmp_path / "imaging" / module).open("a") as file:
+        file.write("# changed")
+    monkeypatch.setattr(imaging, "__path__", [str(tmp_path / "imaging")])
+    assert decoder_digest.__wrapped__() != decoder_digest()
+
+
+def test_a_chip_whose_sides_are_no_longer_accepted_is_rejected_though_it_is_cached(archive, cache):
     load(archive, cache)
     found, store = load(archive, cache, replace(JPG, accepted_sides_px=(17, 512)))
     assert counts(store) == (0, 0)
@@ -162,50 +185,98 @@ def zero(path: Path) -> None:
     path.write_bytes(bytes(path.stat().st_size))
 
 
-@pytest.mark.parametrize("harm", [flip_last_byte, cut_off, empty, overwrite, zero, Path.unlink])
-@pytest.mark.parametrize("pattern", ["*.npy", "*.pixels"])
-def test_a_damaged_cache_is_noticed_and_rebuilt(archive, cache, harm, pattern):
+def swap_rows(path: Path) -> None:
+    data = path.read_bytes()
+    half = row_bytes() // 2
+    path.write_bytes(data[half:] + data[:half])
+
+
+@pytest.mark.parametrize(
+    "harm", [flip_last_byte, cut_off, empty, overwrite, zero, swap_rows, Path.unlink]
+)
+def test_a_damaged_cache_is_noticed_and_rebuilt(archive, cache, harm):
     load(archive, cache)
-    (path,) = files(cache, pattern)
+    (path,) = arrays(cache)
     harm(path)
     found, store = load(archive, cache)
     assert store.decoded_chips >= 1
     np.testing.assert_array_equal(found.pixels[:], decoded(archive))
-    load(archive, cache)
     healed, store = load(archive, cache)
     assert counts(store) == (0, 6)
     np.testing.assert_array_equal(healed.pixels[:], decoded(archive))
 
 
-def test_a_run_that_is_killed_leaves_nothing_that_is_taken_for_pixels(archive, cache, monkeypatch):
+def test_a_run_resumes_from_the_chunks_that_a_killed_one_wrote(archive, cache, monkeypatch):
+    monkeypatch.setattr(examples, "chunk_rows", lambda _: 2)
+
     def die(*_: object) -> None:
         raise KeyboardInterrupt
 
+    append = PixelArray.append
     with monkeypatch.context() as patch:
-        patch.setattr(pixel_shards.np, "save", die)
+        patch.setattr(PixelArray, "append", lambda s, rows: die() if len(s) else append(s, rows))
         with pytest.raises(KeyboardInterrupt):
             load(archive, cache)
-    assert files(cache) == []
-    assert counts(load(archive, cache)[1]) == (6, 0)
+    found, store = load(archive, cache)
+    assert counts(store) == (4, 2)
+    np.testing.assert_array_equal(found.pixels[:], decoded(archive))
 
 
-def test_what_a_killed_run_was_writing_is_removed_after_a_day(archive, cache):
+@given(kept=st.integers(0, 6 * (44 + 8 * 8 * 3)))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=20)
+def test_a_write_that_is_killed_at_any_byte_leaves_only_whole_rows(archive, cache, kept):
     load(archive, cache)
-    folder = files(cache)[0].parent
-    names = [".writing-a.pixels", ".writing-b.npy", "c.pixels", ".writing-now.pixels"]
-    for name in names:
-        (folder / name).write_bytes(b"x")
-    for name in names[:3]:
-        os.utime(folder / name, (0, 0))
-    make_room(cache, 0, ())
-    assert [path.name for path in files(cache) if path.name in names] == [".writing-now.pixels"]
-    assert counts(load(archive, cache)[1]) == (0, 6)
+    (path,) = arrays(cache)
+    os.truncate(path, kept)
+    for expected in ((6 - kept // row_bytes(), kept // row_bytes()), (0, 6)):
+        found, store = load(archive, cache)
+        assert counts(store) == expected
+        np.testing.assert_array_equal(found.pixels[:], decoded(archive))
+
+
+def append_until_killed(path: Path, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    array = PixelArray(path, (8, 8, 3))
+    while True:
+        array.append(_pixel_array.to_rows([random_chip(rng) for _ in range(50)], (8, 8, 3)))
+
+
+def random_chip(rng: np.random.Generator) -> DecodedChip:
+    return DecodedChip(rng.bytes(32), (8, 8), rng.integers(0, 256, (8, 8, 3), dtype=np.uint8))
+
+
+def test_two_processes_that_are_killed_while_writing_leave_intact_rows(tmp_path):
+    path = tmp_path / "a.rows"
+    fork = multiprocessing.get_context("fork")
+    writers = [fork.Process(target=append_until_killed, args=(path, i)) for i in range(2)]
+    for writer in writers:
+        writer.start()
+    while not path.exists() or path.stat().st_size < 400 * row_bytes():
+        time.sleep(0.01)
+    for writer in writers:
+        assert writer.pid is not None
+        os.kill(writer.pid, signal.SIGKILL)
+        writer.join()
+    rows = PixelArray(path, (8, 8, 3)).read()
+    assert len(rows) >= 400
+    assert all(_pixel_array.is_intact(row) for row in rows)
+
+
+def test_arrays_of_earlier_versions_are_ignored_and_removed_for_room(archive, cache):
+    old = cache.folder / "jpg-8-0123456789abcdef"
+    old.mkdir(parents=True)
+    for name in ("a.npy", "a.pixels", ".writing-b.pixels"):
+        (old / name).write_bytes(b"x" * 1000)
+    assert counts(load(archive, cache)[1]) == (6, 0)
+    assert len(list(old.iterdir())) == 3
+    load(archive, PixelCache(cache.folder, 6 * row_bytes(NINE)), NINE)
+    assert list(old.iterdir()) == []
 
 
 def test_two_runs_at_once_do_not_disturb_each_other(archive, cache):
     chips = match(str(archive))
-    names = list(chips.uris)
-    with open_store(cache, JPG, 6) as one, open_store(cache, JPG, 6) as other:
+    names, uris = list(chips.uris), list(chips.uris.values())
+    with open_pixels(cache, JPG, uris) as one, open_pixels(cache, JPG, uris) as other:
         mine = decode_chips(names[:4], chips, PLANET_LABELS, JPG, one)
         theirs = decode_chips(names, chips, PLANET_LABELS, JPG, other)
         mine_too = decode_chips(names[4:], chips, PLANET_LABELS, JPG, one)
@@ -218,12 +289,12 @@ def test_two_runs_at_once_do_not_disturb_each_other(archive, cache):
 
 def test_pixels_stay_readable_when_the_cache_is_deleted_meanwhile(archive, cache):
     found, _ = load(archive, cache)
-    for path in files(cache):
+    for path in arrays(cache):
         path.unlink()
     np.testing.assert_array_equal(found.pixels[:], decoded(archive))
 
 
-def test_a_chip_that_will_not_decode_is_told_each_time(archive, cache):
+def test_a_chip_that_cannot_be_decoded_is_rejected_each_time(archive, cache):
     (archive / "c9.jpg").write_bytes(b"\xff\xd8\xff cut off")
     for _ in range(2):
         found, _ = load(archive, cache)
@@ -231,48 +302,57 @@ def test_a_chip_that_will_not_decode_is_told_each_time(archive, cache):
         assert found.names == tuple(f"c{i}" for i in range(6))
 
 
-def test_a_long_set_is_spread_over_shards(archive, cache, monkeypatch):
-    monkeypatch.setattr(pixel_shards, "SHARD_BYTES", 2 * 8 * 8 * 3)
+def test_a_long_set_is_written_in_chunks(archive, cache, monkeypatch):
     monkeypatch.setattr(examples, "chunk_rows", lambda _: 4)
     for expected in ((6, 0), (0, 6)):
         found, store = load(archive, cache)
         assert counts(store) == expected
         np.testing.assert_array_equal(found.pixels[:], decoded(archive))
-    assert len(files(cache, "*.npy")) == 3
+    assert len(arrays(cache)) == 1
 
 
-def test_what_was_used_longest_ago_makes_room(archive, cache):
-    small = PixelCache(cache.folder, 5000)
-    sizes = (8, 7, 6)
-    for age, size in zip((30, 20, 10), sizes, strict=True):
-        preprocessing = replace(JPG, image_size=size)
-        _, store = load(archive, small, preprocessing)
-        records = cache.folder / folder_name(preprocessing)
-        (path,) = records.glob("*.npy")
+def test_the_arrays_used_longest_ago_make_room(archive, cache):
+    sizes = {size: replace(JPG, image_size=size) for size in (9, 8, 7, 6)}
+    small = PixelCache(cache.folder, 6 * sum(row_bytes(sizes[size]) for size in (9, 8, 6)))
+    for age, size in zip((30, 20, 10), (8, 7, 6), strict=True):
+        load(archive, small, sizes[size])
+        (path,) = cache.folder.glob(f"jpg-{size}-*")
         os.utime(path, (time.time() - age, time.time() - age))
-    assert store.decoded_chips == 6
+    load(archive, small, sizes[8])  # the oldest, used once more
+    load(archive, small, sizes[9])
+    assert [path.name.split("-")[1] for path in arrays(small)] == ["6", "8", "9"]
     assert small.held_bytes <= small.most_bytes
-    load(archive, small)  # the eldest, used once more
-    load(archive, small, replace(JPG, image_size=9))
-    held = {path.parent.name for path in files(small)}
-    assert folder_name(JPG) in held
-    assert folder_name(replace(JPG, image_size=7)) not in held
+
+
+def test_an_array_full_of_replaced_chips_is_replaced_while_it_is_in_use(
+    archive, cache, monkeypatch
+):
+    monkeypatch.setattr(examples, "chunk_rows", lambda _: 2)
+    small = PixelCache(cache.folder, 7 * row_bytes())
+    load(archive, small)
+    for i in range(2, 6):
+        (archive / f"c{i}.jpg").write_bytes(draw_jpg((9, 40 * i, 9), 16, 16))
+    found, store = load(archive, small)
+    assert counts(store) == (4, 2)
+    np.testing.assert_array_equal(found.pixels[:], decoded(archive))
+    assert small.held_bytes <= small.most_bytes
+    assert counts(load(archive, small)[1]) == (2, 4)
 
 
 def test_more_chips_than_the_cache_may_hold_are_refused_before_any_is_decoded(archive, cache):
     with pytest.raises(UsageError, match="--pixel_cache_gb"):
-        load(archive, PixelCache(cache.folder, 6 * 8 * 8 * 3 - 1))
-    assert files(cache) == []
+        load(archive, PixelCache(cache.folder, 6 * row_bytes() - 1))
+    assert arrays(cache) == []
 
 
-def test_a_full_disk_is_told_in_one_line(archive, cache, monkeypatch):
+def test_a_full_disk_is_reported_in_one_line(archive, cache, monkeypatch):
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(pixel_shards.os, "fsync", full)
+    monkeypatch.setattr(_pixel_array.os, "fsync", full)
     with pytest.raises(UsageError, match="No space left on device; give another folder"):
         load(archive, cache)
-    assert files(cache) == []
+    assert cache.held_bytes == 0
 
 
 def test_a_folder_that_cannot_be_used_is_refused_if_it_was_asked_for(tmp_path, monkeypatch):
