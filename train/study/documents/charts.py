@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pipelines.blocks.document import Picture
+from train.artifact.file_names import CURVES_FILE
 from train.pictures import draw_bars
 
 FOLDER = "comparison"
@@ -92,3 +94,17 @@ def _draw_published(path: Path, study: Mapping[str, Any]) -> None:
         value_format="{:.3f}",
         x_range=_F1_RANGE,
     )
+
+
+def show_chart(folder: Path, name: str, caption: str = "") -> list[Picture]:
+    """A chart in the study's folder; empty if it was not drawn."""
+    return _if_drawn(folder / FOLDER / name, caption)
+
+
+def show_curves(folder: Path, model: str, caption: str) -> list[Picture]:
+    """The training curves of a network; empty for other models."""
+    return _if_drawn(folder / "models" / model / CURVES_FILE, caption)
+
+
+def _if_drawn(path: Path, caption: str) -> list[Picture]:
+    return [Picture(path, caption)] if path.exists() else []

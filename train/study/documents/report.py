@@ -23,7 +23,7 @@ from pipelines.blocks.document import (
 )
 from train.study.comparing.comparison import FEWEST_POSITIVES, RARE_IN_STUDY
 from train.study.comparing.findings import describe_findings, describe_variants
-from train.study.documents import charts
+from train.study.documents.charts import COMMON, MEANS, PUBLISHED, RARE, show_chart
 from train.study.documents.report_exploration import exploration_blocks
 from train.study.documents.report_models import model_blocks
 from train.study.documents.tables import (
@@ -136,9 +136,9 @@ def _comparison(study: Study, folder: Path) -> list[Block]:
         return []
     blocks: list[Block] = [
         Heading("All models side by side"),
-        *_picture(
+        *show_chart(
             folder,
-            charts.MEANS,
+            MEANS,
             _MEANS_CAPTION,
         ),
     ]
@@ -160,8 +160,8 @@ def _versus(compared: Mapping[str, Any] | None, folder: Path) -> list[Block]:
             f"Rare are labels that fewer than {RARE_IN_STUDY:.0%} of the training chips carry, or "
             f"fewer than {FEWEST_POSITIVES} of them; all others are common."
         ),
-        *_picture(folder, charts.COMMON, "F1 of the common labels, from the most frequent down."),
-        *_picture(folder, charts.RARE, "F1 of the rare labels, from the most frequent down."),
+        *show_chart(folder, COMMON, "F1 of the common labels, from the most frequent down."),
+        *show_chart(folder, RARE, "F1 of the rare labels, from the most frequent down."),
         versus_table(compared),
     ]
 
@@ -173,9 +173,7 @@ def _published(study: Study, folder: Path) -> list[Block]:
     return [
         Heading("Compared with the published study"),
         Note(published["statement"]),
-        *_picture(
-            folder, charts.PUBLISHED, f"Mean F1 as published ({published['source']}) and here."
-        ),
+        *show_chart(folder, PUBLISHED, f"Mean F1 as published ({published['source']}) and here."),
         *published_tables(published),
     ]
 
@@ -217,11 +215,6 @@ def _making(study: Study) -> list[Block]:
             "architecture and preprocessing",
         ),
     ]
-
-
-def _picture(folder: Path, name: str, caption: str) -> list[Block]:
-    path = folder / charts.FOLDER / name
-    return [Picture(path, caption)] if path.exists() else []
 
 
 def _brief(value: Any) -> str:

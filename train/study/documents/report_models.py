@@ -7,8 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.blocks.document import Block, Heading, Note, Paragraph, Picture
-from train.artifact.file_names import CURVES_FILE
+from train.study.documents.charts import show_curves
 from train.study.documents.tables import label_table
+
+_CURVES_CAPTION = (
+    "during training. Where validation moves away from training, it begins to overfit."
+)
 
 
 def model_blocks(study: Mapping[str, Any], folder: Path) -> list[Block]:
@@ -19,7 +23,7 @@ def model_blocks(study: Mapping[str, Any], folder: Path) -> list[Block]:
     for name, model in study["models"].items():
         blocks += [Heading(model["title"], 3), Paragraph(model["idea"])]
         blocks.append(Paragraph(_describe_training(model)))
-        blocks += _curves(folder / "models" / name / CURVES_FILE, model)
+        blocks += show_curves(folder, name, f"{model['title']} {_CURVES_CAPTION}")
         pictures = model.get("pictures", [])
         blocks += [Picture(folder / p["file"], f"{p['caption']}.") for p in pictures]
         blocks.append(label_table(model, study["comparison"]["part"]))
@@ -56,13 +60,3 @@ def _describe_forest(model: Mapping[str, Any]) -> str:
 
 def _repeated(labels: Sequence[str]) -> str:
     return f" Chips of {', '.join(labels)} are repeated." if labels else ""
-
-
-def _curves(path: Path, model: Mapping[str, Any]) -> list[Block]:
-    if not path.exists():
-        return []
-    caption = (
-        f"{model['title']} during training. Where validation moves away from training, it begins "
-        "to overfit."
-    )
-    return [Picture(path, caption)]

@@ -19,9 +19,8 @@ from pipelines.blocks.document import (
     plain_text,
 )
 from pipelines.blocks.html import render_block, render_page, text_html
-from train.artifact.file_names import CURVES_FILE
 from train.study.comparing.findings import describe_findings
-from train.study.documents import charts
+from train.study.documents.charts import COMMON, MEANS, PUBLISHED, RARE, show_chart, show_curves
 from train.study.documents.report import TITLE
 from train.study.documents.tables import published_tables
 from train.study.models.plan import CNN, VGG16
@@ -52,10 +51,10 @@ def build_slides(study: Study, folder: Path) -> list[Slide]:
         Slide("Chips and their labels", _explored(study, folder, "samples")),
         Slide("The average chip of each label", _explored(study, folder, "averages")),
         Slide("The models", [_models(study)]),
-        Slide("How they learned", _curves(study, folder)),
-        Slide("All models side by side", _chart(folder, charts.MEANS)),
-        Slide("VGG16 and the baseline CNN: common labels", _chart(folder, charts.COMMON)),
-        Slide("VGG16 and the baseline CNN: rare labels", _chart(folder, charts.RARE)),
+        Slide("How they learned", _curves(folder)),
+        Slide("All models side by side", show_chart(folder, MEANS)),
+        Slide("VGG16 and the baseline CNN: common labels", show_chart(folder, COMMON)),
+        Slide("VGG16 and the baseline CNN: rare labels", show_chart(folder, RARE)),
         Slide("Compared with the published study", _published(study, folder), is_stacked=True),
         Slide("What the filters look for", _filters(study, folder)),
         Slide("Limits", [Bullets(study["limits"])]),
@@ -134,14 +133,8 @@ def _models(study: Study) -> TableBlock:
     return TableBlock(["model", "what it is", "parameters", "mean F1"], rows)
 
 
-def _curves(study: Study, folder: Path) -> list[Block]:
-    paths = [folder / "models" / name / CURVES_FILE for name in (CNN, VGG16)]
-    return [Picture(path, "Training curves") for path in paths if path.exists()]
-
-
-def _chart(folder: Path, name: str) -> list[Block]:
-    path = folder / charts.FOLDER / name
-    return [Picture(path, "")] if path.exists() else []
+def _curves(folder: Path) -> list[Block]:
+    return [p for name in (CNN, VGG16) for p in show_curves(folder, name, "Training curves")]
 
 
 def _published(study: Study, folder: Path) -> list[Block]:
@@ -149,7 +142,7 @@ def _published(study: Study, folder: Path) -> list[Block]:
     if not published:
         return []
     text = Note(published["statement"])
-    return [text, *(_chart(folder, charts.PUBLISHED) or published_tables(published)[:1])]
+    return [text, *(show_chart(folder, PUBLISHED) or published_tables(published)[:1])]
 
 
 def _filters(study: Study, folder: Path) -> list[Block]:

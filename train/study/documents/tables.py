@@ -65,7 +65,10 @@ def versus_table(compared: Mapping[str, Any]) -> TableBlock:
     strong = set()
     for kind in ("common", "rare"):
         held = [row for row in compared["rows"] if row["is_rare"] == (kind == "rare")]
-        rows += [_versus_row(kind, row) for row in held]
+        rows += [
+            _versus_row(kind, row, row["label"], row["training_positives"], row["positives"])
+            for row in held
+        ]
         means = compared[kind]
         if means["labels"]:
             strong.add(len(rows))
@@ -168,15 +171,11 @@ def _by_network(
     return TableBlock(["label", *titles.values()], cells, caption, strong=strong)
 
 
-def _versus_row(kind: str, row: Mapping[str, Any]) -> list[Cell]:
+def _versus_row(kind: str, row: Mapping[str, Any], name: str, *counts: Cell) -> list[Cell]:
     first, second = row["first_f1"], row["second_f1"]
     difference = None if first is None or second is None else first - second
-    counts = [row["training_positives"], row["positives"]]
-    return [kind, row["label"], *counts, first, second, difference]
+    return [kind, name, *(counts or (None, None)), first, second, difference]
 
 
 def _mean_row(kind: str, means: Mapping[str, Any]) -> list[Cell]:
-    first, second = means["first_f1"], means["second_f1"]
-    difference = None if first is None or second is None else first - second
-    said = f"mean of {means['labels']}"
-    return [kind, said, None, None, first, second, difference]
+    return _versus_row(kind, means, f"mean of {means['labels']}")
