@@ -2,9 +2,9 @@
 
     python -m benchmarks.planning --listed 10000000 --scored 9800000
 
-A published table of that many chips is made first, night by night. What is measured, in a process
-of its own, is the scoring command's way from a listing to a stored plan; and the bare join of two
-Parquet files in DuckDB, to compare it with.
+First a published table of that many chips is made, night by night. Then two things are measured,
+each in its own process: the scoring command from a listing to a stored plan, and for comparison the
+bare join of two Parquet files in DuckDB.
 """
 
 from __future__ import annotations
@@ -66,12 +66,12 @@ def report(join: dict[str, float], planned: dict[str, float]) -> None:
         print(f"{step:<23} {planned[step]:6.1f} s, {planned[f'{step}.peak_gb']:.2f} GB so far")
     seconds = planned["select"] + planned["store"]
     print(f"join and manifest       {seconds:6.1f} s, {planned['peak_gb']:.2f} GB at the most")
-    print(f"against the bare join   {seconds / join['join']:6.1f}")
+    print(f"over the bare join      {seconds / join['join']:6.1f}")
     print(f"listed {planned['listed']:,}, to score {planned['to_score']:,}")
 
 
 def plan(folder: str) -> dict[str, float]:
-    """The way of the scoring command from a listing to a stored plan."""
+    """The scoring command from a listing to a stored plan."""
     figures: dict[str, float] = {}
     chips = _timed(figures, "read_listing", lambda: read_manifest(f"{folder}/{_LISTING}"))
     done = chips_done(folder, MODEL)
@@ -105,12 +105,12 @@ def bare_join(folder: Path) -> dict[str, float]:
 
 
 def peak_gb() -> float:
-    """The most memory that this process has held, in GB."""
+    """The peak memory of this process, in GB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
 
 
 def make_archive(folder: Path, listed: int, scored: int, nights: int) -> None:
-    """A listing, the pairs of it that are done, and a published table of these, night by night."""
+    """A listing, the pairs that are scored, and a published table of these, night by night."""
     folder.mkdir(parents=True, exist_ok=True)
     _write_parts(folder / _LISTING, listed, ["chip_uri", "etag", "size_bytes", "modified_at"])
     _write_parts(folder / _PAIRS, scored, ["chip_uri", "etag"])
@@ -138,7 +138,7 @@ def publish_night(output: str, night: int, start: int, stop: int) -> None:
 
 
 def listing_rows(start: int, stop: int) -> pa.Table:
-    """Chips as a listing of a bucket tells of them."""
+    """Chips as in the listing of a bucket."""
     numbers = np.arange(start, stop)
     text = pa.array(numbers).cast(pa.string())
     padded = pc.utf8_lpad(text, 9, "0")

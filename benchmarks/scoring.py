@@ -1,9 +1,9 @@
-"""Scoring, measured against the limits of the machine and against what others use: one run.
+"""Scoring, compared with the limits of the machine and with other systems, in one run.
 
     python -m benchmarks.scoring --json figures.json --picture figures.png
 
-Ours and the limits are measured in turns, so that what drifts on the machine weighs on both; a
-ratio is made of neighbours. docs/benchmarks.md tells how to read it.
+Ours and the limits are measured in turns, so that a slower machine affects both; a ratio is made of
+neighbouring repeats. docs/benchmarks.md says how to read it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from benchmarks.harness.targets import PEERS, judge
 from benchmarks.reports.report import as_json, as_text, write_json
 
 IN_ROUNDS = ("limits", "ours", "peers")
-"""Parts that each repeat goes through together."""
+"""Parts that are measured together in each repeat."""
 
 BY_THEMSELVES: dict[str, Callable[[Bench], None]] = {
     "store": extras.measure_store,
@@ -36,7 +36,7 @@ PARTS = (*IN_ROUNDS, *BY_THEMSELVES)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure what is asked for, print and write it; with --check, 1 where a target was missed."""
+    """Measure, print and write; with --check, returns 1 if a target was missed."""
     asked = _parser().parse_args(arguments)
     machine = describe_machine()
     try:
@@ -71,7 +71,7 @@ def _measure(bench: Bench, only: Sequence[str]) -> None:
 def _measure_round(bench: Bench, only: Sequence[str]) -> None:
     if "ours" in only:
         rounds.measure_limits_and_ours(bench)
-    else:  # the peers' archives are sized by the limits
+    else:  # the sizes of the peers' archives depend on the limits
         rounds.measure_limits(bench)
     if "peers" in only:
         rounds.measure_peers(bench)
@@ -89,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--chips", type=Path, help="folder of chips to measure on (default: the sample archive)")
-    add("--media_type", choices=("jpg", "tif"), help="only these (default: what there is)")
+    add("--media_type", choices=("jpg", "tif"), help="only these (default: what the folder has)")
     add("--artifact", type=Path, help="trained model for the precision (default: random weights)")
     add("--sizes", type=_two_sizes, help="two archive sizes, as 2000,10000 (default: by speed)")
     add("--peer_sizes", type=_two_sizes, help="the same for the peers")
@@ -102,7 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--repeats", type=int, default=2, help="default 2")
     add("--json", type=Path, help="write every figure and ratio here")
     add("--picture", type=Path, help="draw a chart here (PNG)")
-    add("--check", action="store_true", help="end with 1 where a target was missed")
+    add("--check", action="store_true", help="exit with 1 if a target was missed")
     add("--work", type=Path, default=Path("build/bench"), help="default build/bench")
     return parser
 
@@ -118,7 +118,7 @@ def _some_of(known: Any) -> Callable[[str], list[str]]:
     def parse(text: str) -> list[str]:
         chosen = text.split(",")
         if unknown := [name for name in chosen if name not in known]:
-            raise argparse.ArgumentTypeError(f"{unknown[0]!r} is none of {','.join(known)}")
+            raise argparse.ArgumentTypeError(f"{unknown[0]!r} is not one of {','.join(known)}")
         return chosen
 
     return parse

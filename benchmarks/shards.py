@@ -1,8 +1,8 @@
-"""Chips in tars against the same chips as loose objects: planned, and read and decoded, a second.
+"""Chips per second in tars and as single objects: planned, and read and decoded.
 
     python -m benchmarks.shards --chips FOLDER --count 20000 --members 5000
 
-`--address` may name a prefix in a bucket; by default both lie in a scratch folder.
+`--address` may name a prefix in a bucket; by default both are in a scratch folder.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def main() -> None:
 
 
 def measure(uri: str, count: int) -> str:
-    """Chips planned and chips read and decoded, a second."""
+    """Chips planned per second, and chips read and decoded per second."""
     started = time.perf_counter()
     nothing = CHIP_VERSIONS.empty_table().to_reader()
     chips = select_chips(list_chips(uri, None), nothing).chips.read_all()
@@ -81,7 +81,7 @@ def write_loose(uri: str, pictures: list[bytes], count: int) -> None:
 
 
 def write_tars(uri: str, pictures: list[bytes], count: int, members: int) -> None:
-    """The same in tars of so many members."""
+    """The same pictures in tars of `members` each."""
     for start in range(0, count, members):
         buffer = io.BytesIO()
         with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as tar:

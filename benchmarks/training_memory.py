@@ -77,7 +77,7 @@ def train(chips: Path, labels: Path, cache: Path, case: Case, work: Path) -> Run
 
 
 def distinct_chips(pool: ChipPool, count: int, work: Path) -> Path:
-    """A folder of so many chips, each with bytes of its own behind its picture: the cache knows
+    """A folder of `count` chips, each with bytes of its own behind its picture: the cache knows
     chips by their bytes."""
     folder = work / f"distinct_{count}"
     if not folder.exists():

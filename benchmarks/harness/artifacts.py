@@ -19,7 +19,7 @@ from schemas.artifact_files import MODEL_FILE, model_digest, write_artifact
 from schemas.labels import PLANET_LABELS
 
 BLACK_FILE = "black.json"
-"""Beside a mean_colour artifact: the scores of an all black chip."""
+"""Next to a mean_colour artifact: the scores of an all black chip."""
 
 _SCALING = (2000.0, 12000.0)
 _SIDES_PX = (64, 1024)
@@ -78,7 +78,7 @@ def _preprocessing(bands: tuple[str, ...], media_type: MediaType) -> Preprocessi
 
 
 def _spread_scores(model: object, bands: int, labels: int) -> list[float]:
-    """Weights that tell chips apart; gives the scores of a black chip under them."""
+    """Set weights that give chips different scores; returns the scores of a black chip."""
     kernel = np.random.default_rng(0).normal(0, 4, (bands, labels))
     bias = -kernel.mean(0)
     model.get_layer("scores").set_weights([kernel, bias])  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""One run of the benchmark: what it was asked for, and what it has found so far."""
+"""One run of the benchmark: its options, and what was measured so far."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from schemas.artifact import MediaType
 NETWORKS = ("vgg16", "mean_colour")
 _DISTURBED_SHARES = {"ours": 0.05, "peers": 0.2}  # theirs holds processes that sampling missed
 SOME_CHIPS = 1000
-"""Chips that the limits go round and round in."""
+"""Chips that the limits read again and again."""
 
 
 @dataclass
@@ -93,7 +93,7 @@ class Bench:
         return cases
 
     def add_slope(self, name: str, slope: Slope) -> None:
-        """Keep the figures of a slope."""
+        """Add the figures of a slope."""
         self.figures.add(f"{name}.chips_per_s", slope.chips_per_s, "chips/s")
         self.figures.add(f"{name}.startup_s", slope.startup_s, "s")
         self.figures.add(f"{name}.cpu_ms_per_chip", slope.cpu_ms_per_chip, "ms")
@@ -107,8 +107,8 @@ class Bench:
 
     @staticmethod
     def sizes_for(chips_per_s: float, seconds: float, least: int = BATCH_SIZE) -> tuple[int, int]:
-        """Two archive sizes of at least so many chips, with so many seconds of work between them,
-        in whole batches."""
+        """Two archive sizes of at least `least` chips, with `seconds` of work between them, in
+        whole batches."""
         between = BATCH_SIZE * max(2, math.ceil(chips_per_s * seconds / BATCH_SIZE))
         few = BATCH_SIZE * math.ceil(max(least, between / 5) / BATCH_SIZE)
         return few, few + between
@@ -122,6 +122,6 @@ class Bench:
             self.warm = True
 
     def fail(self, name: str, error: Exception) -> None:
-        """Say at once and in the report that something could not be measured."""
+        """Print, and note in the report, that something could not be measured."""
         print(f"{name}: {error}", file=sys.stderr)
         self.figures.notes[name] = f"failed: {str(error).splitlines()[-1]}"

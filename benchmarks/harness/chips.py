@@ -53,7 +53,7 @@ class ChipPool:
         return folder
 
     def _nearby(self, original: Path) -> Path:
-        """The original, or its copy where it lies on another file system."""
+        """The original, or its copy if it is on another file system."""
         copy = self._links / "originals" / original.name
         if not copy.exists():
             copy.parent.mkdir(parents=True, exist_ok=True)
@@ -62,7 +62,7 @@ class ChipPool:
 
 
 def media_types_in(source: Path | None) -> list[MediaType]:
-    """What a folder holds; the sample archive holds both."""
+    """The media types in a folder; the sample archive has both."""
     kinds: tuple[MediaType, ...] = ("jpg", "tif")
     return [kind for kind in kinds if source is None or _chips_in(source, kind)]
 
@@ -73,8 +73,8 @@ def _chips_in(folder: Path, media_type: MediaType) -> list[Path]:
 
 
 def _sample_archive(media_type: MediaType, work: Path) -> Path:
-    """The sample archive, drawn once; all its jpgs are such as the real ones: four components
-    and no marker."""
+    """The sample archive, drawn once; all its jpgs are like the real ones: four components and no
+    marker."""
     count = _SAMPLE_CHIPS[media_type]
     folder = work / "sample" / f"{media_type}_{count}"
     if not folder.exists():
@@ -87,7 +87,7 @@ def _sample_archive(media_type: MediaType, work: Path) -> Path:
 
 
 def _fingerprint(paths: list[Path]) -> str:
-    """Changes with any of the files, so that links to other pictures are not taken for these."""
+    """A digest that changes with any of the files, so that links to older pictures are not used."""
     known = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
     return hashlib.sha256(repr(known).encode()).hexdigest()[:12]
 

@@ -20,7 +20,7 @@ _SECTION = re.compile(r"# \[(\w+)\]")
 
 
 class PeerMissing(Exception):
-    """A peer cannot run here; the message says why."""
+    """A peer cannot run here; the message has the reason."""
 
 
 def read_requirements(text: str) -> dict[str, list[str]]:
@@ -42,7 +42,7 @@ def read_requirements(text: str) -> dict[str, list[str]]:
 
 
 def make_environment(peer: str, folder: Path) -> Path:
-    """Python of the peer's environment, which is made below `folder` where it is not there yet.
+    """Python of the peer's environment, which is made below `folder` if it does not exist.
 
     Raises:
         PeerMissing: no such section, or its packages could not be installed.

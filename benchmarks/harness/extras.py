@@ -1,4 +1,4 @@
-"""What is measured beside the rounds: object store, start-up, memory, precision, training."""
+"""What is measured outside the rounds: object store, start-up, memory, precision, training."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def measure_store(bench: Bench) -> None:
 
 
 def measure_startup(bench: Bench) -> None:
-    """One chip through the whole command, against a script that imports and loads."""
+    """One chip through the whole command, compared with a script that imports and loads."""
     bench.warm_up()
     kind, pool = next(iter(bench.pools.items()))
     network = "vgg16" if kind == "jpg" else "mean_colour"
@@ -73,14 +73,16 @@ def measure_memory(bench: Bench) -> None:
 
 
 def measure_precision(bench: Bench) -> None:
-    """How bfloat16 differs from float32. Random weights say nothing of a trained model: what
-    they give stands under a name that no target asks for."""
+    """How bfloat16 differs from float32. Random weights say nothing about a trained model:
+    their figures have a name that no target uses."""
     kind: MediaType = next(iter(bench.pools))
     name = "precision" if bench.artifact else "precision.random_weights"
     if bench.artifact:
         kind = read_description(bench.artifact).preprocessing.media_type
     if kind not in bench.pools:
-        bench.figures.notes[name] = f"left out: the artifact takes {kind}, and there is none"
+        bench.figures.notes[name] = (
+            f"left out: the artifact takes {kind}, and there are no such chips"
+        )
         return
     artifact = bench.artifact or artifact_for("vgg16", kind, bench.work)
     chips = min(len(bench.pools[kind].originals), _PRECISION_CHIPS)
@@ -95,7 +97,7 @@ def measure_precision(bench: Bench) -> None:
 
 
 def measure_training(bench: Bench) -> None:
-    """How fast VGG16 is trained, and how fast it were if its input cost nothing."""
+    """How fast VGG16 is trained, and how fast it would be if its input cost nothing."""
     if "jpg" not in bench.pools:
         bench.figures.notes["training"] = "left out: measured on jpg"
         return

@@ -1,4 +1,4 @@
-"""What was measured: every figure under a stable name, each repeat of it kept."""
+"""What was measured: every figure under a stable name, with all its repeats."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Figures:
     Attributes:
         values: name to the value of each repeat, in the order in which they were measured.
         units: name to unit.
-        notes: what is not a number: name to text, such as why something was left out.
+        notes: name to text, such as why something was left out.
     """
 
     values: dict[str, list[float]] = field(default_factory=dict)
@@ -21,7 +21,7 @@ class Figures:
     notes: dict[str, str] = field(default_factory=dict)
 
     def add(self, name: str, value: float, unit: str) -> None:
-        """Keep one repeat of a figure."""
+        """Add one repeat of a figure."""
         self.values.setdefault(name, []).append(float(value))
         self.units[name] = unit
 
@@ -44,9 +44,9 @@ class Figures:
         return (max(repeats) - min(repeats)) / middle if middle else 0.0
 
     def ratio(self, above: str, below: str) -> float:
-        """One figure over another: the middle of the ratios of repeats made next to each other,
-        so that what drifts on the machine weighs on both; of the medians where there are not as
-        many of the one as of the other."""
+        """One figure over another: the median of the ratios of repeats made one after the other,
+        so that a slower machine affects both; the ratio of the medians if their numbers of
+        repeats differ."""
         tops, bottoms = self.values[above], self.values[below]
         if len(tops) != len(bottoms):
             return self.median(above) / self.median(below)

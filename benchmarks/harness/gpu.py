@@ -34,7 +34,7 @@ class Watch:
 
 @contextmanager
 def watching() -> Iterator[Watch]:
-    """Watch the GPUs that a command may use; what was seen is there when the block has ended."""
+    """Watch the GPUs that a command may use; the result is set when the block has ended."""
     watch, tool = Watch(), shutil.which("nvidia-smi")
     if tool is None:
         yield watch
@@ -52,8 +52,8 @@ def watching() -> Iterator[Watch]:
 
 
 def busy_seconds(samples: str) -> float | None:
-    """Time in which kernels ran, from lines of index, time and percent; None without any that
-    can be read. Each sample speaks for the time since the one before."""
+    """Time in which kernels ran, from lines of index, time and percent; None if none can be
+    read. Each sample counts for the time since the one before."""
     before: dict[str, datetime] = {}
     busy = 0.0
     for line in samples.splitlines():
@@ -66,6 +66,6 @@ def busy_seconds(samples: str) -> float | None:
 
 
 def _visible() -> list[str]:
-    """The GPUs that CUDA shows to what we start; all of them where nothing is said."""
+    """The GPUs that CUDA shows to what we start; all of them by default."""
     devices = os.environ.get("CUDA_VISIBLE_DEVICES", "")
     return [f"--id={devices}"] if devices else []

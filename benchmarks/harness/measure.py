@@ -23,7 +23,7 @@ _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 class CommandFailed(Exception):
-    """A measured command did not end well; the message holds its last lines."""
+    """A measured command failed; the message has its last lines."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Slope:
-    """Two runs of a command over archives of two sizes, the start-up taken out.
+    """Two runs of a command over archives of two sizes, without the start-up.
 
     Attributes:
         chips_per_s: chips more for seconds more.
@@ -105,15 +105,15 @@ def _waiting_share(first: Run, second: Run) -> float | None:
 
 def environment_of_runs(**more: str) -> dict[str, str]:
     """The environment of everything that is measured: Python keeps what it has compiled, as it
-    does unless told otherwise (without, importing TensorFlow takes thrice as long)."""
+    does by default (without, importing TensorFlow takes three times as long)."""
     kept = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     return {"TF_CPP_MIN_LOG_LEVEL": "2", **kept, **more}
 
 
 def run_measured(command: Sequence[str], folder: Path, log: Path) -> Run:
-    """Run a command to its end, in `folder`, its standard error going to `log`.
+    """Run a command to its end, in `folder`, with its standard error in `log`.
 
-    Processes that it leaves behind are counted, and ended with it.
+    Processes that it leaves behind are measured too, and ended.
 
     Raises:
         CommandFailed: another exit code than 0.
@@ -210,13 +210,13 @@ class _Watcher:
 
 
 def _adopt_orphans(adopt: bool) -> None:
-    """Have daemons whose parents end become ours, so that they can be counted and ended."""
+    """Adopt daemons whose parents have ended, so that they can be measured and ended."""
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, int(adopt), 0, 0, 0)
 
 
 def _end_left_behind(before: set[int]) -> float:
-    """End what a command left; gives the CPU time of all that came to us when its parents ended,
-    and of those that they had waited for."""
+    """End what a command left; returns the CPU time of all processes that were adopted, and of
+    those that they had waited for."""
     cpu_seconds = 0.0
     while left := [process for process in _descendants(os.getpid()) if process not in before]:
         for process in left:

@@ -12,7 +12,7 @@ from benchmarks.harness.own_process import ROOT
 
 
 def score_folder(chips: Path, artifact: Path, work: Path) -> Run:
-    """Score a folder into fresh tables, which are removed again.
+    """Score a folder into new tables, and remove them.
 
     Raises:
         CommandFailed: it failed, or did not score every chip.

@@ -1,4 +1,4 @@
-"""What each round of the benchmark goes through: the limits, this project, the peers."""
+"""The parts of each round of the benchmark: the limits, this project, the peers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Rates = dict[str, tuple[float, str]]
 
 
 def measure_limits(bench: Bench) -> None:
-    """The limits alone."""
+    """Only the limits."""
     for network, kind in bench.cases():
         _keep(bench, [_limits_of(bench, network, kind)])
 

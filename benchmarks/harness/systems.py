@@ -29,7 +29,7 @@ LIKELY_CHIPS_PER_S = {
     "spark": 200,
     "tf_data": 2500,
 }
-"""With a model that costs nothing, on two cores: from which archive sizes are chosen."""
+"""With a model that costs nothing, on two cores; archive sizes are chosen from these."""
 
 _FOLDER = Path(__file__).parents[1] / "peers"
 _CLOSE = 1e-4
@@ -57,7 +57,7 @@ class Peer:
         self._python = make_environment(name, environments)
 
     def warm_up(self, pool: ChipPool, artifact: Path) -> None:
-        """Score a few chips: the disk is read only the first time.
+        """Score a few chips, so that files are cached.
 
         Raises:
             CommandFailed: that failed already.

@@ -1,4 +1,4 @@
-"""The figures to reach, and how far they are: each ratio made from measured figures."""
+"""The targets, and whether they are met: each ratio is computed from measured figures."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from benchmarks.harness.figures import Figures
 
 PEERS = ("stock_beam", "ray", "daft", "spark", "tf_data")
 BLACK_SHARE = 0.5
-"""Share of chips that come out black over which a peer does not decode them."""
+"""With a larger share of black chips, a peer does not decode them."""
 
 _SHARED_LIMIT = "limits.vgg16.jpg.shared_chips_per_s"
 
@@ -36,7 +36,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Verdict:
-    """A target held against what was measured; `value` and `met` are None where it was not."""
+    """A target compared with what was measured; `value` and `met` are None if it was not."""
 
     name: str
     what: str

@@ -1,5 +1,5 @@
-"""What the machine could do: the bare model, bare reading and decoding, each in a process of its
-own, so that nothing of one measurement lives on in the next.
+"""What the machine could do: the bare model, bare reading and decoding, each in its own
+process.
 
     python -m benchmarks.parts.limits model ARTIFACT CHIPS --batch_size 256 --precision auto
 """

@@ -1,11 +1,11 @@
-"""What reading small objects over HTTP costs: a server on loopback, and clients of it.
+"""What reading small objects over HTTP costs: a server on loopback, and its clients.
 
     python -m benchmarks.parts.object_store server            # prints its port
     python -m benchmarks.parts.object_store ours 127.0.0.1:PORT --objects 20000
 
 The server does as little as it can, so that the client is what is measured: it answers each GET,
-of Google's XML interface as of its JSON interface, with the same object. CPU time is the
-client's alone.
+of Google's XML interface as of its JSON interface, with the same object. CPU time is only
+the client's.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _NO_LIMIT = 1e9
 
 @contextmanager
 def serving() -> Iterator[str]:
-    """A server in a process of its own; gives its address."""
+    """Run a server in its own process; yields its address."""
     command = [sys.executable, "-m", __spec__.name, "server"]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     try:

@@ -1,7 +1,7 @@
-"""What decoding a tif chip costs, against the fastest way known.
+"""What decoding a tif chip costs, compared with the fastest known way.
 
-That way trusts the file: it takes the strips as one array, without a decoder and without asking
-whether the header tells the truth. It works on plain uncompressed strips only.
+That way trusts the file: it takes the strips as one array, without a decoder and without checking
+the header. It works only on uncompressed strips.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Decode = Callable[[bytes, Preprocessing], npt.NDArray[np.uint8]]
 
 
 def compare(data: Sequence[bytes], preprocessing: Preprocessing, seconds: float) -> dict[str, Any]:
-    """Milliseconds a chip on one thread: `ours_ms`, and `raw_ms` where the raw way gives the
+    """Milliseconds a chip on one thread: `ours_ms`, and `raw_ms` if the raw way returns the
     same pixels (within a level of rounding), else None.
 
     Both in turns, and the best turn of each: what else the machine does only adds.

@@ -1,6 +1,6 @@
 """Whether the trainer's input keeps up with its model: chips/s of the trainer, from the pixel
-cache and with the strongest augmentation, against chips/s on one and the same batch, which costs
-no input at all.
+cache and with the strongest augmentation, compared with chips/s on one repeated batch,
+which needs no input.
 
     python -m benchmarks.parts.training ARTIFACT CHIPS
 """

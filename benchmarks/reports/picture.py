@@ -25,7 +25,7 @@ Bar = tuple[str, float, float, str]
 
 
 def draw(path: Path, figures: Figures, machine: Mapping[str, Any]) -> None:
-    """Write the chart as PNG (or whatever the suffix says)."""
+    """Write the chart as PNG, or in the format of the suffix."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -44,7 +44,7 @@ def draw(path: Path, figures: Figures, machine: Mapping[str, Any]) -> None:
 
 
 def bars_for(figures: Figures, network: str) -> list[Bar]:
-    """What of a network was measured, top to bottom: the limit, ours, the peers by speed."""
+    """What was measured of a network, top to bottom: the limit, ours, the peers by speed."""
     named = [
         ("limit of this machine", f"limits.{network}.jpg.shared_chips_per_s", _LIMIT),
         ("this project", f"ours.{network}.jpg.chips_per_s", _OURS),

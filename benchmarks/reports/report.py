@@ -1,4 +1,4 @@
-"""What a run of the benchmark tells: tables for people, JSON for programs."""
+"""The report of a benchmark run: tables for people, JSON for programs."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def as_json(
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write it so that two runs can be compared line by line."""
+    """Write JSON that can be compared line by line with another run's."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def as_text(figures: Figures, verdicts: Sequence[Verdict], machine: Mapping[str, Any]) -> str:
-    """The machine, all figures, all targets, what was left out: Markdown, fit for the docs."""
+    """The machine, all figures, all targets, what was left out, as Markdown."""
     targets = [_verdict_row(verdict) for verdict in verdicts]
     blocks: list[Block] = [
         Paragraph(_machine_line(machine)),
@@ -57,7 +57,7 @@ def _machine_line(machine: Mapping[str, Any]) -> str:
     versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
     return (
         f"{machine['date']} UTC, {machine['processor']}, {machine['cores']} cores "
-        f"({', '.join(flags) or 'none of the flags that matter'}), {machine['memory_gb']} GB, "
+        f"({', '.join(flags) or 'no relevant flags'}), {machine['memory_gb']} GB, "
         f"load {machine['load_at_start']} before; Python {machine['python']}, {versions}"
     )
 
@@ -82,7 +82,7 @@ def _verdict_row(verdict: Verdict) -> list[str]:
 
 
 def format_value(value: float, unit: str) -> str:
-    """A figure with its unit, as many digits as mean something."""
+    """A figure with its unit, with as many digits as are meaningful."""
     if unit == "bytes":
         return f"{value / 1e9:.2f} GB"
     if unit == "share":
