@@ -187,7 +187,7 @@ def test_a_stopped_study_goes_on_where_it_was(finished, tmp_path, monkeypatch, c
     assert study(tmp_path, *flags) == 0
     out = capsys.readouterr().out
     assert out.count("kept: ") == 3  # the exploration, the forest and mean_colour
-    assert "Going on after epoch 1" in out
+    assert "Resuming after epoch 1" in out
     assert states(tmp_path)["mean_colour"] == before
     assert read_study(tmp_path)["models"]["cnn"]["epochs"] == 2
 

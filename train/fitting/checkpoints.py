@@ -102,21 +102,21 @@ class Checkpoints:
         if differing := _differences(_without_removed(found["identity"]), asked, names):
             raise UsageError(
                 f"{self.folder} holds a training stopped after epoch {found['epochs']} that was "
-                f"started otherwise ({', '.join(differing)}): give what it was started with to go "
-                f"on, or {self._advice()}"
+                f"started with other options ({', '.join(differing)}): give the "
+                f"same options to resume it, or {self._advice()}"
             )
 
     def _advice(self) -> str:
-        return f"remove {self.folder} to start anew"
+        return f"remove {self.folder} to start again"
 
 
 def checkpoint_folder(artifact: Path) -> Path:
-    """Where the checkpoints of a training lie: beside the artifact that is to come of it."""
+    """The folder of a training's checkpoints, next to the artifact that it will write."""
     return artifact.with_name(f"{artifact.name}.training")
 
 
 def forget_checkpoints(folder: Path) -> None:
-    """Remove a folder of checkpoints, where there is one: what they were for is written."""
+    """Remove a folder of checkpoints, if it exists: the artifact is written."""
     shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -131,7 +131,7 @@ def _without_removed(identity: Mapping[str, Any]) -> Mapping[str, Any]:
 def _differences(
     before: Mapping[str, Any], now: Mapping[str, Any], names: Iterable[str]
 ) -> list[str]:
-    """What differs, by name, with both values."""
+    """The fields that differ, each with both values."""
     return [
         f"{name} {_brief(before.get(name))}, now {_brief(now.get(name))}"
         for name in dict.fromkeys(names)

@@ -1,7 +1,7 @@
 """The training loop: epochs of compiled steps, each followed by validation and a checkpoint.
 
-A loop of our own around Keras' model and optimiser, rather than `Model.fit`: going on from a
-checkpoint needs every draw to be a function of seed and epoch, and all state in one place
+A loop of our own around Keras' model and optimiser, rather than `Model.fit`: resuming from a
+checkpoint needs every random draw to be a function of seed and epoch, and all state in one place
 (docs/decisions/training-loop.md).
 """
 
@@ -26,12 +26,12 @@ from train.fitting.progress import Monitor, Progress
 from train.fitting.sampling import epoch_order, rare_chips
 from train.judging.measuring import compile_scorer
 
-_AHEAD = 2  # batches that are gathered while the network learns from one
+_AHEAD = 2  # batches gathered while the network trains on one
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What the loop needs beside the model and the chips.
+    """What the loop needs besides the model and the chips.
 
     Attributes:
         epochs: the most epochs.
@@ -53,11 +53,11 @@ class Plan:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Steps of an epoch, the last of which may be a smaller batch."""
+        """Steps of an epoch; the last batch may be smaller."""
         return math.ceil(round(float(self.factors.sum())) / self.batch_size)
 
     def ended(self, progress: Progress) -> bool:
-        """Whether all epochs are done, or patience is."""
+        """Whether all epochs are done, or there was no better one within `patience` epochs."""
         waited = progress.epochs - progress.best_epoch
         return progress.epochs >= self.epochs or (progress.epochs > 0 and waited >= self.patience)
 
@@ -70,14 +70,14 @@ def run_epochs(
     plan: Plan,
     checkpoints: Checkpoints | None = None,
 ) -> Progress:
-    """Train until the plan says that it has ended, going on from a checkpoint if there is one.
+    """Train until the plan has ended, resuming from a checkpoint if there is one.
 
     Args:
         parts: training and validation.
 
     Raises:
         RunFailed: the loss is not a number before any epoch was usable.
-        UsageError: the checkpoint is another training's.
+        UsageError: the checkpoint belongs to another training.
     """
     variables = [*model.variables, *optimizer.variables]
     progress = _resume(variables, checkpoints)
@@ -91,7 +91,7 @@ def run_epochs(
             rest = {"learning_rate": float(optimizer.learning_rate)}
             row |= rest | {"seconds": time.monotonic() - started}
             if not (math.isfinite(row["loss"]) and math.isfinite(row["val_loss"])):
-                return _give_up(progress)
+                return _end_early(progress)
             progress = progress.after(row, plan.monitor, model.get_weights)
         _report(progress, row, plan)
         if checkpoints is not None:
@@ -127,7 +127,7 @@ def compile_step(
 
 @contextmanager
 def averaged_weights(model: Any, optimizer: Any) -> Iterator[None]:
-    """Within, the model has the moving average of its weights, where the optimiser keeps one."""
+    """Give the model the moving average of its weights inside the context, if there is one."""
     if not optimizer.use_ema:
         yield
         return
@@ -147,14 +147,14 @@ def _resume(variables: list[Any], checkpoints: Checkpoints | None) -> Progress:
     progress, state = found
     for variable, value in zip(variables, state, strict=True):
         variable.assign(value)
-    print(f"Going on after epoch {progress.epochs}, from {checkpoints.folder}", flush=True)
+    print(f"Resuming after epoch {progress.epochs}, from {checkpoints.folder}", flush=True)
     return progress
 
 
 def _train_epoch(
     step: Callable[..., tuple[Any, Any]], train: Examples, plan: Plan, epoch: int
 ) -> dict[str, float]:
-    """One epoch's steps; what they measured, as they went."""
+    """Run the steps of one epoch. Returns its measures."""
     from tqdm import tqdm
 
     order = epoch_order(plan.factors, plan.seed, epoch)
@@ -166,7 +166,7 @@ def _train_epoch(
         leave=False,
         desc=f"Epoch {epoch}/{plan.epochs}",
     )
-    # Read at the end of the epoch: to read a step's results is to wait for them.
+    # Results are read at the end of the epoch: reading one waits for its step.
     results = [(batch[1], *step(*batch, (plan.seed, first + i))) for i, batch in enumerate(batches)]
     tally = Tally()
     for truth, scores, lost in results:
@@ -175,7 +175,7 @@ def _train_epoch(
 
 
 def _batches(train: Examples, order: npt.NDArray[np.int64], plan: Plan) -> Any:
-    """Pixels, truth and strength of augmentation, batch after batch, gathered ahead."""
+    """Batches of pixels, truth and augmentation strength, gathered ahead."""
     import tensorflow as tf
 
     strength = np.where(rare_chips(train.truth), plan.augmentation.rare_strength, 1.0)
@@ -211,9 +211,11 @@ def _report(progress: Progress, row: dict[str, float], plan: Plan) -> None:
     )
 
 
-def _give_up(progress: Progress) -> Progress:
-    """End at a loss that is not a number: no later one would be."""
+def _end_early(progress: Progress) -> Progress:
+    """End the training: a loss that is not a number never recovers."""
     if not progress.best_epoch:
         raise RunFailed("the loss is not a number: give a lower --learning_rate")
-    print(f"The loss is no number in epoch {progress.epochs + 1}: training ends there", flush=True)
+    print(
+        f"The loss is not a number in epoch {progress.epochs + 1}: training ends there", flush=True
+    )
     return progress

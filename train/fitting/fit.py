@@ -1,5 +1,4 @@
-"""Fitting a network: precision, batch size, all that the loop is given, and the float32 model at
-the end."""
+"""Fit a network: choose precision and batch size, run the loop, return the model in float32."""
 
 from __future__ import annotations
 
@@ -32,13 +31,13 @@ class FitOptions:
     Attributes:
         epochs: the most epochs; early stopping may end sooner.
         batch_size: chips a step.
-        learning_rate: Adam's, at its highest.
-        precision: what the training computes in; weights are float32 either way.
-        seed: of the weights drawn, the order of the chips and their augmentation.
+        learning_rate: the highest rate of Adam.
+        precision: of the computation; weights are always float32.
+        seed: of the initial weights, the order of the chips and their augmentation.
         patience: epochs without a better one after which training ends.
-        monitor: what decides which epoch is better, of validation: its loss or its mAP.
-        augmentation, imbalance, schedule: see there.
-        deterministic: let TensorFlow add in a fixed order, which is slower.
+        monitor: the validation measure that decides which epoch is better: loss or mAP.
+        augmentation, imbalance, schedule: see their classes.
+        deterministic: the same seed gives the same bits; slower.
     """
 
     epochs: int
@@ -60,7 +59,7 @@ class Fit:
 
     Attributes:
         model: Keras model, float32 and uncompiled, with the weights of the best epoch.
-        history: measure to one value an epoch.
+        history: by measure, one value per epoch.
         best_epoch: the epoch, from 1, with the lowest validation loss.
         seconds: how long fitting took.
     """
@@ -82,17 +81,18 @@ def fit_network(
 ) -> Fit:
     """Fit a network to the training part, stopping early by the validation part.
 
-    Adam, the best epoch's weights kept. On one machine the same seed gives the same model up to
-    the last bits of sums, whose order depends on threads; docs/training.md has the figures.
+    Uses Adam and returns the weights of the best epoch. On one machine the same seed gives the
+    same model except for rounding, since the order of sums depends on threads;
+    docs/training.md has the figures.
 
     Args:
         load_weights: called with the untrained model, to give it pretrained weights.
-        checkpoints: where to go on from, and where to keep what is needed to.
-        names: the labels, where `options.imbalance` names some.
+        checkpoints: where to resume from, and where to save the state of each epoch.
+        names: the labels; needed if `options.imbalance` names some.
 
     Raises:
         RunFailed: the loss is not a number before any epoch was usable.
-        UsageError: the checkpoint is another training's.
+        UsageError: the checkpoint belongs to another training.
     """
     import keras
 
@@ -113,7 +113,7 @@ def fit_network(
     loss = make_loss(loss_of(network, options.imbalance), weights)
     progress = run_epochs(model, optimizer, loss, (train, validation), plan, checkpoints)
     model.set_weights(progress.best_weights)
-    keras.utils.set_random_seed(options.seed)  # a saved dropout keeps its seed's state
+    keras.utils.set_random_seed(options.seed)  # a saved dropout layer stores the state of its seed
     return Fit(
         model=_as_float32(model, network, shapes),
         history=progress.history,
@@ -123,9 +123,9 @@ def fit_network(
 
 
 def default_batch_size(chips: int, network: Network) -> int:
-    """The largest power of two, from 8 to the network's most, that leaves 8 steps an epoch.
+    """The largest power of two, from 8 to the network's maximum, that leaves 8 steps per epoch.
 
-    For vgg16, whose most is 128: 8 of 74 chips, 64 of 800, 128 of 30,000.
+    For vgg16, whose maximum is 128: 8 for 74 chips, 64 for 800, 128 for 30,000.
     """
     fitting = chips // _STEPS_PER_EPOCH
     power = 1 << max(0, fitting.bit_length() - 1)
@@ -133,19 +133,19 @@ def default_batch_size(chips: int, network: Network) -> int:
 
 
 def loss_of(network: Network, imbalance: Imbalance) -> Loss:
-    """The loss asked for; where a chip has exactly one label there is but one."""
+    """The loss asked for; a network that chooses exactly one label has only one."""
     return "categorical" if network.sky_only else imbalance.loss
 
 
 def resolve_precision(asked: str, network: Network) -> Precision:
-    """The precision to train in: `auto` is bfloat16 where it is native and the network gains."""
+    """The precision to train in: `auto` is bfloat16 if it is native and the network gains."""
     if asked == "auto":
         return "bfloat16" if network.takes_bfloat16 and _multiplies_bfloat16() else "float32"
     return "bfloat16" if asked == "bfloat16" else "float32"
 
 
 def _multiplies_bfloat16() -> bool:
-    """Whether that which trains here, the GPU where there is one, has instructions for it."""
+    """Whether the device that trains here (a GPU if there is one) has instructions for it."""
     import tensorflow as tf
 
     gpus = tf.config.list_physical_devices("GPU")
@@ -157,7 +157,7 @@ def _multiplies_bfloat16() -> bool:
 
 @contextmanager
 def precision_policy(precision: Precision) -> Iterator[None]:
-    """Layers made within compute in this precision; their weights are float32."""
+    """Layers built inside the context compute in this precision; their weights are float32."""
     import keras
 
     before = keras.config.dtype_policy()
@@ -183,7 +183,7 @@ def _plan(train: Examples, options: FitOptions, names: Sequence[str]) -> Plan:
 def _factors(
     train: Examples, imbalance: Imbalance, names: Sequence[str]
 ) -> npt.NDArray[np.float64]:
-    """How often an epoch shows each chip."""
+    """How often each chip is shown per epoch."""
     repeated = repeat_factors(train.truth, imbalance.repeat_rare)
     if not imbalance.upsample:
         return repeated
@@ -197,8 +197,8 @@ def _make_deterministic() -> None:
 
 
 def _as_float32(model: Any, network: Network, shapes: tuple[Any, int]) -> Any:
-    """The same weights in a network built in float32 and never compiled: a policy is baked into
-    a saved model, and an optimiser's state would triple its size."""
+    """The same weights in a float32 network that was never compiled: a saved model contains its
+    precision policy, and the state of an optimiser would triple its size."""
     with precision_policy("float32"):
         plain = network.build(*shapes)
     plain.set_weights(model.get_weights())

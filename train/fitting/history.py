@@ -1,4 +1,4 @@
-"""What is measured at each epoch, and the table of it."""
+"""The measures of each epoch, and their table."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from train.data.examples import Truth
 from train.judging.measuring import HALF
 
 MEASURES = ("loss", "accuracy", "f1", "precision", "recall")
-"""What is measured on both parts; validation's have `val_` before them."""
+"""Measures of both parts; those of validation have the prefix `val_`."""
 
 History = Mapping[str, list[float]]
-"""Measure to one value an epoch."""
+"""By measure, one value per epoch."""
 
 
 class Tally:
@@ -44,8 +44,8 @@ class Tally:
         self._chips += len(scores)
 
     def measures(self) -> dict[str, float]:
-        """Loss, accuracy (share of right decisions), F1, precision and recall; 0 where undefined,
-        as curves need a number."""
+        """Loss, accuracy (share of right decisions), F1, precision and recall; 0 if undefined,
+        since curves need a number."""
         (true_negatives, false_positives), (false_negatives, hits) = self._counts.tolist()
         return {
             "loss": self._loss / self._chips,
@@ -57,7 +57,7 @@ class Tally:
 
 
 def mean_average_precision(scores: npt.NDArray[np.floating], truth: Truth) -> float:
-    """Mean over labels that have positives (sklearn's macro average precision); 0 for none."""
+    """Mean over labels that have positives (macro, as in scikit-learn); 0 if none has."""
     from sklearn.metrics import average_precision_score
 
     held = truth.any(axis=0)
@@ -65,7 +65,7 @@ def mean_average_precision(scores: npt.NDArray[np.floating], truth: Truth) -> fl
 
 
 def history_csv(history: History) -> str:
-    """A row an epoch, a column a measure."""
+    """One row per epoch, one column per measure."""
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(["epoch", *history])

@@ -1,4 +1,4 @@
-"""What makes two trainings the same one, so that the second may go on where the first stopped."""
+"""What identifies a training, so that only the same one resumes from its checkpoints."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from train.fitting.fit import FitOptions
 
 _KNOWN_AT_ONCE = ("network", "pooling", "epochs", "seed", "patience", "monitor", "deterministic")
 _KNOWN_IF_GIVEN = ("batch_size", "learning_rate")
-_SAMPLE = 256  # chips whose pixels are compared: all of them may be many gigabytes
+_SAMPLE = 256  # chips whose pixels are compared, since all may be many gigabytes
 
 
 def options_identity(options: Any) -> dict[str, Any]:
@@ -32,7 +32,7 @@ def training_identity(
     weights_digest: str | None,
     parts: Mapping[Part, Examples],
 ) -> dict[str, Any]:
-    """All that decides what training does, as plain data with one level, named for people."""
+    """Everything that decides the result of a training, as flat data with readable names."""
     fields: dict[str, Any] = {**architecture, "weights": weights_digest}
     for name, value in asdict(options).items():
         fields |= value if isinstance(value, dict) else {name: value}

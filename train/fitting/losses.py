@@ -1,7 +1,7 @@
 """Losses of multi-label classification, each a mean over chips and labels.
 
-All take `float32 [n, labels]`: targets in [0, 1] and scores in [0, 1]. Scores are kept 1e-7 off
-both ends before their logarithm, as Keras does.
+All take `float32 [n, labels]`: targets in [0, 1] and scores in [0, 1]. Scores are clipped 1e-7
+from both ends before the logarithm, as Keras does.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ import numpy.typing as npt
 
 Loss = Literal["bce", "focal", "asymmetric", "categorical"]
 LOSSES: tuple[Loss, ...] = ("bce", "focal", "asymmetric")
-"""Losses that may be chosen; categorical goes with a softmax, and with nothing else."""
+"""Losses that may be chosen; categorical is for networks that end in a softmax only."""
 
 Weighting = Literal["none", "sqrt", "balanced"]
 WEIGHTINGS: tuple[Weighting, ...] = get_args(Weighting)
 
 _EPSILON = 1e-7
 _MOST_WEIGHT = 50.0
-"""The most that a positive weighs: without a bound a label of three chips outweighs the rest."""
+"""The largest weight of a positive: without it a label of three chips outweighs the rest."""
 
 FOCAL_GAMMA = 2.0
-"""Lin et al. 2017, table 1b: their best."""
+"""Lin et al. 2017, table 1b: their best setting."""
 ASYMMETRIC_GAMMAS = (0.0, 4.0)
 ASYMMETRIC_MARGIN = 0.05
 """Ridnik et al. 2021, section 4: their setting for MS-COCO (gamma+ 0, gamma- 4, m 0.05)."""
@@ -33,11 +33,11 @@ ASYMMETRIC_MARGIN = 0.05
 def positive_weights(
     truth: npt.NDArray[np.integer[Any]], weighting: Weighting
 ) -> npt.NDArray[np.float32]:
-    """What a positive of each label weighs against a negative: `float32 [labels]`, 1 to 50.
+    """The weight of a positive of each label relative to a negative: `float32 [labels]`, 1 to 50.
 
-    `balanced` is negatives a positive (King and Zeng 2001), so that both sides of a label weigh
-    the same; `sqrt` its square root, which lifts rare labels with less harm to precision. Labels
-    that most chips have keep 1.
+    `balanced` is the number of negatives per positive (King and Zeng 2001), so that both have the
+    same total weight; `sqrt` is its square root, which raises rare labels and costs less
+    precision. Labels that most chips have keep 1.
 
     Args:
         truth: `[n, labels]`, 1 where the label holds.
@@ -49,10 +49,9 @@ def positive_weights(
 
 
 def make_loss(name: Loss, weights: Sequence[float] | npt.NDArray[np.float32]) -> Callable[..., Any]:
-    """The loss of (targets, scores), a scalar; positives of a label count with its weight.
-
-    `categorical` is the cross-entropy of labels of which a chip has exactly one: a sum over
-    labels, and a mean over chips.
+    """The loss of (targets, scores), a scalar; positives of a label are multiplied by its
+    weight. `categorical` is the cross-entropy for labels of which a chip has exactly one: a sum
+    over labels, and a mean over chips.
     """
     import tensorflow as tf
 
@@ -77,7 +76,7 @@ def _cross_entropy(scores: Any) -> tuple[Any, Any]:
 
 
 def _focal(scores: Any) -> tuple[Any, Any]:
-    """Focal loss (Lin et al. 2017): what is decided already counts little."""
+    """Focal loss (Lin et al. 2017): confident decisions count little."""
     import tensorflow as tf
 
     return (
@@ -87,7 +86,7 @@ def _focal(scores: Any) -> tuple[Any, Any]:
 
 
 def _asymmetric(scores: Any) -> tuple[Any, Any]:
-    """Asymmetric loss (Ridnik et al. 2021): easy negatives count little, the easiest nothing."""
+    """Asymmetric loss (Ridnik et al. 2021): easy negatives count little, the easiest not."""
     import tensorflow as tf
 
     for_positives, for_negatives = ASYMMETRIC_GAMMAS

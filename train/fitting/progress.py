@@ -1,4 +1,4 @@
-"""Where training stands after an epoch, and whether it has got better."""
+"""The state of a training after an epoch, and which epoch is the best."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ import numpy.typing as npt
 
 Monitor = Literal["val_loss", "val_map"]
 MONITORS: tuple[Monitor, ...] = get_args(Monitor)
-"""What may decide which epoch is best: measures of validation alone."""
+"""Validation measures that may decide which epoch is the best."""
 
 Arrays = list[npt.NDArray[Any]]
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where training stands after an epoch.
+    """The state of a training after an epoch.
 
     Attributes:
-        history: measure to one value an epoch.
-        best_epoch: the epoch, from 1, whose weights are kept; 0 before there is one.
-        best_weights: the weights of that epoch as the model gives them.
+        history: by measure, one value per epoch.
+        best_epoch: the epoch, from 1, whose weights are kept; 0 before the first.
+        best_weights: the weights of that epoch, as the model returns them.
     """
 
     history: Mapping[str, list[float]] = field(default_factory=dict)
@@ -31,7 +31,7 @@ class Progress:
 
     @property
     def epochs(self) -> int:
-        """Epochs that are done."""
+        """Number of finished epochs."""
         return len(next(iter(self.history.values()), []))
 
     @property
@@ -42,11 +42,11 @@ class Progress:
     def after(
         self, row: Mapping[str, float], monitor: Monitor, weights: Callable[[], Arrays]
     ) -> Progress:
-        """Progress after one more epoch; of equally good epochs the first stays the best.
+        """The state after one more epoch; of equally good epochs the first stays the best.
 
         Args:
-            row: what was measured.
-            weights: gives the weights, which are kept if the epoch is the best one.
+            row: the measures of the epoch.
+            weights: returns the weights; called if the epoch is the best one.
         """
         history = {name: [*self.history.get(name, []), value] for name, value in row.items()}
         sign = -1 if monitor == "val_loss" else 1

@@ -1,4 +1,4 @@
-"""Which chips an epoch shows, and in what order: each once, or chips of rare labels more often."""
+"""Which chips an epoch shows, and in what order: each once, or those with rare labels repeated."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from train.data.examples import Truth
 from train.fitting.losses import Loss, Weighting
 
 RARE_SHARE = 0.03
-"""A label that fewer chips hold is rare: of the Planet labels the seven with the fewest chips."""
+"""A label is rare if a smaller share of the chips has it: seven of the Planet labels."""
 
 
 @dataclass(frozen=True)
 class Imbalance:
-    """What is done about labels that few chips hold.
+    """How labels with few chips are handled.
 
     Attributes:
         loss: bce, focal or asymmetric; see `train.fitting.losses`.
         label_weights: weight of a positive in the loss: none, sqrt or balanced.
-        repeat_rare: labels that a smaller share of the chips holds are repeated, by Gupta et
-            al. 2019; 0 for none.
-        upsample: labels whose chips are repeated until they are as many as those of the median
+        repeat_rare: chips with labels below this share are repeated (Gupta et al. 2019); 0 for
+            none.
+        upsample: labels whose chips are repeated until there are as many as of the median
             label, as the study (Thisted 2020) did for blow_down.
     """
 
@@ -35,10 +35,11 @@ class Imbalance:
 
 
 def repeat_factors(truth: Truth, share: float) -> npt.NDArray[np.float64]:
-    """How often each chip is shown an epoch: `float64 [n]`, at least 1.
+    """How often each chip is shown per epoch: `float64 [n]`, at least 1.
 
     Repeat factor sampling (Gupta, Dollar and Girshick 2019, LVIS, section 5): a label of
-    frequency f below the share t asks for sqrt(t / f), a chip gets the most its labels ask for.
+    frequency f below the share t asks for sqrt(t / f); a chip gets the largest factor of its
+    labels.
     """
     frequency = np.maximum(truth.mean(axis=0), 1 / max(1, len(truth)))
     asked = np.maximum(1.0, np.sqrt(share / frequency))
@@ -61,7 +62,7 @@ def upsample_factors(
 
 
 def rare_chips(truth: Truth) -> npt.NDArray[np.bool_]:
-    """Chips that hold a rare label: `bool [n]`."""
+    """Whether each chip has a rare label: `bool [n]`."""
     rare = truth.mean(axis=0) < RARE_SHARE
     return np.asarray((truth[:, rare] > 0).any(axis=1))
 
@@ -70,7 +71,7 @@ def epoch_order(factors: npt.NDArray[np.float64], seed: int, epoch: int) -> npt.
     """Indices of the chips of an epoch in random order, as a function of seed and epoch.
 
     Each chip appears floor or ceiling of its factor times, by systematic sampling: the total
-    is the same every epoch, so that a schedule in steps holds.
+    is the same in every epoch, so that a schedule in steps fits.
     """
     random = np.random.default_rng([seed, epoch])
     total = round(float(factors.sum()))

@@ -1,4 +1,4 @@
-"""The optimiser: Adam, its rate over the steps and over the layers, the average of its weights."""
+"""The optimiser: Adam, its rate by step and by layer, and the moving average of the weights."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from typing import Any, Literal, get_args
 Decay = Literal["constant", "cosine"]
 DECAYS: tuple[Decay, ...] = get_args(Decay)
 
-_WARMUP_START = 0.1  # share of the rate that the warm-up starts at: at 0 the first step is lost
-_COSINE_END = 0.01  # share of the rate that the decay ends at
+_WARMUP_START = 0.1  # the warm-up starts at this share of the rate: 0 would waste the first step
+_COSINE_END = 0.01  # the decay ends at this share of the rate
 _BLOCK = re.compile(r"block(\d+)_conv\d+")
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """How the weights move.
+    """How the rate and the weights change over a training.
 
     Attributes:
-        decay: constant, or cosine: down to a hundredth over all epochs (Loshchilov and Hutter
+        decay: constant, or cosine down to a hundredth over all epochs (Loshchilov and Hutter
             2017, without restarts).
-        warmup_epochs: epochs in which the rate rises linearly first (Goyal et al. 2017).
+        warmup_epochs: epochs at the start in which the rate rises linearly (Goyal et al. 2017).
         layer_decay: factor of the rate from each VGG block to the one below it, and from the
-            layers above the blocks to the highest (discriminative rates: Howard and Ruder 2018);
-            1 for one rate.
-        weight_decay: Adam's, decoupled (Loshchilov and Hutter 2019); 0 for none.
+            layers above to the highest block (discriminative rates: Howard and Ruder 2018);
+            1 for the same rate everywhere.
+        weight_decay: decoupled, of Adam (Loshchilov and Hutter 2019); 0 for none.
         ema: momentum of the moving average of the weights (Polyak and Juditsky 1992), which is
-            then what is validated and kept; 0 for none.
+            then validated and saved; 0 for none.
     """
 
     decay: Decay = "constant"
@@ -71,10 +71,10 @@ def rate_schedule(rate: float, steps_per_epoch: int, epochs: int, options: Sched
 
 
 def rate_factors(paths: Sequence[str], layer_decay: float) -> list[float]:
-    """Each weight's share of the rate, by the paths of the weights from input to scores.
+    """Each weight's factor of the rate, by the paths of the weights from input to scores.
 
-    Layers above VGG's blocks have 1, the highest block `layer_decay`, each block below another
-    factor of it, and what stands before the blocks as much as the lowest.
+    Layers above VGG's blocks have 1, the highest block has `layer_decay`, each block below is
+    multiplied by it again, and layers before the blocks have the factor of the lowest.
 
     >>> rate_factors(["input/gamma", "block4_conv1/bias", "block5_conv1/bias", "scores/bias"], 0.5)
     [0.25, 0.25, 0.5, 1.0]
@@ -93,7 +93,7 @@ def _layerwise_adam(factors: Sequence[float]) -> Any:
     import keras
 
     class LayerwiseAdam(keras.optimizers.Adam):  # type: ignore[misc]
-        """Adam whose rate differs by weight: scaled gradients would leave its steps as they are."""
+        """Adam with a rate for each weight: scaling gradients would not change its steps."""
 
         def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
             factor = factors[self._get_variable_index(variable)]

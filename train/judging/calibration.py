@@ -1,4 +1,4 @@
-"""Calibration: scores that mean what they say, by a temperature for each label."""
+"""Calibration: a temperature for each label makes its scores behave like probabilities."""
 
 from __future__ import annotations
 
@@ -17,34 +17,34 @@ BINS = 15
 """Bins of equal width of the calibration error, as in Guo et al. 2017."""
 
 OWN_RARER = 20
-"""Positives or negatives of a label, whichever are fewer, at which its own temperature and the one
-of all labels weigh the same."""
+"""At this many positives or negatives of a label (whichever are fewer), its own temperature and
+that of all labels have the same weight."""
 
 POOLED_RARER = 50
-"""Their sum over the labels at which the temperature of all labels and 1 weigh the same."""
+"""At this sum over all labels, the temperature of all labels and 1 have the same weight."""
 
 _LOWEST, _HIGHEST = 0.05, 20.0
-_FEWEST_DRAWN = 10  # decisions in a bin, for its share to be worth a point
-_EDGE = 1e-7  # Keras' own: how near to 0 and 1 a score may lie in a logarithm
+_FEWEST_DRAWN = 10  # a bin with fewer decisions is not drawn
+_EDGE = 1e-7  # scores are clipped this far from 0 and 1 before the logarithm, as Keras does
 
 
 def fit_temperatures(logits: Floats, truth: Integers) -> npt.NDArray[np.float64]:
-    """A temperature for each label, by which its logits are to be divided.
+    """Fit a temperature for each label; its logits are to be divided by it.
 
-    That with the least negative log likelihood (Guo et al. 2017, "On Calibration of Modern Neural
-    Networks", section 4.2, of each label by itself), between 0.05 and 20. Of a few chips it
-    learns their luck: so its logarithm is drawn towards that of the temperature of all labels
-    together, which itself is drawn towards 1, with weights as in
+    It minimises the negative log likelihood (Guo et al. 2017, "On Calibration of Modern Neural
+    Networks", section 4.2, for each label separately), between 0.05 and 20. On few chips that
+    would overfit, so its logarithm is shrunk towards that of the temperature of all labels
+    together, which itself is shrunk towards 1, with weights as in
     `thresholds.shrunk_thresholds`: n / (n + 20) and n / (n + 50), n the positives or the
     negatives, whichever are fewer. Both numbers were chosen by trial on chips that had no part in
     the fit; docs/training.md has the figures.
 
     Args:
-        logits: `[n, labels]`, finite: what the sigmoid is taken of.
+        logits: `[n, labels]`, finite: the input of the sigmoid.
         truth: `[n, labels]`, 1 where the label holds.
 
     Returns:
-        `float64 [labels]`; over 1 for a label whose scores are too sure of themselves.
+        `float64 [labels]`; over 1 for a label whose scores are overconfident.
     """
     values = np.asarray(logits, np.float64)
     positives = truth.sum(axis=0)
@@ -61,10 +61,10 @@ def fit_temperatures(logits: Floats, truth: Integers) -> npt.NDArray[np.float64]
 
 @contextmanager
 def logits_of(model: Any) -> Iterator[Any]:
-    """The model with the sigmoid taken off its last layer, for as long as the context lasts.
+    """Remove the sigmoid from the model's last layer, inside the context.
 
     Raises:
-        ValueError: its last layer is no dense one with sigmoid.
+        ValueError: its last layer is not a dense layer with a sigmoid.
     """
     import keras
 
@@ -78,25 +78,25 @@ def logits_of(model: Any) -> Iterator[Any]:
 
 def fold_temperatures(model: Any, temperatures: npt.NDArray[np.float64]) -> None:
     """Divide the last layer's weights by the temperatures, so that its scores become
-    sigmoid(logit / temperature): the model itself is calibrated, and nothing else need know.
+    sigmoid(logit / temperature): the saved model is calibrated, and its users change nothing.
 
     Raises:
-        ValueError: its last layer is no dense one with sigmoid.
+        ValueError: its last layer is not a dense layer with a sigmoid.
     """
     layer = _score_layer(model)
     layer.set_weights([np.divide(weights, temperatures) for weights in layer.get_weights()])
 
 
 def measure_calibration(scores: Floats, truth: Integers) -> dict[str, Any]:
-    """How well scores mean what they say, as plain data for JSON; of all decisions together.
+    """How well scores match observed frequencies, over all decisions, as plain data for JSON.
 
     Returns:
         `expected_error`: the expected calibration error in [0, 1]: the scores are put in 15 bins
-        of equal width; in each, the mean score is held against the share that holds, and the
+        of equal width; in each, the mean score is compared with the share that is true, and the
         differences are weighted by the decisions in the bin (Naeini et al. 2015; Guo et al. 2017,
-        with the score of each label in the place of the confidence). `log_loss`: mean binary
-        cross-entropy in nats. `bins`: mean score, share that holds and decisions of each bin that
-        has any.
+        with the score of each label as the confidence). `log_loss`: mean binary
+        cross-entropy in nats. `bins`: mean score, share that is true and number of decisions of
+        each bin that is not empty.
     """
     values, held = np.asarray(scores, np.float64).ravel(), np.asarray(truth).ravel()
     numbers = np.minimum((values * BINS).astype(np.int64), BINS - 1)
@@ -115,7 +115,7 @@ def measure_calibration(scores: Floats, truth: Integers) -> dict[str, Any]:
 
 
 def draw_reliability(path: Path, figures: Mapping[str, Mapping[str, Any]]) -> None:
-    """Draw, a panel a part, how often what the scores say holds; before calibration too.
+    """Draw a reliability diagram, one panel per part, also before calibration.
 
     Args:
         figures: by part, what `measuring.measure` gives, with `before_calibration` where
@@ -132,9 +132,9 @@ def draw_reliability(path: Path, figures: Mapping[str, Mapping[str, Any]]) -> No
         }
         errors = ", ".join(f"{m['expected_error']:.3f} {name}" for name, m in measured.items())
         lines = {name: _points(m["bins"]) for name, m in measured.items()}
-        lines["as it should be"] = ([0.0, 1.0], [0.0, 1.0])
+        lines["ideal"] = ([0.0, 1.0], [0.0, 1.0])
         title = f"{part.capitalize()}: calibration error {errors}"
-        names = ("mean score of a bin", "share of its decisions that hold")
+        names = ("mean score of a bin", "share of its decisions that are true")
         panels.append(Panel(title, names[0], lines, names[1], y_range=(0, 1)))
     draw_lines(path, panels)
 
@@ -161,13 +161,13 @@ def _score_layer(model: Any) -> Any:
     """The last layer.
 
     Raises:
-        ValueError: it is no dense one with sigmoid, and dividing its weights would be no
-            calibration.
+        ValueError: it is not a dense layer with a sigmoid, so dividing its weights would not
+            calibrate it.
     """
     import keras
 
     layer = model.layers[-1]
     activation = getattr(layer, "activation", None)
     if not isinstance(layer, keras.layers.Dense) or activation is not keras.activations.sigmoid:
-        raise ValueError(f"the last layer of {model.name} is no dense one with sigmoid")
+        raise ValueError(f"the last layer of {model.name} is not a dense layer with a sigmoid")
     return layer

@@ -12,7 +12,7 @@ RESAMPLES = 1000
 LEVEL = 0.95
 SEED = 0
 
-_BLOCK_COUNTS = 1 << 20  # counts held at once: 4 MB, so that sums run within the cache
+_BLOCK_COUNTS = 1 << 20  # counts in memory at a time: 4 MB, which fits the processor's cache
 
 Bools = npt.NDArray[np.bool_]
 Counts = npt.NDArray[np.float32]  # whole numbers: exact to 2**24, and fast to multiply
@@ -27,20 +27,20 @@ def bootstrap(
 ) -> dict[str, Any]:
     """95 % intervals of the figures that `measuring.measure` gives, as plain data for JSON.
 
-    The percentile bootstrap (Efron and Tibshirani 1993, chapter 13): as many chips as there are
-    are drawn with replacement, 1,000 times; each figure is computed on each draw, and its 2.5th
-    and 97.5th percentiles are the interval. The model and its thresholds stay as they are: what
-    another training or another choice of thresholds would change is not in it. A figure that a
-    draw does not define, as the F1 of a label without a positive in it, is left out of that draw.
+    The percentile bootstrap (Efron and Tibshirani 1993, chapter 13): n chips are drawn
+    with replacement, 1,000 times; each figure is computed on each draw, and its 2.5th and 97.5th
+    percentiles are the interval. The model and its thresholds stay the same: the interval
+    does not cover another training or another choice of thresholds. A figure that a draw does not
+    define, such as the F1 of a label without a positive in it, is left out of that draw.
 
     Args:
         scores: `[n, labels]` in [0, 1].
         truth: `[n, labels]`, 1 where the label holds.
-        decisions: by name, the labels that were chosen: `bool [n, labels]`.
+        decisions: by name of the rule, the labels that it chose: `bool [n, labels]`.
         names: the labels.
 
     Returns:
-        The keys of `measure`, each F1, F2 and average precision as `[low, high]`, or None where
+        The keys of `measure`, each F1, F2 and average precision as `[low, high]`, or None if
         no draw defines it; and `level`, `resamples` and `seed`.
     """
     held = np.asarray(truth) == 1
@@ -51,7 +51,7 @@ def bootstrap(
 
 
 def f_beta(hits: Any, chosen: Any, there: Any, *, beta: float) -> Any:
-    """F-beta of counts: labels chosen rightly, labels chosen, labels that hold; NaN of nothing.
+    """F-beta from counts: true positives, predicted positives, positives; NaN if all are 0.
 
     (1 + beta^2) hits / (beta^2 there + chosen), which is the weighted harmonic mean of precision
     and recall (van Rijsbergen 1979, chapter 7).
@@ -60,22 +60,22 @@ def f_beta(hits: Any, chosen: Any, there: Any, *, beta: float) -> Any:
 
 
 class _Ranking:
-    """The chips in the order of one label's score, ready for its average precision on any draw.
+    """The chips ordered by one label's score: its average precision on any draw.
 
     Average precision is the mean, over the positives drawn, of the precision among all chips
-    that score at least as high; so chips between two positives are summed at once.
+    that score at least as high; so chips between two positives are summed together.
     """
 
     def __init__(self, scores: npt.NDArray[np.floating], held: Bools) -> None:
         order = np.argsort(-scores, kind="stable")
-        last = np.searchsorted(-scores[order], -scores[held], side="right")  # after its equals
+        last = np.searchsorted(-scores[order], -scores[held], side="right")  # after equal scores
         ends, self._first = np.unique(np.sort(last), return_index=True)
         self._starts = np.concatenate([[0], ends])[:-1]
         self._chips = order[: ends[-1]] if len(ends) else order[:0]
         self._positives = order[held[order]]
 
     def average_precision(self, counts: Counts) -> Draws:
-        """`[draws]`; NaN where no positive was drawn."""
+        """`[draws]`; NaN if no positive was drawn."""
         if not len(self._positives):
             return np.full(counts.shape[1], np.nan)
         drawn = np.add.reduceat(counts[self._chips], self._starts).cumsum(axis=0)
@@ -85,7 +85,7 @@ class _Ranking:
 
 
 class _Decisions:
-    """Labels chosen and labels that hold, ready for the F measures of any draw."""
+    """Predicted and true labels: the F measures of any draw."""
 
     def __init__(self, held: Bools, chosen: Bools) -> None:
         parts = (held & chosen, chosen, held)
@@ -109,7 +109,7 @@ class _Decisions:
 
 
 def _draws(chips: int) -> Iterator[Counts]:
-    """How often each chip is drawn, `[n, draws]`, in blocks of 1,000 draws in all."""
+    """How often each chip is drawn, `[n, draws]`, in blocks, 1,000 draws in total."""
     generator = np.random.default_rng(SEED)
     width = min(RESAMPLES, max(1, _BLOCK_COUNTS // max(1, chips)))
     for start in range(0, RESAMPLES, width):
@@ -126,7 +126,7 @@ def _measure(
     judged: Mapping[str, _Decisions],
     names: Sequence[str],
 ) -> dict[str, Any]:
-    """The tree of `measuring.measure` with a figure for each draw, `[draws]`, at its ends."""
+    """The tree of `measuring.measure` with a figure for each draw, `[draws]`, as its leaves."""
     precisions = np.stack([ranking.average_precision(counts) for ranking in rankings])
     measured = {where: decisions.measure(counts) for where, decisions in judged.items()}
     return {
@@ -155,7 +155,7 @@ def _intervals(blocks: Sequence[Any]) -> Any:
 
 
 def _mean(figures: Draws) -> Draws:
-    """The mean over the labels that a draw defines, `[draws]` of `[labels, draws]`."""
+    """The mean over the labels that a draw defines: `[labels, draws]` to `[draws]`."""
     defined = np.isfinite(figures)
     return _ratio(np.nan_to_num(figures).sum(axis=0), defined.sum(axis=0))
 

@@ -1,4 +1,4 @@
-"""What a fitted network is worth: calibrated if asked for, its thresholds chosen, measured."""
+"""How good a fitted network is: calibrate it if asked, choose its thresholds, measure it."""
 
 from __future__ import annotations
 
@@ -41,19 +41,20 @@ class JudgingOptions:
 def judge(
     model: Any, parts: Mapping[Part, Examples], label_set: LabelSet, options: JudgingOptions
 ) -> tuple[dict[str, Any], dict[str, float]]:
-    """Calibrate the model if asked to, choose thresholds on the validation part, measure it and
-    the test part, and print the figures.
+    """Calibrate the model if asked, choose thresholds on the validation part, measure the
+    validation and the test part, and print the figures.
 
     Calibrating changes the model's last weights. Figures are those of `measuring.measure`
-    by part. Validation's also have `cross_fitted`, its figures over all at thresholds that other
-    chips of it chose; those of a calibrated model `before_calibration`.
+    by part. Those of validation also have `cross_fitted`: the overall figures at thresholds
+    chosen on other chips of it. Those of a calibrated model have `before_calibration`.
 
     Returns:
         Fields of `ModelArtifact`: thresholds, sky_rule, unproven_thresholds and figures. And the
-        temperatures by label, none where the model is not calibrated.
+        temperatures by label, empty if the model is not calibrated.
 
     Raises:
-        ValueError: the model is to be calibrated, and its last layer is no dense one with sigmoid.
+        ValueError: the model is to be calibrated, and its last layer is not a dense layer with a
+            sigmoid.
     """
     judged: dict[Part, Examples] = {
         part: e for part, e in parts.items() if part != "train" and e.names
@@ -108,4 +109,6 @@ def _report(figures: Mapping[Part, Mapping[str, Any]], unproven: Sequence[str]) 
     for part, found in figures.items():
         print(f"\n{part.capitalize()}\n{format_figures(found)}", flush=True)
     if unproven:
-        print(f"No positive in validation to prove a threshold by: {', '.join(unproven)}")
+        print(
+            f"Thresholds not proven, because validation has no positive chip: {', '.join(unproven)}"
+        )

@@ -1,4 +1,4 @@
-"""How good a model is: figures by label and over all, on any labelled chips."""
+"""Figures of a model on labelled chips, by label and overall."""
 
 from __future__ import annotations
 
@@ -31,10 +31,9 @@ def predict_scores(model: Any, pixels: PixelSource) -> Scores:
 
 
 def compile_scorer(model: Any) -> Callable[[PixelSource], Scores]:
-    """`predict_scores` of a model that is used again and again, with the weights it has then.
+    """A function like `predict_scores` for repeated use, with the weights of the moment.
 
-    Through one compiled function: `model.predict`, called again and again, leaks memory
-    (tensorflow#46661).
+    It is compiled once: `model.predict` in a loop leaks memory (tensorflow#46661).
     """
     import tensorflow as tf
 
@@ -65,21 +64,21 @@ def measure(
     `mean_best_f1`, the mean of each label's `best` F1 over the same; under `at_threshold` (the
     labels as the artifact chooses them) and `at_half` (score >= 0.5 for every label) `macro_f1`
     (the mean over the labels that have positives), `micro_f1` (all decisions pooled) and
-    `sample_f1` (the mean over the chips that have a label or were given one), and the same of F2.
+    `sample_f1` (the mean over chips with a true or predicted label), and the same of F2.
 
     Under `labels`, for each: `positives`, `threshold`, `average_precision`; `best`, the
-    `threshold` with the highest F1 on these very chips and that `f1`, which is the most that any
-    threshold could give; under `at_threshold` and `at_half` `predicted`, `precision`, `recall`,
-    `f1` and `f2`. Precision is undefined where nothing was predicted; recall, F1, F2 and average
-    precision where there is no positive.
+    `threshold` with the highest F1 on these same chips, and that `f1`, the upper bound for any
+    threshold; under `at_threshold` and `at_half` `predicted`, `precision`, `recall`,
+    `f1` and `f2`. Precision is undefined if nothing was predicted; recall, F1, F2 and average
+    precision if there is no positive.
 
-    `intervals` has what `train.judging.intervals.bootstrap` gives, `calibration` what
-    `train.judging.calibration.measure_calibration` gives.
+    `intervals` is the result of `train.judging.intervals.bootstrap`, `calibration` that of
+    `train.judging.calibration.measure_calibration`.
 
     Args:
         scores: `[n, labels]` in [0, 1].
         truth: `[n, labels]`, 1 where the label holds.
-        thresholds: one for each label; it holds where score >= threshold.
+        thresholds: one for each label, which is chosen if score >= threshold.
         sky_rule: how sky labels are chosen; see `schemas.decisions.choose_labels`.
     """
     exact = scores.astype(np.float64)
@@ -143,7 +142,7 @@ def _decisions(truth: Truth, chosen: Chosen) -> dict[str, float | int | None]:
 
 
 def _count(truth: Truth, chosen: Chosen, axis: int | None = None) -> tuple[Any, Any, Any]:
-    """Labels chosen rightly, labels chosen, labels that hold; in all, by label or by chip."""
+    """True positives, predicted positives, positives: in total, by label or by chip."""
     held = truth == 1
     hits, predicted, positives = (p.sum(axis=axis) for p in (held & chosen, chosen, held))
     return hits, predicted, positives

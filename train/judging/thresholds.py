@@ -1,4 +1,4 @@
-"""A threshold for each label, chosen on the validation part so that it holds on other chips."""
+"""A threshold for each label, chosen on the validation part to generalise to other chips."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ ThresholdMethod = Literal["best", "cross_fit", "shrunk"]
 THRESHOLD_METHODS: tuple[ThresholdMethod, ...] = get_args(ThresholdMethod)
 
 FOLDS = 5
-"""Parts that validation is cut into where a threshold is judged on chips that did not choose it."""
+"""Folds of the validation part: a threshold is judged on chips that did not choose it."""
 
 OWN_POSITIVES = 20
-"""Positives of a label at which its own threshold and the one of all labels weigh the same."""
+"""At this many positives, a label's own threshold and that of all labels have the same weight."""
 
 POOLED_POSITIVES = 100
-"""Positives of all labels at which their threshold and `prior_threshold` weigh the same."""
+"""At this many positives of all labels, their threshold and `prior_threshold` weigh the same."""
 
-_REPEATS = 4  # of the cross-fit, each with other folds: less depends on the lot
-_EDGE = 1e-7  # a score is taken this far from 0 and 1 before its logarithm
+_REPEATS = 4  # of the cross-fit, each with other folds: less depends on chance
+_EDGE = 1e-7  # scores are clipped this far from 0 and 1 before the logarithm
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class ThresholdOptions:
 
     Attributes:
         method: `best`: the exact maximiser; `cross_fit`: the median of the maximisers of folds;
-            `shrunk`: the maximiser drawn towards one threshold of all labels.
+            `shrunk`: the maximiser shrunk towards one threshold of all labels.
         beta: of the F measure; recall weighs beta times as much as precision.
         seed: of the folds.
     """
@@ -47,10 +47,8 @@ class ThresholdOptions:
 def choose_thresholds(
     scores: Floats, truth: Integers, names: Sequence[str], options: ThresholdOptions
 ) -> tuple[tuple[float, ...], tuple[str, ...]]:
-    """Each label's threshold, and the names of the labels that have no positive to prove one.
-
-    A label without a positive gets the threshold of all labels under `shrunk`, and else
-    `prior_threshold`.
+    """Each label's threshold, and the names of the labels without a positive, whose threshold is
+    unproven: with `shrunk` it is that of all labels, otherwise `prior_threshold`.
 
     Args:
         scores: `[n, labels]` in [0, 1].
@@ -58,7 +56,7 @@ def choose_thresholds(
         names: the labels.
 
     Raises:
-        ValueError: scores that are not finite numbers in [0, 1].
+        ValueError: scores are not finite numbers in [0, 1].
     """
     _check(scores)
     if options.method == "shrunk":
@@ -74,11 +72,11 @@ def choose_thresholds(
 
 
 def prior_threshold(beta: float) -> float:
-    """The threshold where no chip speaks for another: 1 / (1 + beta^2), 0.5 for F1.
+    """The threshold without any evidence: 1 / (1 + beta^2), 0.5 for F1.
 
-    One more chip that holds the label with probability p raises F-beta where
-    p > F / (1 + beta^2) (for F1: Lipton, Elkan and Naryanaswamy 2014), and F is 1 at
-    most.
+    One more chip that holds the label with probability p raises F-beta if
+    p > F / (1 + beta^2) (for F1: Lipton, Elkan and Naryanaswamy 2014), and F is at most
+    1.
     """
     return 1 / (1 + beta**2)
 
@@ -152,7 +150,7 @@ def shrunk_thresholds(scores: Floats, truth: Integers, beta: float = 1.0) -> lis
         A threshold in (0, 1) for each label.
 
     Raises:
-        ValueError: scores that are not finite numbers in [0, 1].
+        ValueError: scores are not finite numbers in [0, 1].
     """
     positives = np.asarray(truth).sum(axis=0)
     common = _logit(prior_threshold(beta))

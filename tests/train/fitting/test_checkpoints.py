@@ -68,7 +68,7 @@ def test_another_training_is_refused_with_what_differs_and_what_to_do(tmp_path):
     said = str(refused.value)
     assert "seed 0, now 1" in said
     assert "ema" not in said
-    assert f"remove {tmp_path / 'kept'} to start anew" in said
+    assert f"remove {tmp_path / 'kept'} to start again" in said
     assert "\n" not in said
 
 
@@ -101,7 +101,7 @@ def test_a_damaged_checkpoint_is_refused_with_what_to_do(tmp_path, name):
     kept.save(progress(0.5), WEIGHTS)
     whole = (kept.folder / name).read_bytes()
     (kept.folder / name).write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(UsageError, match="to start anew"):
+    with pytest.raises(UsageError, match="to start again"):
         kept.load()
 
 
@@ -158,7 +158,7 @@ def test_killed_training_goes_on_and_ends_as_if_it_had_not_been(killed, capsys):
     assert json.loads((kept / "state.json").read_text())["epochs"] == 2
     assert not (killed / "model").exists()
     assert main(command(killed, "model")) == 0
-    assert "Going on after epoch 2" in capsys.readouterr().out
+    assert "Resuming after epoch 2" in capsys.readouterr().out
     assert not kept.exists()
     assert main(command(killed, "whole")) == 0
     model, whole = (read_artifact(killed / name) for name in ("model", "whole"))

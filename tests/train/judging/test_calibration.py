@@ -85,7 +85,7 @@ def test_a_model_without_sigmoid_at_its_end_is_refused():
     import keras
 
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, "softmax")])
-    with pytest.raises(ValueError, match="no dense one with sigmoid"):
+    with pytest.raises(ValueError, match="not a dense layer with a sigmoid"):
         fold_temperatures(model, np.ones(2))
 
 

@@ -84,4 +84,5 @@ def test_a_label_without_positives_is_named(model, parts, capsys):
     parts["validation"].truth[:, 0] = 0
     description, _ = judge(model, parts, LABELS, JudgingOptions())
     assert description["unproven_thresholds"] == ("red",)
-    assert "No positive in validation to prove a threshold by: red" in capsys.readouterr().out
+    said = "Thresholds not proven, because validation has no positive chip: red"
+    assert said in capsys.readouterr().out
