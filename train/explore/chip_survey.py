@@ -1,6 +1,6 @@
-"""Every chip of an archive looked at once, in bounded memory: averages by label, kinds, damage.
+"""One pass over all chips, in bounded memory: average chip by label, kinds of files, damaged files.
 
-Sums are kept, not chips: what is in memory is a chunk of chips and one picture a label.
+Only sums are kept: memory holds a chunk of chips and one picture per label.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _THREADS = 8
 
 @dataclass(frozen=True, order=True)
 class ChipKind:
-    """How chips are stored: as their header says."""
+    """How chips are stored, from their headers."""
 
     mode: str
     width_px: int
@@ -36,15 +36,15 @@ class ChipKind:
 
 @dataclass(frozen=True)
 class ChipSurvey:
-    """What was found.
+    """The results of the pass.
 
     Attributes:
         label_set: the labels of `averages` and `chips`.
         bands: the bands of `averages`.
         names: labelled chips that could be decoded, in the order of their addresses.
         averages: `float64 [labels + 1, S, S, bands]`, 0 to 255: the mean chip of each label,
-            pixel by pixel, and last that of all labelled chips; NaN where there is no chip.
-        chips: decoded chips behind each of `averages`.
+            pixel by pixel, and last that of all labelled chips; NaN if there is no chip.
+        chips: number of chips in each of `averages`.
         kinds: decoded chips, labelled or not, by kind.
         damaged: why a chip could not be decoded, by address.
     """
@@ -59,7 +59,7 @@ class ChipSurvey:
 
     @property
     def mean_colours(self) -> npt.NDArray[np.float64]:
-        """`float64 [labels + 1, bands]`: the mean of each band, rows as `averages` has them."""
+        """`float64 [labels + 1, bands]`: the mean of each band, rows as in `averages`."""
         means: npt.NDArray[np.float64] = self.averages.mean(axis=(1, 2))
         return means
 
@@ -76,11 +76,11 @@ def survey_chips(
     label_set: LabelSet,
     preprocessing: Preprocessing,
 ) -> ChipSurvey:
-    """Look at chips, each read and decoded once.
+    """Read and decode each chip once and sum up.
 
     Args:
         uris: the chips, labelled or not.
-        tags: labels by name of the chip.
+        tags: labels by chip name.
     """
     rows = len(label_set.names) + 1
     sums = np.zeros((rows, *preprocessing.input_shape))
@@ -106,7 +106,7 @@ def survey_chips(
 def _look_at(
     uris: Sequence[str], preprocessing: Preprocessing
 ) -> Iterator[dict[str, _Look | ChipRejected]]:
-    """The chips, a chunk at a time."""
+    """The chips, in chunks."""
     from tqdm import tqdm
 
     with (
@@ -135,7 +135,7 @@ def _add(
     pixels: Pixels,
     truth: npt.NDArray[np.uint8],
 ) -> None:
-    """Add a chunk to the sums of its labels, and to the last, which is of all chips."""
+    """Add a chunk to the sums of its labels and to the last sum, of all chips."""
     belongs = np.column_stack([truth, np.ones(len(truth), np.uint8)])
     added = belongs.T.astype(np.float32) @ pixels.reshape(len(pixels), -1).astype(np.float32)
     sums += added.reshape(sums.shape)

@@ -26,10 +26,10 @@ from train.pictures import as_rgb
 from train.results import resolve_output, write_summary
 
 _SCALING_SIDE_PX = 64
-"""Side at which the percentiles of tifs are taken: that of the trainer's default input."""
+"""Side at which the percentiles of tifs are computed: the trainer's default input."""
 
 SAMPLES = 24
-"""Chips on the sheet of samples."""
+"""Number of sample chips shown."""
 
 
 @dataclass(frozen=True)
@@ -40,10 +40,10 @@ class ExploreOptions:
         labels: the labels csv.
         output: local folder for the results.
         chips: folder, prefix or glob of the chips; without it, the labels alone are explored.
-        media_type: jpg or tif, where there are both.
+        media_type: jpg or tif; by default jpg if there are both.
         label_set: a label-set file; by default the labels csv decides.
         image_size: side of the average pictures in pixels.
-        seed: of the choice of samples.
+        seed: for choosing the samples.
     """
 
     labels: str
@@ -56,9 +56,9 @@ class ExploreOptions:
 
 
 def explore(options: ExploreOptions) -> dict[str, Any]:
-    """Explore labels and chips; write tables, pictures and `summary.json`, and give the last.
+    """Explore labels and chips; write tables, pictures and `summary.json`. Returns the summary.
 
-    A chip that cannot be read or decoded is listed with its reason and stops nothing.
+    A chip that cannot be read or decoded is listed with its reason; the rest continue.
 
     Raises:
         UsageError: the labels or the chips cannot be used, or the folder cannot be written.
@@ -91,10 +91,10 @@ def choose_samples(
     count: int,
     seed: int,
 ) -> list[str]:
-    """Chips to show: one for each label that occurs, the rarest first, the others by lot.
+    """Choose chips to show: one for each label that occurs, the rarest first, then random ones.
 
-    Which chips depends on the names and the seed alone. Without the first rule, none of the rare
-    labels, which are the ones that matter, would be on the sheet.
+    The choice depends only on the names and the seed. Without the first rule the rare labels,
+    which matter most, would be missing.
     """
     drawn = [sorted(names)[i] for i in np.random.default_rng(seed).permutation(len(names))]
     held = Counter(label for name in drawn for label in tags[name])
@@ -118,7 +118,9 @@ def _explore_chips(
     survey = survey_chips(chips.files, chips.tags, label_set, preprocessing)
     names = choose_samples(survey.names, chips.tags, label_set, SAMPLES, options.seed)
     samples = {
-        f"{name}: {_spoken(chips.tags[name], label_set)}": _picture(chips.uris[name], preprocessing)
+        f"{name}: {_labels_text(chips.tags[name], label_set)}": _picture(
+            chips.uris[name], preprocessing
+        )
         for name in names
     }
     return {
@@ -134,22 +136,22 @@ def _explore_chips(
 def _preprocessing(
     options: ExploreOptions, media_type: MediaType, uris: Sequence[str]
 ) -> Preprocessing:
-    """All bands at the pictures' side, tifs stretched as the trainer does it."""
+    """All bands at the size of the pictures, tifs scaled as in training."""
     bands = BANDS[media_type]
     try:
         found = preprocessing_for(media_type, _SCALING_SIDE_PX, bands, uris, options.seed)
-    except UsageError:  # not one tif can be decoded: each will be listed, with its own reason
+    except UsageError:  # no tif can be decoded: each is listed with its reason
         scaling = (UNSCALED,) * len(bands)
         found = Preprocessing(media_type, _SCALING_SIDE_PX, bands, scaling, READABLE_SIDES_PX)
     return replace(found, image_size=options.image_size)
 
 
-def _spoken(tags: frozenset[str], label_set: LabelSet) -> str:
+def _labels_text(tags: frozenset[str], label_set: LabelSet) -> str:
     return ", ".join(name for name in label_set.names if name in tags) or "no label"
 
 
 def _picture(uri: str, preprocessing: Preprocessing) -> Pixels | None:
-    """The chip once more; None where it has gone meanwhile."""
+    """Read the chip again; None if it is gone."""
     try:
         return as_rgb(decode_chip(read_training_chip(uri), preprocessing), preprocessing.bands)
     except ChipRejected:

@@ -1,4 +1,4 @@
-"""What a labels csv says before any chip is opened: how often, and in what company."""
+"""Statistics of a labels csv: how often labels occur, alone and together."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class LabelStatistics:
     """Counts over the rows of a labels csv.
 
     Attributes:
-        label_set: the labels, in the order of all that follows.
-        rows: how many rows there are.
-        together: `int64 [labels, labels]`, rows that hold both labels; on the diagonal, one.
-        labels_a_chip: rows that hold 0, 1, 2, ... labels.
+        label_set: the labels, in the order of all arrays below.
+        rows: number of rows.
+        together: `int64 [labels, labels]`, rows with both labels; on the diagonal, with one.
+        labels_a_chip: number of rows with 0, 1, 2, ... labels.
         label_sets: each set of labels that occurs, in label order, and its rows; the most
             frequent first.
     """
@@ -36,13 +36,13 @@ class LabelStatistics:
 
     @property
     def counts(self) -> dict[str, int]:
-        """Rows that hold each label, in label order."""
+        """Number of rows with each label, in label order."""
         return dict(zip(self.label_set.names, self.together.diagonal().tolist(), strict=True))
 
     @property
     def shares(self) -> npt.NDArray[np.float64]:
-        """`float64 [labels, labels]`: of the rows that hold the first label, the share that holds
-        the second one too; NaN where no row holds the first."""
+        """`float64 [labels, labels]`: of the rows with the first label, the share that also has
+        the second; NaN if no row has the first."""
         with np.errstate(invalid="ignore"):
             found: npt.NDArray[np.float64] = self.together / self.together.diagonal()[:, None]
         return found

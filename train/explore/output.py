@@ -1,4 +1,4 @@
-"""The exploration's tables and pictures, and what its summary says of them."""
+"""The tables and pictures of an exploration, and its summary."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from train.pictures import BAND_COLOURS, as_rgb, draw_bars, draw_heat_map, draw_
 from train.results import describe_picture, write_table
 
 ALL = "all chips"
-"""Name of the row that is of all labelled chips, whatever their labels."""
+"""Name of the row for all labelled chips."""
 
 _SHOWN_SETS = 20
 _SIDE_PX = 128
 
 
 def write_label_results(folder: Path, found: LabelStatistics) -> dict[str, Any]:
-    """Write what is known of the labels; give the summary's part about it."""
+    """Write the results about labels. Returns their part of the summary."""
     _write_label_tables(folder, found)
     return {
         "rows": found.rows,
@@ -41,7 +41,7 @@ def write_label_results(folder: Path, found: LabelStatistics) -> dict[str, Any]:
 def write_chip_results(
     folder: Path, survey: ChipSurvey, samples: Mapping[str, Pixels | None]
 ) -> dict[str, Any]:
-    """Write what is known of the chips; give the summary's part about it.
+    """Write the results about chips. Returns their part of the summary.
 
     Args:
         samples: chips to show, `uint8 [S, S, 3]` RGB by caption.
@@ -109,7 +109,7 @@ def _draw_labels(folder: Path, found: LabelStatistics) -> list[dict[str, str]]:
         found.shares,
         names,
         names,
-        "Of the chips with the row's label, the share that has the column's too",
+        "Of the chips with the row's label, the share that also has the column's",
         value_format="{:.2f}",
     )
     return [
@@ -120,7 +120,7 @@ def _draw_labels(folder: Path, found: LabelStatistics) -> list[dict[str, str]]:
         describe_picture(
             "together_shares.png",
             "together",
-            "Of the chips with the row's label, the share that has the column's label too",
+            "Of the chips with the row's label, the share that also has the column's label",
         ),
     ]
 
@@ -174,5 +174,5 @@ def _rows(survey: ChipSurvey) -> Sequence[str]:
 
 
 def _known(values: npt.NDArray[np.float64]) -> list[float | None]:
-    """NaN, where there is no chip, as JSON has it."""
+    """NaN (no chip) as None for JSON."""
     return [None if np.isnan(value) else float(value) for value in values]

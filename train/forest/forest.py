@@ -1,6 +1,6 @@
 """The random forest on mean colours: grid search, scores and figures (Breiman 2001).
 
-The humblest model of the study: it sees a chip's mean of each band and nothing else.
+The simplest model of the study: its only input is a chip's mean of each band.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ Features = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class ForestGrid:
-    """What the grid search tries.
+    """The values that the grid search tries.
 
     Attributes:
-        max_depths: greatest depths of a tree.
+        max_depths: maximum depths of a tree.
         trees: numbers of trees.
-        folds: of the cross-validation; fewer where there are fewer chips.
+        folds: of the cross-validation; fewer if there are fewer chips.
     """
 
     max_depths: tuple[int, ...] = tuple(range(1, 13))
@@ -37,12 +37,12 @@ class ForestGrid:
 
 @dataclass(frozen=True)
 class ForestFit:
-    """A grid search and the forest of its best parameters.
+    """The result of a grid search, and the forest with the best parameters.
 
     Attributes:
         forest: `sklearn.ensemble.RandomForestClassifier`, fitted to all chips.
-        grid: what was tried, depths and numbers of trees in rising order.
-        folds: folds that were used.
+        grid: the values tried, in rising order.
+        folds: number of folds used.
         means, deviations: `float64 [depths, trees]`, sample-averaged F1 over the folds.
     """
 
@@ -54,7 +54,7 @@ class ForestFit:
 
     @property
     def best(self) -> tuple[int, int]:
-        """Row and column of the highest mean; of equals the shallowest, then the smallest."""
+        """Row and column of the highest mean; among equals the shallowest, then the smallest."""
         row, column = np.unravel_index(self.means.argmax(), self.means.shape)
         return int(row), int(column)
 
@@ -78,8 +78,8 @@ def mean_colours(pixels: PixelSource) -> Features:
 def fit_forest(features: Features, truth: Truth, grid: ForestGrid, seed: int) -> ForestFit:
     """Search the grid by cross-validated sample-averaged F1, then fit the best forest.
 
-    For each depth only the largest forest is grown: a forest of 100 trees is, tree by tree, the
-    start of one of 400 with the same seed, and takes a quarter of the time with it.
+    For each depth only the largest forest is grown: with the same seed, a forest of 100 trees
+    consists of the first 100 trees of one with 400.
 
     Args:
         features: `[n, bands]`, n at least 2.
@@ -90,7 +90,9 @@ def fit_forest(features: Features, truth: Truth, grid: ForestGrid, seed: int) ->
 
     grid = ForestGrid(tuple(sorted(grid.max_depths)), tuple(sorted(grid.trees)), grid.folds)
     folds = min(grid.folds, len(features))
-    target = truth.ravel() if truth.shape[1] == 1 else truth  # as sklearn wants a single label
+    target = (
+        truth.ravel() if truth.shape[1] == 1 else truth
+    )  # the shape that scikit-learn expects for a single label
     fits = folds * len(grid.max_depths)
     with tqdm(total=fits, unit=" forests", disable=None) as progress:
         search = GridSearchCV(
@@ -112,15 +114,14 @@ def fit_forest(features: Features, truth: Truth, grid: ForestGrid, seed: int) ->
 def forest_scores(
     forest: Any, features: Features, trees: int | None = None
 ) -> npt.NDArray[np.float64]:
-    """Scores `float64 [n, labels]`: the trees' mean share of the label; 0 for one never seen.
-
-    On one thread: on several the trees are added up in any order, and a score of just 0.5 could
-    fall to either side of it.
+    """Scores `float64 [n, labels]`: the mean over trees of the label's share; 0 for a label
+    never seen. Uses one thread: with several, the order of the sum varies, and a score of
+    exactly 0.5 could end on either side of it.
 
     Args:
-        trees: ask only so many, the first ones.
+        trees: use only this many, the first ones.
     """
-    asked = copy.copy(forest)  # the trees are shared, the list of them is not
+    asked = copy.copy(forest)  # shares the trees, but not their list
     asked.n_jobs, asked.estimators_ = 1, forest.estimators_[:trees]
     shares, classes = asked.predict_proba(features), asked.classes_
     if asked.n_outputs_ == 1:
@@ -136,10 +137,10 @@ def forest_scores(
 
 @dataclass(frozen=True)
 class _StartScorer:
-    """Sample-averaged F1 of the first so many trees of a forest, for each number.
+    """Sample-averaged F1 of the first n trees of a forest, for each n.
 
-    Chips that have no label and were given none are left out of the average; where there are no
-    others, it is 1: nothing was to be found, and nothing was claimed.
+    Chips without true and predicted labels are left out of the average; if there are no others,
+    it is 1.
     """
 
     trees: Sequence[int]

@@ -24,8 +24,8 @@ from train.judging.measuring import HALF, measure
 from train.results import resolve_output
 
 IMAGE_SIZE = 64
-"""Side that chips are decoded to before their mean is taken: that of the networks, so that all
-find the same decoded chips in the pixel cache."""
+"""Chips are decoded to this side before their mean is computed: the networks' side, so that both
+share decoded chips in the pixel cache."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,11 @@ class ForestOptions:
         chips: folder, prefix or glob of the chips.
         labels: the labels csv.
         output: local folder for the results.
-        split: a split csv, whose parts train and validation both train the forest; by default
-            the study's shares, 15 to 5, of the first 20,000 chips of the list.
-        test_chips, test_labels: other labelled chips to test on; without `split`, the forest then
-            learns from all chips.
-        media_type: jpg or tif, where there are both.
+        split: a split csv; its parts train and validation both train the forest. By default the
+            study's shares, 15 to 5, of the first 20,000 chips of the list.
+        test_chips, test_labels: other labelled chips to test on; without `split`, the forest is
+            then trained on all chips.
+        media_type: jpg or tif; by default jpg if there are both.
         label_set: a label-set file; by default the labels csv decides.
         max_depths, trees, folds: see `train.forest.forest.ForestGrid`.
         seed: of the split, the folds and the trees.
@@ -74,11 +74,11 @@ class _Material:
 
 
 def train_forest(options: ForestOptions) -> dict[str, Any]:
-    """Search, fit and test a forest; write its results, and give their summary.
+    """Search, fit and test a forest, and write its results. Returns their summary.
 
     Raises:
-        UsageError: something that was given cannot be used.
-        StorageError: a file that was given cannot be read.
+        UsageError: an option or file is invalid.
+        StorageError: a file cannot be read.
     """
     folder = resolve_output(options.output)
     material = _gather(options)

@@ -13,15 +13,15 @@ from train.networks.layers import (
 )
 
 CNN_MIN_SIDE_PX = 26
-"""The smallest input of which the last convolution leaves a pixel: (26 - 7 - 7) // 4 - 2 = 1."""
+"""With this side one pixel is left after the last convolution: (26 - 7 - 7) // 4 - 2 = 1."""
 
 FLATTEN_UP_TO_PX = 128
-"""The side of the study's grey variant: above it each channel's mean is taken, unless asked
-otherwise. At 224 a flattened one would have 20,656,561 parameters."""
+"""Above the side of the study's grey variant, channels are averaged by default. Flattened, the
+network would have 20,656,561 parameters at 224 pixels."""
 
 _MOMENTUM = 0.9
-"""Of the moving statistics. Keras' 0.99 is still a third of its start after 100 steps, and every
-validation score, and with it early stopping, would be made from a wrongly scaled layer."""
+"""Of the moving statistics. With Keras' 0.99 a third of the initial value is left after 100 steps,
+so validation scores, and with them early stopping, would come from a wrongly scaled layer."""
 
 
 def build_cnn(
@@ -43,7 +43,7 @@ def build_cnn(
 
     Args:
         pooling: by default flatten up to 128 pixels a side, and average above.
-        grey: take red, green and blue, and see their luminance alone.
+        grey: convert red, green and blue to luminance first.
         batch_norm: normalise by batch after the first dense layer.
         activation: of the scores: sigmoid, or softmax for labels that exclude each other.
     """

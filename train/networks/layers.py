@@ -1,12 +1,12 @@
-"""What several networks are made of. Every layer has a name: Keras' own names count up within a
-process, and the architecture is part of the model's digest."""
+"""Layers that several networks share. Every layer is named: names that Keras makes contain a
+counter, and the architecture is part of the model's digest."""
 
 from __future__ import annotations
 
 from typing import Any, Literal
 
 INPUT_NORMALISATION = "input_normalisation"
-"""Name of the layer that learns the statistics of the input, in the networks that have one."""
+"""Name of the layer that normalises the input, in the networks that have one."""
 
 
 Pooling = Literal["flatten", "average"]
@@ -27,9 +27,9 @@ def score_layer(labels: int, activation: str = "sigmoid") -> Any:
 
 
 def vector_layer(features: Any, pooling: Pooling | None, flatten_up_to: int, side_px: int) -> Any:
-    """Features as a vector, by default flattened up to a side of the input in pixels.
+    """Features as a vector: by default flattened up to an input side of `flatten_up_to` pixels.
 
-    A flattened vector, and the weights behind it, grow with the square of that side. The mean of
+    A flattened vector, and the weights after it, grow with the square of that side. The mean of
     each channel (Lin, Chen and Yan 2013, "Network in network") does not.
     """
     import keras
@@ -40,7 +40,7 @@ def vector_layer(features: Any, pooling: Pooling | None, flatten_up_to: int, sid
 
 
 def fraction_layer(dtype: str | None = None) -> Any:
-    """Pixels of 0 to 255 as fractions of 0 to 1, `fractions`; without parameters."""
+    """Pixels from 0 to 255 as fractions from 0 to 1, `fractions`; no parameters."""
     import keras
 
     return keras.layers.Rescaling(1 / 255, name="fractions", dtype=dtype)

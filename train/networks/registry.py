@@ -1,7 +1,7 @@
-"""The networks: what each one takes, how it is built, and what it wants by default.
+"""The networks by name: what each takes as input, how it is built, and its defaults.
 
-Keras is imported when a network is built and not above, so that the command line can name the
-networks without loading TensorFlow.
+Keras is imported only when a network is built, so that the command line can list the networks
+without loading TensorFlow.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ class Network:
     Attributes:
         name: as on the command line and in the artifact.
         build: makes an untrained, uncompiled model from the input shape (side, side, bands) and
-            the number of labels; it takes values of 0 to 255 and gives scores in [0, 1].
-        bands: all bands that it can take of a chip of each media type, in input order.
+            the number of labels; it takes values from 0 to 255 and returns scores in [0, 1].
+        bands: all bands that it can take of each media type, in input order.
         min_image_size: the smallest side of the input in pixels.
-        learning_rate: Adam's, by default.
-        takes_imagenet: whether there are ImageNet weights for it (its default then).
+        learning_rate: the default rate of Adam.
+        takes_imagenet: whether ImageNet weights exist for it (then they are its default).
         takes_bfloat16: whether it gains from being trained in bfloat16.
-        max_batch_size: chips a step by default, where there are enough of them.
+        max_batch_size: default number of chips per step, if there are enough chips.
         image_size: side of the input in pixels by default.
         takes_pooling: whether `build` takes `pooling`, see `with_pooling`.
-        sky_only: whether its labels are those of the sky alone. A chip has exactly one of them,
+        sky_only: whether it learns only the sky labels. A chip has exactly one of them,
             so the scores of a chip sum to 1, and the loss is categorical cross-entropy.
     """
 
@@ -65,9 +65,9 @@ class Network:
 def choose_bands(
     network: Network, media_type: MediaType, asked: BandChoice | None
 ) -> tuple[str, ...]:
-    """The bands that a network takes of a chip, in input order: rgb, or all that there are.
+    """The bands that a network takes of a chip, in input order.
 
-    By default all that the network can take: near infrared tells plants from water and bare
+    By default all that it can take: near infrared tells plants from water and bare
     ground, and a network that starts from weights for three bands loses nothing by a fourth.
 
     Raises:
@@ -82,28 +82,28 @@ def choose_bands(
 
 
 def with_pooling(network: Network, asked: Pooling | None) -> Network:
-    """The network with its features made a vector as asked; None leaves it to the network.
+    """The network with the given pooling; None keeps its own rule.
 
     Raises:
-        UsageError: the network leaves no choice.
+        UsageError: the network has no pooling to choose.
     """
     if asked is None:
         return network
     if not network.takes_pooling:
-        raise UsageError(f"--pooling {asked}: {network.name} has none to choose")
+        raise UsageError(f"--pooling {asked}: {network.name} has no pooling to choose")
     return replace(network, build=partial(network.build, pooling=asked))
 
 
 def build_mean_colour(input_shape: tuple[int, int, int], labels: int) -> Any:
-    """One dense layer with sigmoid on the mean of each band: the humble baseline.
+    """One dense layer with sigmoid on the mean of each band: a quick baseline.
 
-    It computes in float32 under any policy: a mean over thousands of pixels loses its meaning
-    with the 8 bits that bfloat16 gives it, and there is nothing to gain.
+    It always computes in float32: 8 bits of bfloat16 are too few for a mean over thousands of
+    pixels, and nothing would be gained.
     """
     import keras
 
     pixels = keras.Input(input_shape, name="pixels", dtype="float32")
-    # One window over the whole chip: TensorFlow takes twice as long for a global pooling layer.
+    # One window over the whole chip is twice as fast in TensorFlow as a global pooling layer.
     window = keras.layers.AveragePooling2D(input_shape[:2], name="mean_colour", dtype="float32")
     mean = keras.layers.Flatten(name="flatten")(window(pixels))
     fractions = fraction_layer(dtype="float32")(mean)
@@ -111,11 +111,11 @@ def build_mean_colour(input_shape: tuple[int, int, int], labels: int) -> Any:
 
 
 def set_input_statistics(model: Any, pixels: PixelSource) -> None:
-    """Give the input normalisation, where there is one, the exact statistics of the training set.
+    """Set the input normalisation, if there is one, to the exact statistics of the training set.
 
-    Its moving averages start at mean 0 and variance 1 and move by 1 % a step, while pixels lie
-    between 0 and 255: after an epoch of a few steps they are still far off, and every
-    validation score, and with it early stopping, would be made from a wrongly scaled input.
+    Its moving averages start at mean 0 and variance 1 and move by 1 % per step, while pixels are
+    between 0 and 255: after an epoch of a few steps they would still be far off, so validation
+    scores, and with them early stopping, would come from a wrongly scaled input.
 
     Args:
         pixels: `uint8 [n, S, S, bands]`, the training part.
@@ -150,7 +150,7 @@ _VGG16 = Network(
     build=build_vgg16,
     bands=_COLOUR_FIRST,
     min_image_size=32,  # five halvings
-    learning_rate=1e-4,  # Keras' own 1e-3 can collapse it to a constant
+    learning_rate=1e-4,  # with Keras' default of 1e-3 it can collapse to a constant
     takes_imagenet=True,
     takes_bfloat16=True,
 )
@@ -177,7 +177,7 @@ _MEAN_COLOUR = Network(
 
 
 def _variant(name: str, built: Mapping[str, Any], **described: Any) -> Network:
-    """The CNN, but for what is given to `build_cnn` and what is described otherwise."""
+    """A variant of the CNN: arguments for `build_cnn`, and attributes that differ."""
     return replace(_CNN, name=name, build=partial(build_cnn, name=name, **built), **described)
 
 

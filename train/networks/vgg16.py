@@ -1,4 +1,4 @@
-"""The transfer network of the study: VGG16 behind a batch normalisation."""
+"""The transfer network of the study: a batch normalisation, then VGG16."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 from train.networks.layers import INPUT_NORMALISATION, Pooling, score_layer, vector_layer
 
 FLATTEN_UP_TO_PX = 64
-"""The study's side: above it each channel's mean is taken, unless asked otherwise."""
+"""The side in the study; above it, channels are averaged by default."""
 
 
 def build_vgg16(
@@ -17,8 +17,8 @@ def build_vgg16(
 
     The network of the study (Thisted 2020) on Simonyan and Zisserman's VGG16 (2014): 14,749,533
     parameters for 17 labels at 64x64x3, of which 6 (the moving statistics) are not trainable.
-    With a fourth band 580 more: 576 weights of the first convolution, 4 of the normalisation.
-    Averaged instead of flattened 14,723,421, at any side.
+    A fourth band adds 580: 576 weights of the first convolution, 4 of the normalisation.
+    With averaging instead of flattening there are 14,723,421, at any side.
 
     Args:
         pooling: by default flatten up to 64 pixels a side, the study's, and average above.

