@@ -54,10 +54,11 @@ def test_everything_is_printed_if_the_start_fails(capfd):
     assert capfd.readouterr().err.encode() == GREETINGS
 
 
-def test_keras_and_tensorflow_start_without_a_word():
+def test_keras_and_tensorflow_start_without_a_word_or_extras():
     code = (
         "from pipelines.quiet_tensorflow import quiet_tensorflow; quiet_tensorflow()\n"
         "import keras, tensorflow as tf, sys\n"
+        "assert not {'sklearn', 'matplotlib'} & {*sys.modules}; import sklearn, matplotlib.pyplot\n"
         "assert tf.constant([1.0]).numpy() == [1]; print('done', file=sys.stderr)"
     )
     env = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
