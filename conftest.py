@@ -1,4 +1,4 @@
-"""What all tests share: the object-store servers, fresh connections, the development data."""
+"""Fixtures for all tests: object-store servers, fresh connections, a small artifact, real chips."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before anything loads Tens
 from pipelines.storage import store
 from train.data import pixel_cache
 
-# Time limits of single examples would fail on a busy machine; the suite has one of its own.
+# No time limit for single examples: on a busy machine they would fail.
 hypothesis.settings.register_profile("project", deadline=None)
 hypothesis.settings.load_profile("project")
 
@@ -23,14 +23,14 @@ pytest_plugins = ["tests.support.object_stores"]
 
 @pytest.fixture(autouse=True)
 def _fresh_connections() -> Iterator[None]:
-    """A test may change the environment that its connections to stores were made in."""
+    """Close connections after each test, because a test may change the environment they came from."""
     yield
     store.forget_stores()
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_pixel_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """No test finds or leaves decoded chips in the cache of whoever runs it."""
+    """Keep the tests out of the user's own cache of decoded chips."""
     folder = tmp_path_factory.mktemp("pixels")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pixel_cache, "default_folder", lambda: folder)
@@ -39,7 +39,7 @@ def _own_pixel_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
 
 @pytest.fixture(scope="session")
 def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small model of the 17 labels on jpg chips; many tests share it, so none changes it."""
+    """A small model of the 17 labels on jpg chips; many tests share it, so no test may change it."""
     from tests.support.samples import make_artifact
 
     folder = tmp_path_factory.mktemp("artifact")
@@ -49,8 +49,8 @@ def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def quick_score() -> Iterator[Callable[..., int]]:
-    """The scoring command in this process with a model that takes no time to load: called with
-    flags, it gives the exit code."""
+    """The scoring command in this process with a model that takes no time to load; called with
+    flags, it returns the exit code."""
     from tests.support.quick_scoring import scoring_here
 
     with scoring_here() as command:
@@ -59,7 +59,7 @@ def quick_score() -> Iterator[Callable[..., int]]:
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """The development chips beside the checkout; a test that needs them is skipped without."""
+    """The development chips, in shared/ next to the checkout; without them the test is skipped."""
     folder = Path(__file__).parent.parent / "shared" / "data"
     if not folder.is_dir():
         pytest.skip(f"the development chips are not there: {folder}")
