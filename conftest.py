@@ -23,7 +23,7 @@ pytest_plugins = ["tests.support.object_stores"]
 
 @pytest.fixture(autouse=True)
 def _fresh_connections() -> Iterator[None]:
-    """Close connections after each test, because a test may change the environment they came from."""
+    """Close connections after each test, because tests change the environment they depend on."""
     yield
     store.forget_stores()
 
@@ -39,7 +39,7 @@ def _own_pixel_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
 
 @pytest.fixture(scope="session")
 def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small model of the 17 labels on jpg chips; many tests share it, so no test may change it."""
+    """A small model of the 17 labels on jpg chips. Many tests share it, so none may change it."""
     from tests.support.samples import make_artifact
 
     folder = tmp_path_factory.mktemp("artifact")

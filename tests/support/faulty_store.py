@@ -1,6 +1,6 @@
 """A proxy that fails as object stores do, before a server that does not.
 
-It is a child process, as the servers are (object_stores.py says why). Which requests fail is
+It is a child process, as the servers are (child_server.py says why). Which requests fail is
 drawn from a seed: a share of them is answered 500, 503 or 429, kept waiting, dropped, or cut short
 in mid-body. A share of 1 is a store that is down: 503 for all. Names with `always503` are that
 on any day; of names with `answerlost` the first request is carried out and not answered.
