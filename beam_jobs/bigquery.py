@@ -115,12 +115,10 @@ def open_tables(output: str) -> dict[str, DeltaTable]:
     """The newest snapshot of each table, in the order in which a run is committed.
 
     Raises:
-        UsageError: one of them is not there yet.
+        UsageError: one of them does not exist yet.
         StorageError: one cannot be read.
     """
-    found = {
-        name: delta_tables.open_table(output, name) for name in (table.name for table in READ_ORDER)
-    }
+    found = {table.name: delta_tables.open_table(output, table.name) for table in READ_ORDER}
     missing = [name for name, table in found.items() if table is None]
     if missing:
         raise UsageError(
@@ -130,7 +128,7 @@ def open_tables(output: str) -> dict[str, DeltaTable]:
 
 
 def write_file_lists(output: str, tables: dict[str, DeltaTable]) -> None:
-    """Put each table's list of files: those that its snapshot names, a whole address a line.
+    """Write each table's list of the files in its snapshot, one absolute address per line.
 
     Raises:
         StorageError: a list cannot be written.
@@ -149,7 +147,7 @@ def _listed(output: str, tables: dict[str, DeltaTable], dataset: str) -> Iterato
 
 
 def _views(dataset: str) -> Iterator[str]:
-    for folder in ("published", "views"):  # the latter build upon the former
+    for folder in ("published", "views"):  # the latter use the former
         for name, select in statements(f"bigquery/{folder}").items():
             yield view_ddl(name, select, dataset)
 

@@ -81,11 +81,11 @@ def _check_there(output: str) -> None:
     except StorageError as error:
         raise UsageError(f"--output: {error}") from error
     if found is None:
-        raise UsageError(f"--output {output!r} holds no table chip_scores: nothing to maintain")
+        raise UsageError(f"--output {output!r} has no table chip_scores: nothing to maintain")
 
 
 def _expire(output: str, days: int, preview: bool) -> Mapping[str, frozenset[str]]:
-    """Gives the paths of the files that left, or would leave, by table."""
+    """Remove old nights; returns the paths of their files by table."""
     before = str(datetime.now(UTC).date() - timedelta(days=days))
     expiry = expire(output, before, preview)
     rows = ", ".join(f"{number:,} of {name}" for name, number in expiry.rows.items())
@@ -97,12 +97,12 @@ def _expire(output: str, days: int, preview: bool) -> Mapping[str, frozenset[str
 def _tidy(output: str, name: str, hours: int, preview: bool, leaving: frozenset[str]) -> None:
     compaction = compact(output, name, preview, leaving)
     dead = vacuum(output, name, hours, preview)
-    if preview and not hours:  # what leaves the table by this command is deleted by it, too
+    if preview and not hours:  # this command would also delete what it removes
         dead += len(leaving) + compaction.files_before
     if not preview:
         shorten_log(output, name)
     small, runs = count_of(compaction.files_before, "small file"), count_of(compaction.runs, "run")
-    made = f"{_are(preview, compaction.files_before)} put together to {compaction.files_after:,}"
+    made = f"{_are(preview, compaction.files_before)} compacted to {compaction.files_after:,}"
     deleted = f"{count_of(dead, 'dead file')} {_are(preview, dead)} deleted"
     print(f"{name}: {small} of {runs} {made}; {deleted}", flush=True)
 
@@ -110,8 +110,8 @@ def _tidy(output: str, name: str, hours: int, preview: bool, leaving: frozenset[
 def _drop_old_indexes(output: str, preview: bool) -> None:
     older_than = datetime.now(UTC) - timedelta(days=index_cache.KEPT_DAYS)
     if dropped := index_cache.drop_old(output, older_than, preview):
-        told = f"indexes of {count_of(dropped, 'tar')}, over {index_cache.KEPT_DAYS} days old,"
-        print(f"{told} {_are(preview, 2)} deleted", flush=True)
+        text = f"indexes of {count_of(dropped, 'tar')}, over {index_cache.KEPT_DAYS} days old,"
+        print(f"{text} {_are(preview, 2)} deleted", flush=True)
 
 
 def _are(preview: bool, number: int) -> str:

@@ -106,11 +106,11 @@ def ask(output: str, sql: str) -> pa.Table:
     """The answer of an OUTPUT's tables to one SELECT.
 
     Raises:
-        UsageError: not one SELECT, or a wrong one; or OUTPUT does not exist.
+        UsageError: not one SELECT, or an invalid one; or OUTPUT does not exist.
         StorageError: the tables cannot be read.
     """
     with tempfile.TemporaryDirectory(prefix="query-") as scratch:
-        # A large answer spills to disk, and would otherwise do so in the working directory.
+        # A large answer spills to disk: by default, into the working directory.
         connection = duckdb.connect(":memory:", config={"temp_directory": scratch})
         try:
             _check_statement(connection, sql)
@@ -134,7 +134,7 @@ def _parse(arguments: Sequence[str]) -> QueryOptions:
 
 
 def _check_statement(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
-    """This command reads; a statement that writes or attaches is not what its user meant."""
+    """This command only reads: a statement that writes or attaches is a mistake."""
     reading = (duckdb.StatementType.SELECT, duckdb.StatementType.MULTI)  # MULTI: a PIVOT
     statements = connection.extract_statements(sql)
     if len(statements) != 1 or statements[0].type not in reading:
@@ -143,7 +143,9 @@ def _check_statement(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
 
 def _register(connection: duckdb.DuckDBPyConnection, output: str, sql: str) -> None:
     connection.execute("SET TimeZone = 'UTC'")
-    connection.execute("SET python_enable_replacements = false")  # our variables are no tables
+    connection.execute(
+        "SET python_enable_replacements = false"
+    )  # else it finds our variables as tables
     for name, rows in _relations(output, _named_in(sql)).items():
         connection.register(name, rows)
     for name, text in views().items():
@@ -176,8 +178,8 @@ def _published_rows(output: str, table: Table, scores: DeltaTable | None, is_rea
 
 
 def _rows_of_runs(runs: DeltaTable, scores: DeltaTable | None) -> pa.Table:
-    """The runs, a row each. A row that claims another state than `chip_scores` shows is one whose
-    publisher or withdrawer has not come to it yet: it is left out."""
+    """The runs, one row each. A row whose status differs from what `chip_scores` shows is left out:
+    its publisher or the withdrawal has not updated it yet."""
     run_ids = {partition["run_id"] for partition in runs.partitions()}
     published = publications.published_run_ids(scores, run_ids)
     is_published = pads.field("run_id").isin(pa.array(published, pa.string()))
@@ -186,13 +188,13 @@ def _rows_of_runs(runs: DeltaTable, scores: DeltaTable | None) -> pa.Table:
 
 
 def _named_in(sql: str) -> str:
-    """The SQL with that of the views it names: whatever table it reads is named in there."""
+    """The SQL with that of the views in it: it contains the name of each table that is read."""
     text = sql.lower()
     return "\n".join([text, *(view for name, view in views().items() if name in text)])
 
 
 def _check_exists(output: str) -> None:
-    """An OUTPUT without tables is an answer without rows; one that is not there is a slip."""
+    """Refuse an OUTPUT that does not exist. One without tables gives an answer without rows."""
     if is_remote(output):
         is_bucket = output.count("/") == 2
         exists = any(part.num_rows for part in list_objects(output)) or is_bucket
@@ -210,14 +212,14 @@ def _query_error(error: duckdb.Error) -> UsageError | StorageError:
 
 
 def _print(text: str) -> None:
-    """To standard output, in UTF-8 and with the text's own line ends."""
+    """Write to standard output, in UTF-8, with the line ends of the text."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8", newline="")
     try:
         sys.stdout.write(text)
         sys.stdout.flush()
     except BrokenPipeError:
-        # The reader has seen enough (`| head`); Python would complain once more at exit.
+        # The reader has closed the pipe (`| head`); Python would report that again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

@@ -1,6 +1,6 @@
-"""Copies of a run's scores: a relabelling stands on the runs whose rows it has copied.
+"""Copies of a run's scores: a relabelling has copied rows of other runs.
 
-Were such a run taken back alone, its scores would go on to show under other labels, and its chips
+If only such a run were withdrawn, its scores would remain visible with other labels, and its chips
 would count as done.
 """
 
@@ -18,17 +18,17 @@ from pipelines.tables import delta_tables
 from schemas.tables import RELABEL, RUNS
 
 _KEYS = ["chip_uri", "scored_at"]
-"""What tells a score from every other, and is the same in its copies."""
+"""What identifies a score, and is the same in its copies."""
 
 
 def refuse_relabelled(output: str, scores: DeltaTable, run_id: str) -> None:
-    """Refuse to go on where rows of a run were relabelled; a relabelling itself may go.
+    """Refuse to withdraw a run whose rows were relabelled; a relabelling itself may be withdrawn.
 
     Args:
-        scores: the snapshot of `chip_scores` to look into.
+        scores: the snapshot of `chip_scores` to search.
 
     Raises:
-        UsageError: names a relabelling.
+        UsageError: the message names the relabelling.
     """
     kinds = kinds_of_runs(output)
     if kinds.get(run_id) == RELABEL:
@@ -44,7 +44,7 @@ def refuse_relabelled(output: str, scores: DeltaTable, run_id: str) -> None:
 
 
 def kinds_of_runs(output: str) -> dict[str, str]:
-    """What each run did, one of `runs.kind`, where its row is written.
+    """The `runs.kind` of each run that has a row.
 
     Raises:
         StorageError: `runs` cannot be read.
@@ -57,7 +57,7 @@ def kinds_of_runs(output: str) -> dict[str, str]:
 
 
 def _copier(scores: DeltaTable, run_id: str, candidates: Collection[str]) -> str:
-    """One of some runs that holds scores of this one; "" where there is none."""
+    """One of the candidates that has scores of this run; "" if there is none."""
     mine = delta_tables.open_dataset(scores, [run_id]).to_table(columns=_KEYS)
     if not mine.num_rows or not candidates:
         return ""

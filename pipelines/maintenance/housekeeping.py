@@ -1,31 +1,28 @@
-"""Keep the tables quick to open: small files made one, dead files deleted, the log shortened.
+"""Keep the tables quick to open: compact small files, delete dead ones, shorten the log.
 
-Every commit here takes a turn among the publishers (`commits.next_turn`), so none of them
-works upon files that were just replaced. Readers go on with the files of their snapshot, which
-stay until they are vacuumed.
+Every commit here takes a turn among the publishers (`commits.next_turn`), so none of them is based
+on files that were just replaced. Readers keep the files of their snapshot until these are vacuumed.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import chain
 
 from deltalake import CommitProperties, DeltaTable, Transaction, WriterProperties
-from deltalake.exceptions import CommitFailedError, DeltaError
 
 from pipelines.tables import commits, delta_tables, publications
-from pipelines.tables.commits import COMMIT_TRIES, PublishConflict, commit_in_turn
+from pipelines.tables.commits import commit_in_turn, translate_commit_errors
 from pipelines.tables.delta_tables import PublishedFile
 from schemas.tables import CHIP_SCORES, RUNS
 
 TARGET_BYTES = 128 * 2**20
-"""Size that files are put together to."""
+"""Size of compacted files."""
 
 FULL_VACUUM_HOURS = 24
-"""Files that no commit names may be a publisher's that is at work: younger ones stay."""
+"""Files without a commit may belong to a running publisher: younger ones are not deleted."""
 
 _NO_STATISTICS = {"delta.dataSkippingNumIndexedCols": "0"}
 _WRITER = WriterProperties(compression="ZSTD", compression_level=3, max_row_group_size=131_072)
@@ -49,15 +46,15 @@ class Compaction:
 def compact(
     output: str, name: str, preview: bool, leaving: Collection[str] = frozenset()
 ) -> Compaction:
-    """Put each run's small files together, in one commit.
+    """Compact each run's small files, in one commit.
 
-    Rows, and what is published, stay as they are. Runs that are not in all tables are left alone.
+    Rows, and what is published, do not change. Runs that are not in all tables are skipped.
 
     Args:
-        leaving: paths of files that only a preview still finds in the table.
+        leaving: paths of files to ignore, which a real run (not a preview) would have removed.
 
     Raises:
-        RunFailed: others committed again and again.
+        RunFailed: every commit met with a conflict.
         StorageError: the table cannot be read or written.
     """
 
@@ -69,7 +66,7 @@ def compact(
         before = sum(len(files) for files in found.values())
         if preview:
             return Compaction(len(found), before, _files_after(found))
-        with committing_to(table):
+        with translate_commit_errors("maintain", table):
             _write_no_statistics(table)
             made = table.optimize.compact(
                 partition_filters=[("run_id", "in", sorted(found))],
@@ -80,14 +77,13 @@ def compact(
             )
         return Compaction(len(found), made["numFilesRemoved"], made["numFilesAdded"])
 
-    told = f"{name} was not compacted: {COMMIT_TRIES} commits met with conflicts"
-    return commit_in_turn(commit, told)
+    return commit_in_turn(commit, f"compact {name}")
 
 
 def small_files(
     output: str, table: DeltaTable, leaving: Collection[str] = frozenset()
 ) -> dict[str, list[PublishedFile]]:
-    """The files under half the target's size of each run that has several of them in a night."""
+    """The files under half of `TARGET_BYTES`, of each run that has several of them in a night."""
     runs = delta_tables.open_table(output, RUNS.name)
     scores = delta_tables.open_table(output, CHIP_SCORES.name)
     by_partition: defaultdict[tuple[str, str], list[PublishedFile]] = defaultdict(list)
@@ -102,9 +98,9 @@ def small_files(
 
 
 def vacuum(output: str, name: str, hours: int, preview: bool) -> int:
-    """Delete files that no snapshot of the last hours names; gives their number.
+    """Delete files that are in no snapshot of the last hours; returns their number.
 
-    From `FULL_VACUUM_HOURS` on also what a dead publisher left and no commit ever named.
+    With at least `FULL_VACUUM_HOURS`, files that a dead publisher left without a commit, too.
 
     Raises:
         StorageError: the table cannot be read, or a file not deleted.
@@ -112,7 +108,7 @@ def vacuum(output: str, name: str, hours: int, preview: bool) -> int:
     table = delta_tables.open_table(output, name)
     if table is None:
         return 0
-    with committing_to(table):
+    with translate_commit_errors("maintain", table):
         dead = table.vacuum(
             retention_hours=hours,
             dry_run=preview,
@@ -123,14 +119,14 @@ def vacuum(output: str, name: str, hours: int, preview: bool) -> int:
 
 
 def shorten_log(output: str, name: str) -> None:
-    """Write a checkpoint, and delete the log entries before it that are over 30 days old.
+    """Write a checkpoint, and delete older log entries that are over 30 days old.
 
     Raises:
         StorageError: the log cannot be written.
     """
     table = delta_tables.open_table(output, name)
     if table is not None:
-        with committing_to(table):
+        with translate_commit_errors("maintain", table):
             table.create_checkpoint()
             table.cleanup_metadata()
 
@@ -143,32 +139,16 @@ def in_turn(table: DeltaTable, what: str) -> CommitProperties:
     )
 
 
-@contextmanager
-def committing_to(table: DeltaTable) -> Iterator[None]:
-    """Errors of delta-rs as ours.
-
-    Raises:
-        PublishConflict: someone committed since the snapshot.
-        StorageError: anything else.
-    """
-    try:
-        yield
-    except CommitFailedError as error:
-        raise PublishConflict(str(error)) from error
-    except (DeltaError, OSError) as error:
-        raise delta_tables.table_error("maintain", table.table_uri, error) from error
-
-
 def _is_settled(run_id: str, table: DeltaTable, scores: DeltaTable, runs: DeltaTable) -> bool:
-    """Whether no attempt at a run is on its way from `quarantine` to `runs`. Until then names of
-    files tell their attempt, and the files when they were committed."""
+    """Whether no attempt at a run is between its commits to `quarantine` and to `runs`. Until then
+    the names and times of the files are needed: they show the attempt and its commit."""
     attempt = publications.attempts_of(scores, run_id)
     ahead = publications.attempts_of(table, run_id) > attempt
     return not ahead and publications.attempts_of(runs, run_id) >= attempt > 0
 
 
 def _files_after(found: dict[str, list[PublishedFile]]) -> int:
-    """About so many files will be left: those that a night's rows of a run fill."""
+    """About how many files will remain: those that a night's rows of a run fill."""
     sizes: defaultdict[tuple[str, str], int] = defaultdict(int)
     for file in chain.from_iterable(found.values()):
         sizes[file.run_date, file.run_id] += file.size_bytes
@@ -176,7 +156,6 @@ def _files_after(found: dict[str, list[PublishedFile]]) -> int:
 
 
 def _write_no_statistics(table: DeltaTable) -> None:
-    """Compacted files shall have no statistics in the log, like all others: where only some have
-    them, deltalake's own `to_pyarrow_dataset` drops rows by those that are missing."""
+    """Keep compacted files without statistics in the log, like all others (see `DataFile.rows`)."""
     if _NO_STATISTICS.items() - table.metadata().configuration.items():
         table.alter.set_table_properties(_NO_STATISTICS)

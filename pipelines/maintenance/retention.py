@@ -1,8 +1,8 @@
-"""Rows leave the tables when their night is old; that their chips are done is remembered.
+"""Remove the rows of old nights, and remember that their chips are done.
 
-First the chips are written down in `expired_chips`, so that the next run does not score them again
-where they still lie in the archive; then one commit a table takes the rows out. A command that died
-in between has changed nothing that readers see, and does it again: a chip may then stand in
+First the chips are stored in `expired_chips`, so that the next run does not score them again if
+they are still in the archive; then one commit per table removes the rows. A command that dies in
+between has changed nothing that readers see, and can be run again: a chip may then be in
 `expired_chips` twice. `runs` keeps all its rows.
 """
 
@@ -20,11 +20,11 @@ import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
 from pipelines.maintenance.copies import kinds_of_runs
-from pipelines.maintenance.housekeeping import committing_to, in_turn
+from pipelines.maintenance.housekeeping import in_turn
 from pipelines.runs.staging import COMPRESSION
 from pipelines.storage import store
 from pipelines.tables import commits, delta_tables, publications
-from pipelines.tables.commits import COMMIT_TRIES, DataFile, commit_in_turn
+from pipelines.tables.commits import DataFile, commit_in_turn, translate_commit_errors
 from pipelines.tables.delta_tables import PublishedFile
 from schemas.render import file_schema
 from schemas.tables import (
@@ -46,12 +46,12 @@ Partition = tuple[str, str]
 
 @dataclass(frozen=True)
 class Expiry:
-    """What retention did, or would do.
+    """What retention removed, or would remove.
 
     Attributes:
-        nights: nights that had rows.
-        rows: rows by table.
-        paths: the files that they lie in, by table, relative to its root.
+        nights: number of nights with such rows.
+        rows: number of rows by table.
+        paths: their files by table, relative to its root.
     """
 
     nights: int
@@ -60,13 +60,13 @@ class Expiry:
 
 
 def expire(output: str, before: str, preview: bool) -> Expiry:
-    """Take the rows of old nights out of the tables.
+    """Remove the rows of old nights from the tables.
 
     Args:
-        before: nights before this date go, YYYY-MM-DD.
+        before: the first night to keep, YYYY-MM-DD.
 
     Raises:
-        RunFailed: others committed again and again.
+        RunFailed: every commit met with a conflict.
         StorageError: a table cannot be read or written.
     """
     first: Expiry | None = None
@@ -84,13 +84,13 @@ def expire(output: str, before: str, preview: bool) -> Expiry:
                 _remove(table, old[name], before)
         return first
 
-    return commit_in_turn(commit, f"old nights stay: {COMMIT_TRIES} commits met with conflicts")
+    return commit_in_turn(commit, "remove old nights")
 
 
 def _old_files(
     tables: dict[str, DeltaTable | None], name: str, before: str
 ) -> dict[Partition, list[PublishedFile]]:
-    """The files of old nights, of published runs only: others may still be published."""
+    """The files of old nights, only of published runs: others may still be published."""
     table, scores = tables[name], tables[CHIP_SCORES.name]
     files: defaultdict[Partition, list[PublishedFile]] = defaultdict(list)
     for file in delta_tables.data_files(table) if table else ():
@@ -105,7 +105,7 @@ def _old_files(
 
 
 def _is_ahead(run_id: str, table: DeltaTable | None, scores: DeltaTable | None) -> bool:
-    """Whether the table holds an attempt at a run that `chip_scores` does not show yet."""
+    """Whether the table has an attempt at a run that is not in `chip_scores` yet."""
     if table is None or scores is None:
         return False
     return publications.attempts_of(table, run_id) > publications.attempts_of(scores, run_id)
@@ -124,7 +124,7 @@ def _remember(
     tables: dict[str, DeltaTable | None],
     old: dict[str, dict[Partition, list[PublishedFile]]],
 ) -> None:
-    """Write down the chips that the rows say are done. Those of a relabelling are its sources'."""
+    """Store which chips are done by the rows. A relabelling has the chips of other runs."""
     delta_tables.ensure_table(output, EXPIRED_CHIPS)
     kinds = kinds_of_runs(output)
     for night, run_id in sorted({partition for each in old.values() for partition in each}):
@@ -149,7 +149,7 @@ def _done(table: DeltaTable, name: str, night: str, run_id: str) -> ds.Scanner:
 
 
 def _write(output: str, parts: Iterable[ds.Scanner], night: str, run_id: str) -> DataFile | None:
-    """A file of chips that is not committed yet; None without chips."""
+    """A file of chips that is not committed yet; None if there are no chips."""
     path = f"run_date={night}/run_id={run_id}/expired-{uuid.uuid4().hex[:8]}.parquet"
     uri = store.join_uri(output, EXPIRED_CHIPS.name, path)
     rows = 0
@@ -172,9 +172,9 @@ def _commit(output: str, file: DataFile, night: str, run_id: str) -> None:
 
 
 def _remove(table: DeltaTable, old: dict[Partition, list[PublishedFile]], before: str) -> None:
-    """One commit, which only rewrites the log: all rows of a file are of one night and run."""
+    """Remove files in one commit, which changes only the log: a file is of one night and run."""
     run_ids = ", ".join(f"'{run_id}'" for run_id in sorted({run_id for _, run_id in old}))
-    with committing_to(table):
+    with translate_commit_errors("maintain", table):
         table.delete(
             f"run_date < '{before}' AND run_id IN ({run_ids})",
             commit_properties=in_turn(table, "retention"),

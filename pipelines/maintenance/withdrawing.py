@@ -19,7 +19,7 @@ from pipelines.publishing import publishing
 from pipelines.runs.staging import parquet_bytes
 from pipelines.storage import store
 from pipelines.tables import commits, delta_tables, publications
-from pipelines.tables.commits import COMMIT_TRIES, DataFile, commit_in_turn
+from pipelines.tables.commits import DataFile, commit_in_turn
 from schemas.render import file_schema
 from schemas.tables import CHIP_SCORES, READ_ORDER, RUNS, WITHDRAWN, Table
 
@@ -70,8 +70,7 @@ def _take_back(output: str, name: str, run_id: str, attempt: int, left: _Left) -
         commits.withdraw_rows(table, run_id, attempt, *left(table))
         return True
 
-    told = f"run {run_id}: {COMMIT_TRIES} commits to {name} met with conflicts"
-    return commit_in_turn(commit, told)
+    return commit_in_turn(commit, f"withdraw run {run_id} from {name}")
 
 
 def _nothing(_: DeltaTable) -> tuple[list[DataFile], str]:

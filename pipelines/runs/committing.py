@@ -10,7 +10,7 @@ from pipelines.runs.rivals import refuse_rivals
 from pipelines.runs.run_plan import RunPlan
 from pipelines.storage import store
 from pipelines.tables import commits, delta_tables, publications
-from pipelines.tables.commits import COMMIT_TRIES, DataFile, commit_files, commit_in_turn
+from pipelines.tables.commits import DataFile, commit_files, commit_in_turn
 from schemas.tables import RUNS
 
 
@@ -50,8 +50,7 @@ def commit_rows(plan: RunPlan, name: str, files: list[DataFile]) -> None:
         replace = plan.attempt > 1 or name == RUNS.name  # the row of an attempt that failed
         commit_files(table, files, partition, transactions, replace, metadata=partition)
 
-    told = f"run {plan.run_id}: {COMMIT_TRIES} commits to {name} met with conflicts"
-    commit_in_turn(commit, told)
+    commit_in_turn(commit, f"commit run {plan.run_id} to {name}")
 
 
 def commit_note(plan: RunPlan, row: DataFile) -> None:
@@ -70,7 +69,7 @@ def commit_note(plan: RunPlan, row: DataFile) -> None:
             turn = [commits.next_turn(table)]
             commit_files(table, [row], partition, turn, replace=True, metadata=partition)
 
-    commit_in_turn(commit, f"{COMMIT_TRIES} commits met with conflicts")
+    commit_in_turn(commit, f"record the failure of run {plan.run_id}")
 
 
 def is_done(plan: RunPlan, table: DeltaTable) -> bool:

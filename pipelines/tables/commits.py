@@ -10,6 +10,7 @@ import json
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -85,7 +86,7 @@ def commit_files(
         custom_metadata=dict(metadata),
         app_transactions=[Transaction(app_id, version) for app_id, version in transactions],
     )
-    try:
+    with translate_commit_errors("commit to", table, retries=True):
         table.create_write_transaction(
             add_actions(files, partition),
             mode="overwrite" if replace else "append",
@@ -95,12 +96,29 @@ def commit_files(
             commit_properties=properties,
         )
         table.update_incremental()
+
+
+@contextmanager
+def translate_commit_errors(verb: str, table: DeltaTable, retries: bool = False) -> Iterator[None]:
+    """Translate errors of delta-rs.
+
+    Args:
+        verb: what failed, as in "cannot VERB TABLE: ...".
+        retries: whether the caller checks and retries after a lost answer, too: the commit may
+            have succeeded.
+
+    Raises:
+        PublishConflict: another commit was made since the snapshot, or the answer was lost.
+        StorageError: anything else.
+    """
+    try:
+        yield
     except CommitFailedError as error:
         raise PublishConflict(one_line(error)) from error
     except (DeltaError, OSError) as error:
-        if is_passing(error):  # the commit may have succeeded
+        if retries and is_passing(error):
             raise PublishConflict(one_line(error)) from error
-        raise table_error("commit to", table.table_uri, error) from error
+        raise table_error(verb, table.table_uri, error) from error
 
 
 def add_actions(files: Iterable[DataFile], partition: Mapping[str, str]) -> list[AddAction]:
@@ -115,13 +133,13 @@ def _add_action(file: DataFile, partition: Mapping[str, str], now_ms: int) -> Ad
     return AddAction(file.path, file.size_bytes, values, now_ms, True, stats)
 
 
-def commit_in_turn(commit: Callable[[], T], failure: str) -> T:
+def commit_in_turn(commit: Callable[[], T], purpose: str) -> T:
     """Call a commit until it does not conflict with another one.
 
     Args:
         commit: opens the table, checks whether there is still something to do, and commits; it
             raises PublishConflict if another process was faster.
-        failure: the error's message if another process is faster each time.
+        purpose: what the commit is for, as in "cannot PURPOSE".
 
     Returns:
         What `commit` returns.
@@ -134,7 +152,7 @@ def commit_in_turn(commit: Callable[[], T], failure: str) -> T:
             return commit()
         except PublishConflict:
             continue
-    raise RunFailed(failure)
+    raise RunFailed(f"cannot {purpose}: {COMMIT_TRIES} commits met with conflicts")
 
 
 def _commit_tries() -> Iterator[int]:

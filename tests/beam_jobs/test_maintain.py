@@ -99,7 +99,7 @@ def test_compaction_puts_files_together_and_changes_no_row(output, capsys):
     before, chips = seen(output), done(output)
     code, out, err = run(output, capsys)
     assert (code, err) == (0, "")
-    assert "chip_scores: 6 small files of 2 runs were put together to 2; 0 dead files" in out
+    assert "chip_scores: 6 small files of 2 runs were compacted to 2; 0 dead files" in out
     assert named(output) == 2
     assert seen(output) == before
     assert done(output) == chips
@@ -404,7 +404,7 @@ def test_a_preview_tells_the_same_and_does_nothing(output, capsys, keep, hours):
 def test_an_output_without_tables_is_wrong_use(tmp_path, capsys):
     code, _, err = run(str(tmp_path), capsys)
     assert code == 2
-    assert "holds no table chip_scores: nothing to maintain" in err
+    assert "has no table chip_scores: nothing to maintain" in err
 
 
 def test_object_stores_are_maintained_as_disks_are(object_store_uri, capsys):
@@ -414,6 +414,6 @@ def test_object_stores_are_maintained_as_disks_are(object_store_uri, capsys):
     chips = done(output)
     code, out, err = run(output, capsys, "--keep_days", "30", "--vacuum_hours", "0")
     assert (code, err) == (0, "")
-    assert "chip_scores: 3 small files of 1 run were put together to 1; 6 dead files" in out
+    assert "chip_scores: 3 small files of 1 run were compacted to 1; 6 dead files" in out
     assert {row["chip_uri"] for row in seen(output)["chip_scores"]} == set("def")
     assert done(output) == chips

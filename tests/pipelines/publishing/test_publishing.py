@@ -304,7 +304,7 @@ def test_publishing_that_meets_conflicts_without_end_fails_and_says_so(output, m
 
     monkeypatch.setattr(committing, "commit_files", commit)
     plan = make_plan(output)
-    with pytest.raises(RunFailed, match="commits to quarantine met with conflicts"):
+    with pytest.raises(RunFailed, match="cannot commit run r1 to quarantine: 10 commits met"):
         publish_run(plan, stage(plan))
 
 
