@@ -60,17 +60,21 @@ class CommandLine(Generic[T]):
     description: str
     epilog: str = ""
 
-    def parse(self, arguments: Sequence[str], values: Mapping[str, Any] | None = None) -> T:
+    def parse(
+        self,
+        arguments: Sequence[str],
+        defaults: Callable[[Mapping[str, Any]], Mapping[str, Any]] = lambda given: {},
+    ) -> T:
         """The options that the arguments ask for.
 
         Args:
-            values: by field, instead of the defaults of flags that are not given.
+            defaults: what is given, by field, to other defaults of what is not.
 
         Raises:
             UsageError: an unknown flag, a missing one, or an invalid value.
         """
         given = vars(self.parser().parse_args(arguments))
-        return _options_from(self.options, {**(values or {}), **given})
+        return _options_from(self.options, {**defaults(given), **given})
 
     def parse_known(self, arguments: Sequence[str]) -> tuple[T, list[str]]:
         """The options, and the arguments that are not flags of this command.

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
@@ -195,28 +195,3 @@ def _completed(declared: Flag, of: Any, hint: Any) -> Flag:
 
 def _members(hint: Any) -> tuple[Any, ...]:
     return get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
-
-
-class _Removed(argparse.Action):
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        namespace: argparse.Namespace,
-        values: str | Sequence[Any] | None,
-        option_string: str | None = None,
-    ) -> None:
-        print(
-            f"warning: {option_string} has no effect any more; the next release refuses it",
-            file=sys.stderr,
-        )
-
-
-def add_removed_flag(parser: argparse.ArgumentParser, name: str, takes_value: bool) -> None:
-    """Accept a flag of the last release, which now does nothing but print a warning."""
-    parser.add_argument(
-        name,
-        action=_Removed,
-        nargs=None if takes_value else 0,
-        default=argparse.SUPPRESS,
-        help=argparse.SUPPRESS,
-    )

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pipelines.commands import CommandLine
 from pipelines.errors import UsageError
+from pipelines.flags import flag
 from pipelines.storage.store import write_bytes
 from schemas.artifact import ArtifactError, ModelArtifact
 from schemas.artifact_files import MODEL_FILE, read_artifact
@@ -16,33 +18,41 @@ from schemas.labels import LabelSet
 from train.data.dataset import LabelledChips, keep_sky, load_labelled_chips
 from train.data.examples import Examples, count_set_aside, decode_chips, describe_set_aside
 from train.data.label_files import Part, read_labelled_rows, read_split
-from train.data.pixel_cache import DEFAULT_CACHE_GB, PixelCache, choose_cache
+from train.data.pixel_cache import PixelCache, choose_cache
 from train.data.pixel_store import open_pixels
+from train.shared_options import CacheOptions, LabelledOptions
 
 
 @dataclass(frozen=True)
-class EvaluateOptions:
-    """What `python -m train evaluate` was asked for.
+class EvaluateOptions(CacheOptions, LabelledOptions):
+    """The options of `python -m train evaluate`."""
 
-    Attributes:
-        artifact: local folder of the artifact.
-        chips: folder, prefix or glob of the chips.
-        labels: the labels csv.
-        split: a split csv; by default all chips are measured.
-        part: the part of the split that is measured; by default test.
-        output: JSON file for the figures; by default `ARTIFACT.evaluation.json` beside the
-            artifact, not in it: what is in it is digested.
-        pixel_cache, pixel_cache_gb: as in training.
-    """
+    artifact: str = field(metadata=flag("The local folder of the artifact.", metavar="FOLDER"))
+    split: str | None = field(
+        default=None,
+        metadata=flag(
+            "A csv with the columns image_name and split. Default: measure all chips.",
+            metavar="FILE",
+            group="common",
+        ),
+    )
+    part: Part | None = field(
+        default=None,
+        metadata=flag("The part of --split to measure. Default: test.", group="common"),
+    )
+    output: str | None = field(
+        default=None,
+        metadata=flag(
+            "The JSON file for the figures. Default: ARTIFACT.evaluation.json next to the "
+            "artifact, whose own files are part of its digest.",
+            metavar="FILE",
+            group="common",
+        ),
+    )
 
-    artifact: str
-    chips: str
-    labels: str
-    split: str | None = None
-    part: Part | None = None
-    output: str | None = None
-    pixel_cache: str | None = None
-    pixel_cache_gb: float = DEFAULT_CACHE_GB
+
+LINE = CommandLine("train evaluate", EvaluateOptions, "Measure a model artifact on labelled chips.")
+"""The command line."""
 
 
 def evaluate_artifact(options: EvaluateOptions) -> dict[str, Any]:

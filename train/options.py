@@ -1,14 +1,15 @@
-"""What `python -m train` was asked for, and which options contradict each other."""
+"""The options of `python -m train`, and which of them contradict each other."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pipelines.commands import CommandLine
 from pipelines.errors import UsageError
-from schemas.artifact import MediaType
+from pipelines.flags import at_least_1, flag, positive, ratio
 from schemas.decisions import SkyRule
-from train.data.pixel_cache import DEFAULT_CACHE_GB
 from train.fitting.augmentation import Augmentation
 from train.fitting.progress import Monitor
 from train.fitting.sampling import Imbalance
@@ -16,69 +17,200 @@ from train.fitting.schedule import Schedule
 from train.judging.thresholds import ThresholdMethod
 from train.networks.layers import Pooling
 from train.networks.registry import NETWORKS, BandChoice, Network, with_pooling
+from train.networks.views import VIEWS
+from train.recipes import RECIPES
+from train.shared_options import PRECISION, SEED, CacheOptions, ChoiceOptions, LabelledOptions
 
 
 @dataclass(frozen=True)
-class TrainOptions:
-    """What `python -m train` was asked for; None stands for a default that depends on the data.
+class TrainOptions(CacheOptions, ChoiceOptions, LabelledOptions):
+    """The options of `python -m train`; None stands for a default that depends on the data."""
 
-    Attributes:
-        chips: folder, prefix or glob of the chips.
-        labels: the labels csv.
-        artifact: local folder for the artifact.
-        network: a name in `NETWORKS`.
-        media_type: jpg or tif.
-        image_size: side of the model's input in pixels; by default the network's.
-        bands: rgb, or all that a chip has; by default all that the network can take.
-        pooling: flatten or average; by default the network's own rule.
-        test_time_views: how many views of a chip the scores are the mean over (`networks.views`).
-        weights: imagenet, none or a file; by default imagenet where the network has any.
-        epochs, batch_size, learning_rate, seed, patience, monitor, deterministic, augmentation,
-            imbalance, schedule: see `train.fitting.fit.FitOptions`.
-        split, validation_share, test_share, groups: see `train.data.splits.read_split_rule`.
-        label_set: a label-set file; by default the labels csv decides.
-        precision: auto, float32 or bfloat16.
-        recipe: where the values of flags came from that were not given; kept for the record.
-        pixel_cache: folder for decoded chips, or none; by default in the user's cache folder.
-        pixel_cache_gb: what it may hold.
-        threshold_method, threshold_beta: see `train.judging.thresholds.ThresholdOptions`.
-        sky_rule: how sky labels are chosen; see `schemas.decisions.choose_labels`.
-        calibrate: whether each label gets a temperature; see `train.judging.calibration`.
-    """
-
-    chips: str
-    labels: str
-    artifact: str
-    network: str = "vgg16"
-    media_type: MediaType | None = None
-    image_size: int | None = None
-    bands: BandChoice | None = None
-    pooling: Pooling | None = None
-    test_time_views: int = 1
-    weights: str | None = None
-    epochs: int = 50
-    batch_size: int | None = None
-    learning_rate: float | None = None
-    split: str | None = None
-    validation_share: float | None = None
-    test_share: float | None = None
-    groups: str | None = None
-    label_set: str | None = None
-    precision: str = "auto"
-    seed: int = 0
-    pixel_cache: str | None = None
-    pixel_cache_gb: float = DEFAULT_CACHE_GB
-    threshold_method: ThresholdMethod = "shrunk"
-    threshold_beta: float = 1.0
-    sky_rule: SkyRule = "threshold"
-    calibrate: bool = False
-    recipe: str | None = None
-    patience: int = 5
-    monitor: Monitor = "val_loss"
-    deterministic: bool = False
+    artifact: str = field(
+        metadata=flag(
+            "The local folder for the artifact; an older artifact there is replaced.",
+            metavar="FOLDER",
+        )
+    )
+    network: str = field(
+        default="vgg16",
+        metadata=flag(
+            "The network to train.", choices=tuple(NETWORKS), group="common", must_match=True
+        ),
+    )
+    recipe: str | None = field(
+        default=None,
+        metadata=flag(
+            "Values for several flags that belong together; flags that you give win.",
+            choices=tuple(RECIPES),
+            group="common",
+        ),
+    )
+    image_size: int | None = field(
+        default=None,
+        metadata=flag(
+            "The side of the model's input in pixels. Default: 64, or 128 for a network on grey "
+            "pixels.",
+            at_least_1,
+            metavar="PX",
+            group="common",
+        ),
+    )
+    epochs: int = field(
+        default=50,
+        metadata=flag(
+            "Train at most this many epochs.",
+            at_least_1,
+            metavar="N",
+            group="common",
+            must_match=True,
+        ),
+    )
+    batch_size: int | None = field(
+        default=None,
+        metadata=flag(
+            "The chips in one step. Default: at least 8, more for more chips.",
+            at_least_1,
+            metavar="N",
+            group="common",
+            must_match=True,
+        ),
+    )
+    learning_rate: float | None = field(
+        default=None,
+        metadata=flag(
+            "The highest learning rate of Adam. Default: 1e-4 for vgg16, 1e-3 for a cnn.",
+            positive,
+            metavar="X",
+            group="common",
+            must_match=True,
+        ),
+    )
+    split: str | None = field(
+        default=None,
+        metadata=flag(
+            "A csv with the columns image_name and split, or study for the shares of the published "
+            "study. Default: a split at random, stratified by label.",
+            metavar="FILE",
+            group="common",
+        ),
+    )
+    seed: int = field(default=0, metadata=SEED)
+    bands: BandChoice | None = field(
+        default=None,
+        metadata=flag("The bands of a chip to use. Default: all that the network takes."),
+    )
+    pooling: Pooling | None = field(
+        default=None,
+        metadata=flag(
+            "How the last features become a vector. Default: by --image_size.", must_match=True
+        ),
+    )
+    test_time_views: int = field(
+        default=1,
+        metadata=flag(
+            "Score the mean over this many mirror images and quarter turns of a chip.",
+            at_least_1,
+            choices=VIEWS,
+        ),
+    )
+    weights: str | None = field(
+        default=None,
+        metadata=flag(
+            "The weights to start from: imagenet, none, or a file in Keras' notop layout. Default: "
+            "imagenet for vgg16.",
+            metavar="NAME",
+        ),
+    )
+    validation_share: float | None = field(
+        default=None,
+        metadata=flag(
+            "Without --split: the share of the chips for validation. Default: 0.2.",
+            ratio,
+            metavar="R",
+        ),
+    )
+    test_share: float | None = field(
+        default=None,
+        metadata=flag(
+            "Without --split: the share of the chips for the final test, which nothing is chosen "
+            "by. Default: 0.",
+            ratio,
+            metavar="R",
+        ),
+    )
+    groups: str | None = field(
+        default=None,
+        metadata=flag(
+            "A csv with the columns image_name and scene_id: chips of one scene stay in one part. "
+            "Default: the column scene_id of --labels.",
+            metavar="FILE",
+        ),
+    )
+    precision: str = field(default="auto", metadata=PRECISION)
+    threshold_method: ThresholdMethod = field(
+        default="shrunk",
+        metadata=flag(
+            "How thresholds are chosen. best: for each label alone. cross_fit: the median over "
+            "folds. shrunk: closer to one threshold for all labels if a label is rare.",
+        ),
+    )
+    threshold_beta: float = field(
+        default=1.0,
+        metadata=flag(
+            "Choose the thresholds with the best F-beta, for this beta.", positive, metavar="X"
+        ),
+    )
+    sky_rule: SkyRule = field(
+        default="threshold",
+        metadata=flag(
+            "How sky labels are chosen: each by its threshold, or only the one with the highest "
+            "score (argmax)."
+        ),
+    )
+    calibrate: bool = field(
+        default=False,
+        metadata=flag("Fit a temperature for each label on the validation chips."),
+    )
+    patience: int = field(
+        default=5,
+        metadata=flag(
+            "Stop after this many epochs without a better one.",
+            at_least_1,
+            metavar="N",
+            must_match=True,
+        ),
+    )
+    monitor: Monitor = field(
+        default="val_loss",
+        metadata=flag("The measure that decides which epoch is the best.", must_match=True),
+    )
+    deterministic: bool = field(
+        default=False,
+        metadata=flag("Get exactly the same model from the same seed; slower.", must_match=True),
+    )
     augmentation: Augmentation = field(default_factory=Augmentation)
     imbalance: Imbalance = field(default_factory=Imbalance)
     schedule: Schedule = field(default_factory=Schedule)
+
+
+LINE = CommandLine(
+    "train",
+    TrainOptions,
+    "Train a network on labelled chips and write a model artifact.",
+    epilog="Other commands: evaluate, explore, filters, forest, study (python -m train COMMAND "
+    "--help).",
+)
+"""The command line."""
+
+
+def parse_train_options(arguments: Sequence[str]) -> TrainOptions:
+    """The options; flags that are not given have the values of --recipe, if there is one.
+
+    Raises:
+        UsageError: an unknown flag, a missing one, or an invalid value.
+    """
+    return LINE.parse(arguments, lambda given: RECIPES.get(given.get("recipe", ""), {}))
 
 
 def check_options(options: TrainOptions) -> Network:

@@ -25,9 +25,10 @@ def test_given_flags_become_fields_also_of_nested_options() -> None:
 
 
 def test_given_flags_win_over_values_and_values_over_defaults() -> None:
-    values = {"share": 0.2, "kind": "b"}
     expected = Options(output="out", kind="a", inner=Inner(0.2))
-    assert LINE.parse([*NEEDED, "--kind", "a"], values) == expected
+    assert (
+        LINE.parse([*NEEDED, "--kind", "a"], lambda given: {"share": 0.2, "kind": "b"}) == expected
+    )
 
 
 def test_unknown_flags_are_passed_on_where_they_are_allowed() -> None:

@@ -225,7 +225,7 @@ def test_training_that_diverges_fails_and_writes_nothing(tmp_path, capsys):
         (["--epoch", "3"], "--epoch"),
         (["--epochs", "0"], "at least 1"),
         (["--batch_size", "0"], "at least 1"),
-        (["--learning_rate", "nan"], "positive"),
+        (["--learning_rate", "nan"], "must be a number, not 'nan'"),
         (["--image_size", "x"], "--image_size"),
         (["--seed", "-1"], "--seed"),
         (["--weights", "imagenet"], "mean_colour starts from none"),
@@ -234,18 +234,14 @@ def test_training_that_diverges_fails_and_writes_nothing(tmp_path, capsys):
         (["--network", "vgg16", "--weights", "nowhere.h5"], "no such file"),
         (["--media_type", "tif"], "no tif"),
         (["--threshold_method", "guess"], "guess"),
-        (["--threshold_beta", "0"], "positive"),
+        (["--threshold_beta", "0"], "must be over 0"),
         (["--sky_rule", "loudest"], "loudest"),
         (["--network", "cnn_sky", "--calibrate"], "softmax"),
         (["--chips", "nowhere"], "nowhere"),
-        (["--labels", "nowhere.csv"], "nowhere.csv"),
-        (["--split", "nowhere.csv"], "nowhere.csv"),
         (["--split", "study", "--test_share", "0.1"], "leave the shares out"),
         (["--test_share", "0.9"], "--test_share 0.9"),
-        (["--groups", "nowhere.csv"], "nowhere.csv"),
         (["--pixel_cache", "gs://bucket/pixels"], "--pixel_cache"),
-        (["--pixel_cache_gb", "0"], "positive"),
-        (["--label_set", "nowhere.json"], "nowhere.json"),
+        (["--pixel_cache_gb", "0"], "must be over 0"),
         (["--artifact", "gs://bucket/model"], "local folder"),
         (["--chips", "ftp://host/chips"], "ftp"),
     ],
@@ -256,6 +252,13 @@ def test_wrong_use_ends_with_2_and_one_line(tmp_path, capsys, flags, said):
     err = capsys.readouterr().err
     assert said in err
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("flag", ["--labels", "--split", "--groups", "--label_set"])
+def test_a_file_that_cannot_be_read_ends_with_1_and_one_line(tmp_path, capsys, flag):
+    write_labels(tmp_path / "labels.csv", draw_labelled_jpgs(tmp_path / "chips", 2))
+    assert train(tmp_path, flag, "nowhere") == 1
+    assert capsys.readouterr().err == "error: cannot read 'nowhere': No such file or directory\n"
 
 
 def test_tensorflow_is_not_loaded_for_help_or_wrong_use(tmp_path):

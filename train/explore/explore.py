@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from pipelines.commands import CommandLine
 from pipelines.errors import ChipRejected, UsageError
+from pipelines.flags import flag
 from pipelines.imaging.decoding import decode_chip
 from pipelines.imaging.resize import Pixels
 from schemas.artifact import BANDS, MediaType, Preprocessing
@@ -24,6 +26,7 @@ from train.explore.label_statistics import count_labels
 from train.explore.output import write_chip_results, write_label_results
 from train.pictures import as_rgb
 from train.results import resolve_output, write_summary
+from train.shared_options import RESULTS, SEED, ChoiceOptions, picture_side
 
 _SCALING_SIDE_PX = 64
 """Side at which the percentiles of tifs are computed: the trainer's default input."""
@@ -32,27 +35,37 @@ SAMPLES = 24
 """Number of sample chips shown."""
 
 
-@dataclass(frozen=True)
-class ExploreOptions:
-    """What `python -m train explore` was asked for.
+@dataclass(frozen=True, kw_only=True)
+class ExploreOptions(ChoiceOptions):
+    """The options of `python -m train explore`."""
 
-    Attributes:
-        labels: the labels csv.
-        output: local folder for the results.
-        chips: folder, prefix or glob of the chips; without it, the labels alone are explored.
-        media_type: jpg or tif; by default jpg if there are both.
-        label_set: a label-set file; by default the labels csv decides.
-        image_size: side of the average pictures in pixels.
-        seed: for choosing the samples.
-    """
+    labels: str = field(
+        metadata=flag("The labels: a csv with the columns image_name and tags.", metavar="FILE")
+    )
+    output: str = field(metadata=RESULTS)
+    chips: str | None = field(
+        default=None,
+        metadata=flag(
+            "The chips: a folder, prefix or glob. Default: explore only the labels.",
+            metavar="URI",
+            group="common",
+        ),
+    )
+    image_size: int = field(
+        default=128,
+        metadata=flag(
+            "The side of the average chips in pixels.", picture_side, metavar="PX", group="common"
+        ),
+    )
+    seed: int = field(default=0, metadata=SEED)
 
-    labels: str
-    output: str
-    chips: str | None = None
-    media_type: MediaType | None = None
-    label_set: str | None = None
-    image_size: int = 128
-    seed: int = 0
+
+LINE = CommandLine(
+    "train explore",
+    ExploreOptions,
+    "Count labels and look at labelled chips: tables as csv, pictures as png.",
+)
+"""The command line."""
 
 
 def explore(options: ExploreOptions) -> dict[str, Any]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from pipelines.commands import CommandLine
 from pipelines.errors import UsageError
+from pipelines.flags import at_least_1, flag
 from schemas.artifact import ArtifactError
 from schemas.artifact_files import MODEL_FILE, read_artifact
 from train.filters.ascent import Ascent, as_pictures, ascend, cut_network, first_side
@@ -19,6 +21,7 @@ from train.networks.registry import NETWORKS
 from train.networks.vgg_weights import load_into, set_imagenet_statistics
 from train.pictures import as_rgb, draw_image_grid
 from train.results import describe_picture, resolve_output, write_summary, write_table
+from train.shared_options import SEED, picture_side
 
 _RGB = ("red", "green", "blue")
 _POOLING = ("MaxPooling2D", "AveragePooling2D")
@@ -26,28 +29,70 @@ _POOLING = ("MaxPooling2D", "AveragePooling2D")
 
 @dataclass(frozen=True)
 class FilterOptions:
-    """What `python -m train filters` was asked for.
+    """The options of `python -m train filters`."""
 
-    Attributes:
-        output: local folder for the pictures.
-        artifact: local folder of a model artifact; or else
-        network, weights: a network with pretrained weights: `imagenet` or a file.
-        layers: names of convolutions; by default the last before each pooling, and the last.
-        filters: pictures a layer; which ones is drawn by lot, and the same for each network.
-        image_size: side of the pictures in pixels.
-        steps: of the ascent, at half the side and again at the whole.
-        seed: of the lot and of the random pictures.
-    """
+    output: str = field(
+        metadata=flag("The local folder for the pictures and summary.json.", metavar="FOLDER")
+    )
+    artifact: str | None = field(
+        default=None,
+        metadata=flag(
+            "The local folder of a model artifact. Give this or --network.",
+            metavar="FOLDER",
+            group="common",
+        ),
+    )
+    network: str | None = field(
+        default=None,
+        metadata=flag(
+            "A network with pretrained weights. Give this or --artifact.",
+            choices=tuple(n.name for n in NETWORKS.values() if n.takes_imagenet),
+            group="common",
+        ),
+    )
+    weights: str | None = field(
+        default=None,
+        metadata=flag(
+            "With --network: imagenet, or a file in Keras' notop layout. Default: imagenet.",
+            metavar="NAME",
+        ),
+    )
+    layers: tuple[str, ...] = field(
+        default=(),
+        metadata=flag(
+            "The names of convolutions. Default: the last one before each pooling, and the last.",
+            metavar="NAME",
+            group="common",
+        ),
+    )
+    filters: int = field(
+        default=16,
+        metadata=flag(
+            "The pictures for each layer; the filters are drawn at random.",
+            at_least_1,
+            metavar="N",
+            group="common",
+        ),
+    )
+    image_size: int = field(
+        default=128,
+        metadata=flag("The side of a picture in pixels.", picture_side, metavar="PX"),
+    )
+    steps: int = field(
+        default=20,
+        metadata=flag(
+            "The steps of gradient ascent, first at half the side and again at the whole side.",
+            at_least_1,
+            metavar="N",
+        ),
+    )
+    seed: int = field(default=0, metadata=SEED)
 
-    output: str
-    artifact: str | None = None
-    network: str | None = None
-    weights: str | None = None
-    layers: tuple[str, ...] = ()
-    filters: int = 16
-    image_size: int = 128
-    steps: int = 20
-    seed: int = 0
+
+LINE = CommandLine(
+    "train filters", FilterOptions, "Draw what excites the filters of a network's convolutions."
+)
+"""The command line."""
 
 
 @dataclass(frozen=True)

@@ -21,11 +21,12 @@ What is drawn, and why it keeps the labels true:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+from pipelines.flags import Number, flag
 
 Level = Literal["none", "flips", "standard", "strong"]
-LEVELS: tuple[Level, ...] = get_args(Level)
 
 
 @dataclass(frozen=True)
@@ -33,15 +34,37 @@ class Augmentation:
     """How chips are varied.
 
     Attributes:
-        level: none, flips (and quarter turns), standard or strong.
-        strength: multiplies the ranges of standard and strong, 0 to 2.
-        rare_strength: multiplies them once more for chips that hold a rare label, at least 1:
-            such chips are seen less often, or again and again when they are repeated.
+        rare_strength: rare labels are seen less often, or again and again when they are repeated.
     """
 
-    level: Level = "none"
-    strength: float = 1.0
-    rare_strength: float = 1.5
+    removed_flags: ClassVar = ("--mix", "--mix_alpha")
+
+    level: Level = field(
+        default="none",
+        metadata=flag(
+            "How chips are varied. flips includes quarter turns; standard and strong also turn, "
+            "zoom, shift and colour a little.",
+            name="augmentation",
+            group="common",
+        ),
+    )
+    strength: float = field(
+        default=1.0,
+        metadata=flag(
+            "Multiply the ranges of standard and strong by this.",
+            Number(float, 0, 2),
+            name="augmentation_strength",
+            metavar="X",
+        ),
+    )
+    rare_strength: float = field(
+        default=1.5,
+        metadata=flag(
+            "Multiply the ranges by this too for chips with a rare label.",
+            Number(float, 1, 3),
+            metavar="X",
+        ),
+    )
 
 
 @dataclass(frozen=True)

@@ -7,20 +7,20 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from pipelines.flags import must_match
 from train.data.examples import Examples
 from train.data.label_files import Part
 from train.fitting.fit import FitOptions
 
-_KNOWN_AT_ONCE = ("network", "pooling", "epochs", "seed", "patience", "monitor", "deterministic")
-_KNOWN_IF_GIVEN = ("batch_size", "learning_rate")
+_MEASURED = ("batch_size", "learning_rate")
+"""Options whose default depends on the data."""
 _SAMPLE = 256  # chips whose pixels are compared, since all may be many gigabytes
 
 
 def options_identity(options: Any) -> dict[str, Any]:
     """What the options alone decide, before any chip is read."""
-    fields = {name: getattr(options, name) for name in _KNOWN_AT_ONCE}
-    optional = {name: getattr(options, name) for name in _KNOWN_IF_GIVEN}
-    fields |= {name: value for name, value in optional.items() if value is not None}
+    fields = {name: getattr(options, name) for name in must_match(type(options))}
+    fields = {k: v for k, v in fields.items() if v is not None or k not in _MEASURED}
     for group in (options.augmentation, options.imbalance, options.schedule):
         fields |= asdict(group)
     return fields

@@ -7,7 +7,7 @@ from both ends before the logarithm, as Keras does.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,6 @@ LOSSES: tuple[Loss, ...] = ("bce", "focal", "asymmetric")
 """Losses that may be chosen; categorical is for networks that end in a softmax only."""
 
 Weighting = Literal["none", "sqrt", "balanced"]
-WEIGHTINGS: tuple[Weighting, ...] = get_args(Weighting)
 
 _EPSILON = 1e-7
 _MOST_WEIGHT = 50.0

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy.typing as npt
 
 Monitor = Literal["val_loss", "val_map"]
-MONITORS: tuple[Monitor, ...] = get_args(Monitor)
 """Validation measures that may decide which epoch is the best."""
 
 Arrays = list[npt.NDArray[Any]]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.flags import flag, ratio
 from train.data.examples import Truth
-from train.fitting.losses import Loss, Weighting
+from train.fitting.losses import LOSSES, Loss, Weighting
 
 RARE_SHARE = 0.03
 """A label is rare if a smaller share of the chips has it: seven of the Planet labels."""
@@ -17,21 +18,32 @@ RARE_SHARE = 0.03
 
 @dataclass(frozen=True)
 class Imbalance:
-    """How labels with few chips are handled.
+    """What is done about labels that few chips have."""
 
-    Attributes:
-        loss: bce, focal or asymmetric; see `train.fitting.losses`.
-        label_weights: weight of a positive in the loss: none, sqrt or balanced.
-        repeat_rare: chips with labels below this share are repeated (Gupta et al. 2019); 0 for
-            none.
-        upsample: labels whose chips are repeated until there are as many as of the median
-            label, as the study (Thisted 2020) did for blow_down.
-    """
-
-    loss: Loss = "bce"
-    label_weights: Weighting = "none"
-    repeat_rare: float = 0.0
-    upsample: tuple[str, ...] = ()
+    loss: Loss = field(
+        default="bce",
+        metadata=flag("The loss; bce is binary cross-entropy.", choices=LOSSES),
+    )
+    label_weights: Weighting = field(
+        default="none", metadata=flag("The weight of a positive in the loss.")
+    )
+    repeat_rare: float = field(
+        default=0.0,
+        metadata=flag(
+            "Repeat chips of labels that fewer than this share of the chips have (Gupta et al. "
+            "2019). Default: 0, no repeats.",
+            ratio,
+            metavar="R",
+        ),
+    )
+    upsample: tuple[str, ...] = field(
+        default=(),
+        metadata=flag(
+            "Repeat the chips of these labels until each has as many as the median label, as the "
+            "study (Thisted 2020) did for blow_down.",
+            metavar="LABEL",
+        ),
+    )
 
 
 def repeat_factors(truth: Truth, share: float) -> npt.NDArray[np.float64]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from pipelines.flags import Number, flag, ratio
 
 Decay = Literal["constant", "cosine"]
-DECAYS: tuple[Decay, ...] = get_args(Decay)
 
 _WARMUP_START = 0.1  # the warm-up starts at this share of the rate: 0 would waste the first step
 _COSINE_END = 0.01  # the decay ends at this share of the rate
@@ -17,25 +19,51 @@ _BLOCK = re.compile(r"block(\d+)_conv\d+")
 
 @dataclass(frozen=True)
 class Schedule:
-    """How the rate and the weights change over a training.
+    """How the learning rate and the weights change."""
 
-    Attributes:
-        decay: constant, or cosine down to a hundredth over all epochs (Loshchilov and Hutter
-            2017, without restarts).
-        warmup_epochs: epochs at the start in which the rate rises linearly (Goyal et al. 2017).
-        layer_decay: factor of the rate from each VGG block to the one below it, and from the
-            layers above to the highest block (discriminative rates: Howard and Ruder 2018);
-            1 for the same rate everywhere.
-        weight_decay: decoupled, of Adam (Loshchilov and Hutter 2019); 0 for none.
-        ema: momentum of the moving average of the weights (Polyak and Juditsky 1992), which is
-            then validated and saved; 0 for none.
-    """
-
-    decay: Decay = "constant"
-    warmup_epochs: float = 0.0
-    layer_decay: float = 1.0
-    weight_decay: float = 0.0
-    ema: float = 0.0
+    decay: Decay = field(
+        default="constant",
+        metadata=flag(
+            "How the learning rate changes. cosine: down to a hundredth over all epochs "
+            "(Loshchilov and Hutter 2017, without restarts).",
+            name="schedule",
+        ),
+    )
+    warmup_epochs: float = field(
+        default=0.0,
+        metadata=flag(
+            "Increase the learning rate linearly over this many epochs first (Goyal et al. 2017). "
+            "Default: 0.",
+            Number(float, 0, sys.float_info.max),
+            metavar="N",
+        ),
+    )
+    layer_decay: float = field(
+        default=1.0,
+        metadata=flag(
+            "Multiply the learning rate by this from each VGG block to the block below it, and "
+            "from the layers above the blocks to the highest block (Howard and Ruder 2018).",
+            Number(float, 0.01, 1),
+            metavar="X",
+        ),
+    )
+    weight_decay: float = field(
+        default=0.0,
+        metadata=flag(
+            "The decoupled weight decay of Adam (Loshchilov and Hutter 2019). Default: 0.",
+            ratio,
+            metavar="X",
+        ),
+    )
+    ema: float = field(
+        default=0.0,
+        metadata=flag(
+            "The momentum of a moving average of the weights (Polyak and Juditsky 1992), which is "
+            "then validated and stored. Default: 0, no average.",
+            Number(float, 0, 0.99999),
+            metavar="X",
+        ),
+    )
 
 
 def make_optimizer(

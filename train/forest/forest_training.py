@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from pipelines.commands import CommandLine
 from pipelines.errors import UsageError
+from pipelines.flags import Number, at_least_1, flag
 from schemas.artifact import BANDS, MediaType
 from schemas.labels import LabelSet
 from train.data.dataset import LabelledChips, load_labelled_chips
 from train.data.examples import Examples, count_set_aside, decode_chips, describe_set_aside
 from train.data.label_files import Part, read_labelled_rows, read_scenes, read_split
-from train.data.pixel_cache import DEFAULT_CACHE_GB, choose_cache
+from train.data.pixel_cache import choose_cache
 from train.data.pixel_store import open_pixels
 from train.data.radiometry import preprocessing_for
 from train.data.splits import STUDY_FOREST, SplitRule, assign_parts, study_rule
@@ -22,6 +24,7 @@ from train.forest.output import write_forest
 from train.judging.figure_table import format_figures
 from train.judging.measuring import HALF, measure
 from train.results import resolve_output
+from train.shared_options import RESULTS, SEED, CacheOptions, ChoiceOptions, LabelledOptions
 
 IMAGE_SIZE = 64
 """Chips are decoded to this side before their mean is computed: the networks' side, so that both
@@ -29,38 +32,53 @@ share decoded chips in the pixel cache."""
 
 
 @dataclass(frozen=True)
-class ForestOptions:
-    """What `python -m train forest` was asked for.
+class ForestOptions(CacheOptions, ChoiceOptions, LabelledOptions):
+    """The options of `python -m train forest`."""
 
-    Attributes:
-        chips: folder, prefix or glob of the chips.
-        labels: the labels csv.
-        output: local folder for the results.
-        split: a split csv; its parts train and validation both train the forest. By default the
-            study's shares, 15 to 5, of the first 20,000 chips of the list.
-        test_chips, test_labels: other labelled chips to test on; without `split`, the forest is
-            then trained on all chips.
-        media_type: jpg or tif; by default jpg if there are both.
-        label_set: a label-set file; by default the labels csv decides.
-        max_depths, trees, folds: see `train.forest.forest.ForestGrid`.
-        seed: of the split, the folds and the trees.
-        pixel_cache, pixel_cache_gb: as in training.
-    """
+    output: str = field(metadata=RESULTS)
+    split: str | None = field(
+        default=None,
+        metadata=flag(
+            "A csv with the columns image_name and split; train and validation both train the "
+            "forest. Default: 15 chips to train for 5 to test, stratified, of the first 20,000.",
+            metavar="FILE",
+            group="common",
+        ),
+    )
+    test_chips: str | None = field(
+        default=None,
+        metadata=flag(
+            "Other labelled chips to test on, with --test_labels. Without --split, all of --chips "
+            "then train the forest.",
+            metavar="URI",
+            group="common",
+        ),
+    )
+    test_labels: str | None = field(
+        default=None,
+        metadata=flag("The labels of --test_chips.", metavar="FILE", group="common"),
+    )
+    max_depths: tuple[int, ...] = field(
+        default=ForestGrid.max_depths,
+        metadata=flag("The greatest depths of a tree to try.", at_least_1, metavar="N"),
+    )
+    trees: tuple[int, ...] = field(
+        default=ForestGrid.trees,
+        metadata=flag("The numbers of trees to try.", at_least_1, metavar="N"),
+    )
+    folds: int = field(
+        default=ForestGrid.folds,
+        metadata=flag("The folds of the grid search.", Number(int, 2), metavar="N"),
+    )
+    seed: int = field(default=0, metadata=SEED)
 
-    chips: str
-    labels: str
-    output: str
-    split: str | None = None
-    test_chips: str | None = None
-    test_labels: str | None = None
-    media_type: MediaType | None = None
-    label_set: str | None = None
-    max_depths: tuple[int, ...] = ForestGrid.max_depths
-    trees: tuple[int, ...] = ForestGrid.trees
-    folds: int = ForestGrid.folds
-    seed: int = 0
-    pixel_cache: str | None = None
-    pixel_cache_gb: float = DEFAULT_CACHE_GB
+
+LINE = CommandLine(
+    "train forest",
+    ForestOptions,
+    "Train a random forest on the mean colours of chips, and test it.",
+)
+"""The command line."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.metrics import average_precision_score
 
 from schemas.decisions import SkyRule, choose_labels
 from schemas.labels import LabelSet
@@ -149,6 +148,8 @@ def _count(truth: Truth, chosen: Chosen, axis: int | None = None) -> tuple[Any, 
 
 
 def _average_precision(truth: Truth, scores: npt.NDArray[np.float64]) -> float | None:
+    from sklearn.metrics import average_precision_score  # a second to import
+
     return float(average_precision_score(truth, scores)) if truth.any() else None
 
 

@@ -2,40 +2,72 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from schemas.artifact import MediaType
-from train.data.pixel_cache import DEFAULT_CACHE_GB
+from pipelines.commands import CommandLine
+from pipelines.flags import at_least_1, flag
+from train.shared_options import PRECISION, SEED, CacheOptions, ChoiceOptions, LabelledOptions
 
 
 @dataclass(frozen=True)
-class StudyOptions:
-    """Flags of the study; None stands for a default that depends on the data.
+class StudyOptions(CacheOptions, ChoiceOptions, LabelledOptions):
+    """The options of the study; None stands for a default that depends on the data.
 
     Attributes:
-        chips: folder, prefix or glob of the chips.
-        labels: the labels csv.
-        output: local folder for everything that the study writes.
-        models: `all`, or names of `train.study.models.plan.MODELS` separated by commas.
-        published: csv of published figures by label, to compare with ours.
-        split: a split csv; by default the published study's shares, stratified.
-        pixel_cache, pixel_cache_gb: of decoded chips, for all networks together.
-        media_type, image_size, weights, epochs, label_set, precision, seed: of every network, see
-            `train.options.TrainOptions`.
+        models: `all`, or names of `train.study.models.plan.MODELS` with commas between.
     """
 
-    chips: str
-    labels: str
-    output: str
-    models: str = "all"
-    published: str | None = None
-    split: str | None = None
-    media_type: MediaType | None = None
-    image_size: int = 64
-    weights: str | None = None
-    epochs: int = 50
-    label_set: str | None = None
-    precision: str = "auto"
-    seed: int = 0
-    pixel_cache: str | None = None
-    pixel_cache_gb: float = DEFAULT_CACHE_GB
+    output: str = field(
+        metadata=flag(
+            "The local folder for all results; what is finished there is not done again.",
+            metavar="FOLDER",
+        )
+    )
+    models: str = field(
+        default="all",
+        metadata=flag(
+            "all, or names of models with commas between.", metavar="NAMES", group="common"
+        ),
+    )
+    epochs: int = field(
+        default=50,
+        metadata=flag("Train at most this many epochs.", at_least_1, metavar="N", group="common"),
+    )
+    image_size: int = field(
+        default=64,
+        metadata=flag(
+            "The side of the models' input in pixels.", at_least_1, metavar="PX", group="common"
+        ),
+    )
+    split: str | None = field(
+        default=None,
+        metadata=flag(
+            "A csv with the columns image_name and split. Default: the shares of the published "
+            "study, stratified.",
+            metavar="FILE",
+        ),
+    )
+    published: str | None = field(
+        default=None,
+        metadata=flag(
+            "A csv of published figures by label, to compare with these.", metavar="FILE"
+        ),
+    )
+    weights: str | None = field(
+        default=None,
+        metadata=flag(
+            "The weights that vgg16 starts from: imagenet, none, or a file in Keras' notop layout. "
+            "Default: imagenet.",
+            metavar="NAME",
+        ),
+    )
+    precision: str = field(default="auto", metadata=PRECISION)
+    seed: int = field(default=0, metadata=SEED)
+
+
+LINE = CommandLine(
+    "train study",
+    StudyOptions,
+    "Train every model of the study, compare them, and write a report and slides.",
+)
+"""The command line."""

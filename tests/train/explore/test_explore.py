@@ -227,7 +227,6 @@ def test_tifs_are_stretched_and_their_near_infrared_is_averaged_too(tmp_path):
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (["--labels", "nowhere.csv"], "nowhere.csv"),
         (["--output", "gs://bucket/out"], "local folder"),
         (["--output", __file__], "nothing can be written"),
         (["--chips", "nowhere"], "nowhere"),
@@ -243,6 +242,11 @@ def test_wrong_use_ends_with_2_and_one_line(tmp_path, capsys, flags, said):
     assert said in err
     assert err.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_labels_that_cannot_be_read_end_with_1_and_one_line(tmp_path, capsys):
+    assert main(["explore", "--labels", "x.csv", "--output", str(tmp_path / "out")]) == 1
+    assert capsys.readouterr().err == "error: cannot read 'x.csv': No such file or directory\n"
 
 
 def test_the_planet_labels_are_those_of_a_csv_that_names_some_of_them(tmp_path):

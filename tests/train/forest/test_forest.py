@@ -222,7 +222,6 @@ def test_chips_of_which_none_decodes_are_refused_with_a_reason(tmp_path):
         (["--folds", "1"], "at least 2"),
         (["--max_depths", "0"], "at least 1"),
         (["--output", "s3://bucket/out"], "local folder"),
-        (["--split", "nowhere.csv"], "nowhere.csv"),
         (["--media_type", "tif"], "tif"),
     ],
 )
