@@ -10,34 +10,14 @@ from html import escape
 from importlib.resources import files
 from pathlib import Path
 
-from pipelines.blocks.document import (
-    Block,
-    Bullets,
-    Cell,
-    Code,
-    Document,
-    Grid,
-    Heading,
-    Note,
-    Paragraph,
-    Picture,
-    Strong,
-    Svg,
-    TableBlock,
-    Text,
-    Tiles,
-    cell_text,
-    parts_of,
-    plain_text,
-    visible,
-)
+from pipelines.blocks import document as doc
 
 _SHORT = 24
 _WHY_LETTERS = 150  # of the reason why there is no picture
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
-def render_html(document: Document) -> str:
+def render_html(document: doc.Document) -> str:
     """The document as a page, with its pictures inside."""
     body = [f"<h1>{text_html(document.title)}</h1>"]
     body += [_contents(document.blocks)] if document.has_contents else []
@@ -68,61 +48,61 @@ def render_page(title: str, style: str, body: str, script: str = "") -> str:
     )
 
 
-def render_block(block: Block, number: int = 0) -> str:
+def render_block(block: doc.Block, number: int = 0) -> str:
     """A block as HTML; a heading can be linked to as `#section-NUMBER`."""
     match block:
-        case Heading(text, level):
+        case doc.Heading(text, level):
             return f'<h{level} id="section-{number}">{text_html(text)}</h{level}>'
-        case Paragraph(text):
+        case doc.Paragraph(text):
             return f"<p>{text_html(text)}</p>"
-        case Note(text, items, tone):
+        case doc.Note(text, items, tone):
             points = _list(items) if items else ""
             return f'<section class="note {tone}"><p>{text_html(text)}</p>{points}</section>'
-        case Bullets(items):
+        case doc.Bullets(items):
             return _list(items)
-        case Tiles(numbers):
+        case doc.Tiles(numbers):
             pairs = (f"<div><dt>{text_html(t)}</dt><dd>{n:,}</dd></div>" for t, n in numbers)
             return f"<dl>{''.join(pairs)}</dl>"
-        case TableBlock():
+        case doc.TableBlock():
             return _table(block)
-        case Picture():
+        case doc.Picture():
             return _figure(_image(block), block.caption)
-        case Svg():
+        case doc.Svg():
             return _figure(_drawing(block), block.caption)
-        case Grid(blocks):
-            kind = blocks[0].kind if blocks and isinstance(blocks[0], Svg) else "pictures"
+        case doc.Grid(blocks):
+            kind = blocks[0].kind if blocks and isinstance(blocks[0], doc.Svg) else "pictures"
             return f'<div class="grid {kind}">{"".join(map(render_block, blocks))}</div>'
 
 
-def text_html(text: Text) -> str:
+def text_html(text: doc.Text) -> str:
     """A text as HTML, escaped."""
-    return "".join(map(_part, parts_of(text)))
+    return "".join(map(_part, doc.parts_of(text)))
 
 
-def _part(part: str | Code | Strong) -> str:
+def _part(part: str | doc.Code | doc.Strong) -> str:
     match part:
-        case Code(text):
+        case doc.Code(text):
             return f"<code>{_part(text)}</code>"
-        case Strong(text):
+        case doc.Strong(text):
             return f"<strong>{_part(text)}</strong>"
         case _:
-            return escape(visible(part))
+            return escape(doc.visible(part))
 
 
-def _contents(blocks: Sequence[Block]) -> str:
+def _contents(blocks: Sequence[doc.Block]) -> str:
     links = [
         f'<li><a href="#section-{number}">{text_html(block.text)}</a></li>'
         for number, block in enumerate(blocks)
-        if isinstance(block, Heading) and block.level == 2
+        if isinstance(block, doc.Heading) and block.level == 2
     ]
     return f"<nav><ol>{''.join(links)}</ol></nav>"
 
 
-def _list(items: Sequence[Text]) -> str:
+def _list(items: Sequence[doc.Text]) -> str:
     return f"<ul>{''.join(f'<li>{text_html(item)}</li>' for item in items)}</ul>"
 
 
-def _table(table: TableBlock) -> str:
+def _table(table: doc.TableBlock) -> str:
     classes = [_column_class(table, column) for column in range(len(table.head))]
     names = zip(table.head, classes, strict=True)
     head = "".join(f'<th scope="col"{_class(kind)}>{text_html(name)}</th>' for name, kind in names)
@@ -137,39 +117,41 @@ def _table(table: TableBlock) -> str:
     )
 
 
-def _column_class(table: TableBlock, column: int) -> str:
+def _column_class(table: doc.TableBlock, column: int) -> str:
     """Numbers and short texts, such as names and intervals, are not broken into lines."""
     if table.is_numeric(column):
         return "number"
-    longest = max((len(plain_text(cell_text(row[column]))) for row in table.rows), default=0)
+    longest = max(
+        (len(doc.plain_text(doc.cell_text(row[column]))) for row in table.rows), default=0
+    )
     return "short" if longest <= _SHORT else ""
 
 
-def _cells(row: Sequence[Cell], classes: Sequence[str]) -> str:
+def _cells(row: Sequence[doc.Cell], classes: Sequence[str]) -> str:
     pairs = zip(row, classes, strict=True)
     return "".join(f"<td{_class(kind)}>{_cell(cell)}</td>" for cell, kind in pairs)
 
 
-def _cell(cell: Cell) -> str:
-    return _drawing(cell) if isinstance(cell, Svg) else text_html(cell_text(cell))
+def _cell(cell: doc.Cell) -> str:
+    return _drawing(cell) if isinstance(cell, doc.Svg) else text_html(doc.cell_text(cell))
 
 
 def _class(name: str) -> str:
     return f' class="{name}"' if name else ""
 
 
-def _figure(content: str, caption: Text) -> str:
+def _figure(content: str, caption: doc.Text) -> str:
     return f"<figure>{content}<figcaption>{text_html(caption)}</figcaption></figure>"
 
 
-def _drawing(svg: Svg) -> str:
+def _drawing(svg: doc.Svg) -> str:
     return (
         f'<svg class="{svg.kind}" viewBox="0 0 {svg.width:g} {svg.height:g}" role="img" '
         f'aria-label="{text_html(svg.text)}">{svg.markup}</svg>'
     )
 
 
-def _image(picture: Picture) -> str:
+def _image(picture: doc.Picture) -> str:
     match picture.source:
         case None:
             why = text_html(picture.text[:_WHY_LETTERS])
@@ -179,5 +161,5 @@ def _image(picture: Picture) -> str:
         case bytes() as content:
             kind = "jpeg"
     data = base64.b64encode(content).decode("ascii")
-    text = text_html(picture.text or plain_text(picture.caption))
+    text = text_html(picture.text or doc.plain_text(picture.caption))
     return f'<img src="data:image/{kind};base64,{data}" alt="{text}">'

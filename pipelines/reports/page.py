@@ -6,24 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from pipelines.blocks.document import (
-    NOTHING,
-    Block,
-    Bullets,
-    Cell,
-    Code,
-    Document,
-    Grid,
-    Heading,
-    Note,
-    Paragraph,
-    Picture,
-    Strong,
-    TableBlock,
-    Text,
-    Tiles,
-    parts_of,
-)
+from pipelines.blocks import document as doc
 from pipelines.blocks.html import render_html
 from pipelines.drift.checks import Counts, Night
 from pipelines.drift.verdicts import Finding, read_findings, worst_first
@@ -58,24 +41,24 @@ def render_report(facts: ReportFacts, thumbnails: Mapping[str, Thumbnail]) -> st
         *_durations(record),
         *_provenance(record),
     ]
-    return render_html(Document(title, blocks, has_contents=False))
+    return render_html(doc.Document(title, blocks, has_contents=False))
 
 
-def _verdict(record: Mapping[str, Any]) -> Note:
+def _verdict(record: Mapping[str, Any]) -> doc.Note:
     verdict = record["verdict"]
     findings = read_findings(record["findings"])
     others = [f for f in findings if not f.bad and (f.note or _is_notable(f))]
     points = [f"bad: {f.text}" if f.bad else f.text for f in (*worst_first(findings), *others)]
-    text = [Strong(_VERDICTS[verdict]), *parts_of(_state(record))]
-    return Note(text, points, verdict or "neutral")
+    text = [doc.Strong(_VERDICTS[verdict]), *doc.parts_of(_state(record))]
+    return doc.Note(text, points, verdict or "neutral")
 
 
-def _state(record: Mapping[str, Any]) -> Text:
+def _state(record: Mapping[str, Any]) -> doc.Text:
     if record["status"] == PUBLISHED:
         return f", published at {record['published_at']:%Y-%m-%d %H:%M} UTC"
     if record["status"] == HELD:
         command = f"python -m beam_jobs.publish --output URI --run_id {record['run_id']}"
-        return [", held: nothing is published. To publish it anyway: ", Code(command)]
+        return [", held: nothing is published. To publish it anyway: ", doc.Code(command)]
     return f", {record['status']}: {record['reason'] or 'no reason given'}"
 
 
@@ -83,33 +66,33 @@ def _is_notable(finding: Finding) -> bool:
     return finding.check == "psi" and (finding.value or 0) >= _NOTABLE * (finding.limit or 1)
 
 
-def _counts(facts: ReportFacts) -> Iterator[Block]:
+def _counts(facts: ReportFacts) -> Iterator[doc.Block]:
     record = facts.record
-    yield Heading("Chips")
-    yield Tiles([(name.replace("_", " "), record[name]) for name in _COUNTS])
+    yield doc.Heading("Chips")
+    yield doc.Tiles([(name.replace("_", " "), record[name]) for name in _COUNTS])
     if facts.before:
         head = ("Night", "Run", "Chips to score", "Scored", "Quarantined", "Share")
         rows = [_night_row(night) for night in (facts.night, *facts.before)]
-        yield TableBlock(head, rows, numbers={5})
+        yield doc.TableBlock(head, rows, numbers={5})
     findings = [f.text for f in read_findings(record["findings"]) if f.check != "psi"]
     if findings:
-        yield Paragraph("; ".join(findings))
+        yield doc.Paragraph("; ".join(findings))
 
 
-def _night_row(night: Night) -> list[Cell]:
+def _night_row(night: Night) -> list[doc.Cell]:
     share = f"{_share(night.quarantined, night.chips):.2%}" if night.chips else None
     counts = [night.chips, night.scored, night.quarantined]
     return [night.run_date, night.run_id, *counts, share]
 
 
-def _labels(facts: ReportFacts) -> Iterator[Block]:
+def _labels(facts: ReportFacts) -> Iterator[doc.Block]:
     night, before = facts.night, facts.before
     if not night.scored:
-        yield from (Heading("Labels"), Paragraph("No chip was scored."))
+        yield from (doc.Heading("Labels"), doc.Paragraph("No chip was scored."))
         return
-    yield Heading("Labels")
+    yield doc.Heading("Labels")
     compared = f"the {count_of(len(before), 'night')} before" if before else "no earlier night"
-    yield Paragraph(
+    yield doc.Paragraph(
         f"Share of the scored chips that carry each label, compared with {compared}. The "
         "population stability index (PSI) compares the scores and does not depend on thresholds: "
         "below 0.1 nothing has changed. With only a few dozen chips it is larger by chance, and "
@@ -129,48 +112,48 @@ def _labels(facts: ReportFacts) -> Iterator[Block]:
         for label in night.scores
     ]
     head = ("Label", "Chips", "Share", "Before", "Points", "Share, | before", "PSI of scores")
-    yield TableBlock(head, rows, numbers={2, 3, 4, 6})
+    yield doc.TableBlock(head, rows, numbers={2, 3, 4, 6})
 
 
-def _shares(now: float, before: float | None, most: float) -> list[Cell]:
+def _shares(now: float, before: float | None, most: float) -> list[doc.Cell]:
     bar = share_bar(now, before, most)
     if before is None:
         return [f"{now:.1%}", None, None, bar]
     return [f"{now:.1%}", f"{before:.1%}", f"{100 * (now - before):+.1f}", bar]
 
 
-def _psi_cell(finding: Finding | None) -> Cell:
+def _psi_cell(finding: Finding | None) -> doc.Cell:
     if finding is None or finding.value is None:
         return None
     text = f"{finding.value:.3f}"
-    return Strong(f"{text} bad") if finding.bad else text
+    return doc.Strong(f"{text} bad") if finding.bad else text
 
 
-def _scores(facts: ReportFacts) -> Iterator[Block]:
+def _scores(facts: ReportFacts) -> Iterator[doc.Block]:
     if not facts.night.scored:
         return
     before = _scores_before(facts.before)
-    yield Heading("Scores")
-    yield Paragraph(
+    yield doc.Heading("Scores")
+    yield doc.Paragraph(
         "Bars: shares of this night's scores by bin; bins are narrow at both ends, and a bar's "
         "height is the square root of its share. Line: the nights before."
     )
     scores = facts.night.scores.items()
-    yield Grid([score_histogram(label, now, before.get(label)) for label, now in scores])
+    yield doc.Grid([score_histogram(label, now, before.get(label)) for label, now in scores])
 
 
-def _quarantine(facts: ReportFacts) -> Iterator[Block]:
-    yield Heading("Quarantine")
+def _quarantine(facts: ReportFacts) -> Iterator[doc.Block]:
+    yield doc.Heading("Quarantine")
     counts = json.loads(facts.record["quarantined_by_reason"] or "{}")
     if not counts:
-        yield Paragraph("No chip was quarantined.")
+        yield doc.Paragraph("No chip was quarantined.")
     for reason, count in counts.items():
         some = facts.rejected.get(reason, [])
-        chips: list[Text] = [[Code(chip.chip_uri), f" {chip.message}"] for chip in some]
+        chips: list[doc.Text] = [[doc.Code(chip.chip_uri), f" {chip.message}"] for chip in some]
         more = [f"and {count - len(some):,} more"] if count > len(some) else []
-        yield Heading(f"{reason}: {count:,} of {facts.night.chips:,}", 3)
-        yield Paragraph(_meaning(reason))
-        yield Bullets([*chips, *more])
+        yield doc.Heading(f"{reason}: {count:,} of {facts.night.chips:,}", 3)
+        yield doc.Paragraph(_meaning(reason))
+        yield doc.Bullets([*chips, *more])
 
 
 def _meaning(reason: str) -> str:
@@ -181,24 +164,24 @@ def _meaning(reason: str) -> str:
     return f"{known.description}; {kind}"
 
 
-def _rare(facts: ReportFacts, thumbnails: Mapping[str, Thumbnail]) -> Iterator[Block]:
+def _rare(facts: ReportFacts, thumbnails: Mapping[str, Thumbnail]) -> Iterator[doc.Block]:
     if not facts.rare:
         return
-    yield Heading("Rarest labels")
-    yield Paragraph("For each label, the chips with the highest scores.")
+    yield doc.Heading("Rarest labels")
+    yield doc.Paragraph("For each label, the chips with the highest scores.")
     for label, chips in facts.rare.items():
-        yield Heading(f"{label}: {facts.night.labels[label]:,}", 3)
-        yield Grid([_chip(chip, thumbnails.get(chip.chip_uri)) for chip in chips])
+        yield doc.Heading(f"{label}: {facts.night.labels[label]:,}", 3)
+        yield doc.Grid([_chip(chip, thumbnails.get(chip.chip_uri)) for chip in chips])
 
 
-def _chip(chip: Example, thumbnail: Thumbnail | None) -> Picture:
-    caption: Text = [f"{chip.score:.3f} ", Code(chip.chip_uri)]
+def _chip(chip: Example, thumbnail: Thumbnail | None) -> doc.Picture:
+    caption: doc.Text = [f"{chip.score:.3f} ", doc.Code(chip.chip_uri)]
     if thumbnail is None or thumbnail.jpeg is None:
-        return Picture(None, caption, thumbnail.missing if thumbnail else "not read")
-    return Picture(thumbnail.jpeg, caption, "the chip")
+        return doc.Picture(None, caption, thumbnail.missing if thumbnail else "not read")
+    return doc.Picture(thumbnail.jpeg, caption, "the chip")
 
 
-def _durations(record: Mapping[str, Any]) -> Iterator[Block]:
+def _durations(record: Mapping[str, Any]) -> Iterator[doc.Block]:
     stages = json.loads(record["stage_seconds"] or "{}")
     seconds = {
         "listing and planning": record["plan_seconds"],
@@ -209,22 +192,22 @@ def _durations(record: Mapping[str, Any]) -> Iterator[Block]:
     rate = f"{done / record['score_seconds']:,.1f} chips a second" if done else "No chips"
     read = f", {record['bytes_read'] / 1e6:,.1f} MB read" if record["bytes_read"] else ""
     rows = [[name, f"{value:,.2f}"] for name, value in seconds.items()]
-    yield Heading("Durations")
-    yield TableBlock(("What", "Seconds"), rows, numbers={1})
-    yield Paragraph(f"{rate}{read}.")
+    yield doc.Heading("Durations")
+    yield doc.TableBlock(("What", "Seconds"), rows, numbers={1})
+    yield doc.Paragraph(f"{rate}{read}.")
 
 
-def _provenance(record: Mapping[str, Any]) -> Iterator[Block]:
+def _provenance(record: Mapping[str, Any]) -> Iterator[doc.Block]:
     known = {
         "kind": record["kind"],
         "model": record["model_digest"],
         "thresholds": record["thresholds_digest"],
-        "precision": record["precision"] or NOTHING,
+        "precision": record["precision"] or doc.NOTHING,
         **json.loads(record["options"]),
         **json.loads(record["versions"]),
     }
-    yield Heading("Made with")
-    yield TableBlock(("What", "Value"), [[name, Code(str(v))] for name, v in known.items()])
+    yield doc.Heading("Made with")
+    yield doc.TableBlock(("What", "Value"), [[name, doc.Code(str(v))] for name, v in known.items()])
 
 
 def _share(part: int, whole: int) -> float:

@@ -9,16 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pipelines.blocks.document import (
-    Block,
-    Bullets,
-    Code,
-    Document,
-    Heading,
-    Paragraph,
-    TableBlock,
-    Text,
-)
+from pipelines.blocks import document as doc
 from pipelines.blocks.markdown import render_markdown
 from schemas.artifact import ModelArtifact
 from schemas.artifact_files import ARTIFACT_FILE
@@ -48,23 +39,25 @@ _OVERALL = {
 
 def render_model_card(artifact: ModelArtifact) -> str:
     """The card, in Markdown."""
-    sections: dict[str, list[Block]] = {
-        "Intended use": list(map(Paragraph, _use(artifact))),
-        "Data": list(map(Paragraph, _data(artifact.training))),
+    sections: dict[str, list[doc.Block]] = {
+        "Intended use": list(map(doc.Paragraph, _use(artifact))),
+        "Data": list(map(doc.Paragraph, _data(artifact.training))),
         "Measures": list(_measures(artifact)),
         "Labels": [_labels(artifact)],
         "Thresholds": list(_thresholds(artifact)),
-        "Known weaknesses": [Bullets(find_weaknesses(artifact))],
+        "Known weaknesses": [doc.Bullets(find_weaknesses(artifact))],
         "Training": list(_training(artifact)),
-        "Versions": [Paragraph(", ".join(f"{n} {v}" for n, v in artifact.versions.items()))],
+        "Versions": [doc.Paragraph(", ".join(f"{n} {v}" for n, v in artifact.versions.items()))],
     }
-    blocks: list[Block] = [Paragraph(["Model digest ", Code(artifact.model_digest), "."])]
+    blocks: list[doc.Block] = [
+        doc.Paragraph(["Model digest ", doc.Code(artifact.model_digest), "."])
+    ]
     for title, section in sections.items():
-        blocks += [Heading(title), *section]
-    return render_markdown(Document(f"Model card: {artifact.network}", blocks))
+        blocks += [doc.Heading(title), *section]
+    return render_markdown(doc.Document(f"Model card: {artifact.network}", blocks))
 
 
-def _use(artifact: ModelArtifact) -> Iterator[Text]:
+def _use(artifact: ModelArtifact) -> Iterator[doc.Text]:
     preprocessing, count = artifact.preprocessing, len(artifact.label_set.names)
     shortest, longest = preprocessing.accepted_sides_px
     yield (
@@ -75,14 +68,20 @@ def _use(artifact: ModelArtifact) -> Iterator[Text]:
         f"It takes {', '.join(preprocessing.bands).replace('_', ' ')} of chips of {shortest} to "
         f"{longest} pixels a side, averaged to {preprocessing.image_size}. For another sensor, "
         "processing or region than in the data below, measure it again with ",
-        Code("python -m train evaluate"),
+        doc.Code("python -m train evaluate"),
         ".",
     ]
 
 
-def _data(training: Mapping[str, Any]) -> Iterator[Text]:
+def _data(training: Mapping[str, Any]) -> Iterator[doc.Text]:
     options = training["options"]
-    yield ["Chips ", Code(str(options["chips"])), ", labels ", Code(str(options["labels"])), "."]
+    yield [
+        "Chips ",
+        doc.Code(str(options["chips"])),
+        ", labels ",
+        doc.Code(str(options["labels"])),
+        ".",
+    ]
     parts = [f"{count:,} {part}" for part, count in training["chips"].items() if count]
     yield f"Chips by part: {', '.join(parts)}."
     excluded = {**training["set_aside"], **training["set_aside"]["rejected"]}
@@ -95,11 +94,11 @@ def _data(training: Mapping[str, Any]) -> Iterator[Text]:
         yield f"Left out, or not as expected: {', '.join(counts)}."
 
 
-def _measures(artifact: ModelArtifact) -> Iterator[Block]:
+def _measures(artifact: ModelArtifact) -> Iterator[doc.Block]:
     part = judged_part(artifact.figures)
     figures = artifact.figures[part]
     ends = figures["intervals"]
-    yield Paragraph(
+    yield doc.Paragraph(
         f"On {figures['chips']:,} {part} chips, with 95 % intervals: how far a figure would move "
         "with other chips like these."
     )
@@ -107,16 +106,16 @@ def _measures(artifact: ModelArtifact) -> Iterator[Block]:
         [name, *(with_interval(figures[w][key], ends[w][key]) for w in ("at_threshold", "at_half"))]
         for key, name in _OVERALL.items()
     ]
-    yield TableBlock(["measure", "at the thresholds", "at 0.5"], rows)
+    yield doc.TableBlock(["measure", "at the thresholds", "at 0.5"], rows)
     precision = with_interval(figures["mean_average_precision"], ends["mean_average_precision"])
-    yield Paragraph(
+    yield doc.Paragraph(
         f"mAP {precision}. Mean of each label's best F1 on these same chips: "
         f"{figure_text(figures['mean_best_f1'])}. Expected calibration error: "
         f"{figure_text(figures['calibration']['expected_error'])}."
     )
 
 
-def _labels(artifact: ModelArtifact) -> TableBlock:
+def _labels(artifact: ModelArtifact) -> doc.TableBlock:
     part = judged_part(artifact.figures)
     figures, learnt = artifact.figures[part], artifact.training["positives"]["train"]
     rows = []
@@ -135,19 +134,21 @@ def _labels(artifact: ModelArtifact) -> TableBlock:
             ]
         )
     head = ["label", "training chips", f"{part} chips", "reported", "precision", "recall"]
-    return TableBlock([*head, "F1", "AP"], rows)
+    return doc.TableBlock([*head, "F1", "AP"], rows)
 
 
-def _thresholds(artifact: ModelArtifact) -> Iterator[Block]:
+def _thresholds(artifact: ModelArtifact) -> Iterator[doc.Block]:
     options = artifact.training["options"]
     method = _METHODS[options["threshold_method"]].format(beta=options["threshold_beta"])
     rule = f" {_SKY_RULES[artifact.sky_rule]}" if artifact.label_set.sky else ""
-    yield Paragraph(f"A label applies if its score is at or above its threshold: {method}.{rule}")
+    yield doc.Paragraph(
+        f"A label applies if its score is at or above its threshold: {method}.{rule}"
+    )
     rows = [
         [name, f"{threshold:.4f}", _proof(artifact.figures["validation"]["labels"][name])]
         for name, threshold in zip(artifact.label_set.names, artifact.thresholds, strict=True)
     ]
-    yield TableBlock(["label", "threshold", "proof"], rows, numbers={1})
+    yield doc.TableBlock(["label", "threshold", "proof"], rows, numbers={1})
 
 
 def _proof(row: Mapping[str, Any]) -> str:
@@ -155,19 +156,19 @@ def _proof(row: Mapping[str, Any]) -> str:
     return f"{count} validation chip{'s' * (count > 1)}" if count else "none"
 
 
-def _training(artifact: ModelArtifact) -> Iterator[Block]:
+def _training(artifact: ModelArtifact) -> Iterator[doc.Block]:
     training = artifact.training
     options = training["options"]
-    yield Paragraph(
+    yield doc.Paragraph(
         [
             f"{artifact.network}, started from {training['weights']['source']}; best epoch "
             f"{training['best_epoch']} of {training['epochs']}, {options['batch_size']} chips a "
             f"step, learning rate {options['learning_rate']:g}, {options['precision']}, seed "
             f"{options['seed']}. Curves: ",
-            *(Code(CURVES_FILE), "; calibration: ", Code(RELIABILITY_FILE)),
-            *("; every option and figure: ", Code(ARTIFACT_FILE), "."),
+            *(doc.Code(CURVES_FILE), "; calibration: ", doc.Code(RELIABILITY_FILE)),
+            *("; every option and figure: ", doc.Code(ARTIFACT_FILE), "."),
         ]
     )
     if training["temperatures"]:
         values = ", ".join(f"{n} {value:.2f}" for n, value in training["temperatures"].items())
-        yield Paragraph(f"Calibrated; temperatures: {values}.")
+        yield doc.Paragraph(f"Calibrated; temperatures: {values}.")

@@ -10,17 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipelines.blocks.document import (
-    Block,
-    Bullets,
-    Cell,
-    Document,
-    Heading,
-    Note,
-    Paragraph,
-    Picture,
-    TableBlock,
-)
+from pipelines.blocks import document as doc
 from train.study.comparing.comparison import FEWEST_POSITIVES, RARE_IN_STUDY
 from train.study.comparing.findings import describe_findings, describe_variants
 from train.study.documents.charts import COMMON, MEANS, PUBLISHED, RARE, show_chart
@@ -44,7 +34,7 @@ _MEANS_CAPTION = (
 )
 
 
-def build_report(study: Study, folder: Path) -> Document:
+def build_report(study: Study, folder: Path) -> doc.Document:
     """The report of a study whose pictures are in a folder."""
     blocks = [
         *_findings(study),
@@ -58,40 +48,40 @@ def build_report(study: Study, folder: Path) -> Document:
         *_limits(study),
         *_making(study),
     ]
-    return Document(TITLE, blocks)
+    return doc.Document(TITLE, blocks)
 
 
-def _findings(study: Study) -> list[Block]:
-    blocks: list[Block] = [Heading("What was found")]
-    blocks.append(Bullets(describe_findings(study)))
+def _findings(study: Study) -> list[doc.Block]:
+    blocks: list[doc.Block] = [doc.Heading("What was found")]
+    blocks.append(doc.Bullets(describe_findings(study)))
     blocks.append(
-        Paragraph(
+        doc.Paragraph(
             "F1 says how well a label is found: 1 if exactly the chips that carry it are reported, "
             "0 if no report is right. It is the harmonic mean of precision (which "
             "share of the reports is right) and recall (which share of the chips is reported). A "
             "mean F1 gives every label the same weight, however rare."
         )
     )
-    return blocks + [Note(text) for text in study["warnings"]]
+    return blocks + [doc.Note(text) for text in study["warnings"]]
 
 
-def _data(study: Study) -> list[Block]:
+def _data(study: Study) -> list[doc.Block]:
     data = study["data"]
     parts = [part for part, count in data["chips"].items() if count]
-    rows: list[list[Cell]] = [
+    rows: list[list[doc.Cell]] = [
         [label, *(data["positives"][part][label] for part in parts)] for label in data["labels"]
     ]
     rows.append(["all chips", *(data["chips"][part] for part in parts)])
     sky = ", ".join(data["sky"])
     return [
-        Heading("The chips"),
-        Paragraph(
+        doc.Heading("The chips"),
+        doc.Paragraph(
             f"{sum(data['chips'].values()):,} labelled {data['media_type']} chips in the parts "
             "below. Networks learn from the training part; thresholds and the best epoch "
             "are chosen on the validation part; the test part is kept for the figures of this "
             "report." + (f" Each chip has one label of the sky: {sky}." if sky else "")
         ),
-        TableBlock(
+        doc.TableBlock(
             ["label", *parts],
             rows,
             "Chips that carry each label",
@@ -101,20 +91,20 @@ def _data(study: Study) -> list[Block]:
     ]
 
 
-def _set_aside(set_aside: Mapping[str, Any]) -> list[Block]:
+def _set_aside(set_aside: Mapping[str, Any]) -> list[doc.Block]:
     counts = {name: n for name, n in set_aside.items() if name != "rejected" and n}
     said = [f"{name.replace('_', ' ')}: {count:,}" for name, count in counts.items()]
     rejected = set_aside.get("rejected", {})
     said += [f"chips that could not be used ({name}): {n:,}" for name, n in rejected.items()]
-    return [Paragraph("Left out, or not as expected:"), Bullets(said)] if said else []
+    return [doc.Paragraph("Left out, or not as expected:"), doc.Bullets(said)] if said else []
 
 
-def _thresholds(study: Study) -> list[Block]:
+def _thresholds(study: Study) -> list[doc.Block]:
     if not study["comparison"]["thresholds"]:
         return []
     return [
-        Heading("Thresholds"),
-        Paragraph(
+        doc.Heading("Thresholds"),
+        doc.Paragraph(
             "A network computes a score from 0 to 1 for each label; the label is reported if its "
             "score reaches its threshold. The best threshold of a label is the one with the "
             "highest F1 on the validation chips. Its F1 is too optimistic, since the same chips "
@@ -130,12 +120,12 @@ def _network_titles(study: Study) -> dict[str, str]:
     return {name: m["title"] for name, m in study["models"].items() if m["network"]}
 
 
-def _comparison(study: Study, folder: Path) -> list[Block]:
+def _comparison(study: Study, folder: Path) -> list[doc.Block]:
     comparison = study["comparison"]
     if not comparison["models"]:
         return []
-    blocks: list[Block] = [
-        Heading("All models side by side"),
+    blocks: list[doc.Block] = [
+        doc.Heading("All models side by side"),
         *show_chart(
             folder,
             MEANS,
@@ -145,18 +135,18 @@ def _comparison(study: Study, folder: Path) -> list[Block]:
     blocks.append(means_table(comparison))
     if said := describe_variants(study["models"], comparison["part"]):
         blocks += [
-            Paragraph("The variants compared with the baseline, over the labels of both:"),
-            Bullets(said),
+            doc.Paragraph("The variants compared with the baseline, over the labels of both:"),
+            doc.Bullets(said),
         ]
     return blocks + _versus(comparison["vgg16_vs_cnn"], folder)
 
 
-def _versus(compared: Mapping[str, Any] | None, folder: Path) -> list[Block]:
+def _versus(compared: Mapping[str, Any] | None, folder: Path) -> list[doc.Block]:
     if compared is None:
         return []
     return [
-        Heading("VGG16 and the baseline CNN, label by label", 3),
-        Paragraph(
+        doc.Heading("VGG16 and the baseline CNN, label by label", 3),
+        doc.Paragraph(
             f"Rare are labels that fewer than {RARE_IN_STUDY:.0%} of the training chips carry, or "
             f"fewer than {FEWEST_POSITIVES} of them; all others are common."
         ),
@@ -166,25 +156,25 @@ def _versus(compared: Mapping[str, Any] | None, folder: Path) -> list[Block]:
     ]
 
 
-def _published(study: Study, folder: Path) -> list[Block]:
+def _published(study: Study, folder: Path) -> list[doc.Block]:
     published = study["published"]
     if not published:
         return []
     return [
-        Heading("Compared with the published study"),
-        Note(published["statement"]),
+        doc.Heading("Compared with the published study"),
+        doc.Note(published["statement"]),
         *show_chart(folder, PUBLISHED, f"Mean F1 as published ({published['source']}) and here."),
         *published_tables(published),
     ]
 
 
-def _filters(study: Study, folder: Path) -> list[Block]:
-    pictures = [Picture(folder / p["file"], p["caption"]) for p in study["filters"]]
+def _filters(study: Study, folder: Path) -> list[doc.Block]:
+    pictures = [doc.Picture(folder / p["file"], p["caption"]) for p in study["filters"]]
     if not pictures:
         return []
     return [
-        Heading("What the filters look for"),
-        Paragraph(
+        doc.Heading("What the filters look for"),
+        doc.Paragraph(
             "A convolution filter responds strongly to one kind of pattern. Each picture began as "
             "noise and was changed step by step so that one filter responds more strongly."
         ),
@@ -192,23 +182,23 @@ def _filters(study: Study, folder: Path) -> list[Block]:
     ]
 
 
-def _limits(study: Study) -> list[Block]:
-    return [Heading("Limits"), Bullets(study["limits"])]
+def _limits(study: Study) -> list[doc.Block]:
+    return [doc.Heading("Limits"), doc.Bullets(study["limits"])]
 
 
-def _making(study: Study) -> list[Block]:
-    rows: list[list[Cell]] = [[name, _brief(value)] for name, value in study["options"].items()]
+def _making(study: Study) -> list[doc.Block]:
+    rows: list[list[doc.Cell]] = [[name, _brief(value)] for name, value in study["options"].items()]
     rows += [[name, version] for name, version in study["versions"].items()]
-    times: list[list[Cell]] = [
+    times: list[list[doc.Cell]] = [
         [m["title"], m["seconds"], m["epochs"], m["best_epoch"], m["model_digest"][:12]]
         for m in study["models"].values()
         if m["network"]
     ]
     return [
-        Heading("How it was made"),
-        Paragraph(f"Written on {study['written_at']} by `python -m train study`."),
-        TableBlock(["option or package", "value"], rows, "Options and versions"),
-        TableBlock(
+        doc.Heading("How it was made"),
+        doc.Paragraph(f"Written on {study['written_at']} by `python -m train study`."),
+        doc.TableBlock(["option or package", "value"], rows, "Options and versions"),
+        doc.TableBlock(
             ["model", "seconds", "epochs", "best epoch", "model digest"],
             times,
             "Training of the networks. The digest, shortened here, identifies weights, "
