@@ -22,7 +22,7 @@ from beam_jobs.running.versions import installed_versions
 from pipelines.commands import CommandLine, run_command
 from pipelines.errors import RunFailed, StorageError, UsageError
 from pipelines.flags import flag
-from pipelines.maintenance.relabel_planning import select_rows
+from pipelines.maintenance.relabel_planning import find_rows_to_relabel
 from pipelines.maintenance.relabelling import labels_of, stage_relabelled
 from pipelines.maintenance.threshold_files import Thresholds, read_thresholds
 from pipelines.publishing import publishing
@@ -147,7 +147,7 @@ def _plan(
     """Choose the rows and store the plan; returns the stored one."""
     started_at = time.time()
     model = options.model_digest or thresholds.model_digest
-    selection = select_rows(options.output, scores, options.run_date, model)
+    selection = find_rows_to_relabel(options.output, scores, options.run_date, model)
     for table in COMMIT_ORDER:
         if table is not CHIP_SCORES:  # its rows are relabelled: it exists
             delta_tables.ensure_table(options.output, table)

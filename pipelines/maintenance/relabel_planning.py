@@ -72,7 +72,7 @@ QUALIFY row_number() OVER (
 
 
 @dataclass(frozen=True)
-class Selection:
+class RowsToRelabel:
     """The rows to relabel.
 
     Attributes:
@@ -101,7 +101,7 @@ class Selection:
         return sorted(set(self.manifest["run_id"].to_pylist()))
 
 
-def select_rows(output: str, scores: DeltaTable, night: str, model: str) -> Selection:
+def find_rows_to_relabel(output: str, scores: DeltaTable, night: str, model: str) -> RowsToRelabel:
     """The newest scores of each picture by one model.
 
     Args:
@@ -121,7 +121,9 @@ def select_rows(output: str, scores: DeltaTable, night: str, model: str) -> Sele
             if night:
                 connection.execute("DELETE FROM newest WHERE run_date <> ?", [night])
             digest, others = _choose_model(connection, night, model)
-            return Selection(digest, _manifest(_rows_by_file(connection, digest), files), others)
+            return RowsToRelabel(
+                digest, _manifest(_rows_by_file(connection, digest), files), others
+            )
         finally:
             connection.close()
 

@@ -1,10 +1,10 @@
 """The last step: staged units become a published run, all of it or nothing.
 
 One Delta commit to `chip_scores` makes a run visible. Quarantine is committed before it (its rows
-show only once their run is published) and the row in `runs` after it. Each commit carries the
+are visible only once their run is published) and the row in `runs` after it. Each commit has the
 run's id as a Delta transaction, so publishing a second time (a retried bundle, a publisher that
-died half-way) finishes what is missing and doubles nothing. Of several who publish the same attempt
-at the same moment each finds the same staged records, so it does not matter who commits what.
+died) adds what is missing and duplicates nothing. Several publishers of the same attempt find the
+same staged records, so it does not matter which of them commits what.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pipelines.reports.reporting import try_report
 from pipelines.reports.watching import log_verdict, watch_run
 from pipelines.run_log import event
 from pipelines.runs import attempts, committing, records, run_plan
-from pipelines.runs.attempts import refusal_written
+from pipelines.runs.attempts import recording_refusal
 from pipelines.runs.counting import RunCounts, check_quarantine, count_run
 from pipelines.runs.rivals import refuse_rivals
 from pipelines.runs.run_plan import RunPlan
@@ -38,7 +38,7 @@ _log = logging.getLogger(__name__)
 
 
 class PublishRun(beam.PTransform):
-    """Staged units, met in one place, to a published run.
+    """Staged units, collected on one worker, to a published run.
 
     Args:
         plan: the run.
@@ -51,21 +51,21 @@ class PublishRun(beam.PTransform):
         self._settings = settings
 
     def expand(self, staged: beam.PCollection[str]) -> beam.PCollection[None]:
-        """The plan, once, with all units' records beside it; so a run of none works too."""
+        """One element, the plan, with all units' records as a side input: so no units work too."""
         pipeline = staged.pipeline
         plan = pipeline | "Plan" >> beam.Create([self._plan.to_json()], reshuffle=False)
         return plan | "Publish" >> beam.Map(_publish, beam.pvalue.AsIter(staged), self._settings)
 
 
 def publish_run(plan: RunPlan, units: Iterable[StagedUnit]) -> None:
-    """Check a run and make it visible; safe to call again, and by several at once.
+    """Check a run and make it visible; safe to call again, and by several processes at once.
 
-    A run that may not be published leaves the reason in its staging folder, where the launcher
-    finds it, whatever engine ran the graph. That ends the attempt: it is not resumed. One that is
-    held for its verdict stays as it is, and is published by who calls this with another plan.
+    If the run may not be published, the reason is left in its staging folder, where the launcher
+    finds it, whatever engine ran the graph. That ends the attempt: it is not resumed. If it is held
+    for its verdict, it stays staged, until this is called with a plan that does not hold it.
 
     Args:
-        units: what was staged just now; what an earlier start of the run staged is found.
+        units: units staged just now; those that an earlier start has staged are found.
 
     Raises:
         RunFailed: chips are missing or counted twice, too many were quarantined, or another run
@@ -75,9 +75,9 @@ def publish_run(plan: RunPlan, units: Iterable[StagedUnit]) -> None:
     scores_table = committing.require_table(plan, "chip_scores")
     visible = committing.is_done(plan, scores_table)
     if visible and committing.is_done(plan, committing.require_table(plan, "runs")):
-        _drop_staging(plan)  # of a late start; another publisher of the attempt dropped his
+        _drop_staging(plan)  # of a late start of the same attempt
         return
-    with refusal_written(plan):
+    with recording_refusal(plan):
         staged = _all_staged(plan, units)
         counts = count_run(plan, staged)
         check_quarantine(plan, counts, staged)
@@ -105,12 +105,12 @@ def publish_run(plan: RunPlan, units: Iterable[StagedUnit]) -> None:
 
 
 def is_visible(plan: RunPlan) -> bool:
-    """Whether this attempt at the run is published, by whomever."""
+    """Whether this attempt at the run is published."""
     return committing.is_done(plan, committing.require_table(plan, "chip_scores"))
 
 
 def finish_record(output: str, run_id: str) -> None:
-    """Write the record that a published run lacks, where its publisher died just before it.
+    """Write the record of a published run if its publisher died just before writing it.
 
     Raises:
         StorageError: a table cannot be read or written.
@@ -123,10 +123,10 @@ def finish_record(output: str, run_id: str) -> None:
 
 
 def staged_chips(plan: RunPlan) -> int:
-    """Chips of the units that are staged whole by now, seen from outside."""
+    """Chips of the units that are completely staged by now."""
     try:
         return sum(plan.unit_rows[number] for number in staged_numbers(plan.staging))
-    except StorageError:  # this number is for people only
+    except StorageError:  # this number is only for the progress bar
         return 0
 
 
@@ -136,21 +136,21 @@ def _publish(plan: str, staged: Iterable[str], settings: WorkerSettings | None) 
     planned = RunPlan.from_json(plan)
     try:
         publish_run(planned, map(StagedUnit.from_json, staged))
-    except RunFailed as error:  # where nobody waits for the job, only this row tells
+    except RunFailed as error:  # the launcher may not wait for the job
         records.record_failure(planned, str(error))
         raise
 
 
 def _hold(plan: RunPlan, counts: RunCounts, verdict: Verdict) -> None:
-    """Leave the run staged for somebody to look at; the file comes last, since it is what the
-    launcher goes by."""
+    """Leave the run staged for an operator. The file is written last, since the launcher looks for
+    it."""
     records.record_hold(plan, counts, verdict)
     attempts.write_hold(plan, "; ".join(verdict.texts))
     log_verdict(plan, verdict, HELD)
 
 
 def _drop_staging(plan: RunPlan) -> None:
-    """The run is published by now: what cannot be deleted is litter, not a failure."""
+    """The run is published by now, so a folder that cannot be deleted is no failure."""
     try:
         for attempt in range(1, plan.attempt + 1):
             store.delete_folder(run_plan.staging_of(plan.output, plan.run_id, attempt))
@@ -159,8 +159,8 @@ def _drop_staging(plan: RunPlan) -> None:
 
 
 def _all_staged(plan: RunPlan, units: Iterable[StagedUnit]) -> list[StagedUnit]:
-    """A record of each unit, in order: a retried bundle may give one twice, and both are the same;
-    what an earlier start of the run has staged is looked up."""
+    """A record of each unit, in order. A retried bundle may bring one twice, and both are equal;
+    those of an earlier start of the run are read from staging."""
     by_number = {unit.number: unit for unit in units}
     if missing := set(range(len(plan.unit_rows))) - by_number.keys():
         earlier = missing.intersection(staged_numbers(plan.staging))
@@ -187,7 +187,7 @@ def _publish_files(plan: RunPlan, table: str, staged: list[tuple[int, StagedFile
 
 
 def _copy(plan: RunPlan, table: str, number: int, staged: StagedFile) -> DataFile:
-    """Copy a staged file to its final name: nobody who is late writes over a published file."""
+    """Copy a staged file to its final name; each attempt has its own names."""
     folder = committing.partition_path(plan, staged.night)
     path = f"{folder}/unit-{number:06d}-{plan.attempt}.parquet"
     store.copy_object(staged.uri, store.join_uri(plan.output, table, path))
@@ -195,7 +195,7 @@ def _copy(plan: RunPlan, table: str, number: int, staged: StagedFile) -> DataFil
 
 
 def _empty_file(plan: RunPlan) -> DataFile:
-    """A file without rows: its name tells readers that the attempt was here
+    """A file without rows, whose name says that the attempt was committed
     (`pipelines/tables/replacing.py`)."""
     path = f"{committing.partition_path(plan)}/unit-none-{plan.attempt}.parquet"
     data = parquet_bytes(file_schema(QUARANTINE).empty_table())

@@ -1,8 +1,8 @@
-"""Which attempt at a run is due: begun ones are gone on with, refused ones are left behind.
+"""Which attempt at a run is next: a begun attempt is resumed, a refused one is left behind.
 
 An attempt that may not be published leaves the reason in its staging folder, where the launcher
-finds it, whatever engine ran the graph. So does one that is held: it stays due until somebody
-publishes it.
+finds it, whatever engine ran the graph. So does one that is held: it stays the current attempt
+until an operator publishes it.
 """
 
 from __future__ import annotations
@@ -23,11 +23,10 @@ HOLD_FILE = "held.json"
 
 
 def find_attempt(output: str, run_id: str) -> tuple[int, RunPlan | None]:
-    """Number of the attempt at a run that is due, and its plan where it was begun before.
+    """Number of the current attempt at a run, and its plan if it was begun before.
 
-    That is the first after the published one that was not refused. It has a number of its own
-    unless it was begun: what a refused one has committed to `quarantine` is replaced, not taken
-    over.
+    It is the first attempt after the published one that was not refused. Unless it was begun, its
+    number is new: rows that a refused attempt committed to `quarantine` are replaced, not reused.
     """
     tables = {t.name: delta_tables.open_table(output, t.name) for t in COMMIT_ORDER}
     known = {n: publications.attempts_of(t, run_id) if t else 0 for n, t in tables.items()}
@@ -42,7 +41,7 @@ def find_attempt(output: str, run_id: str) -> tuple[int, RunPlan | None]:
 
 
 def find_staged(output: str, run_id: str) -> RunPlan | None:
-    """The plan of the run's last attempt that is not published, refused ones included."""
+    """The plan of the last attempt that is not published, even if it was refused."""
     attempt, plan = find_attempt(output, run_id)
     scores = delta_tables.open_table(output, "chip_scores")
     published = publications.attempts_of(scores, run_id) if scores else 0
@@ -52,23 +51,23 @@ def find_staged(output: str, run_id: str) -> RunPlan | None:
 
 
 def read_refusal(plan: RunPlan) -> str:
-    """Why the graph's last step refused to publish; "" where it did not."""
+    """Why the graph's last step refused to publish; "" if it did not."""
     return _read_reason(plan, REFUSAL_FILE)
 
 
 def read_hold(plan: RunPlan) -> str:
-    """Why the graph's last step holds the run; "" where it does not."""
+    """Why the graph's last step holds the run; "" if it does not."""
     return _read_reason(plan, HOLD_FILE)
 
 
 def write_hold(plan: RunPlan, reason: str) -> None:
-    """Write down why the run is held."""
+    """Store why the run is held."""
     _write_reason(plan, HOLD_FILE, reason)
 
 
 @contextmanager
-def refusal_written(plan: RunPlan) -> Iterator[None]:
-    """Write down why the run is refused."""
+def recording_refusal(plan: RunPlan) -> Iterator[None]:
+    """If publishing is refused within the block, store why."""
     try:
         yield
     except RunFailed as error:

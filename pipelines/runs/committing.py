@@ -1,11 +1,11 @@
-"""A run's files into a table: one commit, after whoever is committing at the same moment."""
+"""A run's files into a table, in one commit; if others commit at the same time, after them."""
 
 from __future__ import annotations
 
 from deltalake import DeltaTable
 
 from pipelines.errors import RunFailed
-from pipelines.runs.attempts import refusal_written
+from pipelines.runs.attempts import recording_refusal
 from pipelines.runs.rivals import refuse_rivals
 from pipelines.runs.run_plan import RunPlan
 from pipelines.storage import store
@@ -15,7 +15,7 @@ from schemas.tables import RUNS
 
 
 def require_table(plan: RunPlan, name: str) -> DeltaTable:
-    """The newest snapshot of one of the tables that the run is published to.
+    """The newest snapshot of a table that the run is published to.
 
     Raises:
         RunFailed: it is gone.
@@ -28,11 +28,10 @@ def require_table(plan: RunPlan, name: str) -> DeltaTable:
 
 
 def commit_rows(plan: RunPlan, name: str, files: list[DataFile]) -> None:
-    """Commit files as the run's rows, after whoever is committing at the same moment; not again
-    where that was done before.
+    """Commit files as the run's rows, unless that was done before.
 
     Raises:
-        RunFailed: others were faster again and again, or have published the same chips.
+        RunFailed: every try met with a conflict, or another run has published the same chips.
     """
     partition = {"run_date": plan.run_date, "run_id": plan.run_id}
     looked_at = plan.scores_version
@@ -43,9 +42,9 @@ def commit_rows(plan: RunPlan, name: str, files: list[DataFile]) -> None:
         if is_done(plan, table):
             return
         if name == "chip_scores":
-            with refusal_written(plan):
+            with recording_refusal(plan):
                 refuse_rivals(plan, table, looked_at)
-            looked_at = table.version()  # a look takes time, in which others may commit again
+            looked_at = table.version()  # others may commit while this looks
         transactions = commits.next_transactions(table, plan.run_id, plan.attempt)
         replace = plan.attempt > 1 or name == RUNS.name  # the row of an attempt that failed
         commit_files(table, files, partition, transactions, replace, metadata=partition)
@@ -54,11 +53,11 @@ def commit_rows(plan: RunPlan, name: str, files: list[DataFile]) -> None:
 
 
 def commit_note(plan: RunPlan, row: DataFile) -> None:
-    """Commit the row of an attempt that failed or is held, in the place of an earlier one; not
-    beside or after the row of a published one.
+    """Commit the row of an attempt that failed or is held, instead of an earlier attempt's; does
+    nothing if the run is published.
 
     Raises:
-        RunFailed: others were faster again and again.
+        RunFailed: every try met with a conflict.
         StorageError: the log cannot be written.
     """
     partition = {"run_date": plan.run_date, "run_id": plan.run_id}
@@ -73,10 +72,10 @@ def commit_note(plan: RunPlan, row: DataFile) -> None:
 
 
 def is_done(plan: RunPlan, table: DeltaTable) -> bool:
-    """Whether this attempt at the run is committed to a table, by whomever."""
+    """Whether this attempt at the run is committed to a table."""
     return publications.attempts_of(table, plan.run_id) >= plan.attempt
 
 
 def partition_path(plan: RunPlan, night: str = "") -> str:
-    """The run's folder below a table's root, for rows of its own night or of another."""
+    """The run's folder below a table's root, for rows of its own night or of `night`."""
     return f"run_date={night or plan.run_date}/run_id={plan.run_id}"

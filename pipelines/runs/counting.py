@@ -1,4 +1,4 @@
-"""What became of a run's chips: counted from what was staged, held against what was planned."""
+"""Counts of a run's chips from its staged units, checked against its plan."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ from pipelines.storage import store
 
 @dataclass(frozen=True)
 class RunCounts:
-    """What became of a run's chips; with those that the plan left over, these are all listed.
+    """How many of a run's chips were skipped, scored and quarantined. With those that the plan left
+    over, these are all that were listed.
 
     Attributes:
         reasons: quarantined chips by reason.
-        precision: what the workers computed in.
-        spent: what the chips have cost.
+        precision: what the workers used.
+        spent: bytes and time that the chips took.
     """
 
     listed: int
@@ -34,7 +35,7 @@ class RunCounts:
 
 
 def count_run(plan: RunPlan, units: list[StagedUnit]) -> RunCounts:
-    """Count a run's chips from what was staged and hold the sum against what was planned.
+    """Count a run's chips from its staged units, and check the sum against the plan.
 
     Raises:
         RunFailed: a unit is missing or has other rows than planned, or chips are not conserved.
@@ -42,11 +43,11 @@ def count_run(plan: RunPlan, units: list[StagedUnit]) -> RunCounts:
     expected = dict(enumerate(plan.unit_rows))
     found = {unit.number: unit.scored + unit.quarantined for unit in units}
     if found != expected:
-        odd = sorted(n for n in expected.keys() | found.keys() if expected.get(n) != found.get(n))
+        wrong = sorted(n for n in expected.keys() | found.keys() if expected.get(n) != found.get(n))
         raise RunFailed(
-            f"run {plan.run_id}: {len(odd)} of {len(expected)} units are not staged whole "
-            f"(first: unit {odd[0]}, planned {expected.get(odd[0], 0)} chips, "
-            f"staged {found.get(odd[0], 0)}); nothing was published"
+            f"run {plan.run_id}: {len(wrong)} of {len(expected)} units are not staged whole "
+            f"(first: unit {wrong[0]}, planned {expected.get(wrong[0], 0)} chips, "
+            f"staged {found.get(wrong[0], 0)}); nothing was published"
         )
     scored = sum(unit.scored for unit in units)
     quarantined = sum(unit.quarantined for unit in units)
@@ -68,13 +69,13 @@ def count_run(plan: RunPlan, units: list[StagedUnit]) -> RunCounts:
 
 
 def check_quarantine(plan: RunPlan, counts: RunCounts, units: Iterable[StagedUnit]) -> None:
-    """Hold back a run of which too much was given up: the archive or the store is ill.
+    """Refuse a run with too many quarantined chips: something is wrong with archive or store.
 
-    Chips that fail again as they did in a published run are left out of the share: it speaks of
-    tonight, and what failed then must not keep every night from being published.
+    Chips that fail again as they did in a published run do not count: they would keep every night
+    from being published.
 
     Raises:
-        RunFailed: over the plan's max_quarantine_ratio; says where the staged rows can be read.
+        RunFailed: over the plan's max_quarantine_ratio; says where the staged rows are.
     """
     if _share(counts.quarantined, plan.to_score) <= plan.max_quarantine_ratio:
         return
@@ -82,17 +83,17 @@ def check_quarantine(plan: RunPlan, counts: RunCounts, units: Iterable[StagedUni
     if _share(counts.quarantined - again, plan.to_score - again) <= plan.max_quarantine_ratio:
         return
     reasons = ", ".join(f"{reason} {n}" for reason, n in counts.reasons.items())
-    beside = f", {again} of them as in earlier runs, which does not count" if again else ""
+    repeated = f", {again} of them as in earlier runs, not counted" if again else ""
     staged = store.join_uri(plan.staging, UNITS_FOLDER, "*.quarantine.parquet")
     raise RunFailed(
         f"run {plan.run_id}: {counts.quarantined} of {plan.to_score} chips were quarantined "
-        f"({reasons}{beside}), over --max_quarantine_ratio {plan.max_quarantine_ratio}; nothing "
+        f"({reasons}{repeated}), over --max_quarantine_ratio {plan.max_quarantine_ratio}; nothing "
         f"was published; their rows: {staged}"
     )
 
 
 def _share(quarantined: int, chips: int) -> float:
-    """A quotient, as the ratio itself is one: 0.29 * 100 is a little less than 29."""
+    """Compared as a quotient, like the ratio: 0.29 * 100 is a little less than 29."""
     return quarantined / max(1, chips)
 
 

@@ -1,4 +1,4 @@
-"""A run's row in `runs`: written after its commit or its failure, read for who started it."""
+"""A run's row in `runs`: written after its commit or its failure, read for the summary."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ class RunSummary:
 
     Attributes:
         reasons: quarantined chips by reason.
-        labels: the ten most frequent labels and their numbers of chips.
-        precision: what the workers computed in; "" where nothing was scored.
-        verdict: how it compares with the nights before.
+        labels: the ten most frequent labels, with their numbers of chips.
+        precision: the precision that the workers used; "" if nothing was scored.
+        verdict: how the run compares with the nights before.
     """
 
     scored: int
@@ -51,7 +51,7 @@ class RunSummary:
 
 
 def read_summary(plan: RunPlan) -> RunSummary:
-    """What was published of a run, from its record and its rows.
+    """A published run's summary, from its record and its rows.
 
     Raises:
         RunFailed: the run is not published.
@@ -75,7 +75,7 @@ def read_summary(plan: RunPlan) -> RunSummary:
 
 
 def read_record(output: str, run_id: str) -> dict[str, Any] | None:
-    """A run's row in `runs`, None where it has none."""
+    """A run's row in `runs`; None if it has none."""
     runs = delta_tables.open_table(output, RUNS.name)
     if runs is None:
         return None
@@ -84,7 +84,7 @@ def read_record(output: str, run_id: str) -> dict[str, Any] | None:
 
 
 def verdict_of(record: dict[str, Any]) -> Verdict:
-    """The verdict that stands in a run's row."""
+    """The verdict in a run's row."""
     return Verdict(record["verdict"], read_findings(record["findings"]))
 
 
@@ -97,27 +97,26 @@ def publish_record(plan: RunPlan, counts: RunCounts, verdict: Verdict) -> None:
 
 
 def record_hold(plan: RunPlan, counts: RunCounts, verdict: Verdict) -> None:
-    """Leave a row that says why the run waits. A run that is published, if by an earlier attempt,
-    keeps its row."""
+    """Write a row that says why the run is held. If an earlier attempt is published, its row
+    stays."""
     row = {**_counted(plan, counts, verdict, datetime.now(UTC)), "status": HELD}
     _note(plan, {**row, "reason": "; ".join(verdict.texts)})
 
 
 def record_failure(plan: RunPlan, reason: str) -> None:
-    """Leave a row that says why the run failed, where that can be done.
+    """Write a row that says why the run failed; only a warning if that is impossible.
 
-    A run that is published, if by an earlier attempt, keeps its row. The row stands until the
-    next attempt's takes its place. A refusal ends its attempt: of the last step, its retries and
-    the launcher, who all tell it, the first is written.
+    If an earlier attempt is published, its row stays. The next attempt's row replaces this one. A
+    refusal is reported by the last step, its retries and the launcher; the first row is kept.
     """
     try:
-        if not _is_refusal_told(plan):
+        if not _is_refusal_recorded(plan):
             _note(plan, _failed_row(plan, reason))
     except (StorageError, RunFailed) as error:
         _log.warning("run %s: its failure is not in runs: %s", plan.run_id, error)
 
 
-def _is_refusal_told(plan: RunPlan) -> bool:
+def _is_refusal_recorded(plan: RunPlan) -> bool:
     record = read_record(plan.output, plan.run_id) if attempts.read_refusal(plan) else None
     planned_at = datetime.fromtimestamp(plan.planned_at, UTC)
     return record is not None and (record["status"], record["planned_at"]) == (FAILED, planned_at)
@@ -130,7 +129,7 @@ def _note(plan: RunPlan, row: dict[str, Any]) -> None:
 
 
 def _write(plan: RunPlan, row: dict[str, Any]) -> DataFile:
-    """A file that is not committed yet. Two who write the same row write two files, one of which
+    """A file that is not committed yet. If two processes write the same row, one file of the two
     is committed."""
     path = f"{committing.partition_path(plan)}/run-{plan.attempt}-{uuid.uuid4().hex[:8]}.parquet"
     data = parquet_bytes(pa.Table.from_pylist([row], schema=file_schema(RUNS)))
@@ -148,7 +147,7 @@ def _published_row(plan: RunPlan, counts: RunCounts, verdict: Verdict) -> dict[s
 def _counted(
     plan: RunPlan, counts: RunCounts, verdict: Verdict, ended_at: datetime
 ) -> dict[str, Any]:
-    """What is known of a run whose units are staged."""
+    """The columns of a run whose units are staged."""
     return {
         **_planned(plan, ended_at),
         "verdict": verdict.verdict,
@@ -168,7 +167,7 @@ def _failed_row(plan: RunPlan, reason: str) -> dict[str, Any]:
 
 
 def _planned(plan: RunPlan, ended_at: datetime) -> dict[str, Any]:
-    """What is known of a run by its plan, and when it ended."""
+    """The columns that a run's plan and its end decide."""
     planned_at = datetime.fromtimestamp(plan.planned_at, UTC)
     return {
         "kind": plan.kind,

@@ -1,5 +1,5 @@
-"""Chips that fail tonight for a passing reason, and did so before: a link that leads nowhere, an
-object that may not be read. Each run tries them again."""
+"""Chips that fail tonight for a temporary reason, as in an earlier run: a broken link, an object
+without read permission. Each run tries them again."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ PASSING = tuple(reason.value for reason in QuarantineReason if not reason.lastin
 
 
 def failed_again(plan: RunPlan, units: Iterable[StagedUnit]) -> int:
-    """How many of a run's chips failed for a passing reason, as the same versions of them did in a
-    published run with the same model.
+    """Number of a run's chips that failed for a temporary reason, and did so before in a published
+    run with the same model and the same version of the chip.
 
     Raises:
         StorageError: a staged file or a table cannot be read.
@@ -32,7 +32,7 @@ def failed_again(plan: RunPlan, units: Iterable[StagedUnit]) -> int:
     connection = duckdb.connect()
     connection.register("now", now)
     connection.register("before", chips_quarantined(plan.output, plan.model_digest, PASSING))
-    # A chip that could not even be looked up has no etag, and is the same all the same.
+    # A chip that could not even be looked up has no etag: two nulls are equal here.
     same = "before.chip_uri = now.chip_uri AND before.etag IS NOT DISTINCT FROM now.etag"
     found = connection.sql(f"SELECT count(*) FROM now SEMI JOIN before ON {same}")
     return int(found.fetchall()[0][0])

@@ -1,9 +1,9 @@
-"""One wins: a run is not published whose chips another run has published since it was planned.
+"""A run is not published if another run has published the same chips since it was planned.
 
-Two runs that are planned at the same time over the same archive see the same chips left to do.
-Both score them; the first commit decides. The second finds the first's chips in the snapshot upon
-which it would commit, and that snapshot is still the newest when its commit lands: every publisher
-counts up one application id (`commits.PUBLISHER`), so a commit upon an older one is refused.
+Two runs that are planned at the same time over the same archive find the same chips to score. Both
+score them; the first commit wins. The second finds the first's chips in the snapshot that it would
+commit to. That snapshot is still the newest when its commit is written: every publisher increments
+one application id (`commits.PUBLISHER`), so a commit to an older snapshot is refused.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from schemas.tables import RELABEL
 
 
 def refuse_rivals(plan: RunPlan, scores: DeltaTable, since: int | None = None) -> None:
-    """Hold a run back whose chips others have published since it was planned.
+    """Refuse a run if others have published its chips since it was planned.
 
-    A run that was asked to score again what is scored (`--rescore`) has no rivals. A relabelling
-    has others: whoever replaced or withdrew a run whose rows it has copied.
+    A run with `--rescore` has no rivals. The rivals of a relabelling are the runs that replaced or
+    withdrew a run whose rows it has copied.
 
     Args:
-        scores: the snapshot of `chip_scores` upon which the run would be committed.
-        since: a version that was looked at before; by default that of the plan.
+        scores: the snapshot of `chip_scores` that the run would be committed to.
+        since: a version that was checked before; by default that of the plan.
 
     Raises:
         RunFailed: says which run won, and what to do.
@@ -56,7 +56,7 @@ def _refuse_changed_sources(plan: RunPlan, newer: set[str]) -> None:
 
 
 def _shared_chips(plan: RunPlan, rival: str) -> int:
-    """Chips of the plan that the other run has scored, or given up for good, by the same model."""
+    """Chips of the plan that the other run has scored, or quarantined for good, with this model."""
     done = chips_done(plan.output, plan.model_digest, {rival}).read_all()
     if not done.num_rows:
         return 0

@@ -18,7 +18,7 @@ _BATCH_ROWS = 32_768
 _BATCHES_AHEAD = 4
 
 Read = Callable[[Sequence[str]], Iterator[pa.RecordBatch]]
-"""Gives the rows with some of their columns."""
+"""Returns the rows, with some of their columns."""
 
 
 @dataclass(frozen=True)
@@ -36,16 +36,16 @@ class RunRows:
 
 
 def published_rows(output: str, run_id: str) -> RunRows:
-    """The rows of a published run; none of one that is not.
+    """The rows of a published run; none if it is not published.
 
     Raises:
         StorageError: a table cannot be read.
     """
     scores, quarantine = (delta_tables.open_table(output, n) for n in ("chip_scores", "quarantine"))
     scored = delta_tables.open_dataset(scores, [run_id]) if scores else None
-    given_up = quarantined_rows(quarantine, scores, [run_id]) if quarantine else None
+    quarantined = quarantined_rows(quarantine, scores, [run_id]) if quarantine else None
     columns = pa.schema([]) if scored is None else scored.schema
-    return RunRows(columns, _from_dataset(scored), _from_dataset(given_up))
+    return RunRows(columns, _from_dataset(scored), _from_dataset(quarantined))
 
 
 def staged_rows(units: Iterable[StagedUnit]) -> RunRows:
@@ -65,7 +65,7 @@ def staged_rows(units: Iterable[StagedUnit]) -> RunRows:
 
 
 def scan_rows(rows: ds.Dataset, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    """Some columns of a dataset, little of it in memory at a time."""
+    """Some columns of a dataset, with little of it in memory at a time."""
     yield from rows.to_batches(
         columns=list(columns),
         batch_size=_BATCH_ROWS,

@@ -1,9 +1,9 @@
-"""Rows to files: a unit is staged whole, once its last batch is there.
+"""Rows to files: a unit is staged as a whole, once its last batch is there.
 
-A staged unit is a scores file, a quarantine file, and a record of both, put last: whoever finds
-the record finds the files. A record is never written over. So a unit that is scored twice (a
-retried bundle, a run that was started twice) counts as it was staged first, and every publisher of
-the run publishes the same rows.
+A staged unit is a scores file, a quarantine file and a record of both. The record is written last,
+so if it exists, the files do. It is never overwritten: if a unit is scored twice (a retried bundle,
+a run that was started twice), the first record counts, and every publisher of the run publishes the
+same rows.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class StagedFile:
         uri: where it is staged.
         rows: chips in it.
         size_bytes: size of the file.
-        night: run date of its rows, YYYY-MM-DD, where that is not the run's own.
+        night: run date of its rows, YYYY-MM-DD; "" for the run's own.
     """
 
     uri: str
@@ -60,14 +60,14 @@ class StagedFile:
 
 @dataclass(frozen=True)
 class StagedUnit:
-    """What became of a unit; the record is stored beside its files and met at publication.
+    """The record of a staged unit, stored next to its files and read at publication.
 
     Attributes:
         number: the unit's number.
-        scores, quarantine: its files, None where there are no such rows.
+        scores, quarantine: its files, None if there are no such rows.
         reasons: quarantined chips by reason.
-        precision: what the model computed in.
-        spent: what its chips have cost.
+        precision: the precision that the model computed in.
+        spent: bytes and time that its chips took.
     """
 
     number: int
@@ -84,7 +84,7 @@ class StagedUnit:
 
     @property
     def quarantined(self) -> int:
-        """Chips given up."""
+        """Chips in quarantine."""
         return self.quarantine.rows if self.quarantine else 0
 
     def to_json(self) -> str:
@@ -101,7 +101,7 @@ class StagedUnit:
 
 
 class StageUnits(beam.PTransform):
-    """Labelled batches to staged files; gives the staged units' records as JSON.
+    """Labelled batches to staged files; returns the staged units' records as JSON.
 
     Args:
         staging: address of the run's staging folder.
@@ -127,7 +127,7 @@ class StageUnitsFn(beam.DoFn):
         self._batches: list[LabelledBatch] = []
 
     def process(self, batch: LabelledBatch) -> Iterator[str]:
-        """Keep the batch; write the unit when it was its last."""
+        """Collect the batch; after its last batch write the unit."""
         if self._batches and self._batches[0].unit != batch.unit:
             raise RuntimeError(f"unit {self._batches[0].unit} ended without its last batch")
         self._batches.append(batch)
@@ -136,7 +136,7 @@ class StageUnitsFn(beam.DoFn):
             self._batches = []
 
     def finish_bundle(self) -> None:
-        """Be loud about a unit that lost its end.
+        """Fail if a unit is incomplete.
 
         Raises:
             RuntimeError: batches without their unit's last one.
@@ -146,7 +146,7 @@ class StageUnitsFn(beam.DoFn):
 
 
 def stage_unit(batches: list[LabelledBatch], staging: str) -> StagedUnit:
-    """Write one unit's files and then its record; gives the record that counts.
+    """Write one unit's files and then its record; returns the record that counts.
 
     Raises:
         StorageError: staging cannot be written.
@@ -164,15 +164,14 @@ def stage_unit(batches: list[LabelledBatch], staging: str) -> StagedUnit:
         spent=sum((batch.spent for batch in batches), NOTHING_SPENT),
     )
     unit = replace(unit, spent=unit.spent + Spent(stage_ms=1000 * (perf_counter() - began)))
-    return _put_record(unit, staging)
+    return _store_record(unit, staging)
 
 
 def stage_scores(number: int, data: bytes, rows: int, night: str, staging: str) -> StagedUnit:
-    """Put the scores file of a unit that nothing of was quarantined, and then its record; gives
-    the record that counts.
+    """Stage a unit without quarantined chips; returns the record that counts.
 
     Args:
-        data: the file, of so many rows.
+        data: the scores file, with `rows` rows.
         night: run date of the rows.
 
     Raises:
@@ -181,11 +180,11 @@ def stage_scores(number: int, data: bytes, rows: int, night: str, staging: str) 
     uri = f"{_own_stem(staging, number)}.scores.parquet"
     store.write_bytes(uri, data)
     unit = StagedUnit(number, StagedFile(uri, rows, len(data), night), None, {}, precision="")
-    return _put_record(unit, staging)
+    return _store_record(unit, staging)
 
 
 def _own_stem(staging: str, number: int) -> str:
-    """A name for a unit's files: a late twin must not write over what a record names."""
+    """A new name for a unit's files: a second attempt must not overwrite files of a record."""
     return f"{_stem(staging, number)}-{uuid.uuid4().hex[:8]}"
 
 
@@ -193,22 +192,22 @@ def _stem(staging: str, number: int) -> str:
     return store.join_uri(staging, UNITS_FOLDER, f"{number:06d}")
 
 
-def _put_record(unit: StagedUnit, staging: str) -> StagedUnit:
+def _store_record(unit: StagedUnit, staging: str) -> StagedUnit:
     uri = f"{_stem(staging, unit.number)}{_RECORD}"
     if store.create_bytes(uri, unit.to_json().encode()):
-        _tell(unit)
+        _log_staged(unit)
         return unit
     return StagedUnit.from_json(store.read_bytes(uri))
 
 
-def _tell(unit: StagedUnit) -> None:
+def _log_staged(unit: StagedUnit) -> None:
     metrics.count_unit(unit.spent.stage_ms)
     fields: dict[str, Any] = {"scored": unit.scored, "reasons": unit.reasons, **asdict(unit.spent)}
     event("unit_staged", unit=unit.number, **fields)
 
 
 def staged_numbers(staging: str) -> list[int]:
-    """Numbers of the units that are staged whole, in order.
+    """Numbers of the units that are completely staged, in order.
 
     Raises:
         StorageError: staging cannot be listed.
@@ -219,7 +218,7 @@ def staged_numbers(staging: str) -> list[int]:
     except StorageError:
         if store.is_remote(folder) or Path(folder).is_dir():
             raise
-        return []  # a local folder that nothing was staged in
+        return []  # nothing was staged yet
     return sorted(int(store.file_stem(name)) for name in names if name.endswith(_RECORD))
 
 
@@ -227,7 +226,7 @@ def read_units(staging: str, numbers: Collection[int]) -> list[StagedUnit]:
     """The records of some staged units.
 
     Raises:
-        StorageError: one of them is not there.
+        StorageError: one of them is missing.
     """
     stem = store.join_uri(staging, UNITS_FOLDER)
     uris = [f"{stem}/{number:06d}{_RECORD}" for number in numbers]
@@ -236,19 +235,18 @@ def read_units(staging: str, numbers: Collection[int]) -> list[StagedUnit]:
 
 
 def drop_old(output: str, older_than: datetime, keep: str) -> None:
-    """Delete what dead runs have staged, where nothing was written since a time.
+    """Delete the staging folders of dead runs: those without a file newer than `older_than`.
 
     Args:
-        output: address below which the staging folders lie.
-        older_than: a run that is alive has written something since then.
-        keep: a staging folder that stays, however old.
+        output: address of the tables, which has the staging folders too.
+        keep: a staging folder that is kept, however old.
     """
     root = store.join_uri(output, STAGING_FOLDER)
     try:
         for folder, written_at in _last_written(root).items():
             if folder != keep and written_at < older_than:
                 store.delete_folder(folder)
-    except StorageError as error:  # litter, and no reason to do without tonight's run
+    except StorageError as error:  # no reason to stop tonight's run
         _log.warning("old staging folders stay: %s", error)
 
 
@@ -262,7 +260,7 @@ def _last_written(root: str) -> dict[str, datetime]:
 
 
 def parquet_bytes(table: pa.Table) -> bytes:
-    """A table as one zstd Parquet file of one row group, columns described in its schema."""
+    """A table as one zstd Parquet file with one row group."""
     buffer = io.BytesIO()
     pq.write_table(table, buffer, row_group_size=max(1, table.num_rows), **COMPRESSION)
     return buffer.getvalue()

@@ -10,7 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.errors import UsageError
-from pipelines.scoring.devices import DeviceOutOfMemory, Gpu, MemoryLimit, find_gpu, telling_memory
+from pipelines.scoring.devices import (
+    DeviceOutOfMemory,
+    Gpu,
+    MemoryLimit,
+    find_gpu,
+    translating_memory_errors,
+)
 from pipelines.scoring.gpu_model import on_gpu
 from pipelines.scoring.tuning import BATCH_SIZE, CALLS_IN_FLIGHT, TUNED_FROM_CHIPS, Call
 from schemas.artifact import ArtifactError, ModelArtifact
@@ -168,7 +174,7 @@ def _compile(model: Any, input_shape: tuple[int, int, int], chips: int | None) -
 
 def _on_cpu(function: Any) -> Call:
     def score(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        with telling_memory(len(pixels)):
+        with translating_memory_errors(len(pixels)):
             scores: npt.NDArray[np.float32] = function(pixels).numpy()
         return scores
 

@@ -108,7 +108,7 @@ def _free_in_context(cuda: Any, context: ctypes.c_void_p) -> int | None:
 
 
 @contextmanager
-def telling_memory(chips: int) -> Iterator[None]:
+def translating_memory_errors(chips: int) -> Iterator[None]:
     """Turn what TensorFlow raises for want of memory into one error.
 
     Its allocators raise ResourceExhausted; libraries below it fail with the driver's code in an

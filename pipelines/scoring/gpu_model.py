@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.scoring import tuning
-from pipelines.scoring.devices import DeviceOutOfMemory, Gpu, telling_memory
-from pipelines.scoring.tuning import CALLS_IN_FLIGHT, Call, Trial
+from pipelines.scoring.devices import DeviceOutOfMemory, Gpu, translating_memory_errors
+from pipelines.scoring.tuning import CALLS_IN_FLIGHT, Call, SizeTrial
 
 Compile = Callable[[int | None], Any]
 """Gives the model as a TensorFlow function: for any number of chips (None), or compiled by XLA
@@ -83,7 +83,7 @@ def _call(function: Any, gpu: Gpu, enqueuing: Lock) -> Call:
     def score(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         import tensorflow as tf
 
-        with telling_memory(len(pixels)):
+        with translating_memory_errors(len(pixels)):
             with tf.device("CPU:0"):
                 here = tf.constant(pixels)
             with tf.device(gpu.device):
@@ -97,11 +97,11 @@ def _call(function: Any, gpu: Gpu, enqueuing: Lock) -> Call:
 
 
 def _find_batch_size(gpu: Gpu, call: Call, chip_shape: tuple[int, int, int]) -> int:
-    def trial(size: int) -> Trial:
+    def trial(size: int) -> SizeTrial:
         gpu.forget_peak()
         rate = tuning.measure_rate(call, _chips(size, chip_shape), CALLS_IN_FLIGHT)
         _log.info("%s: %d chips a call, %.0f chips/s", gpu.name, size, rate)
-        return Trial(rate, gpu.peak_bytes())
+        return SizeTrial(rate, gpu.peak_bytes())
 
     sizes = tuning.batch_sizes(int(np.prod(chip_shape)))
     return tuning.find_batch_size(trial, sizes, gpu.memory_bytes())

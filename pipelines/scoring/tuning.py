@@ -38,7 +38,7 @@ Call = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
-class Trial:
+class SizeTrial:
     """A batch size, tried.
 
     Attributes:
@@ -60,7 +60,7 @@ def batch_sizes(chip_bytes: int) -> list[int]:
 
 
 def find_batch_size(
-    trial: Callable[[int], Trial], sizes: Sequence[int], memory_bytes: int | None
+    trial: Callable[[int], SizeTrial], sizes: Sequence[int], memory_bytes: int | None
 ) -> int:
     """The smallest of some growing batch sizes from which the next gains no more than 3 %.
 

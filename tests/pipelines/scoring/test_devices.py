@@ -8,7 +8,7 @@ from pipelines.scoring.devices import (
     DeviceOutOfMemory,
     MemoryLimit,
     driver_free_bytes,
-    telling_memory,
+    translating_memory_errors,
 )
 from schemas.precision import gpu_precision
 
@@ -97,16 +97,19 @@ def test_tensorflows_ways_of_saying_that_memory_is_short_become_one_error() -> N
         errors.ResourceExhaustedError(None, None, "OOM when allocating tensor"),
         errors.InternalError(None, None, "CUDA_ERROR_OUT_OF_MEMORY: out of memory"),
     ]:
-        with pytest.raises(DeviceOutOfMemory, match="for 512 chips"), telling_memory(512):
+        with (
+            pytest.raises(DeviceOutOfMemory, match="for 512 chips"),
+            translating_memory_errors(512),
+        ):
             raise error
 
 
 def test_other_errors_stay_what_they_are() -> None:
     from tensorflow import errors
 
-    with pytest.raises(errors.InternalError, match="illegal address"), telling_memory(8):
+    with pytest.raises(errors.InternalError, match="illegal address"), translating_memory_errors(8):
         raise errors.InternalError(None, None, "CUDA_ERROR_ILLEGAL_ADDRESS: illegal address")
-    with pytest.raises(errors.InvalidArgumentError), telling_memory(8):
+    with pytest.raises(errors.InvalidArgumentError), translating_memory_errors(8):
         raise errors.InvalidArgumentError(None, None, "wrong shape")
 
 

@@ -13,7 +13,7 @@ from pipelines.scoring.devices import DeviceOutOfMemory
 from pipelines.scoring.tuning import (
     CALLS_IN_FLIGHT,
     LARGEST_BATCH,
-    Trial,
+    SizeTrial,
     batch_sizes,
     find_batch_size,
     is_faster,
@@ -33,12 +33,12 @@ class Device:
         self._memory, self._chip = memory, chip
         self.tried: list[int] = []
 
-    def trial(self, size: int) -> Trial:
+    def trial(self, size: int) -> SizeTrial:
         self.tried.append(size)
         peak = 60 * MIB + size * self._chip
         if peak > self._memory:
             raise DeviceOutOfMemory
-        return Trial(self._rates[size], peak)
+        return SizeTrial(self._rates[size], peak)
 
 
 # --- Batch size ---------------------------------------------------------------------------------
