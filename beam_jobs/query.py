@@ -143,9 +143,8 @@ def _check_statement(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
 
 def _register(connection: duckdb.DuckDBPyConnection, output: str, sql: str) -> None:
     connection.execute("SET TimeZone = 'UTC'")
-    connection.execute(
-        "SET python_enable_replacements = false"
-    )  # else it finds our variables as tables
+    # A name in the SQL must not find a Python variable.
+    connection.execute("SET python_enable_replacements = false")
     for name, rows in _relations(output, _named_in(sql)).items():
         connection.register(name, rows)
     for name, text in views().items():

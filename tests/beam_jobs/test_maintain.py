@@ -396,7 +396,7 @@ def test_a_preview_tells_the_same_and_does_nothing(output, capsys, keep, hours):
     assert code == 0
     assert {p: os.stat(p).st_mtime_ns for p in map(str, Path(output).rglob("*"))} == before
     told = run(output, capsys, *flags)[1]
-    assert re.sub("(was|were) (removed|put|deleted)", r"would be \2", told) == previewed
+    assert re.sub("(was|were) (removed|compacted|deleted)", r"would be \2", told) == previewed
     files_dead = {"0": 8, "1": 0, "24": 0}[hours]
     assert f" {files_dead} dead files would be" in previewed.split("quarantine: ")[0]
 
