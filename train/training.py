@@ -11,7 +11,7 @@ from schemas.artifact import ModelArtifact
 from train.artifact.export import resolve_target, write_model
 from train.data.splits import split_csv
 from train.fitting.checkpoints import Checkpoints, checkpoint_folder, forget_checkpoints
-from train.fitting.fit import Fit, FitOptions, default_batch_size, fit_network, resolve_precision
+from train.fitting.fit import Fit, FitOptions, choose_precision, default_batch_size, fit_network
 from train.fitting.identity import options_identity, training_identity
 from train.judging.thresholds import ThresholdOptions
 from train.networks.pretrained import load_pretrained
@@ -58,7 +58,7 @@ def _fit(
         epochs=options.epochs,
         batch_size=options.batch_size or default_batch_size(len(train.names), network),
         learning_rate=options.learning_rate or network.learning_rate,
-        precision=resolve_precision(options.precision, network),
+        precision=choose_precision(options.precision, network),
         seed=options.seed,
         patience=options.patience,
         monitor=options.monitor,

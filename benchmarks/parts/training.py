@@ -19,13 +19,13 @@ import numpy as np
 from benchmarks.harness.own_process import run_module
 from pipelines.storage.store import file_stem
 from schemas.artifact_files import read_description
-from train.data.dataset import list_chips, match_chips
+from train.data.dataset import list_training_chips, match_chips
 from train.data.examples import Examples, decode_chips
 from train.data.label_files import LabelRow
 from train.data.pixel_cache import PixelCache
 from train.data.pixel_store import open_pixels
 from train.fitting.augmentation import Augmentation
-from train.fitting.fit import FitOptions, fit_network, precision_policy, resolve_precision
+from train.fitting.fit import FitOptions, choose_precision, fit_network, precision_policy
 from train.networks.registry import NETWORKS
 
 _BATCH_SIZE = 32
@@ -81,7 +81,7 @@ def _first(examples: Examples, count: int) -> Examples:
 def _examples(artifact: Path, chips: Path, cache: PixelCache) -> Examples:
     """The chips again and again, as the trainer has them, with labels drawn from a seed."""
     description = read_description(artifact)
-    listed = list_chips(str(chips))["jpg"]
+    listed = list_training_chips(str(chips))["jpg"]
     rows = {file_stem(uri): LabelRow(file_stem(uri), "jpg", frozenset()) for uri in listed}
     matched = match_chips(rows, listed, description.label_set)
     with open_pixels(cache, description.preprocessing, listed) as store:
@@ -95,7 +95,7 @@ def _examples(artifact: Path, chips: Path, cache: PixelCache) -> Examples:
 
 def main() -> None:
     """Measure both and print them as one line of JSON."""
-    precision = resolve_precision("auto", NETWORKS["vgg16"])
+    precision = choose_precision("auto", NETWORKS["vgg16"])
     strong = Augmentation(level="strong")
     options = FitOptions(1, _BATCH_SIZE, 1e-4, precision, seed=0, augmentation=strong)
     with tempfile.TemporaryDirectory() as folder:

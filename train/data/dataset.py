@@ -14,7 +14,7 @@ from pipelines.errors import StorageError, UsageError
 from pipelines.storage.store import absolute_uri, file_stem, is_remote, list_objects
 from schemas.artifact import EXTENSIONS, MediaType
 from schemas.labels import LabelSet
-from train.data.label_files import LabelRow, named_twice, refuse, select_rows
+from train.data.label_files import LabelRow, named_twice, refuse, rows_of_media_type
 
 
 @dataclass(frozen=True)
@@ -62,15 +62,15 @@ def load_labelled_chips(
     Raises:
         UsageError: the chips cannot be listed, two have one name, or none has a row.
     """
-    found = list_chips(uri)
+    found = list_training_chips(uri)
     chosen = choose_media_type(found, media_type)
     if media_type is None and len(found) > 1:
         print("--chips holds jpgs and tifs: using the jpgs (--media_type tif for the others)")
-    chips = match_chips(select_rows(rows, chosen), found[chosen], label_set)
+    chips = match_chips(rows_of_media_type(rows, chosen), found[chosen], label_set)
     return replace(chips, media_type=chosen, files=tuple(found[chosen]))
 
 
-def list_chips(uri: str) -> dict[MediaType, dict[str, str | None]]:
+def list_training_chips(uri: str) -> dict[MediaType, dict[str, str | None]]:
     """The chips in a folder or prefix or matching a glob, by media type: address and version.
 
     A version is an object's etag and size. For local files it is None: a file may be replaced by

@@ -123,7 +123,7 @@ def read_labelled_rows(
     return rows, label_set
 
 
-def select_rows(rows: Iterable[LabelRow], media_type: MediaType) -> dict[str, LabelRow]:
+def rows_of_media_type(rows: Iterable[LabelRow], media_type: MediaType) -> dict[str, LabelRow]:
     """The rows that can speak of chips of a media type, by name.
 
     Raises:

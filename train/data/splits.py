@@ -12,10 +12,10 @@ import numpy.typing as npt
 
 from pipelines.errors import UsageError
 from schemas.labels import LabelSet
+from train.data._stratify import stratify
 from train.data.dataset import LabelledChips
 from train.data.examples import truth_of
 from train.data.label_files import PARTS, Part, named_twice, read_scenes, read_split, refuse
-from train.data.stratify import stratify
 
 STUDY = "study"
 """What `--split` is given for the published study's shares."""

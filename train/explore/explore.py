@@ -19,11 +19,11 @@ from schemas.artifact import BANDS, MediaType, Preprocessing
 from schemas.labels import LabelSet
 from train.data.dataset import LabelledChips, load_labelled_chips
 from train.data.examples import READABLE_SIDES_PX, read_training_chip
-from train.data.label_files import LabelRow, read_labelled_rows, select_rows
+from train.data.label_files import LabelRow, read_labelled_rows, rows_of_media_type
 from train.data.radiometry import UNSCALED, preprocessing_for
-from train.explore.chip_survey import survey_chips
-from train.explore.label_statistics import count_labels
-from train.explore.output import write_chip_results, write_label_results
+from train.explore._chip_survey import survey_chips
+from train.explore._label_statistics import count_labels
+from train.explore._output import write_chip_results, write_label_results
 from train.pictures import as_rgb
 from train.results import resolve_output, write_summary
 from train.shared_options import RESULTS, SEED, ChoiceOptions, picture_side
@@ -85,7 +85,7 @@ def explore(options: ExploreOptions) -> dict[str, Any]:
         else None
     )
     media_type = chips.media_type if chips else options.media_type or _media_type_of(rows)
-    selected = select_rows(rows, media_type)
+    selected = rows_of_media_type(rows, media_type)
     statistics = count_labels([row.tags for row in selected.values()], label_set)
     folder.mkdir(parents=True, exist_ok=True)
     summary = {"labels_csv": options.labels, **write_label_results(folder, statistics)}

@@ -15,7 +15,7 @@ from pipelines.errors import UsageError
 from pipelines.flags import at_least_1, flag
 from schemas.artifact import ArtifactError
 from schemas.artifact_files import MODEL_FILE, read_artifact
-from train.filters.ascent import Ascent, as_pictures, ascend, cut_network, first_side
+from train.filters._ascent import Ascent, as_pictures, ascend, cut_network, first_side
 from train.networks.pretrained import load_pretrained
 from train.networks.registry import NETWORKS
 from train.networks.vgg_weights import load_into, set_imagenet_statistics

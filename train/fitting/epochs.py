@@ -30,7 +30,7 @@ _AHEAD = 2  # batches gathered while the network trains on one
 
 
 @dataclass(frozen=True)
-class Plan:
+class FitPlan:
     """What the loop needs besides the model and the chips.
 
     Attributes:
@@ -67,7 +67,7 @@ def run_epochs(
     optimizer: Any,
     loss: Callable[[Any, Any], Any],
     parts: tuple[Examples, Examples],
-    plan: Plan,
+    plan: FitPlan,
     checkpoints: Checkpoints | None = None,
 ) -> Progress:
     """Train until the plan has ended, resuming from a checkpoint if there is one.
@@ -152,7 +152,7 @@ def _resume(variables: list[Any], checkpoints: Checkpoints | None) -> Progress:
 
 
 def _train_epoch(
-    step: Callable[..., tuple[Any, Any]], train: Examples, plan: Plan, epoch: int
+    step: Callable[..., tuple[Any, Any]], train: Examples, plan: FitPlan, epoch: int
 ) -> dict[str, float]:
     """Run the steps of one epoch. Returns its measures."""
     from tqdm import tqdm
@@ -174,7 +174,7 @@ def _train_epoch(
     return tally.measures()
 
 
-def _batches(train: Examples, order: npt.NDArray[np.int64], plan: Plan) -> Any:
+def _batches(train: Examples, order: npt.NDArray[np.int64], plan: FitPlan) -> Any:
     """Batches of pixels, truth and augmentation strength, gathered ahead."""
     import tensorflow as tf
 
@@ -201,7 +201,7 @@ def _validate(
     return measures | {"val_map": mean_average_precision(scores, validation.truth) if finite else 0}
 
 
-def _report(progress: Progress, row: dict[str, float], plan: Plan) -> None:
+def _report(progress: Progress, row: dict[str, float], plan: FitPlan) -> None:
     shown = ("loss", "f1", "val_loss", "val_f1", "val_map")
     figures = ", ".join(f"{name} {row[name]:.4f}" for name in shown)
     best = " *" if progress.improved else ""

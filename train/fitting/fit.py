@@ -14,7 +14,7 @@ from schemas.precision import KERAS_POLICIES, Precision, gpu_precision, native_b
 from train.data.examples import Examples
 from train.fitting.augmentation import Augmentation
 from train.fitting.checkpoints import Checkpoints
-from train.fitting.epochs import Plan, run_epochs
+from train.fitting.epochs import FitPlan, run_epochs
 from train.fitting.losses import Loss, make_loss, positive_weights
 from train.fitting.progress import Monitor
 from train.fitting.sampling import Imbalance, repeat_factors, upsample_factors
@@ -137,7 +137,7 @@ def loss_of(network: Network, imbalance: Imbalance) -> Loss:
     return "categorical" if network.sky_only else imbalance.loss
 
 
-def resolve_precision(asked: str, network: Network) -> Precision:
+def choose_precision(asked: str, network: Network) -> Precision:
     """The precision to train in: `auto` is bfloat16 if it is native and the network gains."""
     if asked == "auto":
         return "bfloat16" if network.takes_bfloat16 and _multiplies_bfloat16() else "float32"
@@ -168,8 +168,8 @@ def precision_policy(precision: Precision) -> Iterator[None]:
         keras.config.set_dtype_policy(before)
 
 
-def _plan(train: Examples, options: FitOptions, names: Sequence[str]) -> Plan:
-    return Plan(
+def _plan(train: Examples, options: FitOptions, names: Sequence[str]) -> FitPlan:
+    return FitPlan(
         epochs=options.epochs,
         batch_size=options.batch_size,
         patience=options.patience,

@@ -19,8 +19,8 @@ from train.data.pixel_cache import choose_cache
 from train.data.pixel_store import open_pixels
 from train.data.radiometry import preprocessing_for
 from train.data.splits import STUDY_FOREST, SplitRule, assign_parts, study_rule
+from train.forest._output import write_forest
 from train.forest.forest import ForestGrid, fit_forest, forest_scores, mean_colours
-from train.forest.output import write_forest
 from train.judging.figure_table import format_figures
 from train.judging.measuring import HALF, measure
 from train.results import resolve_output

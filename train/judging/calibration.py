@@ -13,7 +13,7 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.floating]
 Integers = npt.NDArray[np.integer]
 
-BINS = 15
+CALIBRATION_BINS = 15
 """Bins of equal width of the calibration error, as in Guo et al. 2017."""
 
 OWN_RARER = 20
@@ -99,10 +99,12 @@ def measure_calibration(scores: Floats, truth: Integers) -> dict[str, Any]:
         each bin that is not empty.
     """
     values, held = np.asarray(scores, np.float64).ravel(), np.asarray(truth).ravel()
-    numbers = np.minimum((values * BINS).astype(np.int64), BINS - 1)
-    counts = np.bincount(numbers, minlength=BINS)
+    numbers = np.minimum((values * CALIBRATION_BINS).astype(np.int64), CALIBRATION_BINS - 1)
+    counts = np.bincount(numbers, minlength=CALIBRATION_BINS)
     filled = np.flatnonzero(counts)
-    means, shares = (np.bincount(numbers, w, BINS)[filled] / counts[filled] for w in (values, held))
+    means, shares = (
+        np.bincount(numbers, w, CALIBRATION_BINS)[filled] / counts[filled] for w in (values, held)
+    )
     inside = np.clip(values, _EDGE, 1 - _EDGE)
     return {
         "expected_error": float(np.abs(means - shares) @ counts[filled] / counts.sum()),

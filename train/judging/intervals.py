@@ -15,7 +15,7 @@ SEED = 0
 _BLOCK_COUNTS = 1 << 20  # counts in memory at a time: 4 MB, which fits the processor's cache
 
 Bools = npt.NDArray[np.bool_]
-Counts = npt.NDArray[np.float32]  # whole numbers: exact to 2**24, and fast to multiply
+DrawnCounts = npt.NDArray[np.float32]  # whole numbers: exact to 2**24, and fast to multiply
 Draws = npt.NDArray[np.float64]  # a figure of each draw; NaN where the draw does not define it
 
 
@@ -74,7 +74,7 @@ class _Ranking:
         self._chips = order[: ends[-1]] if len(ends) else order[:0]
         self._positives = order[held[order]]
 
-    def average_precision(self, counts: Counts) -> Draws:
+    def average_precision(self, counts: DrawnCounts) -> Draws:
         """`[draws]`; NaN if no positive was drawn."""
         if not len(self._positives):
             return np.full(counts.shape[1], np.nan)
@@ -92,7 +92,7 @@ class _Decisions:
         self._by_label = [part.T.astype(np.float32) for part in parts]
         self._by_chip = [part.sum(axis=1).astype(np.float32) for part in parts]
 
-    def measure(self, counts: Counts) -> tuple[dict[str, Draws], Draws]:
+    def measure(self, counts: DrawnCounts) -> tuple[dict[str, Draws], Draws]:
         """The figures over all, `[draws]` each, and F1 by label, `[labels, draws]`."""
         by_label = [part @ counts for part in self._by_label]
         together = [part.sum(axis=0) for part in by_label]
@@ -108,7 +108,7 @@ class _Decisions:
         return overall, np.where(unseen, np.nan, f_beta(*by_label, beta=1))
 
 
-def _draws(chips: int) -> Iterator[Counts]:
+def _draws(chips: int) -> Iterator[DrawnCounts]:
     """How often each chip is drawn, `[n, draws]`, in blocks, 1,000 draws in total."""
     generator = np.random.default_rng(SEED)
     width = min(RESAMPLES, max(1, _BLOCK_COUNTS // max(1, chips)))
@@ -121,7 +121,7 @@ def _draws(chips: int) -> Iterator[Counts]:
 
 
 def _measure(
-    counts: Counts,
+    counts: DrawnCounts,
     rankings: Sequence[_Ranking],
     judged: Mapping[str, _Decisions],
     names: Sequence[str],

@@ -18,9 +18,9 @@ from pipelines.errors import UsageError
 from pipelines.imaging.resize import Pixels
 from schemas.artifact import BANDS, MediaType
 from train.data.pixel_rows import PixelSource, chunks
-from train.networks.cnn import CNN_MIN_SIDE_PX, build_cnn
+from train.networks._cnn import CNN_MIN_SIDE_PX, build_cnn
+from train.networks._vgg16 import build_vgg16
 from train.networks.layers import INPUT_NORMALISATION, Pooling, fraction_layer, score_layer
-from train.networks.vgg16 import build_vgg16
 
 BandChoice = Literal["rgb", "all"]
 

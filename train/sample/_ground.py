@@ -6,10 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from train.sample import colours as palette
-from train.sample._sky import SKY_LABELS
-from train.sample.shapes import (
-    SIDE_PX,
+from train.sample import _colours as palette
+from train.sample._shapes import (
+    CHIP_SIDE_PX,
     FloatArray,
     Line,
     Stencil,
@@ -25,10 +24,11 @@ from train.sample.shapes import (
     shades,
     turned_line,
 )
+from train.sample._sky import SKY_LABELS
 
 
 @dataclass(frozen=True)
-class Plan:
+class Layout:
     """What several labels share: houses stand along the roads, diggers along the river."""
 
     labels: frozenset[str]
@@ -41,7 +41,7 @@ class Plan:
         return len(self.labels) > 4
 
 
-Draw = Callable[[FloatArray, Plan, np.random.Generator], None]
+Draw = Callable[[FloatArray, Layout, np.random.Generator], None]
 
 
 def _forest(rng: np.random.Generator) -> FloatArray:
@@ -81,7 +81,7 @@ def only_water(labels: frozenset[str]) -> bool:
     return labels - set(SKY_LABELS) == {"water"}
 
 
-def _draw_agriculture(picture: FloatArray, plan: Plan, rng: np.random.Generator) -> None:
+def _draw_agriculture(picture: FloatArray, layout: Layout, rng: np.random.Generator) -> None:
     """Large fields with straight edges, on a turned grid of uneven cells; some show rows."""
     turn, (x, y) = rng.uniform(0, np.pi), pixel_grid()
     across, along = x * np.cos(turn) + y * np.sin(turn), y * np.cos(turn) - x * np.sin(turn)
@@ -111,33 +111,33 @@ def _tilled(rng: np.random.Generator, cell: npt.NDArray[np.intp]) -> npt.NDArray
     return tilled
 
 
-def _draw_cultivation(picture: FloatArray, plan: Plan, rng: np.random.Generator) -> None:
+def _draw_cultivation(picture: FloatArray, layout: Layout, rng: np.random.Generator) -> None:
     """A handful of small uneven plots near one another, each with its own crop."""
     stencil, count, centre = Stencil(), int(rng.integers(5, 10)), rng.uniform(70, 186, 2)
     for colour in shades(rng, palette.PLOT, count):
-        x, y = np.clip(rng.normal(centre, 52), 14, SIDE_PX - 14)
+        x, y = np.clip(rng.normal(centre, 52), 14, CHIP_SIDE_PX - 14)
         stencil.fill(blob(rng, x, y, rng.uniform(10, 19), 0.2), colour)
     stencil.paint(picture, rng, 0.09, ragged_px=1.6)
 
 
-def _draw_blooming(picture: FloatArray, plan: Plan, rng: np.random.Generator) -> None:
+def _draw_blooming(picture: FloatArray, layout: Layout, rng: np.random.Generator) -> None:
     """Single crowns in flower, yellow or white, strewn over the forest."""
     stencil, count = Stencil(), int(rng.integers(40, 110))
     colours = shades(rng, [shade_of(rng, palette.BLOSSOM)], count, 0.14)
-    places = rng.uniform(0, SIDE_PX, (count, 2))
+    places = rng.uniform(0, CHIP_SIDE_PX, (count, 2))
     for colour, (x, y) in zip(colours, places, strict=True):
         stencil.fill(blob(rng, x, y, rng.uniform(1.4, 3.4), 0.15), colour)
     stencil.paint(picture, rng, 0.08)
 
 
-def _draw_water(picture: FloatArray, plan: Plan, rng: np.random.Generator) -> None:
+def _draw_water(picture: FloatArray, layout: Layout, rng: np.random.Generator) -> None:
     """A winding river, now and then a wide one, or some lakes."""
-    if not plan.crowded and rng.random() < 0.25:
+    if not layout.crowded and rng.random() < 0.25:
         _draw_lakes(picture, rng)
     else:
-        wide = not plan.crowded and rng.random() < 0.35
+        wide = not layout.crowded and rng.random() < 0.35
         width_px = int(rng.uniform(50, 110) if wide else rng.uniform(8, 24))
-        _draw_river(picture, plan.river, width_px, rng)
+        _draw_river(picture, layout.river, width_px, rng)
 
 
 def _draw_river(picture: FloatArray, line: Line, width_px: int, rng: np.random.Generator) -> None:
@@ -157,7 +157,7 @@ def _draw_lakes(picture: FloatArray, rng: np.random.Generator) -> None:
     stencil.paint(picture, rng, 0.012, ragged_px=2)
 
 
-def _draw_bare_ground(picture: FloatArray, plan: Plan, rng: np.random.Generator) -> None:
+def _draw_bare_ground(picture: FloatArray, layout: Layout, rng: np.random.Generator) -> None:
     """One or two patches of naked soil or sand, with uneven edges and little texture."""
     stencil = Stencil()
     for colour in shades(rng, palette.SOIL + palette.SAND, int(rng.integers(1, 3))):
@@ -166,7 +166,7 @@ def _draw_bare_ground(picture: FloatArray, plan: Plan, rng: np.random.Generator)
     stencil.paint(picture, rng, 0.05, ragged_px=6)
 
 
-def _draw_blow_down(picture: FloatArray, plan: Plan, rng: np.random.Generator) -> None:
+def _draw_blow_down(picture: FloatArray, layout: Layout, rng: np.random.Generator) -> None:
     """Trees that a downburst felled: a fan of pale streaks that open from where it struck."""
     (x, y), heading = pixel_grid(), rng.uniform(0, 2 * np.pi)
     length_px, half = rng.uniform(130, 210), rng.uniform(0.4, 0.75)
@@ -182,9 +182,9 @@ def _draw_blow_down(picture: FloatArray, plan: Plan, rng: np.random.Generator) -
     cover(picture, share, shade_of(rng, palette.FALLEN))
 
 
-def _draw_slash_burn(picture: FloatArray, plan: Plan, rng: np.random.Generator) -> None:
+def _draw_slash_burn(picture: FloatArray, layout: Layout, rng: np.random.Generator) -> None:
     """Burnt plots: black to dark brown inside a scorched rim, with streaks of ash."""
-    stencil, ash = Stencil(), np.zeros((SIDE_PX, SIDE_PX), np.float32)
+    stencil, ash = Stencil(), np.zeros((CHIP_SIDE_PX, CHIP_SIDE_PX), np.float32)
     for _ in range(int(rng.integers(2, 5))):
         (x, y), radius_px = rng.uniform(40, 216, 2), rng.uniform(22, 42)
         stencil.fill(blob(rng, x, y, radius_px + 5, 0.2), shade_of(rng, palette.SCORCHED))
@@ -196,7 +196,7 @@ def _draw_slash_burn(picture: FloatArray, plan: Plan, rng: np.random.Generator) 
     cover(picture, share, palette.ASH)
 
 
-def _draw_selective_logging(picture: FloatArray, plan: Plan, rng: np.random.Generator) -> None:
+def _draw_selective_logging(picture: FloatArray, layout: Layout, rng: np.random.Generator) -> None:
     """Thin tracks that branch through standing forest, with small gaps where trees were taken."""
     stencil, tracks, colour = Stencil(), [meander(rng, 14)], shade_of(rng, palette.TRACK)
     for x, y in places_on(rng, tracks, int(rng.integers(5, 9)), 0):
@@ -211,15 +211,15 @@ def _draw_selective_logging(picture: FloatArray, plan: Plan, rng: np.random.Gene
     stencil.paint(picture, rng, 0.12, ragged_px=0.6)
 
 
-def _draw_road(picture: FloatArray, plan: Plan, rng: np.random.Generator) -> None:
+def _draw_road(picture: FloatArray, layout: Layout, rng: np.random.Generator) -> None:
     """Straight roads of earth or asphalt, paler than what they cross."""
     stencil, colour, width_px = Stencil(), shade_of(rng, palette.ROAD), int(rng.integers(3, 6))
-    for order, road in enumerate(plan.roads):
+    for order, road in enumerate(layout.roads):
         stencil.stroke(road, max(2, width_px - order), colour)
     stencil.paint(picture, rng, 0.05, ragged_px=0.4)
 
 
-def _draw_conventional_mine(picture: FloatArray, plan: Plan, rng: np.random.Generator) -> None:
+def _draw_conventional_mine(picture: FloatArray, layout: Layout, rng: np.random.Generator) -> None:
     """One great pit: terraces that step down, pale and shaded in turn, to a pond."""
     stencil, steps, rock = Stencil(), int(rng.integers(5, 9)), shade_of(rng, palette.TERRACE)
     middle, radius_px, drift = rng.uniform(100, 156, 2), rng.uniform(62, 92), rng.normal(0, 14, 2)
@@ -234,13 +234,13 @@ def _draw_conventional_mine(picture: FloatArray, plan: Plan, rng: np.random.Gene
     stencil.paint(picture, rng, 0.06, ragged_px=2.2)
 
 
-def _draw_artisinal_mine(picture: FloatArray, plan: Plan, rng: np.random.Generator) -> None:
+def _draw_artisinal_mine(picture: FloatArray, layout: Layout, rng: np.random.Generator) -> None:
     """Many small pale pits, most with a muddy pond, strung along a stream or its dry bed."""
     stencil, count = Stencil(), int(rng.integers(22, 42))
-    bed = palette.MUDDY_WATER if "water" in plan.labels else palette.SCORCHED
-    stencil.stroke(plan.river, int(rng.integers(4, 8)), shade_of(rng, bed))
+    bed = palette.MUDDY_WATER if "water" in layout.labels else palette.SCORCHED
+    stencil.stroke(layout.river, int(rng.integers(4, 8)), shade_of(rng, bed))
     colours = shades(rng, palette.PIT_RIM, count), shades(rng, palette.PIT_POND, count)
-    places = places_on(rng, [plan.river], count, 14)
+    places = places_on(rng, [layout.river], count, 14)
     for rim, pond, (x, y) in zip(*colours, places, strict=True):
         radius_px = rng.uniform(4, 12)
         stencil.fill(blob(rng, x, y, radius_px, 0.25), rim)
@@ -249,9 +249,9 @@ def _draw_artisinal_mine(picture: FloatArray, plan: Plan, rng: np.random.Generat
     stencil.paint(picture, rng, 0.10, ragged_px=2.2)
 
 
-def _draw_habitation(picture: FloatArray, plan: Plan, rng: np.random.Generator) -> None:
+def _draw_habitation(picture: FloatArray, layout: Layout, rng: np.random.Generator) -> None:
     """Hamlets beside the roads."""
-    for x, y in places_on(rng, plan.roads, int(rng.integers(1, 4)), 5):
+    for x, y in places_on(rng, layout.roads, int(rng.integers(1, 4)), 5):
         _draw_hamlet(picture, x, y, rng)
 
 

@@ -3,8 +3,8 @@
 import numpy as np
 
 from schemas.labels import PLANET_LABELS
-from train.sample import colours as palette
-from train.sample.shapes import (
+from train.sample import _colours as palette
+from train.sample._shapes import (
     FloatArray,
     cover,
     cut_noise,

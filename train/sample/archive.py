@@ -29,6 +29,7 @@ from typing import Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
+from train.sample._shapes import CHIP_SIDE_PX
 from train.sample.drawing import draw_chip
 from train.sample.encoding import (
     PIXEL_M,
@@ -38,9 +39,8 @@ from train.sample.encoding import (
     to_counts,
     to_rgb,
 )
-from train.sample.shapes import SIDE_PX
 
-MediaType = Literal["jpg", "tif", "both"]
+MediaTypes = Literal["jpg", "tif", "both"]
 
 _COMBINATIONS_CSV = Path(__file__).with_name("label_combinations.csv")
 _LABEL_COLUMNS = ("image_name", "tags")
@@ -114,7 +114,7 @@ class _Task:
     folder: Path
     numbers: range
     seed: int
-    media_type: MediaType
+    media_type: MediaTypes
     markerless_share: float
 
 
@@ -122,7 +122,7 @@ def write_sample_archive(
     folder: Path,
     chips: int,
     seed: int = 0,
-    media_type: MediaType = "jpg",
+    media_type: MediaTypes = "jpg",
     first: int = 0,
     markerless_share: float = 0.5,
     workers: int | None = None,
@@ -169,8 +169,8 @@ def _check_request(
         f"markerless_share must be from 0 to 1, got {markerless_share}": not (
             0 <= markerless_share <= 1
         ),
-        f"media_type must be one of {', '.join(get_args(MediaType))}, got {media_type}": (
-            media_type not in get_args(MediaType)
+        f"media_type must be one of {', '.join(get_args(MediaTypes))}, got {media_type}": (
+            media_type not in get_args(MediaTypes)
         ),
         f"output must be a folder, but {folder} is a file": folder.is_file(),
     }
@@ -223,7 +223,7 @@ def _write_chip(task: _Task, number: int) -> Iterator[Path]:
 
 def _draw_place(rng: np.random.Generator) -> tuple[float, float, int]:
     """West and north edge in metres and the UTM zone (18 to 22 south) of a chip in Amazonia."""
-    chip_m = SIDE_PX * PIXEL_M
+    chip_m = CHIP_SIDE_PX * PIXEL_M
     column, row = rng.integers((250_000, 8_800_000), (750_000, 9_990_000)) // int(chip_m)
     return float(column * chip_m), float(row * chip_m), 32700 + int(rng.integers(18, 23))
 
@@ -285,7 +285,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--output", type=Path, required=True, help="folder to write to; made where it is missing")
     add("--chips", type=int, default=1000, help="how many chips (default 1000)")
     add("--seed", type=int, default=0, help="another seed is another archive (default 0)")
-    add("--media_type", choices=get_args(MediaType), default="jpg", help="default jpg")
+    add("--media_type", choices=get_args(MediaTypes), default="jpg", help="default jpg")
     add("--workers", type=int, help="processes (default: as many as there are cores)")
     return parser
 

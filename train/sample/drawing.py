@@ -14,13 +14,13 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from train.sample._ground import GROUND, Plan, draw_base, only_water
-from train.sample._sky import SKY, SKY_LABELS, light
-from train.sample.shapes import (
+from train.sample._ground import GROUND, Layout, draw_base, only_water
+from train.sample._shapes import (
     FloatArray,
     meander,
     road_lines,
 )
+from train.sample._sky import SKY, SKY_LABELS, light
 
 LABELS = tuple(sorted((*GROUND, "primary", *SKY_LABELS)))
 
@@ -33,11 +33,11 @@ def draw_chip(labels: Iterable[str], rng: np.random.Generator) -> FloatArray:
     """
     wanted = frozenset(labels)
     _check_labels(wanted)
-    plan = Plan(wanted, meander(rng), road_lines(rng))
+    layout = Layout(wanted, meander(rng), road_lines(rng))
     picture = draw_base(wanted, rng)
     for label, draw in GROUND.items():
         if label in wanted and not only_water(wanted):
-            draw(picture, plan, rng)
+            draw(picture, layout, rng)
     picture = light(picture, rng)
     for label, draw_sky in SKY.items():
         if label in wanted:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from train.sample.colours import WHITE_REFLECTANCE
+from train.sample._colours import WHITE_REFLECTANCE
 
 PIXEL_M = 3.0
 # What a sensor would count for a reflectance r, as offset + gain * r: red, green, blue, near

@@ -10,7 +10,7 @@ from schemas.artifact import BANDS, Preprocessing
 from schemas.labels import PLANET_LABELS, LabelSet
 from tests.support.drawn_chips import draw_jpg, write_labels, write_tif
 from train.data import radiometry
-from train.data.dataset import choose_media_type, keep_sky, list_chips, match_chips
+from train.data.dataset import choose_media_type, keep_sky, list_training_chips, match_chips
 from train.data.examples import count_set_aside, decode_chips, truth_of
 from train.data.label_files import (
     LabelRow,
@@ -20,7 +20,7 @@ from train.data.label_files import (
     read_labels,
     read_scenes,
     read_split,
-    select_rows,
+    rows_of_media_type,
     split_extension,
 )
 from train.data.radiometry import percentile_scaling, preprocessing_for
@@ -93,9 +93,9 @@ def test_names_are_data_whatever_letters_they_have(name):
 
 def test_a_name_twice_is_refused_within_a_media_type_only():
     both = [LabelRow("a", "jpg", frozenset()), LabelRow("a", "tif", frozenset())]
-    assert select_rows(both, "jpg") == {"a": both[0]}
+    assert rows_of_media_type(both, "jpg") == {"a": both[0]}
     with pytest.raises(UsageError, match="stand there twice: 'a'"):
-        select_rows([*both, LabelRow("a", None, frozenset())], "jpg")
+        rows_of_media_type([*both, LabelRow("a", None, frozenset())], "jpg")
 
 
 def test_a_split_takes_val_for_validation_and_extensions_and_any_case(tmp_path):
@@ -158,7 +158,7 @@ def test_an_archive_is_listed_by_media_type_and_other_files_are_left(tmp_path):
     for name in ("a.jpg", "sub/b.JPEG", "c.tiff", "labels.csv", "a.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
-    found = list_chips(str(tmp_path))
+    found = list_training_chips(str(tmp_path))
     assert {kind: len(uris) for kind, uris in found.items()} == {"jpg": 2, "tif": 1}
     assert choose_media_type(found, None) == "jpg"
     assert choose_media_type({"tif": ["c.tif"]}, None) == "tif"
@@ -170,11 +170,11 @@ def test_an_archive_is_listed_by_media_type_and_other_files_are_left(tmp_path):
 def test_an_archive_without_chips_is_refused(tmp_path, missing):
     (tmp_path / "empty").mkdir()
     with pytest.raises(UsageError, match="--chips"):
-        list_chips(str(tmp_path / missing))
+        list_training_chips(str(tmp_path / missing))
 
 
 def test_rows_without_chip_and_chips_without_row_and_rows_without_sky_are_counted():
-    table = select_rows(rows(a="clear", b="water", gone="haze"), "jpg")
+    table = rows_of_media_type(rows(a="clear", b="water", gone="haze"), "jpg")
     chips = match_chips(table, local("x/b.jpg", "x/a.jpg", "x/c.jpg", "x/d.jpg"), PLANET_LABELS)
     assert list(chips.uris) == ["a", "b"]
     counts = (chips.rows_without_chip, chips.chips_without_row, chips.rows_without_sky_label)
@@ -182,12 +182,14 @@ def test_rows_without_chip_and_chips_without_row_and_rows_without_sky_are_counte
 
 
 def test_no_sky_label_is_missed_where_the_label_set_has_no_sky():
-    chips = match_chips(select_rows(rows(a="dock"), "jpg"), local("a.jpg"), LabelSet(("dock",)))
+    chips = match_chips(
+        rows_of_media_type(rows(a="dock"), "jpg"), local("a.jpg"), LabelSet(("dock",))
+    )
     assert chips.rows_without_sky_label == 0
 
 
 def test_the_order_of_the_labels_csv_is_kept_beside_that_of_the_names():
-    table = select_rows(rows(b="clear", gone="haze", a="clear"), "jpg")
+    table = rows_of_media_type(rows(b="clear", gone="haze", a="clear"), "jpg")
     chips = match_chips(table, local("x/a.jpg", "x/b.jpg"), PLANET_LABELS)
     assert chips.listed == ("b", "a")
     assert list(chips.uris) == ["a", "b"]
@@ -205,7 +207,7 @@ def test_scenes_are_read_where_there_are_any(tmp_path):
 
 
 def test_two_files_of_one_name_and_a_csv_about_other_chips_are_refused():
-    table = select_rows(rows(a="clear"), "jpg")
+    table = rows_of_media_type(rows(a="clear"), "jpg")
     with pytest.raises(UsageError, match="the same name: 'a'"):
         match_chips(table, local("x/a.jpg", "y/a.jpeg"), PLANET_LABELS)
     with pytest.raises(UsageError, match="no chip has a row"):
@@ -218,8 +220,8 @@ def test_decoding_keeps_the_order_and_names_what_would_not_decode(tmp_path):
         (tmp_path / f"{name}.jpg").write_bytes(draw_jpg(colour, 40, 100))
     (tmp_path / "b.jpg").write_bytes(b"no picture")
     write_labels(tmp_path / "l.csv", {"a": "clear", "b": "haze", "c": "haze", "d": "", "e": ""})
-    table = select_rows(read_labels(str(tmp_path / "l.csv")), "jpg")
-    chips = match_chips(table, list_chips(str(tmp_path))["jpg"], PLANET_LABELS)
+    table = rows_of_media_type(read_labels(str(tmp_path / "l.csv")), "jpg")
+    chips = match_chips(table, list_training_chips(str(tmp_path))["jpg"], PLANET_LABELS)
     found = decode_chips(list(chips.uris), chips, PLANET_LABELS, JPG)
     assert found.names == ("a", "c", "d")
     assert found.pixels.shape == (3, 8, 8, 3)

@@ -24,7 +24,7 @@ from schemas.labels import PLANET_LABELS
 from tests.support.drawn_chips import draw_jpg
 from train.data import _pixel_array, examples
 from train.data._pixel_array import DecodedChip, PixelArray
-from train.data.dataset import LabelledChips, list_chips, match_chips
+from train.data.dataset import LabelledChips, list_training_chips, match_chips
 from train.data.examples import Examples, decode_chips
 from train.data.label_files import LabelRow
 from train.data.pixel_cache import PixelCache, array_name, choose_cache, decoder_digest
@@ -53,7 +53,7 @@ def archive(tmp_path) -> Path:
 
 
 def match(uri: str) -> LabelledChips:
-    listed = list_chips(uri)["jpg"]
+    listed = list_training_chips(uri)["jpg"]
     names = [Path(found).stem for found in listed]
     rows = {name: LabelRow(name, None, frozenset({"clear"})) for name in names}
     return match_chips(rows, listed, PLANET_LABELS)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from pipelines.errors import UsageError
 from schemas.labels import LabelSet
+from train.data._stratify import stratify, whole_sizes
 from train.data.dataset import LabelledChips
 from train.data.label_files import PARTS, read_labels, read_split, split_extension
 from train.data.splits import (
@@ -22,7 +23,6 @@ from train.data.splits import (
     split_csv,
     study_rule,
 )
-from train.data.stratify import stratify, whole_sizes
 
 SHARES = [(0.8, 0.2), (0.7, 0.2, 0.1), (0.5, 0.5), (0.9, 0.05, 0.05), (0.62, 0.22, 0.16)]
 

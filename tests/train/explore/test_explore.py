@@ -19,10 +19,10 @@ from tests.support.drawn_chips import write_labels, write_tif
 from tests.support.samples import jpg_bytes
 from train.__main__ import main
 from train.data.examples import READABLE_SIDES_PX
-from train.explore import chip_survey
-from train.explore.chip_survey import ChipKind, survey_chips
+from train.explore import _chip_survey
+from train.explore._chip_survey import ChipKind, survey_chips
+from train.explore._label_statistics import count_labels
 from train.explore.explore import choose_samples
-from train.explore.label_statistics import count_labels
 from train.sample.encoding import encode_markerless_jpg
 
 LABELS = LabelSet(("a", "b", "c"))
@@ -79,7 +79,7 @@ def test_the_labels_of_the_real_list_are_counted_as_its_authors_do(shared_data, 
 
 
 def test_average_chips_are_the_means_of_the_labels_chips_pixel_by_pixel(tmp_path, monkeypatch):
-    monkeypatch.setattr(chip_survey, "_CHIPS_A_CHUNK", 3)
+    monkeypatch.setattr(_chip_survey, "_CHIPS_A_CHUNK", 3)
     rng = np.random.default_rng(0)
     values = rng.integers(0, 256, (10, 4, 8, 8)).astype(np.uint16)
     tags = {f"t{i}": frozenset(held) for i, held in enumerate(["a", "ab", "b", "", "a"] * 2)}

@@ -13,7 +13,7 @@ from PIL import Image
 
 from tests.support.samples import TIF, make_artifact
 from train.__main__ import main
-from train.filters.ascent import as_pictures, ascend, cut_network
+from train.filters._ascent import as_pictures, ascend, cut_network
 from train.filters.filters import convolutions, default_layers
 from train.networks.registry import NETWORKS
 from train.networks.vgg_weights import (
@@ -66,7 +66,7 @@ def test_a_filter_of_edges_gets_edges_though_they_go_both_ways_in_every_picture(
 
 
 def test_a_filter_s_picture_does_not_depend_on_which_others_are_drawn(simple, monkeypatch):
-    monkeypatch.setattr("train.filters.ascent._FILTERS_AT_ONCE", 2)
+    monkeypatch.setattr("train.filters._ascent._FILTERS_AT_ONCE", 2)
     network = cut_network(simple, "conv")
     together = ascend(network, [0, 1, 2], side_px=8, steps=6, seed=3)
     alone = ascend(network, [2], side_px=8, steps=6, seed=3)

@@ -12,10 +12,10 @@ import pytest
 
 from pipelines.errors import UsageError
 from train.networks import pretrained
+from train.networks._vgg16 import build_vgg16
 from train.networks.layers import INPUT_NORMALISATION
 from train.networks.pretrained import Pretrained, fetch_imagenet, load_pretrained
 from train.networks.registry import build_mean_colour
-from train.networks.vgg16 import build_vgg16
 from train.networks.vgg_weights import (
     CONVOLUTIONS,
     IMAGENET_STD,

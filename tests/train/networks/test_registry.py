@@ -14,11 +14,11 @@ from schemas.precision import native_bfloat16
 from train.data.examples import Examples
 from train.fitting.fit import (
     FitOptions,
+    choose_precision,
     default_batch_size,
     fit_network,
     loss_of,
     precision_policy,
-    resolve_precision,
 )
 from train.fitting.sampling import Imbalance
 from train.networks.registry import (
@@ -248,10 +248,10 @@ def test_cnn_trains_in_the_study_s_batches_of_256_where_there_are_chips_enough()
 
 
 def test_auto_precision_is_bfloat16_only_where_it_is_native_and_gains():
-    assert resolve_precision("auto", VGG16) == ("bfloat16" if native_bfloat16() else "float32")
-    assert resolve_precision("auto", MEAN_COLOUR) == "float32"
-    assert resolve_precision("float32", VGG16) == "float32"
-    assert resolve_precision("bfloat16", VGG16) == "bfloat16"
+    assert choose_precision("auto", VGG16) == ("bfloat16" if native_bfloat16() else "float32")
+    assert choose_precision("auto", MEAN_COLOUR) == "float32"
+    assert choose_precision("float32", VGG16) == "float32"
+    assert choose_precision("bfloat16", VGG16) == "bfloat16"
 
 
 def examples(count: int, seed: int, side: int = 8) -> Examples:

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-Counts = npt.NDArray[np.int64]
-Wanted = npt.NDArray[np.float64]
+_Integers = npt.NDArray[np.int64]
+_Reals = npt.NDArray[np.float64]
 
 WHERE_ALL_LABELS_BELONG = 2
 """That many parts, the first ones: without training a label is not learned, without validation
@@ -36,10 +36,10 @@ class _Deal:
         wanted_sizes: `[parts]`, chips that a part should have.
     """
 
-    labels: Counts
-    sizes: Counts
-    wanted: Wanted
-    wanted_sizes: Counts
+    labels: _Integers
+    sizes: _Integers
+    wanted: _Reals
+    wanted_sizes: _Integers
 
 
 def stratify(
@@ -47,7 +47,7 @@ def stratify(
     shares: Sequence[float],
     seed: int,
     groups: npt.NDArray[np.integer] | None = None,
-) -> Counts:
+) -> _Integers:
     """The part of each chip, `int64 [n]`: an index into the shares.
 
     The parts' sizes are the shares' to the chip, but for groups, which are never torn. The same
@@ -71,7 +71,7 @@ def stratify(
     return parts[groups]
 
 
-def whole_sizes(total: int, shares: Sequence[float]) -> Counts:
+def whole_sizes(total: int, shares: Sequence[float]) -> _Integers:
     """A whole number of chips for each share: rounded so that they sum to the total (largest
     remainders), and none 0 where there are as many chips as shares.
 
@@ -88,7 +88,7 @@ def whole_sizes(total: int, shares: Sequence[float]) -> Counts:
     return sizes
 
 
-def _wanted(totals: Counts, shares: Wanted) -> Wanted:
+def _wanted(totals: _Integers, shares: _Reals) -> _Reals:
     """Each label's chips by share, but one at least where it must be and there are enough."""
     wanted = shares[:, None] * totals
     for part in range(1, min(WHERE_ALL_LABELS_BELONG, len(shares))):
@@ -98,7 +98,7 @@ def _wanted(totals: Counts, shares: Wanted) -> Wanted:
     return wanted
 
 
-def _deal_out(deal: _Deal, rng: np.random.Generator) -> Counts:
+def _deal_out(deal: _Deal, rng: np.random.Generator) -> _Integers:
     """Sechidis et al.'s algorithm 1; larger items first, since they fit in fewer places."""
     parts = np.full(len(deal.sizes), -1, np.int64)
     lacking, room = deal.wanted.copy(), deal.wanted_sizes.astype(np.float64)
@@ -118,7 +118,7 @@ def _deal_out(deal: _Deal, rng: np.random.Generator) -> Counts:
     return parts
 
 
-def _fill_empty(deal: _Deal, parts: Counts) -> None:
+def _fill_empty(deal: _Deal, parts: _Integers) -> None:
     """A part without an item gets the smallest one of the part with the most items."""
     items = np.bincount(parts, minlength=len(deal.wanted))
     for part in np.flatnonzero(items == 0):
@@ -128,7 +128,7 @@ def _fill_empty(deal: _Deal, parts: Counts) -> None:
             parts[held[deal.sizes[held].argmin()]] = part
 
 
-def _spread(deal: _Deal, parts: Counts) -> None:
+def _spread(deal: _Deal, parts: _Integers) -> None:
     """Move items until each label is in training and validation, or no single move helps."""
     moved = True
     while moved:
@@ -144,7 +144,7 @@ def _spread(deal: _Deal, parts: Counts) -> None:
                     moved = True
 
 
-def _movable(deal: _Deal, parts: Counts, items: Counts) -> Counts:
+def _movable(deal: _Deal, parts: _Integers, items: _Integers) -> _Integers:
     """Those of the items that may leave their part: neither its last item, nor the last one with
     some label in training or validation."""
     held = deal.labels > 0
@@ -152,11 +152,11 @@ def _movable(deal: _Deal, parts: Counts, items: Counts) -> Counts:
     last_of_label = (held[items] & (with_label[parts[items]] == 1)).any(axis=1)
     counts = np.bincount(parts, minlength=len(deal.wanted))
     bound = (parts[items] < WHERE_ALL_LABELS_BELONG) & last_of_label
-    free: Counts = items[~bound & (counts[parts[items]] > 1)]
+    free: _Integers = items[~bound & (counts[parts[items]] > 1)]
     return free
 
 
-def _settle(deal: _Deal, parts: Counts) -> None:
+def _settle(deal: _Deal, parts: _Integers) -> None:
     """Move items from parts with too many chips to parts with too few, as long as that helps."""
     while True:
         sizes = np.bincount(parts, deal.sizes, len(deal.wanted)).astype(np.int64)
@@ -170,13 +170,13 @@ def _settle(deal: _Deal, parts: Counts) -> None:
         parts[items[_harm(deal, parts, items, source, target).argmin()]] = target
 
 
-def _gain(over: int, under: int, sizes: Counts) -> Counts:
+def _gain(over: int, under: int, sizes: _Integers) -> _Integers:
     """By how many chips two parts come nearer to their sizes if so many move."""
     after = np.abs(over - sizes) + np.abs(under + sizes)
     return np.asarray(abs(over) + abs(under) - after, np.int64)
 
 
-def _harm(deal: _Deal, parts: Counts, items: Counts, source: int, target: int) -> Wanted:
+def _harm(deal: _Deal, parts: _Integers, items: _Integers, source: int, target: int) -> _Reals:
     """What a move adds to the squared differences from the wanted counts, relative to each
     label's chips: a chip more or less matters to a rare label."""
     moved = deal.labels[items]

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from schemas.labels import LabelSet
 from train.data.examples import truth_of
 
-Counts = npt.NDArray[np.int64]
+LabelCounts = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class LabelStatistics:
 
     label_set: LabelSet
     rows: int
-    together: Counts
+    together: LabelCounts
     labels_a_chip: tuple[int, ...]
     label_sets: tuple[tuple[tuple[str, ...], int], ...]
 

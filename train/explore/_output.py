@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.imaging.resize import Pixels
-from train.explore.chip_survey import ChipSurvey
-from train.explore.label_statistics import LabelStatistics
+from train.explore._chip_survey import ChipSurvey
+from train.explore._label_statistics import LabelStatistics
 from train.pictures import BAND_COLOURS, as_rgb, draw_bars, draw_heat_map, draw_image_grid
 from train.results import describe_picture, write_table
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
-SIDE_PX = 256
+CHIP_SIDE_PX = 256
 
 FloatArray = npt.NDArray[np.float32]
 Point = tuple[float, float]
@@ -46,13 +46,13 @@ def _noise_tiles() -> dict[str, FloatArray]:
 def _tile(spectrum: npt.NDArray[np.complex128]) -> FloatArray:
     tile = np.fft.irfft2(spectrum, s=(_TILE_PX, _TILE_PX))
     tile = (tile - tile.mean()) / tile.std()
-    return np.pad(tile, ((0, SIDE_PX), (0, SIDE_PX)), mode="wrap").astype(np.float32)
+    return np.pad(tile, ((0, CHIP_SIDE_PX), (0, CHIP_SIDE_PX)), mode="wrap").astype(np.float32)
 
 
 def cut_noise(rng: np.random.Generator, kind: str) -> FloatArray:
     """A cut of the tile of that kind (canopy, grain, cloud, smooth), `float32 [256, 256]`."""
     top, left = rng.integers(0, _TILE_PX, 2)
-    cut = _noise_tiles()[kind][top : top + SIDE_PX, left : left + SIDE_PX]
+    cut = _noise_tiles()[kind][top : top + CHIP_SIDE_PX, left : left + CHIP_SIDE_PX]
     return cut[:: rng.choice((-1, 1)), :: rng.choice((-1, 1))]
 
 
@@ -64,7 +64,7 @@ def noise(rng: np.random.Generator, kind: str) -> FloatArray:
 @functools.cache
 def pixel_grid() -> tuple[FloatArray, FloatArray]:
     """The x and the y of each pixel, both `float32 [256, 256]`."""
-    y, x = np.mgrid[0:SIDE_PX, 0:SIDE_PX].astype(np.float32)
+    y, x = np.mgrid[0:CHIP_SIDE_PX, 0:CHIP_SIDE_PX].astype(np.float32)
     return x, y
 
 
@@ -112,7 +112,7 @@ class Stencil:
     """Shapes waiting for paint, 255 at most: each has a colour; later ones cover earlier ones."""
 
     def __init__(self) -> None:
-        self._image = Image.new("L", (SIDE_PX, SIDE_PX), 0)
+        self._image = Image.new("L", (CHIP_SIDE_PX, CHIP_SIDE_PX), 0)
         self._draw = ImageDraw.Draw(self._image)
         self._colours: list[FloatArray] = []
 
@@ -158,7 +158,7 @@ def _astray(
         axis + np.float32(deviation_px) * (noise(rng, "cloud") + 0.1 * cut_noise(rng, "grain"))
         for axis in pixel_grid()
     )
-    column, row = (np.clip(np.rint(axis), 0, SIDE_PX - 1).astype(np.intp) for axis in moved)
+    column, row = (np.clip(np.rint(axis), 0, CHIP_SIDE_PX - 1).astype(np.intp) for axis in moved)
     return row, column
 
 
@@ -220,7 +220,7 @@ def road_lines(rng: np.random.Generator) -> list[Line]:
 def places_on(rng: np.random.Generator, lines: Iterable[Line], count: int, aside_px: float) -> Line:
     """`count` places inside the chip, some `aside_px` from the given lines."""
     points = np.concatenate([_dense(line) for line in lines])
-    inside = points[((points > 20) & (points < SIDE_PX - 20)).all(1)]
+    inside = points[((points > 20) & (points < CHIP_SIDE_PX - 20)).all(1)]
     chosen = inside[rng.integers(0, len(inside), count)] + rng.normal(0, aside_px, (count, 2))
     return [(float(x), float(y)) for x, y in chosen]
 
