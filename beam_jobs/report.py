@@ -1,6 +1,6 @@
 """Write the report of a run again.
 
-A run writes its report by itself, to OUTPUT/reports/<run_id>.html. This command writes it if that
+A run writes its report by itself, to `OUTPUT/reports/<run_id>.html`. This command writes it if that
 failed, or if the run has changed since.
 """
 

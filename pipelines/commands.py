@@ -1,7 +1,6 @@
 """How a command reads its flags and ends: its parser, its exit code, its signals.
 
-Exit codes: 0 done; 1 failed; 2 usage error; 3 the night is bad (published, or held); 130
-interrupted. An error is one line on standard error.
+An error is one line on standard error; EXIT_CODES lists what the codes mean.
 """
 
 from __future__ import annotations
@@ -28,7 +27,16 @@ EXIT_USAGE = 2
 EXIT_BAD_NIGHT = 3
 EXIT_INTERRUPTED = 130
 
-_EXIT_CODES: Mapping[type[Exception], int] = {
+EXIT_CODES: Mapping[int, str] = {
+    0: "done",
+    EXIT_FAILED: "failed: the command could not finish, or a store could not be read or written",
+    EXIT_USAGE: "usage error: a flag, an artifact or a file is wrong; nothing was done",
+    EXIT_BAD_NIGHT: "the night is bad: its run is published, or held with --hold_on_drift",
+    EXIT_INTERRUPTED: "interrupted by a signal",
+}
+"""Exit code of every command to its meaning."""
+
+_CODES_OF_ERRORS: Mapping[type[Exception], int] = {
     UsageError: EXIT_USAGE,
     ArtifactError: EXIT_USAGE,
     LabelSetError: EXIT_USAGE,
@@ -135,9 +143,9 @@ def exit_code(main: Callable[[Sequence[str]], int], arguments: Sequence[str]) ->
     """
     try:
         return main(arguments)
-    except tuple(_EXIT_CODES) as error:
+    except tuple(_CODES_OF_ERRORS) as error:
         print(f"error: {one_line(str(error))}", file=sys.stderr)
-        return next(code for kind, code in _EXIT_CODES.items() if isinstance(error, kind))
+        return next(code for kind, code in _CODES_OF_ERRORS.items() if isinstance(error, kind))
     except (Exception, KeyboardInterrupt) as error:
         if is_interruption(error):
             return EXIT_INTERRUPTED

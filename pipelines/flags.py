@@ -72,7 +72,8 @@ class Flag:
         if self.group == "required" or self.default in (None, False, "", ()):
             return self.help
         values = self.default if isinstance(self.default, tuple) else (self.default,)
-        return f"{self.help} Default: {' '.join(map(str, values))}."
+        shown = [f"{value:g}" if isinstance(value, float) else str(value) for value in values]
+        return f"{self.help} Default: {' '.join(shown)}."
 
 
 def flag(help: str, parse: Callable[[str], Any] | None = None, **more: Any) -> dict[str, Flag]:

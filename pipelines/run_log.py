@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, get_args
@@ -20,6 +21,18 @@ FORMATS: tuple[LogFormat, ...] = get_args(LogFormat)
 
 _OURS = ("pipelines", "beam_jobs")
 _events = logging.getLogger("pipelines.events")
+
+EVENTS: Mapping[str, str] = {
+    "run_planned": "the manifest is stored",
+    "model_loaded": "a process has loaded the model",
+    "unit_staged": "a unit is staged completely",
+    "run_judged": "a night has been compared with the nights before it",
+    "run_published": "the run is visible and recorded",
+    "report_written": "the report is written",
+    "report_failed": "the report could not be written",
+    "run_failed": "the run ends with exit code 1",
+}
+"""Name of each event, and when it is logged."""
 
 
 @dataclass(frozen=True)

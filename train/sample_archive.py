@@ -3,8 +3,71 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 
-from train.sample.archive import main
+from pipelines.commands import CommandLine, exit_code
+from pipelines.errors import UsageError
+from pipelines.flags import at_least_0, at_least_1, flag
+from train.sample.archive import MediaTypes, write_sample_archive
+
+
+@dataclass(frozen=True)
+class SampleOptions:
+    """The options of the command."""
+
+    output: str = field(
+        metadata=flag("The local folder to write to; it is made if missing.", metavar="FOLDER")
+    )
+    chips: int = field(
+        default=1000, metadata=flag("The number of chips.", at_least_1, metavar="N", group="common")
+    )
+    media_type: MediaTypes = field(
+        default="jpg", metadata=flag("The files to write for each chip.", group="common")
+    )
+    seed: int = field(
+        default=0,
+        metadata=flag("Another seed draws another archive. Default: 0.", at_least_0, metavar="N"),
+    )
+    workers: int | None = field(
+        default=None,
+        metadata=flag(
+            "The processes that draw. Default: as many as there are cores.", at_least_1, metavar="N"
+        ),
+    )
+
+
+LINE = CommandLine(
+    "train.sample_archive", SampleOptions, "Draw a sample archive of satellite chips from a seed."
+)
+"""The command line."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write an archive and return the exit code."""
+    return exit_code(_write, sys.argv[1:] if arguments is None else arguments)
+
+
+def _write(arguments: Sequence[str]) -> int:
+    options = LINE.parse(arguments)
+    try:
+        archive = write_sample_archive(
+            Path(options.output),
+            options.chips,
+            options.seed,
+            options.media_type,
+            workers=options.workers,
+        )
+    except (ValueError, OSError) as error:
+        raise UsageError(str(error)) from error
+    print(
+        f"wrote {len(archive.chip_paths)} files of {options.chips} chips"
+        f" ({archive.size_bytes / 1e6:.1f} MB) to {archive.folder / 'chips'},"
+        f" their labels to {archive.labels_csv}"
+    )
+    return 0
+
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -17,7 +17,7 @@ PAGES = [
     *sorted((_ROOT / "docs").rglob("*.md")),
     *sorted((_ROOT / "deploy").rglob("*.md")),
 ]
-_TO_COME = {"reference.md", "report.png"}  # made from the code
+_TO_COME = {"report.png"}  # made from the code
 _ASKING = (_ROOT / "docs" / "asking.md").read_text("utf-8")
 
 

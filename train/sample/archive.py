@@ -14,12 +14,10 @@ processes. One number is one scene, as jpg and as tif.
     python -m train.sample_archive --output build/sample --chips 1000 --media_type both
 """
 
-import argparse
 import csv
 import functools
 import multiprocessing
 import os
-import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -252,43 +250,3 @@ def _read_labels(labels_csv: Path) -> dict[str, str]:
         if rows.fieldnames != list(_LABEL_COLUMNS):
             raise ValueError(f"{labels_csv} has columns {rows.fieldnames}, not {_LABEL_COLUMNS}")
         return {row["image_name"]: row["tags"] for row in rows}
-
-
-# --- Command line -------------------------------------------------------------------------------
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Write an archive as the command line asks; 0, or 2 where it asks for what cannot be."""
-    asked = _parser().parse_args(arguments)
-    try:
-        archive = write_sample_archive(
-            asked.output, asked.chips, asked.seed, asked.media_type, workers=asked.workers
-        )
-    except (ValueError, OSError) as error:
-        print(f"sample_archive: {error}", file=sys.stderr)
-        return 2
-    print(
-        f"wrote {len(archive.chip_paths)} files of {asked.chips} chips"
-        f" ({archive.size_bytes / 1e6:.1f} MB) to {archive.folder / 'chips'},"
-        f" their labels to {archive.labels_csv}"
-    )
-    return 0
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m train.sample_archive",
-        description="Draw a sample archive of satellite chips from a seed.",
-        allow_abbrev=False,
-    )
-    add = parser.add_argument
-    add("--output", type=Path, required=True, help="folder to write to; made where it is missing")
-    add("--chips", type=int, default=1000, help="how many chips (default 1000)")
-    add("--seed", type=int, default=0, help="another seed is another archive (default 0)")
-    add("--media_type", choices=get_args(MediaTypes), default="jpg", help="default jpg")
-    add("--workers", type=int, help="processes (default: as many as there are cores)")
-    return parser
-
-
-if __name__ == "__main__":
-    sys.exit(main())
