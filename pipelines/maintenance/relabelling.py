@@ -21,9 +21,9 @@ from pipelines.errors import RunFailed, StorageError
 from pipelines.maintenance.threshold_files import Thresholds
 from pipelines.runs import staging
 from pipelines.runs.run_plan import RunPlan
-from pipelines.runs.staging import COMPRESSION
 from pipelines.scoring.labelling import name_labels
 from pipelines.storage import store
+from pipelines.tables.parquet_files import COMPRESSION
 from schemas.decisions import choose_labels
 from schemas.render import file_schema
 from schemas.tables import chip_scores

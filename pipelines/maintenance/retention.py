@@ -21,11 +21,11 @@ from deltalake import DeltaTable
 
 from pipelines.maintenance.copies import kinds_of_runs
 from pipelines.maintenance.housekeeping import in_turn
-from pipelines.runs.staging import COMPRESSION
 from pipelines.storage import store
 from pipelines.tables import commits, delta_tables, publications
 from pipelines.tables.commits import DataFile, commit_in_turn, translate_commit_errors
 from pipelines.tables.delta_tables import PublishedFile
+from pipelines.tables.parquet_files import COMPRESSION
 from schemas.render import file_schema
 from schemas.tables import (
     CHIP_SCORES,

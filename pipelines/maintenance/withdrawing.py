@@ -10,17 +10,14 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 
-import pyarrow as pa
 from deltalake import DeltaTable
 
 from pipelines.errors import UsageError
 from pipelines.maintenance.copies import refuse_relabelled
 from pipelines.publishing import publishing
-from pipelines.runs.staging import parquet_bytes
-from pipelines.storage import store
 from pipelines.tables import commits, delta_tables, publications
 from pipelines.tables.commits import DataFile, commit_in_turn
-from schemas.render import file_schema
+from pipelines.tables.parquet_files import write_rows
 from schemas.tables import CHIP_SCORES, READ_ORDER, RUNS, WITHDRAWN, Table
 
 _Left = Callable[[DeltaTable], tuple[list[DataFile], str]]
@@ -83,8 +80,5 @@ def _record(output: str, runs: DeltaTable, run_id: str) -> tuple[list[DataFile],
     if not rows:
         return _nothing(runs)
     night = str(rows[0]["run_date"])
-    table = pa.Table.from_pylist([{**rows[0], "status": WITHDRAWN}], schema=file_schema(RUNS))
     path = f"run_date={night}/run_id={run_id}/withdrawn-{uuid.uuid4().hex[:8]}.parquet"
-    data = parquet_bytes(table)
-    store.write_bytes(store.join_uri(output, "runs", path), data)
-    return [DataFile(path, len(data), 1)], night
+    return [write_rows(output, RUNS, path, [{**rows[0], "status": WITHDRAWN}])], night

@@ -25,12 +25,12 @@ from pipelines.runs.attempts import recording_refusal
 from pipelines.runs.counting import RunCounts, check_quarantine, count_run
 from pipelines.runs.rivals import refuse_rivals
 from pipelines.runs.run_plan import RunPlan
-from pipelines.runs.staging import StagedFile, StagedUnit, parquet_bytes, read_units, staged_numbers
+from pipelines.runs.staging import StagedFile, StagedUnit, read_units, staged_numbers
 from pipelines.storage import store
 from pipelines.storage.worker_settings import WorkerSettings
 from pipelines.tables import delta_tables, publications
 from pipelines.tables.commits import DataFile
-from schemas.render import file_schema
+from pipelines.tables.parquet_files import write_rows
 from schemas.tables import HELD, PUBLISHED, QUARANTINE
 
 _COPY_THREADS = 16
@@ -198,6 +198,4 @@ def _empty_file(plan: RunPlan) -> DataFile:
     """A file without rows, whose name says that the attempt was committed
     (`pipelines/tables/replacing.py`)."""
     path = f"{committing.partition_path(plan)}/unit-none-{plan.attempt}.parquet"
-    data = parquet_bytes(file_schema(QUARANTINE).empty_table())
-    store.write_bytes(store.join_uri(plan.output, QUARANTINE.name, path), data)
-    return DataFile(path, len(data), 0)
+    return write_rows(plan.output, QUARANTINE, path, [])

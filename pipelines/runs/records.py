@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.drift.verdicts import Verdict, findings_json, read_findings
@@ -19,11 +18,9 @@ from pipelines.errors import RunFailed, StorageError
 from pipelines.runs import attempts, committing
 from pipelines.runs.counting import RunCounts
 from pipelines.runs.run_plan import RunPlan
-from pipelines.runs.staging import parquet_bytes
-from pipelines.storage import store
 from pipelines.tables import delta_tables, publications
 from pipelines.tables.commits import DataFile
-from schemas.render import file_schema
+from pipelines.tables.parquet_files import write_rows
 from schemas.tables import FAILED, HELD, PUBLISHED, RUNS
 
 _TOP_LABELS = 10
@@ -132,9 +129,7 @@ def _write(plan: RunPlan, row: dict[str, Any]) -> DataFile:
     """A file that is not committed yet. If two processes write the same row, one file of the two
     is committed."""
     path = f"{committing.partition_path(plan)}/run-{plan.attempt}-{uuid.uuid4().hex[:8]}.parquet"
-    data = parquet_bytes(pa.Table.from_pylist([row], schema=file_schema(RUNS)))
-    store.write_bytes(store.join_uri(plan.output, RUNS.name, path), data)
-    return DataFile(path, len(data), 1)
+    return write_rows(plan.output, RUNS, path, [row])
 
 
 def _published_row(plan: RunPlan, counts: RunCounts, verdict: Verdict) -> dict[str, Any]:

@@ -8,7 +8,6 @@ same rows.
 
 from __future__ import annotations
 
-import io
 import json
 import logging
 import uuid
@@ -23,7 +22,6 @@ from typing import Any
 
 import apache_beam as beam
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from pipelines import metrics
 from pipelines.elements import NOTHING_SPENT, LabelledBatch, Spent
@@ -31,11 +29,11 @@ from pipelines.errors import StorageError
 from pipelines.run_log import event
 from pipelines.runs.run_plan import STAGING_FOLDER
 from pipelines.storage import store
+from pipelines.tables.parquet_files import parquet_bytes
 
 UNITS_FOLDER = "units"
 _RECORD = ".json"
 _READ_THREADS = 16
-COMPRESSION: dict[str, Any] = {"compression": "zstd", "compression_level": 3}
 """How published files are compressed."""
 
 _log = logging.getLogger(__name__)
@@ -257,13 +255,6 @@ def _last_written(root: str) -> dict[str, datetime]:
             folder = store.join_uri(root, row["uri"][len(root) + 1 :].partition("/")[0])
             newest[folder] = max(row["modified_at"], newest.get(folder, row["modified_at"]))
     return newest
-
-
-def parquet_bytes(table: pa.Table) -> bytes:
-    """A table as one zstd Parquet file with one row group."""
-    buffer = io.BytesIO()
-    pq.write_table(table, buffer, row_group_size=max(1, table.num_rows), **COMPRESSION)
-    return buffer.getvalue()
 
 
 def _write_rows(table: pa.Table, uri: str) -> StagedFile | None:

@@ -4,7 +4,8 @@ import pyarrow as pa
 import pytest
 
 from pipelines.runs.repeated_failures import failed_again
-from pipelines.runs.staging import StagedFile, StagedUnit, parquet_bytes
+from pipelines.runs.staging import StagedFile, StagedUnit
+from pipelines.tables.parquet_files import parquet_bytes
 from schemas.render import file_schema
 from schemas.tables import QUARANTINE
 from tests.support.published_runs import NIGHT, commit_rows, given_up, publish
