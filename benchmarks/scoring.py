@@ -84,7 +84,7 @@ def _say(text: str) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.scoring",
-        description="Measure scoring against the machine's limits and against other systems.",
+        description="Compare scoring with the machine's limits and with other systems.",
         allow_abbrev=False,
     )
     add = parser.add_argument

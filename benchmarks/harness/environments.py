@@ -27,7 +27,7 @@ def read_requirements(text: str) -> dict[str, list[str]]:
     """Section name to its pinned requirements.
 
     Raises:
-        ValueError: a requirement stands before the first section, or is not pinned.
+        ValueError: a requirement is before the first section, or is not pinned.
     """
     sections: dict[str, list[str]] = {}
     current: list[str] | None = None

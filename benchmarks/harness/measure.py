@@ -36,10 +36,10 @@ class Run:
         peak_bytes: largest sampled memory of all its processes together; pages that several
             share count once (PSS).
         output: standard output.
-        others_share: share of the machine's processors that others than it took meanwhile.
-        gpu_busy_seconds: time in which its GPUs worked, None where there is none.
-        peak_anonymous_bytes: largest sampled memory of all its processes that no file on a disk
-            stands behind, swapped or not: what it holds, without what it maps.
+        others_share: share of the processors that other programs used meanwhile.
+        gpu_busy_seconds: time in which its GPUs worked, None without a GPU.
+        peak_anonymous_bytes: largest sampled memory of all its processes without the files that
+            they map, swapped or not.
     """
 
     seconds: float
@@ -77,7 +77,7 @@ def slope_between(small: tuple[int, Run], large: tuple[int, Run]) -> Slope:
 
     Raises:
         ValueError: the second has not more chips, or took no longer: its size is too small to
-            be told from the start-up.
+            be distinguished from the start-up.
     """
     (few, first), (many, second) = small, large
     if many <= few:

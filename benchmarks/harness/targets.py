@@ -23,8 +23,8 @@ class Target:
         name: stable name, as in the JSON.
         what: in words.
         sense: whether the measured value has to be at least or at most the bound.
-        measure: gives the value; None where something that it needs was not measured.
-        bound: the bound on this machine, None where it does not apply to its processor.
+        measure: returns the value; None if something that it needs was not measured.
+        bound: the bound on this machine, None if it does not apply to its processor.
     """
 
     name: str
@@ -202,7 +202,7 @@ TARGETS = (
     ),
     Target(
         "memory_difference",
-        "peak memory, larger against smaller archive, difference",
+        "peak memory, larger less smaller archive",
         "<=",
         _memory_difference,
         _always(0.05),

@@ -150,7 +150,7 @@ async def _serve() -> None:
 
 
 def main() -> None:
-    """Serve, or read with one of the clients and print what it took as a line of JSON."""
+    """Serve, or read with one of the clients and print its cost as a line of JSON."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.parts.object_store", allow_abbrev=False
     )

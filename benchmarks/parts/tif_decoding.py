@@ -47,7 +47,7 @@ def compare(data: Sequence[bytes], preprocessing: Preprocessing, seconds: float)
 
 
 def decode_raw(data: bytes, preprocessing: Preprocessing) -> npt.NDArray[np.uint8]:
-    """`uint8 [S, S, bands]` from the strips as they lie in the file.
+    """`uint8 [S, S, bands]` from the strips as they are in the file.
 
     Rows are summed side by side, columns by a product with ones, both exact in float32; the mean
     and the artifact's scaling are one multiplication and one addition.
@@ -87,14 +87,14 @@ def _ones(across: int, bands: tuple[str, ...]) -> npt.NDArray[np.float32]:
 
 @cache
 def _line(scaling: Scaling, count: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """From the sum of so many values to a level plus a half, for each band."""
+    """From the sum of a pixel's values to a level plus a half, for each band."""
     low, high = np.array(scaling, np.float32).T
     factor = 255 / (high - low)
     return factor / count, 0.5 - low * factor
 
 
 def _raw_fits(data: bytes, preprocessing: Preprocessing) -> bool:
-    """Whether the raw way is possible, and gives our pixels, halves rounded either way."""
+    """Whether the raw way works and returns our pixels, with halves rounded either way."""
     if not data.startswith(b"II*\0"):
         return False
     try:

@@ -72,7 +72,7 @@ def write_model(
     description: Mapping[str, Any],
     split: str,
 ) -> ModelArtifact:
-    """Write the model, its history, split, pictures and descriptions; replace what was there.
+    """Write the model, its history, split, pictures and descriptions; replace an older artifact.
 
     They are written to a temporary folder next to it, read back and checked, and only then moved:
     a reader finds the old artifact or the new one.
@@ -83,7 +83,7 @@ def write_model(
         split: which chip was in which part, as csv.
 
     Raises:
-        ArtifactError: what was written does not fit together.
+        ArtifactError: the written files are not consistent.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     with _temporary_folder(folder) as temporary:

@@ -36,7 +36,7 @@ def find_weaknesses(artifact: ModelArtifact) -> list[str]:
     ]
 
 
-def name_labels(counts: Mapping[str, int]) -> str:
+def _with_counts(counts: Mapping[str, int]) -> str:
     """Labels with their counts, fewest first."""
     ordered = sorted(counts.items(), key=lambda pair: pair[1])
     return ", ".join(f"{name} ({count})" for name, count in ordered)
@@ -60,12 +60,12 @@ def _of_labels(artifact: ModelArtifact, part: str, rows: Mapping[str, Any]) -> I
     learnt = artifact.training["positives"]["train"]
     scarce = {name: count for name, count in learnt.items() if count < FEW_POSITIVES}
     if scarce:
-        yield f"Trained on fewer than {FEW_POSITIVES} chips: {name_labels(scarce)}."
+        yield f"Trained on fewer than {FEW_POSITIVES} chips: {_with_counts(scarce)}."
     few = {name: row["positives"] for name, row in rows.items() if row["positives"] < FEW_POSITIVES}
     if few:
         yield (
             f"Fewer than {FEW_POSITIVES} {part} chips, too few to prove anything: "
-            f"{name_labels(few)}."
+            f"{_with_counts(few)}."
         )
     poor = [
         f"{name} ({figure_text(row['at_threshold']['f1'])})"
@@ -85,7 +85,7 @@ def _of_thresholds(artifact: ModelArtifact) -> Iterator[str]:
     if fitted is not None and half is not None and fitted < half:
         yield (
             "On chips that were not used to choose them, the thresholds do worse than 0.5 for "
-            f"every label: micro F1 {figure_text(fitted)} against {figure_text(half)}, by "
+            f"every label: micro F1 {figure_text(fitted)}, not {figure_text(half)}, by "
             "cross-fitting on validation."
         )
 

@@ -104,7 +104,7 @@ def compare_labels(
 def compare_vgg16(
     models: Mapping[str, Model], training: Mapping[str, int], chips: int
 ) -> dict[str, Any] | None:
-    """VGG16 against the baseline CNN; None if either is missing."""
+    """VGG16 compared with the baseline CNN; None if either is missing."""
     if CNN not in models or VGG16 not in models:
         return None
     part = judged_part({name: models[name] for name in (CNN, VGG16)})

@@ -79,7 +79,7 @@ def _data(study: Study) -> list[doc.Block]:
             f"{sum(data['chips'].values()):,} labelled {data['media_type']} chips in the parts "
             "below. Networks learn from the training part; thresholds and the best epoch "
             "are chosen on the validation part; the test part is kept for the figures of this "
-            "report." + (f" Each chip has one label of the sky: {sky}." if sky else "")
+            "report." + (f" Each chip has one sky label: {sky}." if sky else "")
         ),
         doc.TableBlock(
             ["label", *parts],

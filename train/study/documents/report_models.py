@@ -53,7 +53,7 @@ def _describe_forest(model: Mapping[str, Any]) -> str:
         f"averaged over chips: {model['grid_sample_f1']:.3f}, the mean of {model['folds']} folds "
         f"of the training part, and {model['sample_f1']:.3f} on the chips that it was tested on. "
         f"Chips: {chips}; {model['seconds']:,.0f} s. A label is reported where half of the trees "
-        "vote for it. Unless a split was given, these parts are the forest's own, as in the "
+        "vote for it. Without --split, these parts are used only for the forest, as in the "
         "published study."
     )
 

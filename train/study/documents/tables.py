@@ -77,12 +77,12 @@ def versus_table(compared: Mapping[str, Any]) -> TableBlock:
     rows.append(_mean_row("all", compared["all"]))
     part = compared["part"]
     head = ["kind", "label", "training chips", f"{part} chips", "VGG16", "CNN", "difference"]
-    caption = f"F1 on {part}; means over labels of which both models have an F1"
+    caption = f"F1 on {part}; means over labels for which both models have an F1"
     return TableBlock(head, rows, caption, strong=frozenset(strong))
 
 
 def published_tables(published: Mapping[str, Any]) -> list[TableBlock]:
-    """Means as published and here, and the same label by label if they were given."""
+    """Means as published and here, and the same label by label if that is known."""
     means: Rows = [
         [row["title"], row["published"], row["best_here"], row["here"]]
         for row in published["means"]

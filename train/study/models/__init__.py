@@ -1,1 +1,1 @@
-"""The models of a study: what each one is, trained once and kept while it still fits."""
+"""The models of a study: what each one is; trained once and reused while it still fits."""
