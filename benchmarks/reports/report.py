@@ -11,7 +11,7 @@ from typing import Any
 from benchmarks.harness.figures import Figures
 from benchmarks.harness.targets import Verdict
 from pipelines.blocks.document import Block, Bullets, Paragraph, TableBlock
-from pipelines.blocks.markdown import render_block
+from pipelines.blocks.markdown import block_markdown
 
 
 def as_json(
@@ -49,7 +49,7 @@ def as_text(figures: Figures, verdicts: Sequence[Verdict], machine: Mapping[str,
         TableBlock(["target", "measured", "wanted", ""], targets, numbers={1, 2}),
         Bullets([f"{name}: {text}" for name, text in figures.notes.items()]),
     ]
-    return "\n\n".join(text for block in blocks if (text := render_block(block)))
+    return "\n\n".join(text for block in blocks if (text := block_markdown(block)))
 
 
 def _machine_line(machine: Mapping[str, Any]) -> str:

@@ -21,7 +21,7 @@ def render_html(document: doc.Document) -> str:
     """The document as a page, with its pictures inside."""
     body = [f"<h1>{text_html(document.title)}</h1>"]
     body += [_contents(document.blocks)] if document.has_contents else []
-    body += [render_block(block, number) for number, block in enumerate(document.blocks)]
+    body += [block_html(block, number) for number, block in enumerate(document.blocks)]
     style = files("pipelines.blocks").joinpath("page.css").read_text(encoding="utf-8")
     return render_page(document.title, style, "\n".join(["<main>", *body, "</main>"]))
 
@@ -48,7 +48,7 @@ def render_page(title: str, style: str, body: str, script: str = "") -> str:
     )
 
 
-def render_block(block: doc.Block, number: int = 0) -> str:
+def block_html(block: doc.Block, number: int = 0) -> str:
     """A block as HTML; a heading can be linked to as `#section-NUMBER`."""
     match block:
         case doc.Heading(text, level):
@@ -71,7 +71,7 @@ def render_block(block: doc.Block, number: int = 0) -> str:
             return _figure(_drawing(block), block.caption)
         case doc.Grid(blocks):
             kind = blocks[0].kind if blocks and isinstance(blocks[0], doc.Svg) else "pictures"
-            return f'<div class="grid {kind}">{"".join(map(render_block, blocks))}</div>'
+            return f'<div class="grid {kind}">{"".join(map(block_html, blocks))}</div>'
 
 
 def text_html(text: doc.Text) -> str:

@@ -19,7 +19,7 @@ _LIST_MARK = re.compile(r"^(\d*)([-+=.)])")  # what makes a list or an underline
 
 def render_markdown(document: doc.Document, folder: Path = Path()) -> str:
     """The document as Markdown for a file in a folder, from which pictures are linked."""
-    blocks = [f"# {escape(document.title)}", *(render_block(b, folder) for b in document.blocks)]
+    blocks = [f"# {escape(document.title)}", *(block_markdown(b, folder) for b in document.blocks)]
     return "\n\n".join(blocks) + "\n"
 
 
@@ -28,7 +28,7 @@ def escape(text: doc.Text) -> str:
     return "".join(map(_part, doc.parts_of(text))).strip()
 
 
-def render_block(block: doc.Block, folder: Path = Path()) -> str:
+def block_markdown(block: doc.Block, folder: Path = Path()) -> str:
     """A block as Markdown."""
     match block:
         case doc.Heading(text, level):
@@ -49,7 +49,7 @@ def render_block(block: doc.Block, folder: Path = Path()) -> str:
         case doc.Picture(_, caption) | doc.Svg(caption=caption):
             return _line(caption)
         case doc.Grid(blocks):
-            return "\n\n".join(render_block(each, folder) for each in blocks)
+            return "\n\n".join(block_markdown(each, folder) for each in blocks)
 
 
 def _points(items: Iterable[doc.Text]) -> list[str]:

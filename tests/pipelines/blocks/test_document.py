@@ -27,7 +27,7 @@ from pipelines.blocks.document import (
     cell_text,
     visible,
 )
-from pipelines.blocks.html import render_block, render_html, render_page
+from pipelines.blocks.html import block_html, render_html, render_page
 from pipelines.blocks.markdown import escape, render_markdown
 from pipelines.blocks.text_table import render_table
 
@@ -95,7 +95,7 @@ def test_the_contents_lead_to_the_headings(document):
 
 @given(st.text(max_size=60))
 def test_any_text_comes_back_from_a_page_as_it_was(text):
-    assert "".join(read(render_block(Paragraph([text, Code(text)]))).texts) == 2 * visible(text)
+    assert "".join(read(block_html(Paragraph([text, Code(text)]))).texts) == 2 * visible(text)
 
 
 def test_text_that_does_not_print_is_escaped():
@@ -105,7 +105,7 @@ def test_text_that_does_not_print_is_escaped():
 
 def test_a_drawing_is_described_for_those_who_cannot_see_it():
     drawing = Svg("<rect/>", 10, 5.5, HOSTILE, "share", HOSTILE)
-    page = render_block(Grid([drawing, Picture(None, "", HOSTILE)]))
+    page = block_html(Grid([drawing, Picture(None, "", HOSTILE)]))
     assert '<svg class="share" viewBox="0 0 10 5.5" role="img" aria-label="&lt;script' in page
     assert "script" not in read(page).tags
     assert "no picture: &lt;script" in page
@@ -114,7 +114,7 @@ def test_a_drawing_is_described_for_those_who_cannot_see_it():
 
 def test_a_note_has_its_tone_and_its_points_in_both_forms(tmp_path):
     note = Note([Strong("Bad"), ", held: ", Code("a `b`")], ["p", HOSTILE], "bad")
-    assert '<section class="note bad"><p><strong>Bad</strong>, held: <code>' in render_block(note)
+    assert '<section class="note bad"><p><strong>Bad</strong>, held: <code>' in block_html(note)
     lines = render_markdown(Document("t", [note, Tiles([("chips", 1200)])]), tmp_path).splitlines()
     assert lines[2:4] == ["> **Bad**, held: `` a `b` ``", "> - p"]
     assert lines[-1] == "- chips: 1,200"
@@ -173,7 +173,7 @@ def test_label_names_stay_readable_in_markdown():
 def test_cells_are_written_alike_everywhere(tmp_path):
     table = TableBlock(["n", "f1"], [[14_749_533, 0.5771], [3, None]])
     assert [cell_text(cell) for cell in table.rows[0]] == ["14,749,533", "0.577"]
-    assert '<td class="number">14,749,533</td>' in render_block(table)
+    assert '<td class="number">14,749,533</td>' in block_html(table)
     assert "| 3 | - |" in render_markdown(Document("t", [table]), tmp_path)
 
 

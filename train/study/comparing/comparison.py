@@ -22,7 +22,7 @@ FEWEST_POSITIVES = 5
 moves its F1 by more than a tenth, so the F1 says little."""
 
 
-def judged_part(models: Mapping[str, Model]) -> Part:
+def compared_part(models: Mapping[str, Model]) -> Part:
     """The part that figures are reported on: test, or validation if there is no test part."""
     parts = {part for model in models.values() for part in model["figures"]}
     return "test" if "test" in parts else "validation"
@@ -30,7 +30,7 @@ def judged_part(models: Mapping[str, Model]) -> Part:
 
 def compare_models(models: Mapping[str, Model]) -> list[dict[str, Any]]:
     """A row for each model, in their order: its means on validation and on the judged part."""
-    part = judged_part(models)
+    part = compared_part(models)
     return [
         {
             "name": name,
@@ -55,7 +55,7 @@ def compare_models(models: Mapping[str, Model]) -> list[dict[str, Any]]:
 
 def compare_thresholds(models: Mapping[str, Model]) -> list[dict[str, Any]]:
     """A row for each label: threshold and F1 of every network that scores it."""
-    part = judged_part(models)
+    part = compared_part(models)
     networks = {name: model for name, model in models.items() if model["network"]}
     labels = dict.fromkeys(label for model in networks.values() for label in model["labels"])
     return [
@@ -107,7 +107,7 @@ def compare_vgg16(
     """VGG16 compared with the baseline CNN; None if either is missing."""
     if CNN not in models or VGG16 not in models:
         return None
-    part = judged_part({name: models[name] for name in (CNN, VGG16)})
+    part = compared_part({name: models[name] for name in (CNN, VGG16)})
     return compare_labels(models[VGG16], models[CNN], part, training, chips)
 
 

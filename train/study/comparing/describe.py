@@ -16,7 +16,7 @@ from train.study.comparing.comparison import (
     compare_models,
     compare_thresholds,
     compare_vgg16,
-    judged_part,
+    compared_part,
 )
 from train.study.comparing.published import set_beside
 from train.study.models.exploration import FOLDER as EXPLORATION
@@ -25,7 +25,7 @@ from train.study.models.forest_model import describe_forest, find_forest
 from train.study.models.material import Material
 from train.study.models.models import describe_network, find_kept, network_options
 from train.study.models.plan import FOREST, MODELS
-from train.study.models.records import read_summary
+from train.study.models.records import read_results
 from train.study.options import StudyOptions
 
 FEW_CHIPS = 1000
@@ -47,7 +47,7 @@ def describe_study(
         failures: why models could not be trained, by name.
         published: what `train.study.comparing.published.read_published` returned, if used.
     """
-    part = judged_part(models)
+    part = compared_part(models)
     chips: dict[str, int] = {part: len(names) for part, names in material.parts.items()}
     return {
         "written_at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -62,7 +62,7 @@ def describe_study(
             "set_aside": next((m["set_aside"] for m in models.values() if m["network"]), {}),
             "digest": material.digest,
         },
-        "exploration": read_summary(folder, EXPLORATION),
+        "exploration": read_results(folder, EXPLORATION),
         "filters": read_filters(models, folder),
         "models": dict(models),
         "failures": dict(failures),

@@ -18,7 +18,7 @@ from pipelines.blocks.document import (
     TableBlock,
     plain_text,
 )
-from pipelines.blocks.html import render_block, render_page, text_html
+from pipelines.blocks.html import block_html, render_page, text_html
 from train.study.comparing.findings import describe_findings
 from train.study.documents.charts import COMMON, MEANS, PUBLISHED, RARE, show_chart, show_curves
 from train.study.documents.report import TITLE
@@ -70,7 +70,7 @@ def render_slides(slides: Sequence[Slide]) -> str:
 
 def _render(slide: Slide, number: int, count: int) -> str:
     blocks = "".join(
-        f'<div class="{_style(block)}">{render_block(block)}</div>' for block in slide.blocks
+        f'<div class="{_style(block)}">{block_html(block)}</div>' for block in slide.blocks
     )
     kind = "slide title" if slide.is_title else "slide"
     direction = "columns rows" if slide.is_stacked else "columns"

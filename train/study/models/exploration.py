@@ -8,7 +8,7 @@ from typing import Any
 
 from train.explore.explore import ExploreOptions, explore
 from train.study.models.material import Material
-from train.study.models.records import read_outcome, read_summary, write_outcome
+from train.study.models.records import read_outcome, read_results, write_outcome
 from train.study.options import StudyOptions
 
 FOLDER = "exploration"
@@ -22,7 +22,7 @@ def explore_or_keep(options: StudyOptions, material: Material, folder: Path) -> 
         UsageError, StorageError: see `train.explore.explore.explore`.
     """
     request, record = _request(options, material), folder / f"{FOLDER}.json"
-    if read_outcome(record, request) is not None and read_summary(folder, FOLDER):
+    if read_outcome(record, request) is not None and read_results(folder, FOLDER):
         return True
     asked = ExploreOptions(
         labels=options.labels,

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from train.filters.filters import FilterOptions, draw_filters
-from train.study.models.models import artifact_folder
+from train.study.models.models import network_folder
 from train.study.models.plan import CNN, VGG16
-from train.study.models.records import read_outcome, read_summary, write_outcome
+from train.study.models.records import read_outcome, read_results, write_outcome
 
 FOLDER = "filters"
 """The folder of the filter pictures in the study's."""
@@ -57,7 +57,7 @@ def _wanted(
         return FilterOptions(output=output, filters=FILTERS, steps=STEPS, seed=seed, **more)
 
     if CNN in models:
-        artifact = str(artifact_folder(folder, CNN))
+        artifact = str(network_folder(folder, CNN))
         digest = {"model_digest": models[CNN]["model_digest"]}
         yield CNN, options(CNN, artifact=artifact, layers=_CNN_LAYERS), digest
     if VGG16 in models:
@@ -65,10 +65,10 @@ def _wanted(
             asked = options(_PRETRAINED, network=VGG16, weights=weights)
             yield _PRETRAINED, asked, {"weights": weights}
         digest = {"model_digest": models[VGG16]["model_digest"]}
-        yield VGG16, options(VGG16, artifact=str(artifact_folder(folder, VGG16))), digest
+        yield VGG16, options(VGG16, artifact=str(network_folder(folder, VGG16))), digest
 
 
 def _pictures(folder: Path, name: str) -> list[dict[str, str]]:
     """The pictures of a network."""
-    pictures: list[dict[str, str]] = read_summary(folder, f"{FOLDER}/{name}").get("pictures", [])
+    pictures: list[dict[str, str]] = read_results(folder, f"{FOLDER}/{name}").get("pictures", [])
     return pictures

@@ -11,7 +11,7 @@ from train.forest.forest import ForestGrid
 from train.forest.forest_training import ForestOptions, train_forest
 from train.study.models.material import Material
 from train.study.models.plan import FOREST, MODELS
-from train.study.models.records import read_outcome, read_summary, write_outcome
+from train.study.models.records import read_outcome, read_results, write_outcome
 from train.study.options import StudyOptions
 
 GRID = ForestGrid()
@@ -55,7 +55,7 @@ def grow_or_keep(options: StudyOptions, material: Material, folder: Path) -> boo
 def find_forest(options: StudyOptions, material: Material, folder: Path) -> dict[str, Any]:
     """The summary of the forest that was grown from these chips; empty if there is none."""
     done = read_outcome(folder / f"{_PART}.json", _request(options, material)) is not None
-    return read_summary(folder, _PART) if done else {}
+    return read_results(folder, _PART) if done else {}
 
 
 def describe_forest(found: dict[str, Any], material: Material) -> dict[str, Any]:

@@ -47,7 +47,7 @@ def network_options(
     asked = TrainOptions(
         chips=options.chips,
         labels=options.labels,
-        artifact=str(artifact_folder(folder, model.name)),
+        artifact=str(network_folder(folder, model.name)),
         network=model.network,
         media_type=material.media_type,
         image_size=options.image_size * model.side_factor,
@@ -92,7 +92,7 @@ def find_kept(
     if outcome is None:
         return None
     try:
-        artifact = read_artifact(artifact_folder(folder, name))
+        artifact = read_artifact(network_folder(folder, name))
     except ArtifactError:
         return None
     return artifact if outcome == {"model_digest": artifact.model_digest} else None
@@ -100,7 +100,7 @@ def find_kept(
 
 def describe_network(model: StudyModel, folder: Path) -> dict[str, Any]:
     """A finished network as plain data, for the report."""
-    path = artifact_folder(folder, model.name)
+    path = network_folder(folder, model.name)
     artifact = read_description(path)
     training = artifact.training
     return {
@@ -129,12 +129,12 @@ def copy_best(name: str, folder: Path) -> None:
     """Copy the best model's artifact to `best` in the study's folder, all or nothing."""
     best, temporary = folder / "best", folder / ".best.writing"
     shutil.rmtree(temporary, ignore_errors=True)
-    shutil.copytree(artifact_folder(folder, name), temporary)
+    shutil.copytree(network_folder(folder, name), temporary)
     shutil.rmtree(best, ignore_errors=True)
     temporary.rename(best)
 
 
-def artifact_folder(folder: Path, name: str) -> Path:
+def network_folder(folder: Path, name: str) -> Path:
     """The folder of a network's artifact in a study's folder."""
     return folder / "models" / name
 
@@ -163,7 +163,7 @@ def _forget_other_training(name: str, request: dict[str, Any], folder: Path) -> 
     """
     started = folder / "models" / f"{name}.started.json"
     if read_outcome(started, request) is None:
-        forget_checkpoints(checkpoint_folder(artifact_folder(folder, name)))
+        forget_checkpoints(checkpoint_folder(network_folder(folder, name)))
         write_outcome(started, request, {})
 
 

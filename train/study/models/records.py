@@ -17,7 +17,7 @@ def read_outcome(path: Path, request: Mapping[str, Any]) -> dict[str, Any] | Non
         record = json.loads(path.read_bytes())
     except (FileNotFoundError, ValueError):
         return None
-    if not isinstance(record, dict) or record.get("request") != as_json(request):
+    if not isinstance(record, dict) or record.get("request") != _as_read(request):
         return None
     outcome: dict[str, Any] = record["outcome"]
     return outcome
@@ -29,7 +29,7 @@ def write_outcome(path: Path, request: Mapping[str, Any], outcome: Mapping[str, 
     write_bytes(str(path), f"{text}\n".encode())
 
 
-def read_summary(folder: Path, part: str) -> dict[str, Any]:
+def read_results(folder: Path, part: str) -> dict[str, Any]:
     """The summary of a command's results in a part of the study's folder.
 
     Its pictures are paths relative to the study's folder. Empty if one of them is missing.
@@ -43,6 +43,6 @@ def read_summary(folder: Path, part: str) -> dict[str, Any]:
     return summary | {"pictures": pictures} if complete else {}
 
 
-def as_json(value: Any) -> Any:
+def _as_read(value: Any) -> Any:
     """A value as it comes back from JSON: tuples as lists."""
     return json.loads(json.dumps(value))

@@ -11,9 +11,9 @@ from train.study.comparing.comparison import (
     compare_labels,
     compare_models,
     compare_thresholds,
+    compared_part,
     frequent_micro_f1,
     is_rare,
-    judged_part,
 )
 from train.study.comparing.findings import (
     describe_example,
@@ -90,8 +90,8 @@ def test_micro_f1_pools_the_labels_with_enough_positives():
 
 
 def test_without_a_test_part_validation_is_judged():
-    assert judged_part({"cnn": CNN}) == "test"
-    assert judged_part({"a": model({"clear": 1.0})}) == "validation"
+    assert compared_part({"cnn": CNN}) == "test"
+    assert compared_part({"a": model({"clear": 1.0})}) == "validation"
 
 
 def test_each_label_has_the_thresholds_of_the_networks_that_score_it():

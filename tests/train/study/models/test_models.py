@@ -19,7 +19,7 @@ from train.study.models import forest_model
 from train.study.models import models as study_models
 from train.study.models.forest_model import describe_forest, find_forest, grow_or_keep
 from train.study.models.material import Material, gather_material
-from train.study.models.models import artifact_folder, find_kept, network_options, train_or_keep
+from train.study.models.models import find_kept, network_folder, network_options, train_or_keep
 from train.study.models.plan import MODELS
 from train.study.options import StudyOptions
 
@@ -85,7 +85,7 @@ def test_a_model_that_is_asked_for_otherwise_is_trained_anew(options, trained, c
 
 def test_a_damaged_artifact_is_made_anew(options, trained):
     ask(options)
-    (artifact_folder(Path(options.output), "mean_colour") / "model.keras").write_bytes(b"damaged")
+    (network_folder(Path(options.output), "mean_colour") / "model.keras").write_bytes(b"damaged")
     assert ask(options)[1] is False
     assert ask(options)[1] is True
     assert len(trained) == 2
@@ -93,7 +93,7 @@ def test_a_damaged_artifact_is_made_anew(options, trained):
 
 def test_an_artifact_that_somebody_put_there_is_not_taken_for_the_study_s(options, trained):
     ask(options)
-    make_artifact(artifact_folder(Path(options.output), "mean_colour"), seed=77)
+    make_artifact(network_folder(Path(options.output), "mean_colour"), seed=77)
     assert ask(options)[1] is False
 
 
