@@ -238,7 +238,7 @@ def test_training_that_diverges_fails_and_writes_nothing(tmp_path, capsys):
         (["--sky_rule", "loudest"], "loudest"),
         (["--network", "cnn_sky", "--calibrate"], "softmax"),
         (["--chips", "nowhere"], "nowhere"),
-        (["--split", "study", "--test_share", "0.1"], "leave the shares out"),
+        (["--split", "study", "--test_share", "0.1"], "remove the shares"),
         (["--test_share", "0.9"], "--test_share 0.9"),
         (["--pixel_cache", "gs://bucket/pixels"], "--pixel_cache"),
         (["--pixel_cache_gb", "0"], "must be over 0"),

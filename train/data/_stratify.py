@@ -1,12 +1,11 @@
-"""Dividing labelled chips so that every part shows every label: iterative stratification.
+"""Dividing labelled chips so that every part has every label: iterative stratification.
 
 The algorithm of Sechidis, Tsoumakas and Vlahavas (2011), "On the Stratification of Multi-label
-Data": the label with the fewest chips left is dealt out first, each of its chips to the part that
-still lacks most of that label. Beyond it: what is dealt is a scene, all of whose chips go
-together; a label that can be in both training and validation is in both (by the paper, a label
-of two chips goes to training twice); and in the end sizes are made exact by the moves that
-disturb the labels least. The libraries that have the algorithm do none of the three
-(docs/decisions/splits.md).
+Data": the label with the fewest chips left is assigned first, each of its chips to the part that
+still lacks most of that label. Three things are added: scenes are assigned as a whole; a label that
+can be in both training and validation is in both (in the paper, both chips of a label with two go
+to training); and finally sizes are made exact by the moves that change the labels least. The
+libraries that have the algorithm do none of these (docs/decisions/splits.md).
 """
 
 from __future__ import annotations
@@ -21,13 +20,13 @@ _Integers = npt.NDArray[np.int64]
 _Reals = npt.NDArray[np.float64]
 
 WHERE_ALL_LABELS_BELONG = 2
-"""That many parts, the first ones: without training a label is not learned, without validation
-nobody sees how well."""
+"""Number of parts, from the first: without training chips a label is not learned, without
+validation chips no one knows how well."""
 
 
 @dataclass(frozen=True)
 class _Deal:
-    """What is dealt out.
+    """What is divided: items are scenes, or chips without a scene.
 
     Attributes:
         labels: `[items, labels]`, chips of an item with each label.
@@ -50,13 +49,13 @@ def stratify(
 ) -> _Integers:
     """The part of each chip, `int64 [n]`: an index into the shares.
 
-    The parts' sizes are the shares' to the chip, but for groups, which are never torn. The same
-    arguments give the same parts.
+    Parts have exactly the sizes of their shares, unless groups, which are never divided, prevent
+    it. The result is the same for the same arguments.
 
     Args:
-        truth: `[n, labels]`, 1 where the label holds.
-        shares: each part's; they are positive, and sum to 1.
-        groups: `[n]`, the same number for chips that must stay together; by default none must.
+        truth: `[n, labels]`, 1 if the chip has the label.
+        shares: positive, one for each part, summing to 1.
+        groups: `[n]`, the same number for chips that must stay together; by default none.
     """
     groups = np.arange(len(truth)) if groups is None else np.unique(groups, return_inverse=True)[1]
     sizes = np.bincount(groups).astype(np.int64)
@@ -73,7 +72,7 @@ def stratify(
 
 def whole_sizes(total: int, shares: Sequence[float]) -> _Integers:
     """A whole number of chips for each share: rounded so that they sum to the total (largest
-    remainders), and none 0 where there are as many chips as shares.
+    remainders), and none 0 if there are at least as many chips as shares.
 
     >>> whole_sizes(93, (0.8, 0.2)).tolist(), whole_sizes(3, (0.9, 0.05, 0.05)).tolist()
     ([74, 19], [1, 1, 1])
@@ -89,7 +88,7 @@ def whole_sizes(total: int, shares: Sequence[float]) -> _Integers:
 
 
 def _wanted(totals: _Integers, shares: _Reals) -> _Reals:
-    """Each label's chips by share, but one at least where it must be and there are enough."""
+    """Each label's chips by share, at least one where required if there are enough."""
     wanted = shares[:, None] * totals
     for part in range(1, min(WHERE_ALL_LABELS_BELONG, len(shares))):
         lacking = np.where(totals > part, np.maximum(0, 1 - wanted[part]), 0)
@@ -99,7 +98,7 @@ def _wanted(totals: _Integers, shares: _Reals) -> _Reals:
 
 
 def _deal_out(deal: _Deal, rng: np.random.Generator) -> _Integers:
-    """Sechidis et al.'s algorithm 1; larger items first, since they fit in fewer places."""
+    """Sechidis et al.'s algorithm 1; larger items first, as they fit into fewer parts."""
     parts = np.full(len(deal.sizes), -1, np.int64)
     lacking, room = deal.wanted.copy(), deal.wanted_sizes.astype(np.float64)
     order = rng.permutation(len(parts))
@@ -119,7 +118,7 @@ def _deal_out(deal: _Deal, rng: np.random.Generator) -> _Integers:
 
 
 def _fill_empty(deal: _Deal, parts: _Integers) -> None:
-    """A part without an item gets the smallest one of the part with the most items."""
+    """Move the smallest item of the part with the most items to each part without an item."""
     items = np.bincount(parts, minlength=len(deal.wanted))
     for part in np.flatnonzero(items == 0):
         richest = int(np.bincount(parts, minlength=len(items)).argmax())
@@ -145,8 +144,8 @@ def _spread(deal: _Deal, parts: _Integers) -> None:
 
 
 def _movable(deal: _Deal, parts: _Integers, items: _Integers) -> _Integers:
-    """Those of the items that may leave their part: neither its last item, nor the last one with
-    some label in training or validation."""
+    """Those of the items that may leave their part: not its last item, nor the last one with a
+    label in training or validation."""
     held = deal.labels > 0
     with_label = np.stack([held[parts == part].sum(axis=0) for part in range(len(deal.wanted))])
     last_of_label = (held[items] & (with_label[parts[items]] == 1)).any(axis=1)
@@ -157,7 +156,7 @@ def _movable(deal: _Deal, parts: _Integers, items: _Integers) -> _Integers:
 
 
 def _settle(deal: _Deal, parts: _Integers) -> None:
-    """Move items from parts with too many chips to parts with too few, as long as that helps."""
+    """Move items from parts with too many chips to parts with too few, while that helps."""
     while True:
         sizes = np.bincount(parts, deal.sizes, len(deal.wanted)).astype(np.int64)
         excess = sizes - deal.wanted_sizes
@@ -171,14 +170,14 @@ def _settle(deal: _Deal, parts: _Integers) -> None:
 
 
 def _gain(over: int, under: int, sizes: _Integers) -> _Integers:
-    """By how many chips two parts come nearer to their sizes if so many move."""
+    """By how many chips two parts get closer to their sizes if items of these sizes move."""
     after = np.abs(over - sizes) + np.abs(under + sizes)
     return np.asarray(abs(over) + abs(under) - after, np.int64)
 
 
 def _harm(deal: _Deal, parts: _Integers, items: _Integers, source: int, target: int) -> _Reals:
     """What a move adds to the squared differences from the wanted counts, relative to each
-    label's chips: a chip more or less matters to a rare label."""
+    label's chips: one chip matters more to a rare label."""
     moved = deal.labels[items]
     weights = 1 / np.maximum(1, deal.labels.sum(axis=0))
     harm = np.zeros(len(items))

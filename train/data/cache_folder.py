@@ -1,4 +1,4 @@
-"""The folder in which the trainer keeps what it need not make or fetch twice."""
+"""The trainer's cache folder, for converted weights and decoded chips."""
 
 from __future__ import annotations
 
@@ -7,6 +7,6 @@ from pathlib import Path
 
 
 def cache_folder() -> Path:
-    """Where converted weights are kept: `$XDG_CACHE_HOME/forest-chips`, or below `~/.cache`."""
+    """The user's cache folder: `$XDG_CACHE_HOME/forest-chips`, or below `~/.cache`."""
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(home) / "forest-chips"

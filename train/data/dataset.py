@@ -1,6 +1,6 @@
 """Labelled chips: the chips of an archive, matched with the rows of a labels csv.
 
-What is not used is counted, never dropped silently.
+Chips and rows that are not used are counted.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""The labels csv, the split csv and the label-set file: read tolerantly, refused with names.
+"""Reading the labels csv, the split csv and the label-set file.
 
 The csv form is Kaggle's, `image_name,tags`, and `image_name,split`. Windows line ends, a byte
 order mark, spaces around fields, several spaces between tags, names with or without their
-extension and further columns are all accepted. What would train a wrong model is not.
+extension and further columns are all accepted. What would train a wrong model is refused, with the
+names concerned.
 """
 
 from __future__ import annotations
@@ -41,8 +42,8 @@ class LabelRow:
 
     Attributes:
         name: image_name without its extension.
-        media_type: what the extension says, None where there was none.
-        tags: the labels of the chip; may be none.
+        media_type: that of the extension; None without an extension.
+        tags: the labels of the chip, possibly none.
     """
 
     name: str
@@ -62,7 +63,9 @@ def read_labels(uri: str) -> list[LabelRow]:
         for name, tags in _read_columns(uri, "tags")
     ]
     if not any(row.tags for row in rows):
-        raise UsageError(f"{uri}: no row has any tag; the column tags holds them, with spaces")
+        raise UsageError(
+            f"{uri}: no row has any tag; the column tags holds them, separated by spaces"
+        )
     return rows
 
 
@@ -70,8 +73,8 @@ def read_split(uri: str) -> dict[str, Part]:
     """Read a split csv, `image_name,split`: the part of each image name (without extension).
 
     Raises:
-        UsageError: a column is missing, there are no rows, a name stands in two parts, or a
-            part is none of train, val (or validation) and test.
+        UsageError: a column is missing, there are no rows, a name is in two parts, or a part is
+            not train, val (or validation) or test.
         StorageError: it cannot be read.
     """
     found = list(_read_columns(uri, "split"))
@@ -85,7 +88,7 @@ def read_split(uri: str) -> dict[str, Part]:
 def read_scenes(uri: str, required: bool = True) -> dict[str, str]:
     """Read the column scene_id of a csv: the scene that each image was cut from.
 
-    Names without one are left out. A jpg and a tif of one name are of one scene.
+    Names without one are left out. A jpg and a tif of the same name are of the same scene.
 
     Args:
         required: whether the column must be there.
@@ -108,7 +111,7 @@ def read_labelled_rows(
     """Read a labels csv and check it against its label set.
 
     Args:
-        label_set: a label set, or the address of a label-set file; by default the csv decides.
+        label_set: a label set, or the address of a label-set file; by default the csv.
 
     Raises:
         UsageError: the csv or the label set is invalid, or they contradict each other.
@@ -124,28 +127,26 @@ def read_labelled_rows(
 
 
 def rows_of_media_type(rows: Iterable[LabelRow], media_type: MediaType) -> dict[str, LabelRow]:
-    """The rows that can speak of chips of a media type, by name.
+    """The rows of one media type, and those without an extension, by name.
 
     Raises:
-        UsageError: a name stands there twice.
+        UsageError: a name occurs twice.
     """
     fitting = [row for row in rows if row.media_type in (None, media_type)]
-    refuse(
-        named_twice(row.name for row in fitting), "labels csv: image names that stand there twice"
-    )
+    refuse(named_twice(row.name for row in fitting), "labels csv: image names that occur twice")
     return {row.name: row for row in fitting}
 
 
 def choose_label_set(rows: Iterable[LabelRow]) -> LabelSet:
-    """The label set that a labels csv is about.
+    """The label set of a labels csv.
 
-    Planet's where the file has any of Planet's sky labels, or none but Planet's labels: another
-    name there is a misspelling. Else the file's own names in alphabetical order, without a sky
-    group.
+    It is Planet's if the file has any of Planet's sky labels, or only labels of Planet: another
+    name is then a misspelling. Otherwise it is the file's own names in alphabetical order, without
+    a sky group.
 
     Raises:
-        UsageError: names that are not Planet's beside Planet's sky labels, or names that cannot
-            stand together (two that would share a column).
+        UsageError: other names next to Planet's sky labels, or two names that would share a
+            column.
     """
     names = set().union(*(row.tags for row in rows))
     if names & set(PLANET_LABELS.sky) or names <= set(PLANET_LABELS.names):
@@ -171,10 +172,10 @@ def read_label_set(uri: str) -> LabelSet:
 
 
 def check_rows(rows: Iterable[LabelRow], label_set: LabelSet) -> None:
-    """Hold rows against a label set.
+    """Check rows against a label set.
 
     Raises:
-        UsageError: labels that it does not have, or rows with two sky labels.
+        UsageError: there are unknown labels, or rows with two sky labels.
     """
     rows = list(rows)
     check_known(set().union(*(row.tags for row in rows)), label_set)
@@ -192,11 +193,11 @@ def check_known(names: Iterable[str], label_set: LabelSet) -> None:
     """
     unknown = sorted(set(names) - set(label_set.names))
     known = ", ".join(label_set.names)
-    refuse(unknown, "labels csv: unknown labels", f"known: {known}; give others by --label_set")
+    refuse(unknown, "labels csv: unknown labels", f"known: {known}; use --label_set for others")
 
 
 def split_extension(name: str) -> tuple[str, MediaType | None]:
-    """An image name without its extension, and what the extension says.
+    """An image name without its extension, and the media type of the extension.
 
     >>> split_extension("train_3.jpg"), split_extension("v1.2")
     (('train_3', 'jpg'), ('v1.2', None))
@@ -212,7 +213,7 @@ def named_twice(names: Iterable[str]) -> list[str]:
 
 
 def refuse(names: Sequence[str], what: str, advice: str = "") -> None:
-    """Raise one line with the first few names, where there are any.
+    """Raise an error that lists the first few names, if there are any.
 
     Raises:
         UsageError: there are names.
@@ -230,7 +231,7 @@ def _read_columns(uri: str, column: str) -> Iterator[tuple[str, str]]:
         raise UsageError(f"{uri} has no rows below its header image_name,{column}")
     header = lines[0][1]
     missing = [name for name in ("image_name", column) if header.count(name) != 1]
-    refuse(missing, f"{uri}: needs each once, and not so in {','.join(header)!r}, the columns")
+    refuse(missing, f"{uri}: not exactly once in the header {','.join(header)!r}, columns")
     yield from _fields(uri, lines[1:], header, column)
 
 
@@ -241,7 +242,7 @@ def _read_table(uri: str) -> list[tuple[int, list[str]]]:
         reader = csv.reader(io.StringIO(text, newline=""), skipinitialspace=True)
         table = [[field.strip() for field in row] for row in reader]
     except (UnicodeDecodeError, csv.Error) as error:
-        raise UsageError(f"{uri} is no csv in UTF-8: {error}") from error
+        raise UsageError(f"{uri} is not a csv in UTF-8: {error}") from error
     return [(number, row) for number, row in enumerate(table, 1) if any(row)]
 
 
@@ -254,7 +255,7 @@ def _fields(
         if len(row) > len(header):
             raise UsageError(
                 f"{uri}: row {number} has {len(row)} fields for {len(header)} columns; "
-                "spaces, not commas, stand between tags"
+                "separate tags by spaces, not by commas"
             )
         if not padded[name_at]:
             raise UsageError(f"{uri}: row {number} has no image_name")

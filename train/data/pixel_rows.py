@@ -1,4 +1,4 @@
-"""Decoded chips that need not be in memory: rows of arrays, fetched when they are asked for."""
+"""Decoded chips that need not be in memory: rows of arrays that are read on demand."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ import numpy.typing as npt
 from pipelines.imaging.resize import Pixels
 
 CHUNK_BYTES = 32 << 20
-"""What is worked on at a time where a whole set would not fit into memory."""
+"""Bytes to process at a time if a whole set would not fit into memory."""
 
 
 @dataclass(frozen=True)
 class PixelRows:
     """`uint8 [n, S, S, bands]` as rows of arrays that may be memory-mapped.
 
-    An index (a number, a slice, numbers or a mask) gives what it names as a new array, as numpy
-    does: take a batch at a time, since all of it may be larger than the memory.
+    Indexing (by a number, a slice, numbers or a mask) returns a new array, as with numpy. Read a
+    batch at a time: all rows together may be larger than the memory.
 
     Attributes:
         arrays: `uint8 [any, S, S, bands]` each.
-        array_of: `[n]`, the array that each row lies in.
-        row_of: `[n]`, its place there.
+        array_of: `[n]`, the index of the array that holds each row.
+        row_of: `[n]`, the index of the row in that array.
         row_shape: (S, S, bands).
     """
 
@@ -38,11 +38,11 @@ class PixelRows:
     def of(
         cls,
         arrays: Sequence[Pixels],
-        places: Sequence[tuple[int, int]],
+        indices: Sequence[tuple[int, int]],
         row_shape: tuple[int, int, int],
     ) -> PixelRows:
-        """Rows by their places: number of the array and row in it."""
-        pairs = np.array(places, np.int64).reshape(len(places), 2)
+        """Rows by the index of the array and the index in it."""
+        pairs = np.array(indices, np.int64).reshape(len(indices), 2)
         return cls(tuple(arrays), pairs[:, 0], pairs[:, 1], row_shape)
 
     def __len__(self) -> int:
@@ -69,21 +69,21 @@ class PixelRows:
         return found
 
     def take(self, index: Any) -> PixelRows:
-        """Some of the rows, or some of them several times, without fetching any."""
+        """Some of the rows, or some of them several times, without reading any."""
         return PixelRows(self.arrays, self.array_of[index], self.row_of[index], self.row_shape)
 
 
 PixelSource = Pixels | PixelRows
-"""Decoded chips, in memory or not. What takes these goes over them in chunks or batches."""
+"""Decoded chips, in memory or not; read them in chunks or batches."""
 
 
 def chunks(pixels: PixelSource, most_bytes: int = CHUNK_BYTES) -> Iterator[Pixels]:
-    """The chips in order, as arrays of at most so many bytes (one chip at least)."""
+    """The chips in order, as arrays of at most `most_bytes` (at least one chip)."""
     rows = chunk_rows(pixels.shape[1:], most_bytes)
     for start in range(0, len(pixels), rows):
         yield pixels[start : start + rows]
 
 
 def chunk_rows(row_shape: Sequence[int], most_bytes: int = CHUNK_BYTES) -> int:
-    """How many chips of a shape have so many bytes; one at least."""
+    """How many chips of a shape fit into `most_bytes`; at least one."""
     return max(1, most_bytes // int(np.prod(row_shape)))

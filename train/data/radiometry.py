@@ -1,8 +1,8 @@
 """How GeoTIFF radiometry becomes 0 to 255: percentiles of the training chips, band by band.
 
-A linear stretch between the 2nd and the 98th percentile of each band is the customary one for
-satellite pictures: the extremes belong to dead pixels, glints and shadows, and scaling from the
-minimum to the maximum would let a handful of them press everything else into a few grey values.
+A linear stretch between the 2nd and the 98th percentile of each band is usual for satellite
+pictures: the extremes are dead pixels, glints and shadows, and scaling from the minimum to the
+maximum would leave only a few grey values for everything else.
 """
 
 from __future__ import annotations
@@ -26,12 +26,11 @@ PERCENTILES = (2, 98)
 
 MAX_SAMPLED_CHIPS = 1000
 MAX_SAMPLED_PIXELS = 64 * 64
-"""Chips, and pixels of each, that percentiles are taken from at most: 4 million pixels a band
-settle them to far less than a grey value, and are 65 MB of floats, however large the archive
-and the chips are."""
+"""At most this many chips, and pixels of each, are used for percentiles: 4 million pixels a band
+determine them to much less than a grey value, and take 65 MB as floats."""
 
 UNSCALED = (0.0, 65535.0)
-"""All that a uint16 holds: the scaling of a band while nothing better is known."""
+"""The range of uint16: the scaling of a band until its percentiles are known."""
 
 _THREADS = 8
 
@@ -43,10 +42,10 @@ def preprocessing_for(
     training_uris: Sequence[str],
     seed: int,
 ) -> Preprocessing:
-    """How chips become input, as far as it can be known before they are decoded.
+    """How chips are preprocessed, as far as known before they are decoded.
 
     Raises:
-        UsageError: tifs, of which none can be decoded.
+        UsageError: none of the tifs can be decoded.
     """
     scaling = None if media_type == "jpg" else (UNSCALED,) * len(bands)
     unscaled = Preprocessing(media_type, image_size, bands, scaling, READABLE_SIDES_PX)
@@ -58,14 +57,13 @@ def preprocessing_for(
 def percentile_scaling(
     uris: Sequence[str], preprocessing: Preprocessing, seed: int
 ) -> tuple[tuple[float, float], ...]:
-    """(low, high) for each band from the chips' area-averaged pixels, a sample if they are many.
+    """(low, high) for each band from the chips' area-averaged pixels, or from a sample of them.
 
-    The sample depends on the addresses and the seed alone.
-
-    A band that is the same everywhere gets a high of 1 above its low.
+    The sample depends only on the addresses and the seed. A band that is the same everywhere gets
+    a high of 1 above its low.
 
     Raises:
-        UsageError: none of the chips can be decoded; with the first reason.
+        UsageError: none of the chips can be decoded; the message has the first reason.
     """
     pixels = np.concatenate(_read_sample(uris, preprocessing, seed))
     lows, highs = np.percentile(pixels, PERCENTILES, axis=0, overwrite_input=True).tolist()

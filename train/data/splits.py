@@ -1,4 +1,4 @@
-"""Which chips train, which validate and which are kept for testing."""
+"""Dividing chips into training, validation and test parts."""
 
 from __future__ import annotations
 
@@ -18,28 +18,27 @@ from train.data.examples import truth_of
 from train.data.label_files import PARTS, Part, named_twice, read_scenes, read_split, refuse
 
 STUDY = "study"
-"""What `--split` is given for the published study's shares."""
+"""The value of `--split` for the published study's shares."""
 
 VALIDATION_SHARE = 0.2
-"""Share of the chips that the default split gives to validation."""
+"""Share of the chips that are for validation by default."""
 
 STUDY_NETWORKS: Mapping[Part, int] = {"train": 20_000, "validation": 7_000, "test": 5_120}
 STUDY_FOREST: Mapping[Part, int] = {"train": 15_000, "test": 5_000}
 """Chips of the published study's parts (Thisted 2020), from the start of its list."""
 
-
-_MEND = "mend it, or leave --groups or the column scene_id out"
+_SCENE_ADVICE = "correct it, or leave --groups or the column scene_id out"
 
 
 @dataclass(frozen=True)
 class SplitRule:
-    """How chips come into parts.
+    """How chips are divided into parts.
 
     Attributes:
-        shares: what each part gets, summing to 1; unused where `parts` says it.
-        parts: the part of each image name; None where it is to be found by stratification.
-        most_chips: so many are dealt out, from the start of the labels csv; None for all.
-        scenes: the scene of each image name, where that is known; no scene comes into two parts.
+        shares: the share of each part, summing to 1; unused if `parts` is given.
+        parts: the part of each image name; None to stratify.
+        most_chips: how many are used, from the start of the labels csv; None for all.
+        scenes: the scene of each image name, if known; no scene is in two parts.
     """
 
     shares: Mapping[Part, float]
@@ -49,7 +48,7 @@ class SplitRule:
 
 
 def study_rule(chips: Mapping[Part, int], scenes: Mapping[str, str]) -> SplitRule:
-    """The study's split: its very numbers of chips, or the same shares of fewer."""
+    """The study's split: the same numbers of chips, or the same shares of fewer."""
     total = sum(chips.values())
     shares = {part: count / total for part, count in chips.items()}
     return SplitRule(shares, most_chips=total, scenes=scenes)
@@ -65,7 +64,7 @@ def read_split_rule(
     """The rule that the flags ask for.
 
     Args:
-        labels: the labels csv; its column scene_id, where there is one, tells the scenes.
+        labels: the labels csv; its column scene_id, if present, has the scenes.
         split: a csv image_name,split, or `study` for the networks' shares of the study.
         validation_share, test_share: by default 0.2 and 0.
         groups: a csv image_name,scene_id, instead of the labels csv's column.
@@ -75,7 +74,7 @@ def read_split_rule(
         StorageError: a file cannot be read.
     """
     if split is not None and (validation_share, test_share) != (None, None):
-        raise UsageError(f"--split {split} says the parts: leave the shares out, or --split")
+        raise UsageError(f"--split {split} decides the parts: remove the shares, or --split")
     scenes = read_scenes(groups or labels, required=groups is not None)
     if split == STUDY:
         return study_rule(STUDY_NETWORKS, scenes)
@@ -95,13 +94,13 @@ def read_split_rule(
 def assign_parts(
     chips: LabelledChips, label_set: LabelSet, rule: SplitRule, seed: int
 ) -> dict[Part, tuple[str, ...]]:
-    """Put image names into parts, by name in each: as a split says, else stratified by label.
+    """Divide image names into parts: as a given split says, or stratified by label.
 
-    The parts depend on the names, labels, scenes, rule and seed alone. Names that a given split
-    lacks, and those beyond `rule.most_chips`, are in no part.
+    Each part is sorted by name. Parts depend only on the names, labels, scenes, rule and seed.
+    Names that a given split lacks, and those beyond `rule.most_chips`, are in no part.
 
     Raises:
-        UsageError: a given split tears a scene.
+        UsageError: a given split divides a scene.
     """
     names = sorted(chips.listed[: rule.most_chips])
     if rule.parts is None:
@@ -127,7 +126,7 @@ def check_parts(
     """Refuse to train without a training or a validation part.
 
     Raises:
-        UsageError: one of them is empty; with the advice.
+        UsageError: one of them is empty; the message ends with the advice.
     """
     empty = [part for part in ("train", "validation") if not sizes[part]]
     refuse(empty, "parts without a usable chip", advice)
@@ -144,7 +143,7 @@ def _stratified(
 
 
 def _groups(names: Sequence[str], scenes: Mapping[str, str]) -> npt.NDArray[np.int64]:
-    """A number for each scene, and one for each chip of which none is known."""
+    """A number for each scene, and one for each chip without a known scene."""
     known = {scene: number for number, scene in enumerate(sorted(set(scenes.values())))}
     alone = len(known)
     found = [known[scenes[n]] if n in scenes else alone + i for i, n in enumerate(names)]
@@ -153,5 +152,5 @@ def _groups(names: Sequence[str], scenes: Mapping[str, str]) -> npt.NDArray[np.i
 
 def _check_scenes(parts: Mapping[str, Part], scenes: Mapping[str, str]) -> None:
     pairs = {(scenes[name], part) for name, part in parts.items() if name in scenes}
-    torn = named_twice(scene for scene, _ in pairs)
-    refuse(torn, "--split puts chips of one scene into two parts: scenes", _MEND)
+    divided = named_twice(scene for scene, _ in pairs)
+    refuse(divided, "--split puts chips of one scene into two parts: scenes", _SCENE_ADVICE)

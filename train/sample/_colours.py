@@ -1,6 +1,6 @@
-"""The colours of a sample scene, near those of real chips: what one sees, and in near infrared.
+"""The colours of a sample scene, close to those of real chips, visible and near infrared.
 
-Plants shine in near infrared, water swallows it, clouds are bright in every band. A colour is
+Plants are bright in near infrared, water is dark, clouds are bright in every band. A colour is
 reflectance `float32 [4]`, 0 to 1: red, green, blue, near infrared; 0.5 is shown as white.
 """
 
@@ -11,7 +11,7 @@ WHITE_REFLECTANCE = 0.5
 
 
 def _ground(red: int, green: int, blue: int, near_infrared: float) -> npt.NDArray[np.float32]:
-    """A colour as one sees it (0 to 255) and its near infrared reflectance, as reflectance [4]."""
+    """The reflectance [4] of a visible colour (0 to 255) with its near infrared reflectance."""
     visible = np.array([red, green, blue], np.float32) / 255 * WHITE_REFLECTANCE
     return np.append(visible, np.float32(near_infrared)).astype(np.float32)
 

@@ -29,7 +29,7 @@ from train.sample._sky import SKY_LABELS
 
 @dataclass(frozen=True)
 class Layout:
-    """What several labels share: houses stand along the roads, diggers along the river."""
+    """What several labels share: houses are along the roads, mines along the river."""
 
     labels: frozenset[str]
     river: Line
@@ -37,7 +37,7 @@ class Layout:
 
     @property
     def crowded(self) -> bool:
-        """Whether there are more labels than a wide river or a lake would leave room for."""
+        """Whether there are too many labels for a wide river or a lake."""
         return len(self.labels) > 4
 
 
@@ -45,7 +45,7 @@ Draw = Callable[[FloatArray, Layout, np.random.Generator], None]
 
 
 def _forest(rng: np.random.Generator) -> FloatArray:
-    """Closed canopy: crowns lit from one side, a lone pale crown here and there, gentle relief."""
+    """Closed canopy: crowns lit from one side, a few pale crowns, gentle relief."""
     canopy = noise(rng, "canopy")
     light = rng.uniform(0.13, 0.23) * (canopy + 0.8 * np.clip(canopy - 2.2, 0, 1.5))
     light += rng.uniform(0.01, 0.04) * (noise(rng, "smooth") + noise(rng, "cloud"))
@@ -58,7 +58,7 @@ def _forest(rng: np.random.Generator) -> FloatArray:
 def _open_ground(
     rng: np.random.Generator, colours: Sequence[FloatArray], texture: float
 ) -> FloatArray:
-    """Ground without trees, its colour drifting between two of the given ones."""
+    """Ground without trees, its colour between two of the given ones."""
     one, other = shades(rng, colours, 2)
     drift = np.clip(0.5 + 0.3 * noise(rng, "smooth") + 0.15 * noise(rng, "cloud"), 0, 1)
     light = 1 + texture * (cut_noise(rng, "grain") + cut_noise(rng, "cloud"))
@@ -67,7 +67,7 @@ def _open_ground(
 
 
 def draw_base(labels: frozenset[str], rng: np.random.Generator) -> FloatArray:
-    """What lies under everything else; without forest it follows from the labels there are."""
+    """The ground below everything else; without forest it depends on the other labels."""
     if "primary" in labels or labels <= set(SKY_LABELS):
         return _forest(rng)
     if only_water(labels):
@@ -95,14 +95,14 @@ def _draw_agriculture(picture: FloatArray, layout: Layout, rng: np.random.Genera
 
 
 def _strips(rng: np.random.Generator, axis: FloatArray) -> npt.NDArray[np.intp]:
-    """The number of the strip, 0 to 4, in which each pixel lies along a turned axis."""
+    """The number of the strip, 0 to 4, of each pixel along a turned axis."""
     share = np.arange(1, 5) / 5 + rng.uniform(-0.06, 0.06, 4)
     low, high = float(axis.min()), float(axis.max())
     return np.searchsorted(low + (high - low) * share, axis).astype(np.intp)
 
 
 def _tilled(rng: np.random.Generator, cell: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:
-    """Which pixels are field: cells taken in chance order until a good part of the chip is."""
+    """Which pixels are field: cells in random order until they cover a good part of the chip."""
     area, order = np.bincount(cell.ravel(), minlength=25), rng.permutation(25)
     before = np.concatenate(([0], np.cumsum(area[order])[:-1]))
     taken = np.zeros(25, np.bool_)
@@ -112,7 +112,7 @@ def _tilled(rng: np.random.Generator, cell: npt.NDArray[np.intp]) -> npt.NDArray
 
 
 def _draw_cultivation(picture: FloatArray, layout: Layout, rng: np.random.Generator) -> None:
-    """A handful of small uneven plots near one another, each with its own crop."""
+    """A few small uneven plots near each other, each with its own crop."""
     stencil, count, centre = Stencil(), int(rng.integers(5, 10)), rng.uniform(70, 186, 2)
     for colour in shades(rng, palette.PLOT, count):
         x, y = np.clip(rng.normal(centre, 52), 14, CHIP_SIDE_PX - 14)
@@ -121,7 +121,7 @@ def _draw_cultivation(picture: FloatArray, layout: Layout, rng: np.random.Genera
 
 
 def _draw_blooming(picture: FloatArray, layout: Layout, rng: np.random.Generator) -> None:
-    """Single crowns in flower, yellow or white, strewn over the forest."""
+    """Single crowns in flower, yellow or white, scattered over the forest."""
     stencil, count = Stencil(), int(rng.integers(40, 110))
     colours = shades(rng, [shade_of(rng, palette.BLOSSOM)], count, 0.14)
     places = rng.uniform(0, CHIP_SIDE_PX, (count, 2))
@@ -131,7 +131,7 @@ def _draw_blooming(picture: FloatArray, layout: Layout, rng: np.random.Generator
 
 
 def _draw_water(picture: FloatArray, layout: Layout, rng: np.random.Generator) -> None:
-    """A winding river, now and then a wide one, or some lakes."""
+    """A winding river, sometimes a wide one, or some lakes."""
     if not layout.crowded and rng.random() < 0.25:
         _draw_lakes(picture, rng)
     else:
@@ -142,7 +142,7 @@ def _draw_water(picture: FloatArray, layout: Layout, rng: np.random.Generator) -
 
 def _draw_river(picture: FloatArray, line: Line, width_px: int, rng: np.random.Generator) -> None:
     sand, water = Stencil(), Stencil()
-    if rng.random() < 0.5:  # banks that come and go, as the water wanders off them
+    if rng.random() < 0.5:  # banks that are visible in places
         sand.stroke(line, width_px, shade_of(rng, palette.SAND))
         sand.paint(picture, rng, 0.06, ragged_px=5)
     water.stroke(line, width_px, shade_of(rng, palette.MUDDY_WATER + palette.DARK_WATER))
@@ -167,7 +167,7 @@ def _draw_bare_ground(picture: FloatArray, layout: Layout, rng: np.random.Genera
 
 
 def _draw_blow_down(picture: FloatArray, layout: Layout, rng: np.random.Generator) -> None:
-    """Trees that a downburst felled: a fan of pale streaks that open from where it struck."""
+    """Trees felled by a downburst: a fan of pale streaks from the point of impact."""
     (x, y), heading = pixel_grid(), rng.uniform(0, 2 * np.pi)
     length_px, half = rng.uniform(130, 210), rng.uniform(0.4, 0.75)
     apex = rng.uniform(90, 166, 2) - length_px / 2 * np.array([np.cos(heading), np.sin(heading)])
@@ -220,7 +220,7 @@ def _draw_road(picture: FloatArray, layout: Layout, rng: np.random.Generator) ->
 
 
 def _draw_conventional_mine(picture: FloatArray, layout: Layout, rng: np.random.Generator) -> None:
-    """One great pit: terraces that step down, pale and shaded in turn, to a pond."""
+    """One large pit: terraces down to a pond, pale and shaded in turn."""
     stencil, steps, rock = Stencil(), int(rng.integers(5, 9)), shade_of(rng, palette.TERRACE)
     middle, radius_px, drift = rng.uniform(100, 156, 2), rng.uniform(62, 92), rng.normal(0, 14, 2)
     outline = np.array(blob(rng, 0, 0, radius_px, 0.2))
@@ -250,7 +250,7 @@ def _draw_artisinal_mine(picture: FloatArray, layout: Layout, rng: np.random.Gen
 
 
 def _draw_habitation(picture: FloatArray, layout: Layout, rng: np.random.Generator) -> None:
-    """Hamlets beside the roads."""
+    """Hamlets along the roads."""
     for x, y in places_on(rng, layout.roads, int(rng.integers(1, 4)), 5):
         _draw_hamlet(picture, x, y, rng)
 
@@ -271,7 +271,7 @@ def _draw_hamlet(picture: FloatArray, x: float, y: float, rng: np.random.Generat
     roofs.paint(picture, rng, 0.05)
 
 
-# The order of painting: what would hide the rest comes first, what must stay whole comes last.
+# In order of painting: what would hide the rest first, what must stay visible last.
 GROUND: dict[str, Draw] = {
     "agriculture": _draw_agriculture,
     "cultivation": _draw_cultivation,

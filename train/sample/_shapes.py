@@ -1,7 +1,7 @@
-"""What sample scenes are made of: noise, coloured outlines, lines that wind or run straight.
+"""Elements of sample scenes: noise, coloured outlines, winding and straight lines.
 
-Nothing here knows what a label is. A picture is `float32 [256, 256, 4]`, reflectance 0 to 1 in the
-order red, green, blue, near infrared; places are in pixels, x to the right and y down.
+A picture is `float32 [256, 256, 4]`, reflectance 0 to 1 in the
+order red, green, blue, near infrared; positions are in pixels, x to the right and y down.
 """
 
 import functools
@@ -20,14 +20,14 @@ Line = list[Point]
 _TILE_PX = 512
 
 
-# --- Noise: textures made once a process, then cut at random places -------------------------------
+# --- Noise: textures made once per process, then cut at random positions -------
 
 
 @functools.cache
 def _noise_tiles() -> dict[str, FloatArray]:
     """Periodic noise of mean 0 and deviation 1 by kind, `float32 [768, 768]`: a tile and a margin.
 
-    The margin repeats the tile, so that a cut at any place of the tile is a plain slice.
+    The margin repeats the tile, so that a cut anywhere in the tile is a plain slice.
     """
     y = np.fft.fftfreq(_TILE_PX)[:, None]
     x = np.fft.rfftfreq(_TILE_PX)[None, :]
@@ -57,7 +57,7 @@ def cut_noise(rng: np.random.Generator, kind: str) -> FloatArray:
 
 
 def noise(rng: np.random.Generator, kind: str) -> FloatArray:
-    """Two cuts added, so that hardly any comes twice; `float32 [256, 256]`, deviation about 1."""
+    """The sum of two cuts, so that it hardly repeats; `float32 [256, 256]`, deviation about 1."""
     return np.float32(0.7071) * (cut_noise(rng, kind) + cut_noise(rng, kind).T)
 
 
@@ -90,15 +90,15 @@ def shade_of(
 
 
 def cover(picture: FloatArray, share: FloatArray, colour: FloatArray) -> None:
-    """Lay `colour` over the picture, in place; `share` (0 to 1) says how much of it, by pixel."""
+    """Blend `colour` into the picture, in place; `share` (0 to 1) is its weight at each pixel."""
     picture += share[..., None].astype(np.float32) * (colour - picture)
 
 
 def soften(picture: FloatArray) -> FloatArray:
-    """Each pixel sees a little of its neighbours, as through any lens."""
+    """Blur each pixel with its neighbours, as a lens does."""
     for axis in (0, 1):
         before, after = np.roll(picture, 1, axis), np.roll(picture, -1, axis)
-        # What a roll brings in comes from the far edge: there the edge itself stands in for it.
+        # A roll brings in the far edge: use the edge itself instead.
         np.moveaxis(before, axis, 0)[0] = np.moveaxis(picture, axis, 0)[0]
         np.moveaxis(after, axis, 0)[-1] = np.moveaxis(picture, axis, 0)[-1]
         picture = np.float32(0.6) * picture + np.float32(0.2) * (before + after)
@@ -109,7 +109,7 @@ def soften(picture: FloatArray) -> FloatArray:
 
 
 class Stencil:
-    """Shapes waiting for paint, 255 at most: each has a colour; later ones cover earlier ones."""
+    """Coloured shapes to be painted, at most 255; later ones cover earlier ones."""
 
     def __init__(self) -> None:
         self._image = Image.new("L", (CHIP_SIDE_PX, CHIP_SIDE_PX), 0)
@@ -122,7 +122,7 @@ class Stencil:
     def stroke(self, line: Line, width_px: int, colour: FloatArray) -> None:
         number, half = self._number(colour), width_px / 2
         self._draw.line(line, fill=number, width=width_px)
-        if width_px > 3:  # else the joints of thick lines would show as notches
+        if width_px > 3:  # otherwise the joints of thick lines would show as notches
             for x, y in line:
                 self._draw.ellipse((x - half, y - half, x + half, y + half), fill=number)
 
@@ -139,7 +139,7 @@ class Stencil:
     ) -> None:
         """Put the shapes on `picture`, in place.
 
-        `texture` is the deviation of their brightness, `ragged_px` that of their edges' place.
+        `texture` is the deviation of their brightness, `ragged_px` that of their edges.
         """
         number = np.asarray(self._image)
         if ragged_px:
@@ -153,7 +153,7 @@ class Stencil:
 def _astray(
     rng: np.random.Generator, deviation_px: float
 ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """For each pixel the row and the column of one near it: what is read there has ragged edges."""
+    """For each pixel the row and the column of one near it: reading there makes edges ragged."""
     moved = (
         axis + np.float32(deviation_px) * (noise(rng, "cloud") + 0.1 * cut_noise(rng, "grain"))
         for axis in pixel_grid()
@@ -165,7 +165,7 @@ def _astray(
 def blob(
     rng: np.random.Generator, x: float, y: float, radius_px: float, wobble: float = 0.3
 ) -> Line:
-    """A closed, uneven outline of 24 points about (x, y)."""
+    """A closed, uneven outline of 24 points around (x, y)."""
     angle = np.linspace(0, 2 * np.pi, 24, endpoint=False)
     order = np.arange(1, 5)[:, None]
     phase, size = rng.uniform(0, 2 * np.pi, (4, 1)), rng.normal(0, wobble, (4, 1)) / order**0.7
@@ -175,7 +175,7 @@ def blob(
 
 
 def rectangle(x: float, y: float, width_px: float, height_px: float, turn: float) -> Line:
-    """A rectangle about (x, y), turned by `turn` radians."""
+    """A rectangle around (x, y), turned by `turn` radians."""
     along = np.array([-1.0, 1, 1, -1]) * width_px / 2
     aside = np.array([-1.0, -1, 1, 1]) * height_px / 2
     return turned_line(along, aside, turn, x, y)
@@ -205,7 +205,7 @@ def meander(rng: np.random.Generator, bend_px: float = 26) -> Line:
 
 
 def road_lines(rng: np.random.Generator) -> list[Line]:
-    """A main road through the chip and up to two that leave it, all nearly straight."""
+    """A main road through the chip and up to two side roads, all nearly straight."""
     turn, (x, y) = rng.uniform(0, np.pi), rng.uniform(70, 186, 2)
     bend_px = rng.uniform((-30, 0, -30), (30, 0, 30))
     roads = [turned_line(np.array([-300.0, 0, 300]), bend_px, turn, x, y)]
@@ -218,7 +218,7 @@ def road_lines(rng: np.random.Generator) -> list[Line]:
 
 
 def places_on(rng: np.random.Generator, lines: Iterable[Line], count: int, aside_px: float) -> Line:
-    """`count` places inside the chip, some `aside_px` from the given lines."""
+    """`count` points inside the chip, about `aside_px` from the given lines."""
     points = np.concatenate([_dense(line) for line in lines])
     inside = points[((points > 20) & (points < CHIP_SIDE_PX - 20)).all(1)]
     chosen = inside[rng.integers(0, len(inside), count)] + rng.normal(0, aside_px, (count, 2))

@@ -17,7 +17,7 @@ SKY_LABELS = PLANET_LABELS.sky
 
 
 def light(picture: FloatArray, rng: np.random.Generator) -> FloatArray:
-    """The picture as the camera has it that day: a lens, a cast of colour, a little air."""
+    """The picture as a camera takes it: blurred by the lens, with a colour cast and some haze."""
     picture = soften(picture) * rng.normal(1, 0.02, 4).astype(np.float32)
     air = np.float32(rng.uniform(0, 0.24))
     picture += air * (shade_of(rng, palette.AIR) - picture)
@@ -32,7 +32,7 @@ def _sky_haze(picture: FloatArray, rng: np.random.Generator) -> None:
 
 
 def _sky_partly_cloudy(picture: FloatArray, rng: np.random.Generator) -> None:
-    """Some bright clouds; the sun is to one side, so each throws a shadow on the other."""
+    """Some bright clouds; the sun is to one side, so each throws a shadow to the other side."""
     shape = noise(rng, "cloud") + np.float32(0.06) * cut_noise(rng, "grain")
     threshold = np.quantile(shape[::4, ::4], 1 - rng.uniform(0.12, 0.42))
     cloud = np.clip((shape - threshold) / rng.uniform(0.5, 1.1), 0, 0.97)
@@ -44,7 +44,7 @@ def _sky_partly_cloudy(picture: FloatArray, rng: np.random.Generator) -> None:
 
 
 def _sky_cloudy(picture: FloatArray, rng: np.random.Generator) -> None:
-    """Cloud nearly everywhere: a flat sheet, or billows with thin places between them."""
+    """Cloud nearly everywhere: a flat sheet, or one with thin areas."""
     billow = rng.choice((0.0, 0.04, 0.1)) * noise(rng, "cloud")
     share = np.clip(rng.uniform(0.93, 1.02) + billow, 0.6, 1)
     light = rng.uniform(0.74, 0.98) * (1 + 0.5 * billow) + 0.02 * noise(rng, "smooth")

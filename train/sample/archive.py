@@ -1,15 +1,14 @@
 """Writes a sample archive: chips and their labels, drawn by code from a seed.
 
 The pictures of the Kaggle competition "Planet: Understanding the Amazon from Space" may not be
-passed on; a demo, a test or a benchmark needs some all the same. So this module draws labels as
-often, and in such company, as the competition's list has them, has `train.sample.drawing` draw a
-scene that shows them, has `train.sample.encoding` encode it as the real chips are encoded, and
-writes the files. Of the jpg chips a share are four-component files without a marker, as all the
-real ones are, and the rest ordinary ones; the tif chips, unlike the real, say where on earth they
-lie.
+redistributed, but demos, tests and benchmarks need pictures. This module draws labels with the
+frequencies and combinations of the competition's list, `train.sample.drawing` draws a scene that
+shows them, and `train.sample.encoding` encodes it like the real chips. A share of the jpg chips are
+four-component files without a marker, as all real ones are; the others are ordinary jpgs. The tif
+chips, unlike the real ones, have a position.
 
-A chip depends on the seed and its number alone: not on how many are drawn, nor by how many
-processes. One number is one scene, as jpg and as tif.
+A chip depends only on the seed and its number, not on how many are drawn or by how many processes.
+The jpg and the tif of a number show the same scene.
 
     python -m train.sample_archive --output build/sample --chips 1000 --media_type both
 """
@@ -45,7 +44,7 @@ _LABEL_COLUMNS = ("image_name", "tags")
 _CHIPS_A_TASK = 25
 _FEWEST_CHIPS_FOR_PROCESSES = 200  # below that, starting them takes longer than they save
 
-# Streams of chance of one chip: each may change how much it draws without moving the others.
+# Random streams of one chip: a change in one does not change the others.
 _LABEL_STREAM, _SCENE_STREAM, _FILE_STREAM = range(3)
 
 
@@ -61,7 +60,7 @@ class SampleArchive:
 
 @dataclass(frozen=True)
 class LabelCombinations:
-    """The label sets that occur and how many chips have each."""
+    """The label sets of real chips, and how many chips have each."""
 
     tags: tuple[tuple[str, ...], ...]
     counts: tuple[int, ...]
@@ -74,9 +73,9 @@ class LabelCombinations:
 def load_label_combinations() -> LabelCombinations:
     """The combinations in `label_combinations.csv`, each with exactly one sky label.
 
-    They are counted in `train_v2.csv` of the Kaggle competition "Planet: Understanding the Amazon
-    from Space": 40,478 of its 40,479 rows (one has no sky label), a label named twice in a row
-    counted once.
+    They were counted in `train_v2.csv` of the Kaggle competition "Planet: Understanding the Amazon
+    from Space": 40,478 of its 40,479 rows (one has no sky label), a label that a row names
+    twice counted once.
     """
     with _COMBINATIONS_CSV.open(newline="", encoding="utf-8") as lines:
         rows = list(csv.DictReader(lines))
@@ -92,7 +91,7 @@ def _counts_up_to() -> npt.NDArray[np.int64]:
 
 
 def draw_labels(seed: int, number: int) -> tuple[str, ...]:
-    """The labels of chip `number`, as likely as they are in the real list."""
+    """The labels of chip `number`, with the frequencies of the real list."""
     counts_up_to = _counts_up_to()
     place = _generator(seed, number, _LABEL_STREAM).integers(counts_up_to[-1])
     return load_label_combinations().tags[int(np.searchsorted(counts_up_to, place, side="right"))]
@@ -107,7 +106,7 @@ def _generator(seed: int, number: int, stream: int) -> np.random.Generator:
 
 @dataclass(frozen=True)
 class _Task:
-    """The chips that one process draws at a stretch."""
+    """Chips that a process draws in one go."""
 
     folder: Path
     numbers: range
@@ -125,19 +124,23 @@ def write_sample_archive(
     markerless_share: float = 0.5,
     workers: int | None = None,
 ) -> SampleArchive:
-    """Write chips `first` to `first + chips - 1` of the archive that `seed` stands for.
+    """Write chips `first` to `first + chips - 1` of the archive of `seed`.
 
     The files are `folder/chips/sample_000123.jpg` (or .tif, or both) and `folder/labels.csv`, in
-    Kaggle's form (`image_name,tags`). Labels of other chips that `labels.csv` has already stay, so
-    an archive can grow: ask for the next chips with the same seed. `markerless_share` (0 to 1) of
-    the jpg files are four-component files without a marker. By default there are as many `workers`
-    as this process may use cores, or one where few chips are wanted; files are the same with any.
-    With several, a script must guard its start with `if __name__ == "__main__":`.
+    Kaggle's form (`image_name,tags`). Labels of other chips in `labels.csv` stay, so an archive
+    can grow: write the next chips with the same seed. `markerless_share` (0 to 1) of the jpg files
+    are four-component files without a marker. By default there is a worker for each usable core, or
+    one for few chips; the files do not depend on it. With several, a script must guard its start
+    with `if __name__ == "__main__":`.
+
+    Raises:
+        ValueError: an argument is out of range, or `labels.csv` has other columns.
+        OSError: the folder is not writable.
     """
     _check_request(folder, chips, seed, media_type, first, markerless_share, workers)
     (folder / "chips").mkdir(parents=True, exist_ok=True)
     labels_csv = folder / "labels.csv"
-    tags_of_others = _read_labels(labels_csv)  # first, for it may be no such list
+    tags_of_others = _read_labels(labels_csv)  # before writing: it may be invalid
     numbers = range(first, first + chips)
     tasks = [
         _Task(folder, numbers[k : k + _CHIPS_A_TASK], seed, media_type, markerless_share)
@@ -186,7 +189,7 @@ def _map_tasks(
     if workers == 1:
         yield from map(_write_chips, tasks)
         return
-    # Spawned, not forked: who calls this may have threads, and a fork would copy their locks.
+    # Spawned, not forked: the caller may have threads, and a fork would copy their locks.
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=spawn) as pool:
         yield from pool.map(_write_chips, tasks)
@@ -205,7 +208,7 @@ def _write_chips(task: _Task) -> tuple[Path, ...]:
 def _write_chip(task: _Task, number: int) -> Iterator[Path]:
     labels = draw_labels(task.seed, number)
     scene = draw_chip(labels, _generator(task.seed, number, _SCENE_STREAM))
-    # Drawn alike for every form asked for, so that none of them changes the others.
+    # Drawn in the same way for each media type, so that none changes the others.
     rng = _generator(task.seed, number, _FILE_STREAM)
     markerless = rng.random() < task.markerless_share
     west_m, north_m, epsg = _draw_place(rng)

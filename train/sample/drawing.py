@@ -1,10 +1,9 @@
-"""Draws the scene of a sample chip from its labels: what a satellite would see of that ground.
+"""Draws the scene of a sample chip from its labels, as a satellite would see it.
 
-A picture is built as the world is: first the ground (forest, or scrub where there is none), then
-what people and weather did to it (fields, rivers, roads, pits, burns), then the light, then the
-sky. Every label has one function that draws it, and every function takes its shapes, colours and
-places from the generator it is given, so that no two chips of a label look alike while the label
-stays plain to see, even when the chip is shrunk to 64 px.
+First the ground is drawn (forest, or scrub without forest), then what people and weather did to it
+(fields, rivers, roads, pits, burns), then the light, then the sky. A function draws each label and
+takes its shapes, colours and positions from a random generator: no two chips look alike, but the
+label stays visible, even when the chip is reduced to 64 px.
 
 A picture is `float32 [256, 256, 4]`: apparent reflectance (0 to 1, as seen through the air) in the
 order red, green, blue, near infrared. Reflectance 0.5 is shown as white.
@@ -28,8 +27,8 @@ LABELS = tuple(sorted((*GROUND, "primary", *SKY_LABELS)))
 def draw_chip(labels: Iterable[str], rng: np.random.Generator) -> FloatArray:
     """Draw a chip on which `labels`, exactly one of them a sky label, can be seen.
 
-    The answer is reflectance `float32 [256, 256, 4]`, 0 to 1: red, green, blue, near infrared.
-    It depends on the labels and the state of `rng` alone.
+    Returns reflectance `float32 [256, 256, 4]`, 0 to 1: red, green, blue, near infrared. It depends
+    only on the labels and the state of `rng`.
     """
     wanted = frozenset(labels)
     _check_labels(wanted)

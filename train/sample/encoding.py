@@ -1,7 +1,7 @@
-"""Encodes a drawn scene as the real Planet chips are encoded: as jpg to look at, as tif to measure.
+"""Encodes a drawn scene like the real Planet chips: as jpg to look at, as tif to measure.
 
-The real jpg chips have four components and neither a JFIF nor an Adobe marker, which some decoders
-read as they should and others do not; so sample chips come in that form and in the ordinary one.
+The real jpg chips have four components and neither a JFIF nor an Adobe marker, which not all
+decoders read correctly. Sample chips have that form or the ordinary one.
 The tif chips are four bands of uint16 in raw strips of four rows.
 """
 
@@ -15,8 +15,8 @@ from PIL import Image
 from train.sample._colours import WHITE_REFLECTANCE
 
 PIXEL_M = 3.0
-# What a sensor would count for a reflectance r, as offset + gain * r: red, green, blue, near
-# infrared. Blue has the largest offset, for the air itself is blue.
+# Sensor counts for a reflectance r are offset + gain * r: red, green, blue, near infrared. Blue has
+# the largest offset, because the air is blue.
 _COUNTS_OFFSET = np.array([1300, 1800, 2300, 1200], np.float32)
 _COUNTS_GAIN = np.array([11000, 13000, 19500, 16500], np.float32)
 _BLUE_GREEN_RED_INFRARED = (2, 1, 0, 3)
@@ -28,16 +28,16 @@ _SCAN = 0xDA
 
 
 def to_rgb(reflectance: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
-    """What one sees: reflectance `[256, 256, 4]` as `uint8 [256, 256, 3]` red, green, blue."""
+    """The visible bands: reflectance `[256, 256, 4]` as `uint8 [256, 256, 3]` red, green, blue."""
     shown = reflectance[..., :3] * np.float32(255 / WHITE_REFLECTANCE)
     rgb: npt.NDArray[np.uint8] = np.clip(np.rint(shown), 0, 255).astype(np.uint8)
     return rgb
 
 
 def to_counts(reflectance: npt.NDArray[np.float32]) -> npt.NDArray[np.uint16]:
-    """What a sensor counts: `uint16 [256, 256, 4]` blue, green, red, near infrared.
+    """Sensor counts: `uint16 [256, 256, 4]` blue, green, red, near infrared.
 
-    Forest is about 4,000, 3,200, 2,300 and 6,000; the brightest clouds come to 12,000.
+    Forest is about 4,000, 3,200, 2,300 and 6,000; the brightest clouds 12,000.
     """
     counts = np.rint(_COUNTS_OFFSET + _COUNTS_GAIN * reflectance)
     return counts[..., _BLUE_GREEN_RED_INFRARED].astype(np.uint16)
@@ -49,12 +49,12 @@ def encode_jpg(rgb: npt.NDArray[np.uint8], quality: int = 85) -> bytes:
 
 
 def encode_markerless_jpg(rgb: npt.NDArray[np.uint8], quality: int = 75) -> bytes:
-    """`uint8 [h, w, 3]` red, green, blue as the real chips have it: four components, no marker.
+    """`uint8 [h, w, 3]` red, green, blue like the real chips: four components, no marker.
 
-    What they store is red, green, blue and a fourth component that is 255 all over. Decoders take
-    that for cyan, magenta, yellow and black in Adobe's way, where 255 is no ink, and so arrive at
-    the right colours. Pillow writes in that way too: it stores 255 less the ink it is given, and
-    says so in a marker, which then goes.
+    They store red, green, blue and a fourth component that is 255 everywhere. Decoders read that as
+    cyan, magenta, yellow and black in Adobe's convention, where 255 is no ink, and get the right
+    colours. Pillow writes that convention too: it stores 255 minus the ink, with a marker, which is
+    then removed.
     """
     no_black = np.zeros((*rgb.shape[:2], 1), np.uint8)
     inks = np.concatenate([255 - rgb, no_black], axis=2)
@@ -69,7 +69,7 @@ def _save_jpg(image: Image.Image, quality: int) -> bytes:
 
 
 def _without_markers(jpg: bytes) -> bytes:
-    """The file without its application segments (JFIF, Adobe and the like), components 0 to 3."""
+    """The file without its application segments (such as JFIF, Adobe), with components 0 to 3."""
     kept = [jpg[:2]]
     for kind, segment in _segments(jpg):
         if kind not in _APPLICATION:
@@ -78,7 +78,7 @@ def _without_markers(jpg: bytes) -> bytes:
 
 
 def _numbered(kind: int, segment: bytes) -> bytes:
-    """The segment with its four components called 0, 1, 2, 3, not C, M, Y, K."""
+    """The segment with its four components named 0, 1, 2, 3 instead of C, M, Y, K."""
     places = {_FRAME: range(10, 22, 3), _SCAN: range(5, 13, 2)}.get(kind, range(0))
     numbered = bytearray(segment)
     for number, place in enumerate(places):

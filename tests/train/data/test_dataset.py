@@ -94,7 +94,7 @@ def test_names_are_data_whatever_letters_they_have(name):
 def test_a_name_twice_is_refused_within_a_media_type_only():
     both = [LabelRow("a", "jpg", frozenset()), LabelRow("a", "tif", frozenset())]
     assert rows_of_media_type(both, "jpg") == {"a": both[0]}
-    with pytest.raises(UsageError, match="stand there twice: 'a'"):
+    with pytest.raises(UsageError, match="occur twice: 'a'"):
         rows_of_media_type([*both, LabelRow("a", None, frozenset())], "jpg")
 
 

@@ -217,8 +217,8 @@ def test_a_given_split_is_followed_and_names_that_it_lacks_are_in_no_part(labels
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        ({"split": "study", "test_share": 0.1}, "--split study says the parts"),
-        ({"split": "x.csv", "validation_share": 0.1}, "leave the shares out"),
+        ({"split": "study", "test_share": 0.1}, "--split study decides the parts"),
+        ({"split": "x.csv", "validation_share": 0.1}, "remove the shares"),
         ({"validation_share": 0.0}, "nothing for"),
         ({"validation_share": 0.7, "test_share": 0.3}, "nothing for"),
         ({"test_share": -0.1}, "nothing for"),
