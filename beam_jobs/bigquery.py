@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import pyarrow as pa
 from deltalake import DeltaTable
@@ -53,23 +53,19 @@ def _dataset(text: str) -> str:
 class BigQueryOptions:
     """The options of the command."""
 
-    output: str = field(metadata=OUTPUT)
-    connection: str = field(
+    output: str = OUTPUT()
+    connection: str = flag(
+        "Read the Delta tables through this BigLake connection.",
+        _connection,
+        metavar="PROJECT.REGION.NAME",
+        group="common",
         default="",
-        metadata=flag(
-            "Read the Delta tables through this BigLake connection.",
-            _connection,
-            metavar="PROJECT.REGION.NAME",
-            group="common",
-        ),
     )
-    file_lists: bool = field(
-        default=False,
-        metadata=flag("Write lists of the files, and read these.", group="common"),
+    file_lists: bool = flag(
+        "Write lists of the files, and read these.", group="common", default=False
     )
-    dataset: str = field(
-        default=DATASET,
-        metadata=flag("The dataset of the tables and views.", _dataset, metavar="NAME"),
+    dataset: str = flag(
+        "The dataset of the tables and views.", _dataset, metavar="NAME", default=DATASET
     )
 
 

@@ -9,7 +9,7 @@ same rows all the time, and a run may be in progress. Old indexes of tars are de
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from beam_jobs.options.store_options import OUTPUT, StoreOptions
@@ -29,25 +29,21 @@ from schemas.tables import CHIP_SCORES, TABLES
 class MaintainOptions(StoreOptions):
     """The options of the command."""
 
-    output: str = field(metadata=OUTPUT)
-    keep_days: int | None = field(
+    output: str = OUTPUT()
+    keep_days: int | None = flag(
+        "Remove rows of nights (run_date) that are older than N days. Default: keep them.",
+        days,
+        metavar="N",
+        group="common",
         default=None,
-        metadata=flag(
-            "Remove rows of nights (run_date) that are older than N days. Default: keep them.",
-            days,
-            metavar="N",
-            group="common",
-        ),
     )
-    vacuum_hours: int = field(
+    vacuum_hours: int = flag(
+        "Delete files that left the tables at least this many hours ago.",
+        hours,
+        metavar="H",
         default=168,
-        metadata=flag(
-            "Delete files that left the tables at least this many hours ago.", hours, metavar="H"
-        ),
     )
-    preview: bool = field(
-        default=False, metadata=flag("Print what would be done, and do nothing.", group="common")
-    )
+    preview: bool = flag("Print what would be done, and do nothing.", group="common", default=False)
 
 
 LINE = CommandLine("beam_jobs.maintain", MaintainOptions, __doc__ or "")

@@ -8,7 +8,7 @@ chips if `--max_quarantine_ratio` now allows it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from beam_jobs.options.run_names import RUN_ID
 from beam_jobs.options.store_options import OUTPUT, StoreOptions
@@ -29,16 +29,13 @@ from schemas.tables import RELABEL, REPLAY
 class PublishOptions(StoreOptions):
     """The options of the command."""
 
-    output: str = field(metadata=OUTPUT)
-    run_id: str = field(metadata=RUN_ID)
-    max_quarantine_ratio: float | None = field(
+    output: str = OUTPUT()
+    run_id: str = RUN_ID()
+    max_quarantine_ratio: float | None = flag(
+        "Publish nothing if a larger share of the chips is quarantined. Default: the run's own.",
+        ratio,
+        metavar="R",
         default=None,
-        metadata=flag(
-            "Publish nothing if a larger share of the chips is quarantined. Default: the run's "
-            "own.",
-            ratio,
-            metavar="R",
-        ),
     )
 
 

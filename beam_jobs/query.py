@@ -15,7 +15,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import Any
 
 import duckdb
@@ -51,25 +51,21 @@ def views() -> dict[str, str]:
 class QueryOptions(StoreOptions):
     """The options of the command."""
 
-    sql: str | None = field(
+    sql: str | None = flag(
+        "One SELECT, in DuckDB's SQL.", metavar="SQL", positional=True, group="common", default=None
+    )
+    output: str = OUTPUT(default="", group="common")
+    question: str | None = flag(
+        "A question that is built in.",
+        choices=tuple(sorted(questions())),
+        group="common",
         default=None,
-        metadata=flag(
-            "One SELECT, in DuckDB's SQL.", metavar="SQL", positional=True, group="common"
-        ),
     )
-    output: str = field(default="", metadata={"flag": replace(OUTPUT["flag"], group="common")})
-    question: str | None = field(
-        default=None,
-        metadata=flag(
-            "A question that is built in.", choices=tuple(sorted(questions())), group="common"
-        ),
+    format: str = flag(
+        "The format of the answer.", choices=tuple(sorted(FORMATS)), group="common", default="table"
     )
-    format: str = field(
-        default="table",
-        metadata=flag("The format of the answer.", choices=tuple(sorted(FORMATS)), group="common"),
-    )
-    list_questions: bool = field(
-        default=False, metadata=flag("List the questions that are built in.", group="common")
+    list_questions: bool = flag(
+        "List the questions that are built in.", group="common", default=False
     )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from deltalake import DeltaTable
@@ -45,33 +45,27 @@ class RelabelOptions(StoreOptions):
         today: the date of a run over all nights.
     """
 
-    output: str = field(metadata=OUTPUT)
-    thresholds: str = field(
-        metadata=flag("A JSON file of label: number, or an artifact.json.", address, metavar="URI")
+    output: str = OUTPUT()
+    thresholds: str = flag(
+        "A JSON file of label: number, or an artifact.json.", address, metavar="URI"
     )
-    run_date: str = field(
+    run_date: str = flag(
+        "Only rows of this run_date: YYYY-MM-DD, today or yesterday. Default: all rows.",
+        metavar="DATE",
+        group="common",
         default="",
-        metadata=flag(
-            "Only rows of this run_date: YYYY-MM-DD, today or yesterday. Default: all rows.",
-            metavar="DATE",
-            group="common",
-        ),
     )
-    model_digest: str = field(
+    model_digest: str = flag(
+        "How the model_digest of the scores begins. Default: the artifact's, or that of the "
+        "model that scored last.",
+        metavar="DIGEST",
         default="",
-        metadata=flag(
-            "How the model_digest of the scores begins. Default: the artifact's, or that of the "
-            "model that scored last.",
-            metavar="DIGEST",
-        ),
     )
-    run_id: str = field(
+    run_id: str = flag(
+        "The name of the new run, or of an unfinished one to resume. Default: a new name.",
+        metavar="ID",
+        group="common",
         default="",
-        metadata=flag(
-            "The name of the new run, or of an unfinished one to resume. Default: a new name.",
-            metavar="ID",
-            group="common",
-        ),
     )
     today: str = ""
 

@@ -8,7 +8,7 @@ among the last quarantine rows of the chips; --new_run_date and --new_run_id nam
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
@@ -43,57 +43,47 @@ class ReplayOptions(RunOptions):
     kind: ClassVar[str] = REPLAY
     run_id_flag: ClassVar[str] = "--new_run_id"
 
-    reason: tuple[str, ...] = field(
+    reason: tuple[str, ...] = flag(
+        "Only chips that were quarantined for this reason; may be given several times.",
+        choices=_REASONS,
+        repeated=True,
+        group="common",
         default=(),
-        metadata=flag(
-            "Only chips that were quarantined for this reason; may be given several times.",
-            choices=_REASONS,
-            repeated=True,
-            group="common",
-        ),
     )
-    of_run_date: str = field(
+    of_run_date: str = flag(
+        "Only chips that this night quarantined last; also the night of the new run.",
+        name="run_date",
+        metavar="DATE",
+        group="common",
         default="",
-        metadata=flag(
-            "Only chips that this night quarantined last; also the night of the new run.",
-            name="run_date",
-            metavar="DATE",
-            group="common",
-        ),
     )
-    of_run_id: str = field(
+    of_run_id: str = flag(
+        "Only chips that this run quarantined last.",
+        name="run_id",
+        metavar="ID",
+        group="common",
         default="",
-        metadata=flag(
-            "Only chips that this run quarantined last.",
-            name="run_id",
-            metavar="ID",
-            group="common",
-        ),
     )
-    run_date: str = field(
+    run_date: str = flag(
+        "The night of the new run: today, yesterday or YYYY-MM-DD (UTC). Default: --run_date, "
+        "or today.",
+        not_empty,
+        name="new_run_date",
+        metavar="DATE",
         default="",
-        metadata=flag(
-            "The night of the new run: today, yesterday or YYYY-MM-DD (UTC). Default: --run_date, "
-            "or today.",
-            not_empty,
-            name="new_run_date",
-            metavar="DATE",
-        ),
     )
-    run_id: str = field(
+    run_id: str = flag(
+        "The name of the new run, or of an unfinished one to resume. Default: a new name.",
+        not_empty,
+        name="new_run_id",
+        metavar="ID",
         default="",
-        metadata=flag(
-            "The name of the new run, or of an unfinished one to resume. Default: a new name.",
-            not_empty,
-            name="new_run_id",
-            metavar="ID",
-        ),
     )
-    max_quarantine_ratio: float = field(
-        default=1.0,  # chips that failed before often fail again: the others are published
-        metadata=flag(
-            "Publish nothing if a larger share of the chips is quarantined.", ratio, metavar="R"
-        ),
+    max_quarantine_ratio: float = flag(
+        "Publish nothing if a larger share of the chips is quarantined.",
+        ratio,
+        metavar="R",
+        default=1.0,
     )
 
     def recorded(self) -> dict[str, Any]:

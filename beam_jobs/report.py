@@ -7,7 +7,7 @@ failed, or if the run has changed since.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from beam_jobs.options.run_names import RUN_ID
 from beam_jobs.options.store_options import OUTPUT
@@ -19,8 +19,8 @@ from pipelines.reports.reporting import write_report
 class ReportOptions:
     """The options of the command."""
 
-    output: str = field(metadata=OUTPUT)
-    run_id: str = field(metadata=RUN_ID)
+    output: str = OUTPUT()
+    run_id: str = RUN_ID()
 
 
 LINE = CommandLine("beam_jobs.report", ReportOptions, __doc__ or "")

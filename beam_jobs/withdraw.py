@@ -8,7 +8,7 @@ call changes nothing.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from beam_jobs.options.run_names import RUN_ID
 from beam_jobs.options.store_options import OUTPUT, StoreOptions
@@ -21,8 +21,8 @@ from pipelines.storage.store import configure
 class WithdrawOptions(StoreOptions):
     """The options of the command."""
 
-    output: str = field(metadata=OUTPUT)
-    run_id: str = field(metadata=RUN_ID)
+    output: str = OUTPUT()
+    run_id: str = RUN_ID()
 
 
 LINE = CommandLine("beam_jobs.withdraw", WithdrawOptions, __doc__ or "")

@@ -1,14 +1,14 @@
 """Command-line flags that are said once, as fields of an options dataclass.
 
-A field with `metadata=flag(...)` is a flag: its name, type and default are the field's. A field
+A field made by `flag` is a flag: its name, type and default are the field's. A field
 whose type is a dataclass brings the flags of that class with it. `CommandLine` in
 `pipelines.commands` turns arguments into an instance, and `flags_of` lists the flags for the pages
 that describe them.
 
     @dataclass(frozen=True)
     class Options:
-        output: str = field(metadata=flag("Folder of the tables.", metavar="URI"))
-        epochs: int = field(default=50, metadata=flag("The most epochs.", at_least_1))
+        output: str = flag("The folder of the tables.", metavar="URI")
+        epochs: int = flag("Train at most this many epochs.", at_least_1, default=50)
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
+from dataclasses import field as make_field
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 from typing import get_type_hints as type_hints
@@ -76,9 +77,17 @@ class Flag:
         return f"{self.help} Default: {' '.join(shown)}."
 
 
-def flag(help: str, parse: Callable[[str], Any] | None = None, **more: Any) -> dict[str, Flag]:
-    """The metadata of a field that is a flag; `more` are attributes of `Flag`."""
-    return {"flag": Flag(help, parse, **more)}
+def flag(
+    help: str,
+    parse: Callable[[str], Any] | None = None,
+    *,
+    default: Any = MISSING,
+    default_factory: Any = MISSING,
+    **more: Any,
+) -> Any:
+    """A field of an options dataclass that is a flag; `more` are attributes of `Flag`."""
+    metadata = {"flag": Flag(help, parse, **more)}
+    return make_field(default=default, default_factory=default_factory, metadata=metadata)
 
 
 NO_FLAGS: dict[str, None] = {"flag": None}

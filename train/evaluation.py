@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,27 +27,22 @@ from train.shared_options import CacheOptions, LabelledOptions
 class EvaluateOptions(CacheOptions, LabelledOptions):
     """The options of `python -m train evaluate`."""
 
-    artifact: str = field(metadata=flag("The local folder of the artifact.", metavar="FOLDER"))
-    split: str | None = field(
+    artifact: str = flag("The local folder of the artifact.", metavar="FOLDER")
+    split: str | None = flag(
+        "A csv with the columns image_name and split. Default: measure all chips.",
+        metavar="FILE",
+        group="common",
         default=None,
-        metadata=flag(
-            "A csv with the columns image_name and split. Default: measure all chips.",
-            metavar="FILE",
-            group="common",
-        ),
     )
-    part: Part | None = field(
-        default=None,
-        metadata=flag("The part of --split to measure. Default: test.", group="common"),
+    part: Part | None = flag(
+        "The part of --split to measure. Default: test.", group="common", default=None
     )
-    output: str | None = field(
+    output: str | None = flag(
+        "The JSON file for the figures. Default: ARTIFACT.evaluation.json next to the "
+        "artifact, whose own files are part of its digest.",
+        metavar="FILE",
+        group="common",
         default=None,
-        metadata=flag(
-            "The JSON file for the figures. Default: ARTIFACT.evaluation.json next to the "
-            "artifact, whose own files are part of its digest.",
-            metavar="FILE",
-            group="common",
-        ),
     )
 
 

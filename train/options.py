@@ -26,168 +26,133 @@ from train.shared_options import PRECISION, SEED, CacheOptions, ChoiceOptions, L
 class TrainOptions(CacheOptions, ChoiceOptions, LabelledOptions):
     """The options of `python -m train`; None stands for a default that depends on the data."""
 
-    artifact: str = field(
-        metadata=flag(
-            "The local folder for the artifact; an older artifact there is replaced.",
-            metavar="FOLDER",
-        )
+    artifact: str = flag(
+        "The local folder for the artifact; an older artifact there is replaced.", metavar="FOLDER"
     )
-    network: str = field(
+    network: str = flag(
+        "The network to train.",
+        choices=tuple(NETWORKS),
+        group="common",
+        must_match=True,
         default="vgg16",
-        metadata=flag(
-            "The network to train.", choices=tuple(NETWORKS), group="common", must_match=True
-        ),
     )
-    recipe: str | None = field(
+    recipe: str | None = flag(
+        "Values for several flags that belong together; flags that you give win.",
+        choices=tuple(RECIPES),
+        group="common",
         default=None,
-        metadata=flag(
-            "Values for several flags that belong together; flags that you give win.",
-            choices=tuple(RECIPES),
-            group="common",
-        ),
     )
-    image_size: int | None = field(
+    image_size: int | None = flag(
+        "The side of the model's input in pixels. Default: 64, or 128 for a network on grey "
+        "pixels.",
+        at_least_1,
+        metavar="PX",
+        group="common",
         default=None,
-        metadata=flag(
-            "The side of the model's input in pixels. Default: 64, or 128 for a network on grey "
-            "pixels.",
-            at_least_1,
-            metavar="PX",
-            group="common",
-        ),
     )
-    epochs: int = field(
+    epochs: int = flag(
+        "Train at most this many epochs.",
+        at_least_1,
+        metavar="N",
+        group="common",
+        must_match=True,
         default=50,
-        metadata=flag(
-            "Train at most this many epochs.",
-            at_least_1,
-            metavar="N",
-            group="common",
-            must_match=True,
-        ),
     )
-    batch_size: int | None = field(
+    batch_size: int | None = flag(
+        "The chips in one step. Default: at least 8, more for more chips.",
+        at_least_1,
+        metavar="N",
+        group="common",
+        must_match=True,
         default=None,
-        metadata=flag(
-            "The chips in one step. Default: at least 8, more for more chips.",
-            at_least_1,
-            metavar="N",
-            group="common",
-            must_match=True,
-        ),
     )
-    learning_rate: float | None = field(
+    learning_rate: float | None = flag(
+        "The highest learning rate of Adam. Default: 1e-4 for vgg16, 1e-3 for a cnn.",
+        positive,
+        metavar="X",
+        group="common",
+        must_match=True,
         default=None,
-        metadata=flag(
-            "The highest learning rate of Adam. Default: 1e-4 for vgg16, 1e-3 for a cnn.",
-            positive,
-            metavar="X",
-            group="common",
-            must_match=True,
-        ),
     )
-    split: str | None = field(
+    split: str | None = flag(
+        "A csv with the columns image_name and split, or study for the shares of the published "
+        "study. Default: a split at random, stratified by label.",
+        metavar="FILE",
+        group="common",
         default=None,
-        metadata=flag(
-            "A csv with the columns image_name and split, or study for the shares of the published "
-            "study. Default: a split at random, stratified by label.",
-            metavar="FILE",
-            group="common",
-        ),
     )
-    seed: int = field(default=0, metadata=SEED)
-    bands: BandChoice | None = field(
+    seed: int = SEED(default=0)
+    bands: BandChoice | None = flag(
+        "The bands of a chip to use. Default: all that the network takes.", default=None
+    )
+    pooling: Pooling | None = flag(
+        "How the last features become a vector. Default: by --image_size.",
+        must_match=True,
         default=None,
-        metadata=flag("The bands of a chip to use. Default: all that the network takes."),
     )
-    pooling: Pooling | None = field(
-        default=None,
-        metadata=flag(
-            "How the last features become a vector. Default: by --image_size.", must_match=True
-        ),
-    )
-    test_time_views: int = field(
+    test_time_views: int = flag(
+        "Score the mean over this many mirror images and quarter turns of a chip.",
+        at_least_1,
+        choices=VIEWS,
         default=1,
-        metadata=flag(
-            "Score the mean over this many mirror images and quarter turns of a chip.",
-            at_least_1,
-            choices=VIEWS,
-        ),
     )
-    weights: str | None = field(
+    weights: str | None = flag(
+        "The weights to start from: imagenet, none, or a file in Keras' notop layout. Default: "
+        "imagenet for vgg16.",
+        metavar="NAME",
         default=None,
-        metadata=flag(
-            "The weights to start from: imagenet, none, or a file in Keras' notop layout. Default: "
-            "imagenet for vgg16.",
-            metavar="NAME",
-        ),
     )
-    validation_share: float | None = field(
+    validation_share: float | None = flag(
+        "Without --split: the share of the chips for validation. Default: 0.2.",
+        ratio,
+        metavar="R",
         default=None,
-        metadata=flag(
-            "Without --split: the share of the chips for validation. Default: 0.2.",
-            ratio,
-            metavar="R",
-        ),
     )
-    test_share: float | None = field(
+    test_share: float | None = flag(
+        "Without --split: the share of the chips for the final test, which nothing is chosen "
+        "by. Default: 0.",
+        ratio,
+        metavar="R",
         default=None,
-        metadata=flag(
-            "Without --split: the share of the chips for the final test, which nothing is chosen "
-            "by. Default: 0.",
-            ratio,
-            metavar="R",
-        ),
     )
-    groups: str | None = field(
+    groups: str | None = flag(
+        "A csv with the columns image_name and scene_id: chips of one scene stay in one part. "
+        "Default: the column scene_id of --labels.",
+        metavar="FILE",
         default=None,
-        metadata=flag(
-            "A csv with the columns image_name and scene_id: chips of one scene stay in one part. "
-            "Default: the column scene_id of --labels.",
-            metavar="FILE",
-        ),
     )
-    precision: str = field(default="auto", metadata=PRECISION)
-    threshold_method: ThresholdMethod = field(
+    precision: str = PRECISION(default="auto")
+    threshold_method: ThresholdMethod = flag(
+        "How thresholds are chosen. best: for each label alone. cross_fit: the median over "
+        "folds. shrunk: closer to one threshold for all labels if a label is rare.",
         default="shrunk",
-        metadata=flag(
-            "How thresholds are chosen. best: for each label alone. cross_fit: the median over "
-            "folds. shrunk: closer to one threshold for all labels if a label is rare.",
-        ),
     )
-    threshold_beta: float = field(
+    threshold_beta: float = flag(
+        "Choose the thresholds with the best F-beta, for this beta.",
+        positive,
+        metavar="X",
         default=1.0,
-        metadata=flag(
-            "Choose the thresholds with the best F-beta, for this beta.", positive, metavar="X"
-        ),
     )
-    sky_rule: SkyRule = field(
+    sky_rule: SkyRule = flag(
+        "How sky labels are chosen: each by its threshold, or only the one with the highest "
+        "score (argmax).",
         default="threshold",
-        metadata=flag(
-            "How sky labels are chosen: each by its threshold, or only the one with the highest "
-            "score (argmax)."
-        ),
     )
-    calibrate: bool = field(
-        default=False,
-        metadata=flag("Fit a temperature for each label on the validation chips."),
+    calibrate: bool = flag(
+        "Fit a temperature for each label on the validation chips.", default=False
     )
-    patience: int = field(
+    patience: int = flag(
+        "Stop after this many epochs without a better one.",
+        at_least_1,
+        metavar="N",
+        must_match=True,
         default=5,
-        metadata=flag(
-            "Stop after this many epochs without a better one.",
-            at_least_1,
-            metavar="N",
-            must_match=True,
-        ),
     )
-    monitor: Monitor = field(
-        default="val_loss",
-        metadata=flag("The measure that decides which epoch is the best.", must_match=True),
+    monitor: Monitor = flag(
+        "The measure that decides which epoch is the best.", must_match=True, default="val_loss"
     )
-    deterministic: bool = field(
-        default=False,
-        metadata=flag("Get exactly the same model from the same seed; slower.", must_match=True),
+    deterministic: bool = flag(
+        "Get exactly the same model from the same seed; slower.", must_match=True, default=False
     )
     augmentation: Augmentation = field(default_factory=Augmentation)
     imbalance: Imbalance = field(default_factory=Imbalance)

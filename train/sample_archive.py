@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.commands import CommandLine, exit_code
@@ -17,24 +17,19 @@ from train.sample.archive import MediaTypes, write_sample_archive
 class SampleOptions:
     """The options of the command."""
 
-    output: str = field(
-        metadata=flag("The local folder to write to; it is made if missing.", metavar="FOLDER")
+    output: str = flag("The local folder to write to; it is made if missing.", metavar="FOLDER")
+    chips: int = flag("The number of chips.", at_least_1, metavar="N", group="common", default=1000)
+    media_type: MediaTypes = flag(
+        "The files to write for each chip.", group="common", default="jpg"
     )
-    chips: int = field(
-        default=1000, metadata=flag("The number of chips.", at_least_1, metavar="N", group="common")
+    seed: int = flag(
+        "Another seed draws another archive. Default: 0.", at_least_0, metavar="N", default=0
     )
-    media_type: MediaTypes = field(
-        default="jpg", metadata=flag("The files to write for each chip.", group="common")
-    )
-    seed: int = field(
-        default=0,
-        metadata=flag("Another seed draws another archive. Default: 0.", at_least_0, metavar="N"),
-    )
-    workers: int | None = field(
+    workers: int | None = flag(
+        "The processes that draw. Default: as many as there are cores.",
+        at_least_1,
+        metavar="N",
         default=None,
-        metadata=flag(
-            "The processes that draw. Default: as many as there are cores.", at_least_1, metavar="N"
-        ),
     )
 
 

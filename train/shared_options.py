@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 
 from pipelines.flags import Number, flag, positive, seed
 from schemas.artifact import MediaType
@@ -11,44 +12,38 @@ from train.data.pixel_cache import DEFAULT_CACHE_GB
 picture_side = Number(int, 1, 512)
 """The side in pixels of pictures that are made: one for each label or filter is in memory."""
 
-SEED = flag(
+SEED = partial(
+    flag,
     "The seed of everything that is drawn at random. Default: 0.",
     seed,
     metavar="N",
     must_match=True,
 )
-PRECISION = flag("What the training computes in.", choices=("auto", "float32", "bfloat16"))
-RESULTS = flag("The local folder for tables, pictures and summary.json.", metavar="FOLDER")
+PRECISION = partial(flag, "What the training computes in.", choices=("auto", "float32", "bfloat16"))
+RESULTS = partial(flag, "The local folder for tables, pictures and summary.json.", metavar="FOLDER")
 
 
 @dataclass(frozen=True)
 class LabelledOptions:
     """Where the labelled chips are."""
 
-    chips: str = field(
-        metadata=flag(
-            "The chips: a folder, prefix or glob, local, on gs:// or on s3://.", metavar="URI"
-        )
+    chips: str = flag(
+        "The chips: a folder, prefix or glob, local, on gs:// or on s3://.", metavar="URI"
     )
-    labels: str = field(
-        metadata=flag("The labels: a csv with the columns image_name and tags.", metavar="FILE")
-    )
+    labels: str = flag("The labels: a csv with the columns image_name and tags.", metavar="FILE")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ChoiceOptions:
     """Which of the chips and labels are used."""
 
-    media_type: MediaType | None = field(
-        default=None,
-        metadata=flag("Use only chips of this type. Default: the type in --chips; jpg of both."),
+    media_type: MediaType | None = flag(
+        "Use only chips of this type. Default: the type in --chips; jpg of both.", default=None
     )
-    label_set: str | None = field(
+    label_set: str | None = flag(
+        "A JSON file {labels: [...], sky: [...]}. Default: the labels in the csv.",
+        metavar="FILE",
         default=None,
-        metadata=flag(
-            "A JSON file {labels: [...], sky: [...]}. Default: the labels in the csv.",
-            metavar="FILE",
-        ),
     )
 
 
@@ -56,14 +51,14 @@ class ChoiceOptions:
 class CacheOptions:
     """Where decoded chips are cached."""
 
-    pixel_cache: str | None = field(
+    pixel_cache: str | None = flag(
+        "The local folder for decoded chips, or none. Default: in your cache folder.",
+        metavar="FOLDER",
         default=None,
-        metadata=flag(
-            "The local folder for decoded chips, or none. Default: in your cache folder.",
-            metavar="FOLDER",
-        ),
     )
-    pixel_cache_gb: float = field(
+    pixel_cache_gb: float = flag(
+        "The most gigabytes that the cache may use.",
+        positive,
+        metavar="GB",
         default=DEFAULT_CACHE_GB,
-        metadata=flag("The most gigabytes that the cache may use.", positive, metavar="GB"),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 from beam_jobs.options.store_options import address
@@ -23,26 +23,21 @@ class EstimateOptions:
         format: text or json.
     """
 
-    prices: str | None = field(
+    prices: str | None = flag(
+        "With --estimate: a csv with the columns worker_type, price_per_hour, speed or "
+        "chips_per_second, and workers.",
+        address,
+        metavar="FILE",
         default=None,
-        metadata=flag(
-            "With --estimate: a csv with the columns worker_type, price_per_hour, speed or "
-            "chips_per_second, and workers.",
-            address,
-            metavar="FILE",
-        ),
     )
-    sample_chips: int | None = field(
+    sample_chips: int | None = flag(
+        f"With --estimate: score this many chips as a sample. Default: {SAMPLE_CHIPS}.",
+        at_least_1,
+        metavar="N",
         default=None,
-        metadata=flag(
-            f"With --estimate: score this many chips as a sample. Default: {SAMPLE_CHIPS}.",
-            at_least_1,
-            metavar="N",
-        ),
     )
-    format: Literal["text", "json"] | None = field(
-        default=None,
-        metadata=flag("With --estimate: the format that it is printed in. Default: text."),
+    format: Literal["text", "json"] | None = flag(
+        "With --estimate: the format that it is printed in. Default: text.", default=None
     )
 
     def check_unused(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 
 from pipelines.errors import UsageError
 from pipelines.flags import flag
@@ -51,5 +52,5 @@ def checked_run_id(run_id: str) -> str:
     return run_id
 
 
-RUN_ID = flag("The name of the run.", checked_run_id, metavar="ID")
+RUN_ID = partial(flag, "The name of the run.", checked_run_id, metavar="ID")
 """The flag `--run_id` of a command on one run."""

@@ -67,71 +67,57 @@ class RunOptions(StoreOptions):
     kind: ClassVar[str] = SCORE
     run_id_flag: ClassVar[str] = "--run_id"
 
-    artifact: str = field(
-        metadata=flag("The model artifact that the trainer wrote.", artifact_folder, metavar="URI")
+    artifact: str = flag(
+        "The model artifact that the trainer wrote.", artifact_folder, metavar="URI"
     )
-    output: str = field(metadata=OUTPUT)
-    run_date: str = field(
+    output: str = OUTPUT()
+    run_date: str = flag(
+        "The run's night: today, yesterday or YYYY-MM-DD (UTC). Default: today.",
+        not_empty,
+        metavar="DATE",
+        group="common",
         default="",
-        metadata=flag(
-            "The run's night: today, yesterday or YYYY-MM-DD (UTC). Default: today.",
-            not_empty,
-            metavar="DATE",
-            group="common",
-        ),
     )
-    run_id: str = field(
+    run_id: str = flag(
+        "The name of the run. Give the name of an unfinished run to resume it. "
+        f"{RUN_DATE_IN_ID} in it stands for the night. Default: a new name.",
+        not_empty,
+        metavar="ID",
+        group="common",
         default="",
-        metadata=flag(
-            "The name of the run. Give the name of an unfinished run to resume it. "
-            f"{RUN_DATE_IN_ID} in it stands for the night. Default: a new name.",
-            not_empty,
-            metavar="ID",
-            group="common",
-        ),
     )
-    batch_size: int | None = field(
+    batch_size: int | None = flag(
+        "Score this many chips in one call of the model. Default: 256; a large run on a GPU "
+        "tries several sizes.",
+        at_least_1,
+        metavar="N",
         default=None,
-        metadata=flag(
-            "Score this many chips in one call of the model. Default: 256; a large run on a GPU "
-            "tries several sizes.",
-            at_least_1,
-            metavar="N",
-        ),
     )
-    precision: Precision = field(
-        default="auto", metadata=flag("What the model computes in.", must_match=True)
-    )
-    max_quarantine_ratio: float = field(
+    precision: Precision = flag("What the model computes in.", must_match=True, default="auto")
+    max_quarantine_ratio: float = flag(
+        "Publish nothing if a larger share of the chips is quarantined.",
+        ratio,
+        metavar="R",
         default=0.2,
-        metadata=flag(
-            "Publish nothing if a larger share of the chips is quarantined.", ratio, metavar="R"
-        ),
     )
-    gcs_reads_per_second: float = field(
+    gcs_reads_per_second: float = flag(
+        "The reads per second that a process sends to a gs:// bucket at first. The rate "
+        "doubles every 20 minutes.",
+        positive,
+        metavar="N",
         default=StoreSettings.gcs_reads_per_second,
-        metadata=flag(
-            "The reads per second that a process sends to a gs:// bucket at first. The rate "
-            "doubles every 20 minutes.",
-            positive,
-            metavar="N",
-        ),
     )
-    keep_staging_days: int = field(
-        default=7,
-        metadata=flag("Delete what dead runs staged after this many days.", days, metavar="N"),
+    keep_staging_days: int = flag(
+        "Delete what dead runs staged after this many days.", days, metavar="N", default=7
     )
-    gpu: str | None = field(
+    gpu: str | None = flag(
+        "The GPU of each Dataflow worker, for example nvidia-l4. Default: none.",
+        choices=tuple(GPU_TYPES),
+        metavar="TYPE",
         default=None,
-        metadata=flag(
-            "The GPU of each Dataflow worker, for example nvidia-l4. Default: none.",
-            choices=tuple(GPU_TYPES),
-            metavar="TYPE",
-        ),
     )
-    log_format: LogFormat = field(
-        default="text",
-        metadata=flag("text prints warnings for people, json prints events too, one per line."),
+    log_format: LogFormat = flag(
+        "text prints warnings for people, json prints events too, one per line.", default="text"
     )
     run_date_given: bool = False
     rescore: bool = False
@@ -169,54 +155,43 @@ class ScoreOptions(RunOptions):
         estimate_options: how to make the estimate that `estimate` asks for.
     """
 
-    chips: str = field(
-        metadata=flag(
-            "The chips: a folder, a prefix, a glob, or a manifest.",
-            address,
-            metavar="URI",
-            must_match=True,
-        )
+    chips: str = flag(
+        "The chips: a folder, a prefix, a glob, or a manifest.",
+        address,
+        metavar="URI",
+        must_match=True,
     )
-    media_type: MediaType | None = field(
+    media_type: MediaType | None = flag(
+        "Score only chips of this type.", group="common", must_match=True, default=None
+    )
+    max_chips: int | None = flag(
+        "Score the newest N chips, and leave the others to the next run.",
+        at_least_1,
+        metavar="N",
+        group="common",
+        must_match=True,
         default=None,
-        metadata=flag("Score only chips of this type.", group="common", must_match=True),
     )
-    max_chips: int | None = field(
+    sidecar: str | None = flag(
+        "A csv or Parquet file with time, scene and bounding box of chips, by chip_id or chip_uri.",
+        address,
+        metavar="FILE",
+        must_match=True,
         default=None,
-        metadata=flag(
-            "Score the newest N chips, and leave the others to the next run.",
-            at_least_1,
-            metavar="N",
-            group="common",
-            must_match=True,
-        ),
     )
-    sidecar: str | None = field(
-        default=None,
-        metadata=flag(
-            "A csv or Parquet file with time, scene and bounding box of chips, by chip_id or "
-            "chip_uri.",
-            address,
-            metavar="FILE",
-            must_match=True,
-        ),
+    plan_only: bool = flag(
+        "Write the run's manifest, and score nothing.", group="common", default=False
     )
-    plan_only: bool = field(
+    rescore: bool = flag(
+        "Also score chips that this model has scored before.",
+        group="common",
+        must_match=True,
         default=False,
-        metadata=flag("Write the run's manifest, and score nothing.", group="common"),
     )
-    rescore: bool = field(
+    estimate: bool = flag(
+        "Print how long the run would take and what it would cost. Writes nothing.",
+        group="common",
         default=False,
-        metadata=flag(
-            "Also score chips that this model has scored before.", group="common", must_match=True
-        ),
-    )
-    estimate: bool = field(
-        default=False,
-        metadata=flag(
-            "Print how long the run would take and what it would cost. Writes nothing.",
-            group="common",
-        ),
     )
     estimate_options: EstimateOptions = field(default_factory=EstimateOptions)
     drift: DriftLimits = field(default_factory=DriftLimits)

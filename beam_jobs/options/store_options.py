@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 
 from pipelines.errors import UsageError
 from pipelines.flags import flag, not_empty, positive
@@ -26,7 +27,7 @@ def address(text: str) -> str:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
-OUTPUT = flag("The address of the tables.", address, metavar="URI")
+OUTPUT = partial(flag, "The address of the tables.", address, metavar="URI")
 """The flag `--output`."""
 
 
@@ -41,24 +42,21 @@ def _endpoint(text: str) -> str:
 class StoreOptions:
     """How object stores are reached; the options of a command inherit it."""
 
-    storage_deadline: float = field(
+    storage_deadline: float = flag(
+        "Repeat failing requests to a store for this many seconds.",
+        positive,
+        metavar="S",
         default=StoreSettings.deadline_s,
-        metadata=flag(
-            "Repeat failing requests to a store for this many seconds.", positive, metavar="S"
-        ),
     )
-    s3_endpoint: str = field(
+    s3_endpoint: str = flag(
+        "The S3-compatible store that s3:// addresses mean. Default: AWS_ENDPOINT_URL, or "
+        "Amazon S3.",
+        _endpoint,
+        metavar="URL",
         default="",
-        metadata=flag(
-            "The S3-compatible store that s3:// addresses mean. Default: AWS_ENDPOINT_URL, or "
-            "Amazon S3.",
-            _endpoint,
-            metavar="URL",
-        ),
     )
-    s3_region: str = field(
-        default="",
-        metadata=flag("The region of s3:// addresses. Default: AWS_REGION.", metavar="NAME"),
+    s3_region: str = flag(
+        "The region of s3:// addresses. Default: AWS_REGION.", metavar="NAME", default=""
     )
 
     @property

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from statistics import median
 
 import numpy as np
@@ -60,56 +60,44 @@ class DriftLimits:
             grows every night; other archives may have nothing new.
     """
 
-    psi: float = field(
+    psi: float = flag(
+        "A night is bad if the population stability index of a label's scores reaches this.",
+        positive,
+        name="drift_psi",
+        metavar="X",
         default=0.25,
-        metadata=flag(
-            "A night is bad if the population stability index of a label's scores reaches this.",
-            positive,
-            name="drift_psi",
-            metavar="X",
-        ),
     )
-    quarantine: float = field(
+    quarantine: float = flag(
+        "A night is bad if its share of quarantined chips is above that of earlier nights by "
+        "more than this.",
+        ratio,
+        name="drift_quarantine",
+        metavar="R",
         default=0.05,
-        metadata=flag(
-            "A night is bad if its share of quarantined chips is above that of earlier nights by "
-            "more than this.",
-            ratio,
-            name="drift_quarantine",
-            metavar="R",
-        ),
     )
-    volume: float = field(
+    volume: float = flag(
+        "A night is bad if it has this many times fewer or more chips than any earlier night.",
+        factor,
+        name="drift_volume",
+        metavar="N",
         default=4.0,
-        metadata=flag(
-            "A night is bad if it has this many times fewer or more chips than any earlier night.",
-            factor,
-            name="drift_volume",
-            metavar="N",
-        ),
     )
-    nights: int = field(
+    nights: int = flag(
+        "Compare with at most this many published runs; 0 skips the check.",
+        at_least_0,
+        name="drift_nights",
+        metavar="N",
         default=7,
-        metadata=flag(
-            "Compare with at most this many published runs; 0 skips the check.",
-            at_least_0,
-            name="drift_nights",
-            metavar="N",
-        ),
     )
-    hold: bool = field(
+    hold: bool = flag(
+        "Do not publish a bad night until an operator runs python -m beam_jobs.publish.",
+        name="hold_on_drift",
         default=False,
-        metadata=flag(
-            "Do not publish a bad night until an operator runs python -m beam_jobs.publish.",
-            name="hold_on_drift",
-        ),
     )
-    empty: bool = field(
+    empty: bool = flag(
+        "Check nights without chips too: for an archive that grows every night.",
+        name="drift_empty",
         default=False,
-        metadata=flag(
-            "Check nights without chips too: for an archive that grows every night.",
-            name="drift_empty",
-        ),
     )
 
 

@@ -16,14 +16,14 @@ from pipelines.flags import flag, flags_of, must_match, removed_flags
 class Inner:
     removed_flags: ClassVar = ("--old",)
 
-    share: float = field(default=0.5, metadata=flag("A share.", flags.ratio, name="the_share"))
+    share: float = flag("A share.", flags.ratio, name="the_share", default=0.5)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    output: str = field(metadata=flag("The output.", metavar="URI", must_match=True))
-    kind: Literal["a", "b"] | None = field(default=None, metadata=flag("The kind."))
-    names: tuple[str, ...] = field(default=(), metadata=flag("The names."))
+    output: str = flag("The output.", metavar="URI", must_match=True)
+    kind: Literal["a", "b"] | None = flag("The kind.", default=None)
+    names: tuple[str, ...] = flag("The names.", default=())
     inner: Inner = field(default_factory=Inner)
     not_a_flag: bool = False
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,25 +39,22 @@ SAMPLES = 24
 class ExploreOptions(ChoiceOptions):
     """The options of `python -m train explore`."""
 
-    labels: str = field(
-        metadata=flag("The labels: a csv with the columns image_name and tags.", metavar="FILE")
-    )
-    output: str = field(metadata=RESULTS)
-    chips: str | None = field(
+    labels: str = flag("The labels: a csv with the columns image_name and tags.", metavar="FILE")
+    output: str = RESULTS()
+    chips: str | None = flag(
+        "The chips: a folder, prefix or glob. Default: explore only the labels.",
+        metavar="URI",
+        group="common",
         default=None,
-        metadata=flag(
-            "The chips: a folder, prefix or glob. Default: explore only the labels.",
-            metavar="URI",
-            group="common",
-        ),
     )
-    image_size: int = field(
+    image_size: int = flag(
+        "The side of the average chips in pixels.",
+        picture_side,
+        metavar="PX",
+        group="common",
         default=128,
-        metadata=flag(
-            "The side of the average chips in pixels.", picture_side, metavar="PX", group="common"
-        ),
     )
-    seed: int = field(default=0, metadata=SEED)
+    seed: int = SEED(default=0)
 
 
 LINE = CommandLine(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,62 +31,47 @@ _POOLING = ("MaxPooling2D", "AveragePooling2D")
 class FilterOptions:
     """The options of `python -m train filters`."""
 
-    output: str = field(
-        metadata=flag("The local folder for the pictures and summary.json.", metavar="FOLDER")
-    )
-    artifact: str | None = field(
+    output: str = flag("The local folder for the pictures and summary.json.", metavar="FOLDER")
+    artifact: str | None = flag(
+        "The local folder of a model artifact. Give this or --network.",
+        metavar="FOLDER",
+        group="common",
         default=None,
-        metadata=flag(
-            "The local folder of a model artifact. Give this or --network.",
-            metavar="FOLDER",
-            group="common",
-        ),
     )
-    network: str | None = field(
+    network: str | None = flag(
+        "A network with pretrained weights. Give this or --artifact.",
+        choices=tuple(n.name for n in NETWORKS.values() if n.takes_imagenet),
+        group="common",
         default=None,
-        metadata=flag(
-            "A network with pretrained weights. Give this or --artifact.",
-            choices=tuple(n.name for n in NETWORKS.values() if n.takes_imagenet),
-            group="common",
-        ),
     )
-    weights: str | None = field(
+    weights: str | None = flag(
+        "With --network: imagenet, or a file in Keras' notop layout. Default: imagenet.",
+        metavar="NAME",
         default=None,
-        metadata=flag(
-            "With --network: imagenet, or a file in Keras' notop layout. Default: imagenet.",
-            metavar="NAME",
-        ),
     )
-    layers: tuple[str, ...] = field(
+    layers: tuple[str, ...] = flag(
+        "The names of convolutions. Default: the last one before each pooling, and the last.",
+        metavar="NAME",
+        group="common",
         default=(),
-        metadata=flag(
-            "The names of convolutions. Default: the last one before each pooling, and the last.",
-            metavar="NAME",
-            group="common",
-        ),
     )
-    filters: int = field(
+    filters: int = flag(
+        "The pictures for each layer; the filters are drawn at random.",
+        at_least_1,
+        metavar="N",
+        group="common",
         default=16,
-        metadata=flag(
-            "The pictures for each layer; the filters are drawn at random.",
-            at_least_1,
-            metavar="N",
-            group="common",
-        ),
     )
-    image_size: int = field(
-        default=128,
-        metadata=flag("The side of a picture in pixels.", picture_side, metavar="PX"),
+    image_size: int = flag(
+        "The side of a picture in pixels.", picture_side, metavar="PX", default=128
     )
-    steps: int = field(
+    steps: int = flag(
+        "The steps of gradient ascent, first at half the side and again at the whole side.",
+        at_least_1,
+        metavar="N",
         default=20,
-        metadata=flag(
-            "The steps of gradient ascent, first at half the side and again at the whole side.",
-            at_least_1,
-            metavar="N",
-        ),
     )
-    seed: int = field(default=0, metadata=SEED)
+    seed: int = SEED(default=0)
 
 
 LINE = CommandLine(

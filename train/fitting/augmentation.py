@@ -21,7 +21,7 @@ What is drawn, and why it keeps the labels true:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from pipelines.flags import Number, flag
@@ -39,31 +39,25 @@ class Augmentation:
 
     removed_flags: ClassVar = ("--mix", "--mix_alpha")
 
-    level: Level = field(
+    level: Level = flag(
+        "How chips are varied. flips includes quarter turns; standard and strong also turn, "
+        "zoom, shift and colour a little.",
+        name="augmentation",
+        group="common",
         default="none",
-        metadata=flag(
-            "How chips are varied. flips includes quarter turns; standard and strong also turn, "
-            "zoom, shift and colour a little.",
-            name="augmentation",
-            group="common",
-        ),
     )
-    strength: float = field(
+    strength: float = flag(
+        "Multiply the ranges of standard and strong by this.",
+        Number(float, 0, 2),
+        name="augmentation_strength",
+        metavar="X",
         default=1.0,
-        metadata=flag(
-            "Multiply the ranges of standard and strong by this.",
-            Number(float, 0, 2),
-            name="augmentation_strength",
-            metavar="X",
-        ),
     )
-    rare_strength: float = field(
+    rare_strength: float = flag(
+        "Multiply the ranges by this too for chips with a rare label.",
+        Number(float, 1, 3),
+        metavar="X",
         default=1.5,
-        metadata=flag(
-            "Multiply the ranges by this too for chips with a rare label.",
-            Number(float, 1, 3),
-            metavar="X",
-        ),
     )
 
 

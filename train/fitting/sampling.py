@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -20,29 +20,20 @@ RARE_SHARE = 0.03
 class Imbalance:
     """What is done about labels that few chips have."""
 
-    loss: Loss = field(
-        default="bce",
-        metadata=flag("The loss; bce is binary cross-entropy.", choices=LOSSES),
-    )
-    label_weights: Weighting = field(
-        default="none", metadata=flag("The weight of a positive in the loss.")
-    )
-    repeat_rare: float = field(
+    loss: Loss = flag("The loss; bce is binary cross-entropy.", choices=LOSSES, default="bce")
+    label_weights: Weighting = flag("The weight of a positive in the loss.", default="none")
+    repeat_rare: float = flag(
+        "Repeat chips of labels that fewer than this share of the chips have (Gupta et al. "
+        "2019). Default: 0, no repeats.",
+        ratio,
+        metavar="R",
         default=0.0,
-        metadata=flag(
-            "Repeat chips of labels that fewer than this share of the chips have (Gupta et al. "
-            "2019). Default: 0, no repeats.",
-            ratio,
-            metavar="R",
-        ),
     )
-    upsample: tuple[str, ...] = field(
+    upsample: tuple[str, ...] = flag(
+        "Repeat the chips of these labels until each has as many as the median label, as the "
+        "study (Thisted 2020) did for blow_down.",
+        metavar="LABEL",
         default=(),
-        metadata=flag(
-            "Repeat the chips of these labels until each has as many as the median label, as the "
-            "study (Thisted 2020) did for blow_down.",
-            metavar="LABEL",
-        ),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from pipelines.flags import Number, flag, ratio
@@ -21,48 +21,38 @@ _BLOCK = re.compile(r"block(\d+)_conv\d+")
 class Schedule:
     """How the learning rate and the weights change."""
 
-    decay: Decay = field(
+    decay: Decay = flag(
+        "How the learning rate changes. cosine: down to a hundredth over all epochs "
+        "(Loshchilov and Hutter 2017, without restarts).",
+        name="schedule",
         default="constant",
-        metadata=flag(
-            "How the learning rate changes. cosine: down to a hundredth over all epochs "
-            "(Loshchilov and Hutter 2017, without restarts).",
-            name="schedule",
-        ),
     )
-    warmup_epochs: float = field(
+    warmup_epochs: float = flag(
+        "Increase the learning rate linearly over this many epochs first (Goyal et al. 2017). "
+        "Default: 0.",
+        Number(float, 0, sys.float_info.max),
+        metavar="N",
         default=0.0,
-        metadata=flag(
-            "Increase the learning rate linearly over this many epochs first (Goyal et al. 2017). "
-            "Default: 0.",
-            Number(float, 0, sys.float_info.max),
-            metavar="N",
-        ),
     )
-    layer_decay: float = field(
+    layer_decay: float = flag(
+        "Multiply the learning rate by this from each VGG block to the block below it, and "
+        "from the layers above the blocks to the highest block (Howard and Ruder 2018).",
+        Number(float, 0.01, 1),
+        metavar="X",
         default=1.0,
-        metadata=flag(
-            "Multiply the learning rate by this from each VGG block to the block below it, and "
-            "from the layers above the blocks to the highest block (Howard and Ruder 2018).",
-            Number(float, 0.01, 1),
-            metavar="X",
-        ),
     )
-    weight_decay: float = field(
+    weight_decay: float = flag(
+        "The decoupled weight decay of Adam (Loshchilov and Hutter 2019). Default: 0.",
+        ratio,
+        metavar="X",
         default=0.0,
-        metadata=flag(
-            "The decoupled weight decay of Adam (Loshchilov and Hutter 2019). Default: 0.",
-            ratio,
-            metavar="X",
-        ),
     )
-    ema: float = field(
+    ema: float = flag(
+        "The momentum of a moving average of the weights (Polyak and Juditsky 1992), which is "
+        "then validated and stored. Default: 0, no average.",
+        Number(float, 0, 0.99999),
+        metavar="X",
         default=0.0,
-        metadata=flag(
-            "The momentum of a moving average of the weights (Polyak and Juditsky 1992), which is "
-            "then validated and stored. Default: 0, no average.",
-            Number(float, 0, 0.99999),
-            metavar="X",
-        ),
     )
 
 

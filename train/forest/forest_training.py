@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from pipelines.commands import CommandLine
@@ -35,42 +35,37 @@ share decoded chips in the pixel cache."""
 class ForestOptions(CacheOptions, ChoiceOptions, LabelledOptions):
     """The options of `python -m train forest`."""
 
-    output: str = field(metadata=RESULTS)
-    split: str | None = field(
+    output: str = RESULTS()
+    split: str | None = flag(
+        "A csv with the columns image_name and split; train and validation both train the "
+        "forest. Default: 15 chips to train for 5 to test, stratified, of the first 20,000.",
+        metavar="FILE",
+        group="common",
         default=None,
-        metadata=flag(
-            "A csv with the columns image_name and split; train and validation both train the "
-            "forest. Default: 15 chips to train for 5 to test, stratified, of the first 20,000.",
-            metavar="FILE",
-            group="common",
-        ),
     )
-    test_chips: str | None = field(
+    test_chips: str | None = flag(
+        "Other labelled chips to test on, with --test_labels. Without --split, all of --chips "
+        "then train the forest.",
+        metavar="URI",
+        group="common",
         default=None,
-        metadata=flag(
-            "Other labelled chips to test on, with --test_labels. Without --split, all of --chips "
-            "then train the forest.",
-            metavar="URI",
-            group="common",
-        ),
     )
-    test_labels: str | None = field(
-        default=None,
-        metadata=flag("The labels of --test_chips.", metavar="FILE", group="common"),
+    test_labels: str | None = flag(
+        "The labels of --test_chips.", metavar="FILE", group="common", default=None
     )
-    max_depths: tuple[int, ...] = field(
+    max_depths: tuple[int, ...] = flag(
+        "The greatest depths of a tree to try.",
+        at_least_1,
+        metavar="N",
         default=ForestGrid.max_depths,
-        metadata=flag("The greatest depths of a tree to try.", at_least_1, metavar="N"),
     )
-    trees: tuple[int, ...] = field(
-        default=ForestGrid.trees,
-        metadata=flag("The numbers of trees to try.", at_least_1, metavar="N"),
+    trees: tuple[int, ...] = flag(
+        "The numbers of trees to try.", at_least_1, metavar="N", default=ForestGrid.trees
     )
-    folds: int = field(
-        default=ForestGrid.folds,
-        metadata=flag("The folds of the grid search.", Number(int, 2), metavar="N"),
+    folds: int = flag(
+        "The folds of the grid search.", Number(int, 2), metavar="N", default=ForestGrid.folds
     )
-    seed: int = field(default=0, metadata=SEED)
+    seed: int = SEED(default=0)
 
 
 LINE = CommandLine(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from pipelines.commands import CommandLine
 from pipelines.flags import at_least_1, flag
@@ -17,52 +17,43 @@ class StudyOptions(CacheOptions, ChoiceOptions, LabelledOptions):
         models: `all`, or names of `train.study.models.plan.MODELS` with commas between.
     """
 
-    output: str = field(
-        metadata=flag(
-            "The local folder for all results; what is finished there is not done again.",
-            metavar="FOLDER",
-        )
+    output: str = flag(
+        "The local folder for all results; what is finished there is not done again.",
+        metavar="FOLDER",
     )
-    models: str = field(
+    models: str = flag(
+        "all, or names of models with commas between.",
+        metavar="NAMES",
+        group="common",
         default="all",
-        metadata=flag(
-            "all, or names of models with commas between.", metavar="NAMES", group="common"
-        ),
     )
-    epochs: int = field(
-        default=50,
-        metadata=flag("Train at most this many epochs.", at_least_1, metavar="N", group="common"),
+    epochs: int = flag(
+        "Train at most this many epochs.", at_least_1, metavar="N", group="common", default=50
     )
-    image_size: int = field(
+    image_size: int = flag(
+        "The side of the models' input in pixels.",
+        at_least_1,
+        metavar="PX",
+        group="common",
         default=64,
-        metadata=flag(
-            "The side of the models' input in pixels.", at_least_1, metavar="PX", group="common"
-        ),
     )
-    split: str | None = field(
+    split: str | None = flag(
+        "A csv with the columns image_name and split. Default: the shares of the published "
+        "study, stratified.",
+        metavar="FILE",
         default=None,
-        metadata=flag(
-            "A csv with the columns image_name and split. Default: the shares of the published "
-            "study, stratified.",
-            metavar="FILE",
-        ),
     )
-    published: str | None = field(
+    published: str | None = flag(
+        "A csv of published figures by label, to compare with these.", metavar="FILE", default=None
+    )
+    weights: str | None = flag(
+        "The weights that vgg16 starts from: imagenet, none, or a file in Keras' notop layout. "
+        "Default: imagenet.",
+        metavar="NAME",
         default=None,
-        metadata=flag(
-            "A csv of published figures by label, to compare with these.", metavar="FILE"
-        ),
     )
-    weights: str | None = field(
-        default=None,
-        metadata=flag(
-            "The weights that vgg16 starts from: imagenet, none, or a file in Keras' notop layout. "
-            "Default: imagenet.",
-            metavar="NAME",
-        ),
-    )
-    precision: str = field(default="auto", metadata=PRECISION)
-    seed: int = field(default=0, metadata=SEED)
+    precision: str = PRECISION(default="auto")
+    seed: int = SEED(default=0)
 
 
 LINE = CommandLine(
