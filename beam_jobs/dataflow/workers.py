@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from apache_beam.options.pipeline_options import PipelineOptions
@@ -104,4 +105,10 @@ def list_of(given: Mapping[str, Any], name: str) -> list[str]:
 
 def given_flags(beam_args: Sequence[str]) -> dict[str, Any]:
     """Beam's options by name, as its flags set them."""
+    return dict(_beam_options(tuple(beam_args)))
+
+
+@lru_cache(maxsize=8)
+def _beam_options(beam_args: tuple[str, ...]) -> dict[str, Any]:
+    # Cached: Beam makes a parser of 300 flags for it, and a command asks several times.
     return dict(PipelineOptions(list(beam_args)).get_all_options())

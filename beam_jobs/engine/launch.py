@@ -16,6 +16,7 @@ from apache_beam.options.pipeline_options import PipelineOptions, _BeamArgumentP
 from apache_beam.runners.runner import PipelineState, create_runner
 from tqdm import tqdm
 
+from beam_jobs.dataflow.workers import given_flags
 from beam_jobs.engine.engine_log import calm_log, worker_trouble
 from beam_jobs.engine.interruptible import run_interruptibly
 from beam_jobs.engine.source_package import source_to_stage, with_source_package
@@ -61,8 +62,7 @@ def check_beam_args(beam_args: Sequence[str], our_flags: Sequence[str]) -> None:
 
 def runner_of(beam_args: Sequence[str]) -> str:
     """Name of the runner that Beam's flags ask for; "" without one."""
-    runner = PipelineOptions(list(beam_args)).get_all_options()["runner"]
-    return str(runner or "")
+    return str(given_flags(beam_args)["runner"] or "")
 
 
 def runs_locally(beam_args: Sequence[str]) -> bool:
@@ -73,7 +73,7 @@ def runs_locally(beam_args: Sequence[str]) -> bool:
 def only_submits(beam_args: Sequence[str]) -> bool:
     """Whether Beam will write the job down for later, as a Flex Template's launcher does: then
     `run_graph` returns at once and nobody waits for the job."""
-    return bool(PipelineOptions(list(beam_args)).get_all_options().get("template_location"))
+    return bool(given_flags(beam_args).get("template_location"))
 
 
 def run_graph(
