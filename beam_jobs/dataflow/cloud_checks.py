@@ -1,5 +1,5 @@
-"""What only Google can tell before a Dataflow job is launched, asked with the launcher's own
-credentials. An answer that it may not have, or that does not come, holds nothing up."""
+"""Checks before a Dataflow job is launched that need an answer from Google, with the launcher's own
+credentials. If Google refuses or does not answer, the check is skipped."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ NEEDED = (
     "storage.objects.get",
     "storage.objects.list",
 )
-"""What a run does below its output and in its temporary folder: role `Storage Object User`."""
+"""Permissions that a run needs on its output and its temporary folder: the role `Storage Object
+User`."""
 
 TestPermissions = Callable[[str], Sequence[str]]
-"""Bucket to those of NEEDED that the caller has."""
+"""Returns those of NEEDED that the caller has on a bucket."""
 
 Fetch = Callable[[str], dict[str, Any]]
-"""Address of an API to its answer."""
+"""Returns the answer of an API at an address."""
 
 _TIMEOUT_S = 20.0
 _ZONES = (
@@ -37,14 +38,14 @@ _log = logging.getLogger(__name__)
 def check_permissions(
     project: str, places: Mapping[str, str], test: TestPermissions | None = None
 ) -> None:
-    """Refuse a bucket where the launcher may not do what a run does.
+    """Refuse a bucket on which the launcher lacks permissions that a run needs.
 
     Args:
-        project: on whose account is asked.
-        places: flag to the gs:// address that it names; others are passed over.
+        project: the project that pays for the requests.
+        places: flag to its address; addresses that are not on gs:// are skipped.
 
     Raises:
-        UsageError: names the bucket, what is missing, and the role that gives it.
+        UsageError: names the bucket, the missing permissions, and the role that has them.
     """
     test = test or partial(_test_permissions, project)
     found: dict[str, Sequence[str] | None] = {}
@@ -66,14 +67,14 @@ def check_permissions(
 def check_region(
     project: str, region: str, zone: str, gpu: GpuType, fetch: Fetch | None = None
 ) -> None:
-    """Refuse a region, or a zone, in which Compute Engine lists no such GPU. It may be listed and
-    out of stock all the same.
+    """Refuse a region, or a zone, in which Compute Engine lists no such GPU. A listed one may still
+    be out of stock.
 
     Args:
-        zone: of the workers; "" for any of the region.
+        zone: of the workers; "" for any zone of the region.
 
     Raises:
-        UsageError: names the places where there are some.
+        UsageError: names the zones or regions that have it.
     """
     name = quote(f'name="{gpu.name}"')
     url = _ZONES.format(project=quote(project), filter=name)
@@ -89,7 +90,7 @@ def check_region(
 
 
 def _zones(answer: dict[str, Any]) -> list[str]:
-    """Zones of an aggregated list that hold something."""
+    """The zones of an aggregated list that have the GPU."""
     items = answer.get("items", {})
     return sorted(
         place.removeprefix("zones/")
@@ -103,16 +104,17 @@ def _region(zone: str) -> str:
 
 
 def _ask(question: Callable[[], Any], about: str) -> Any:
-    """The answer, None where there is none: whoever may not ask may well be allowed to run."""
+    """The answer, or None if there is none: an account that may not ask may still be allowed to
+    run the job."""
     try:
         return question()
     except Exception as error:
-        _log.info("not known before launch: %s (%s)", about, error)
+        _log.info("not checked before launch: %s (%s)", about, error)
         return None
 
 
 def _test_permissions(project: str, bucket: str) -> Sequence[str]:
-    """None of them where there is no such bucket."""
+    """The permissions of the launcher; none if there is no such bucket."""
     from google.api_core.exceptions import NotFound
     from google.cloud import storage
 

@@ -1,7 +1,7 @@
-"""Beam's flags made right for Dataflow: what the user gave stands, what is missing is filled in,
-and what cannot work is refused before anything is listed.
+"""Beam's flags for a Dataflow job: given flags are kept, missing ones are filled in, and what
+cannot work is refused before anything is listed.
 
-Plain functions from flags to flags. What only Google can tell is asked in `cloud_checks`.
+Plain functions from flags to flags. Checks that need an answer from Google are in `cloud_checks`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from pipelines.errors import UsageError
 from pipelines.storage import store
 
 UNITS_A_WORKER = 10
-"""Units that a worker has at the start, where it is left to us how many workers start."""
+"""Units for each worker at the start, unless the user sets the number of workers."""
 
 _RUNNERS = ("dataflowrunner", "dataflow")
 _DEADLINE = "max_workflow_runtime_walltime_seconds"
@@ -44,13 +44,13 @@ _OLD_WORKER = re.compile(r"disable_.*(runner_v2|portable_runner).*")
 
 
 def is_dataflow(beam_args: Sequence[str]) -> bool:
-    """Whether the graph is to run on Dataflow."""
+    """Whether the graph will run on Dataflow."""
     runner = str(given_flags(beam_args)["runner"] or "")
     return runner.rpartition(".")[2].lower() in _RUNNERS
 
 
 def check_launch(options: RunOptions) -> None:
-    """Refuse what can be known to fail on Dataflow; with another runner, what only it has.
+    """Refuse what will fail on Dataflow, and with another runner, what only Dataflow has.
 
     Raises:
         UsageError: one line that says what to do.
@@ -60,13 +60,13 @@ def check_launch(options: RunOptions) -> None:
         _ask_google(options)
     elif options.gpu:
         raise UsageError(
-            f"--gpu {options.gpu} attaches a GPU to Dataflow's workers; elsewhere a worker uses "
-            "the one that it finds: leave it out"
+            f"--gpu {options.gpu} attaches a GPU to Dataflow's workers; on other runners a worker "
+            "uses the GPU that it finds: leave the flag out"
         )
 
 
 def check_job(beam_args: Sequence[str], gpu: str | None, addresses: Mapping[str, str]) -> None:
-    """Refuse what cannot work on Dataflow, whatever Google would say of it.
+    """Refuse what cannot work on Dataflow, without asking Google.
 
     Args:
         gpu: value of `--gpu`.
@@ -88,15 +88,15 @@ def check_job(beam_args: Sequence[str], gpu: str | None, addresses: Mapping[str,
 
 
 def unit_size(options: RunOptions, chips: int) -> int | None:
-    """Chips in a unit of a run; None where the runner is not Dataflow's."""
+    """Chips in a unit of a run; None if the runner is not Dataflow."""
     if not is_dataflow(options.beam_args):
         return None
     return unit_chips(chips, choose_workers(options.beam_args, options.gpu))
 
 
 def launch_flags(options: RunOptions, units: int) -> Sequence[str]:
-    """Beam's flags as the runner is given them, for so many units to score; without any, nobody
-    needs to wait for a GPU."""
+    """Beam's flags for a number of units to score. A job without units needs no GPU, so that it
+    does not wait for one."""
     if not is_dataflow(options.beam_args):
         return options.beam_args
     gpu = options.gpu if units or given_flags(options.beam_args)["machine_type"] else None
@@ -104,7 +104,7 @@ def launch_flags(options: RunOptions, units: int) -> Sequence[str]:
 
 
 def complete_flags(beam_args: Sequence[str], gpu: str | None, units: int, run_id: str) -> list[str]:
-    """Beam's flags, with those that a Dataflow job of so many units needs and that are missing.
+    """Beam's flags, with the missing ones that a Dataflow job of that many units needs.
 
     Raises:
         UsageError: as `choose_workers`.
@@ -126,8 +126,8 @@ def complete_flags(beam_args: Sequence[str], gpu: str | None, units: int, run_id
 
 
 def job_name(run_id: str) -> str:
-    """A job's name from its run's: Dataflow refuses two of one name at a time, and so two launches
-    of one run.
+    """A job's name, made from its run's. Dataflow refuses two active jobs with one name, and so
+    refuses a second launch of the run.
 
     >>> job_name("20261122T213000Z-0a1b2c3d")
     'forest-chips-20261122t213000z-0a1b2c3d'
@@ -149,8 +149,8 @@ def _ask_google(options: RunOptions) -> None:
 def _scale_flags(
     given: Mapping[str, Any], workers: Workers, units: int
 ) -> dict[str, tuple[str, int]]:
-    """As many workers as can have a unit, and so many of them at once that they have ten: to find
-    that out by scaling would take Dataflow minutes."""
+    """At most one worker thread per unit, and at the start one per UNITS_A_WORKER units: scaling
+    up to that would take Dataflow minutes."""
     if given["autoscaling_algorithm"] == "NONE":
         return {}
     most = workers.most or max(1, -(-units // workers.threads))
@@ -167,15 +167,15 @@ def _list_flags(given: Mapping[str, Any], workers: Workers) -> list[str]:
     if workers.gpu and not asked:
         flags.append(f"--dataflow_service_options={workers.gpu.service_option()}")
     if not {ONE_PROCESS, MANY_PROCESSES}.intersection(list_of(given, "experiments")):
-        # TensorFlow and the decoders use all cores from one process, with one copy of the model.
+        # One process uses all cores, since TensorFlow and the decoders have threads.
         flags.append(f"--experiments={ONE_PROCESS}")
     if given["save_main_session"] is None:
-        flags.append("--no_save_main_session")  # what workers need stands in modules
+        flags.append("--no_save_main_session")  # all that workers need is in modules
     return flags
 
 
 def _check_places(given: Mapping[str, Any]) -> None:
-    """Where the job is to run and to keep its files."""
+    """Check where the job runs and stores its files."""
     if not given["project"] or not _PROJECT_ID.fullmatch(given["project"]):
         raise UsageError(f"--project {given['project'] or ''!r}: give the project's id")
     if not given["region"]:
@@ -215,11 +215,11 @@ def _check_flexrs(given: Mapping[str, Any], workers: Workers) -> None:
     if not given["flexrs_goal"]:
         return
     if workers.gpu:
-        raise UsageError("--flexrs_goal: FlexRS has no GPUs; leave out the one or the other")
+        raise UsageError("--flexrs_goal: FlexRS has no GPUs; leave one of them out")
     if any(option.startswith(_DEADLINE) for option in service_options(given)):
         raise UsageError(
-            f"--flexrs_goal may hold a job back for six hours, and {_DEADLINE} would end it: leave "
-            "out the one or the other"
+            f"--flexrs_goal may delay a job for six hours, and {_DEADLINE} would end it: leave one "
+            "of them out"
         )
     if given["autoscaling_algorithm"] == "NONE":
         raise UsageError("--flexrs_goal needs autoscaling: leave out --autoscaling_algorithm NONE")

@@ -1,4 +1,4 @@
-"""What the workers of a Dataflow job are, and how much work makes a unit for them."""
+"""The workers of a Dataflow job, and the size of a unit of work for them."""
 
 from __future__ import annotations
 
@@ -15,28 +15,29 @@ from pipelines.errors import UsageError
 
 CPU_MACHINE_TYPE = "n2-standard-4"
 UNIT_SECONDS = 60.0
-"""Work in a unit, or so: a worker that comes late, or after one that died, takes whole units."""
+"""About how long a unit takes. Units are not split, so a worker that starts late, or replaces a
+dead one, needs small ones."""
 
 LEAST_UNIT_CHIPS, LARGEST_UNIT_CHIPS = 256, 131_072
-"""One batch; and some 100 MB of references and scores."""
+"""The first is one batch; the second is about 100 MB of addresses and scores."""
 
 ONE_PROCESS, MANY_PROCESSES = "no_use_multiple_sdk_containers", "use_multiple_sdk_containers"
-"""Experiments: one process of the SDK a worker, or one a core."""
+"""Experiments: one SDK process for each worker, or one for each core."""
 
-_GPU_CHIPS_PER_S = 2_500.0  # VGG16 at 64x64 from gs://; far from what a large GPU can do
+_GPU_CHIPS_PER_S = 2_500.0  # VGG16 at 64x64 from gs://; a large GPU can do far more
 _VCPU_CHIPS_PER_S = 25.0  # VGG16 at 64x64 in float32
 _VCPUS = re.compile(r"-(\d+)$|custom-(\d+)-")
 
 
 @dataclass(frozen=True)
 class Workers:
-    """What a Dataflow job's workers are.
+    """The workers of a Dataflow job.
 
     Attributes:
-        gpu: type of the one GPU that each has; None without.
+        gpu: type of the one GPU that each has, or None.
         machine_type: of Compute Engine.
-        threads: threads of Beam's a worker, each with a unit of its own under way.
-        most: most workers at a time; None leaves it to the number of units.
+        threads: Beam's threads in each worker; each works on its own unit.
+        most: the most workers at a time; None: by the number of units.
     """
 
     gpu: GpuType | None
@@ -46,7 +47,7 @@ class Workers:
 
     @property
     def chips_per_s(self) -> float:
-        """About what one scores; it decides sizes, not results."""
+        """Roughly what one worker scores; it affects sizes, not results."""
         if self.gpu:
             return _GPU_CHIPS_PER_S
         found = _VCPUS.search(self.machine_type)
@@ -54,10 +55,10 @@ class Workers:
 
 
 def choose_workers(beam_args: Sequence[str], gpu: str | None) -> Workers:
-    """The workers of a job, as they were asked for or, where nothing was said, as they fit.
+    """The workers of a job: as given, with fitting values for what is not given.
 
     Raises:
-        UsageError: GPU, machine and processes that do not go together.
+        UsageError: GPU, machine and processes that do not fit together.
     """
     given = given_flags(beam_args)
     found = find_gpu(gpu, service_options(given))
@@ -68,8 +69,8 @@ def choose_workers(beam_args: Sequence[str], gpu: str | None) -> Workers:
         check_no_gpu(machine_type)
     if found and MANY_PROCESSES in list_of(given, "experiments"):
         raise UsageError(
-            f"--experiments={MANY_PROCESSES} starts a process a core, and all of them would want "
-            "the one GPU's memory: leave it out"
+            f"--experiments={MANY_PROCESSES} starts a process for each core, and all of them would "
+            "need the memory of the one GPU: leave it out"
         )
     return Workers(
         gpu=found,
@@ -80,7 +81,7 @@ def choose_workers(beam_args: Sequence[str], gpu: str | None) -> Workers:
 
 
 def unit_chips(chips: int, workers: Workers) -> int:
-    """Chips in a unit of a run: a minute of work or so, but some units for each worker.
+    """Chips in a unit of a run: about a minute of work, but several units for each worker.
 
     >>> unit_chips(10_000_000, Workers(None, "n2-standard-4", 2, None))
     5888
@@ -93,13 +94,13 @@ def unit_chips(chips: int, workers: Workers) -> int:
 
 
 def service_options(given: Mapping[str, Any]) -> list[str]:
-    """Dataflow takes service options as experiments, too; a Flex Template's request has only
-    those."""
+    """The service options. Dataflow also takes them as experiments, and a Flex Template's request
+    has only experiments."""
     return [*list_of(given, "dataflow_service_options"), *list_of(given, "experiments")]
 
 
 def list_of(given: Mapping[str, Any], name: str) -> list[str]:
-    """The values of a flag that may be given several times."""
+    """The values of a flag that can be given several times."""
     return list(given[name] or [])
 
 

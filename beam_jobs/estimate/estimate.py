@@ -1,7 +1,7 @@
 """What a run would take, printed before it is run: `score_chips --estimate`. Writes nothing.
 
 The chips are listed and chosen as for a run, a sample of them is read, decoded and scored on this
-machine, and hours and cost are worked out for each worker type of a price table.
+machine, and hours and cost are computed for each worker type of a price table.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from beam_jobs.options.prices import WorkerType
+from pipelines.blocks.text_table import align
 from pipelines.planning.selection import Selection
 from pipelines.runs.run_plan import unit_rows
 from pipelines.scoring.trial import ChipsToDo, Trial, take_sample
@@ -18,18 +19,18 @@ from pipelines.storage.request_rate import seconds_for
 from pipelines.wording import count_of
 
 _WRITES_A_UNIT = 5
-"""Scores and quarantine staged and copied, and the unit's record."""
+"""Scores and quarantine, each staged and copied, and the unit's record."""
 
 
 @dataclass(frozen=True)
 class Duration:
-    """What one worker type would take.
+    """What a run would take with one worker type.
 
     Attributes:
         worker_type, workers: which, and how many.
-        chips_per_second: of all of them.
-        hours: from start to end, no shorter than the store's ramp allows.
-        cost: of all of them, in the price table's currency; None without one.
+        chips_per_second: of all workers together.
+        hours: from start to end, at least `ramp_hours`.
+        cost: of all workers, in the price table's currency; None without a price.
     """
 
     worker_type: str
@@ -45,12 +46,12 @@ class Estimate:
 
     Attributes:
         listed, skipped, to_score, left_over: chips, as in `runs`.
-        size_bytes: what would be read.
-        reads, writes: requests for chips; and for what is staged and published.
-        ramp_hours: how long the reads take at least while their rate doubles every 20 minutes;
-            0.0 on stores that ask for no ramp.
-        sampled, sample_quarantined: chips that were tried, and those given up, by reason.
-        chips_per_second: what this machine reaches after the start.
+        size_bytes: bytes that would be read.
+        reads, writes: requests to read chips, and to stage and publish.
+        ramp_hours: the least time for the reads while their rate doubles every 20 minutes; 0.0 on
+            stores that ask for no ramp.
+        sampled, sample_quarantined: chips of the sample, and the quarantined ones by reason.
+        chips_per_second: of this machine, once the model is loaded.
         start_seconds: how long the model takes to load here.
         precision: what the model computed in.
         durations: one for each worker type.
@@ -85,7 +86,7 @@ def estimate_run(
         chosen: the chips that a run would score.
         prices: the worker types to compare.
         sample_chips: chips in the sample, at most.
-        reads_per_second: what all workers together send to a `gs://` bucket at first.
+        reads_per_second: of all workers together on a `gs://` bucket at first.
         score: scores a sample on this machine.
     """
     to_do = take_sample(chosen.chips, chosen.to_score, sample_chips)
@@ -109,7 +110,8 @@ def estimate_run(
 
 
 def _ramp_seconds(to_do: ChipsToDo, reads_per_second: float) -> float:
-    """Only Google asks for a ramp, and only there one is kept."""
+    """The least time for the reads: Google Cloud Storage asks for a slow start, other stores do
+    not."""
     if not to_do.chips or not to_do.sample["chip_uri"][0].as_py().startswith("gs://"):
         return 0.0
     return seconds_for(to_do.chips, reads_per_second)
@@ -125,10 +127,10 @@ def _duration(worker: WorkerType, to_do: ChipsToDo, trial: Trial, ramp_s: float)
 
 
 def estimate_text(estimate: Estimate, format: str) -> str:
-    """An estimate for people or for machines, without a line's end."""
+    """An estimate as text for people or as JSON, without a line end."""
     if format == "json":
         return json.dumps(asdict(estimate), indent=2)
-    given_up = sum(estimate.sample_quarantined.values())
+    quarantined = sum(estimate.sample_quarantined.values())
     reasons = ", ".join(f"{name} {n}" for name, n in estimate.sample_quarantined.items())
     left_over = f", {estimate.left_over:,} left to the next run" if estimate.left_over else ""
     lines = [
@@ -136,7 +138,7 @@ def estimate_text(estimate: Estimate, format: str) -> str:
         f"{estimate.listed:,} listed, {estimate.skipped:,} done before{left_over}",
         f"  to read     {estimate.size_bytes / 1e9:,.2f} GB",
         f"  requests    {estimate.reads:,} reads, {estimate.writes:,} writes{_ramp(estimate)}",
-        f"  sample      {count_of(estimate.sampled, 'chip')}, {given_up} would be quarantined"
+        f"  sample      {count_of(estimate.sampled, 'chip')}, {quarantined} would be quarantined"
         + (f" ({reasons})" if reasons else ""),
         f"  this machine {estimate.chips_per_second:,.1f} chips/s in {estimate.precision}, after "
         f"{estimate.start_seconds:.1f} s to load the model",
@@ -147,7 +149,7 @@ def estimate_text(estimate: Estimate, format: str) -> str:
 def _ramp(estimate: Estimate) -> str:
     if not estimate.ramp_hours:
         return ""
-    return f"; gs:// wants them over {estimate.ramp_hours:,.2f} h at least"
+    return f"; gs:// asks to spread the reads over at least {estimate.ramp_hours:,.2f} h"
 
 
 def _table(durations: Sequence[Duration]) -> list[str]:
@@ -162,12 +164,5 @@ def _table(durations: Sequence[Duration]) -> list[str]:
         )
         for each in durations
     ]
-    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-    return [_line(row, widths) for row in (head, *rows)]
-
-
-def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    """The first cell to the left, numbers to the right."""
-    first, *numbers = zip(cells, widths, strict=True)
-    aligned = [first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in numbers)]
-    return "  " + "  ".join(aligned)
+    aligned = align(head, rows, [False, *[True] * (len(head) - 1)])
+    return [f"  {line}" for line in aligned.splitlines()]

@@ -1,4 +1,4 @@
-"""GPUs that Dataflow attaches to workers: which machine takes which, and how a job asks for one.
+"""GPUs that Dataflow attaches to workers: the machines for each, and how a job asks for one.
 
 Source: Google's pages "Dataflow support for GPUs" and "GPU machine types" (2026).
 """
@@ -22,8 +22,8 @@ class GpuType:
 
     Attributes:
         name: as Compute Engine calls it.
-        machine_type: a machine with one of them, and with processors enough to decode for it.
-        machines: pattern of the machine types that can have exactly one.
+        machine_type: a machine with one of them, and with enough processors to decode for it.
+        machines: pattern of the machine types that can have exactly one of them.
     """
 
     name: str
@@ -31,7 +31,7 @@ class GpuType:
     machines: str
 
     def service_option(self) -> str:
-        """What asks Dataflow for one of these on every worker, with its driver."""
+        """The option that asks Dataflow for one of these on every worker, with its driver."""
         return f"{SERVICE_OPTION}type:{self.name};count:1;{_DRIVER_BRANCH}"
 
     def check_machine(self, machine_type: str) -> None:
@@ -42,8 +42,8 @@ class GpuType:
         """
         if not re.fullmatch(self.machines, machine_type):
             raise UsageError(
-                f"--worker_machine_type {machine_type} does not take one {self.name}, which a "
-                f"worker uses: take {self.machine_type}, or leave it out"
+                f"--worker_machine_type {machine_type} cannot have exactly one {self.name}, "
+                f"which is what a worker uses: use {self.machine_type}, or leave it out"
             )
 
 
@@ -62,7 +62,7 @@ GPU_TYPES = {
     )
 }
 _WITH_GPU = re.compile(r"(a2|a3|a4|a4x|g2|g4)-.*")
-"""Machine types that have a GPU whether one is asked for or not."""
+"""Machine types that always have a GPU."""
 
 
 def find_gpu(asked: str | None, service_options: Iterable[str]) -> GpuType | None:
@@ -70,16 +70,16 @@ def find_gpu(asked: str | None, service_options: Iterable[str]) -> GpuType | Non
 
     Args:
         asked: value of `--gpu`.
-        service_options: those that were given; some are known as experiments, too.
+        service_options: Dataflow's service options of the job.
 
     Raises:
-        UsageError: two kinds of GPU, several on a worker, or one that nothing could be done with.
+        UsageError: two types of GPU, several on a worker, an unknown type, or no driver.
     """
     options = [option for option in service_options if option.startswith(SERVICE_OPTION)]
     if not options:
         return GPU_TYPES[asked] if asked else None
     if len(options) > 1:
-        raise UsageError(f"{SERVICE_OPTION}... is given {len(options)} times: once is enough")
+        raise UsageError(f"{SERVICE_OPTION}... is given {len(options)} times: give it once")
     gpu = _read_service_option(options[0])
     if asked and asked != gpu.name:
         raise UsageError(f"--gpu {asked} and {options[0]!r} name different GPUs: give one of them")
@@ -87,17 +87,17 @@ def find_gpu(asked: str | None, service_options: Iterable[str]) -> GpuType | Non
 
 
 def check_no_gpu(machine_type: str) -> None:
-    """Refuse a machine that is paid for with a GPU, where nobody asked for one.
+    """Refuse a machine whose GPU would not be used.
 
     Raises:
-        UsageError: names the flag that makes use of it.
+        UsageError: names the flag that uses it.
     """
     if _WITH_GPU.fullmatch(machine_type):
         fitting = [gpu.name for gpu in GPU_TYPES.values() if gpu.machine_type[:2] in machine_type]
         names = " or ".join(fitting) or "TYPE"
         raise UsageError(
-            f"--worker_machine_type {machine_type} has a GPU that stays unused: ask for it with "
-            f"--gpu {names}, or take a machine without"
+            f"--worker_machine_type {machine_type} has a GPU that would not be used: ask for it "
+            f"with --gpu {names}, or use a machine without"
         )
 
 
@@ -106,7 +106,7 @@ def _read_service_option(option: str) -> GpuType:
     given = dict(field.partition(":")[::2] for field in fields)
     if given.get("type") not in GPU_TYPES:
         raise UsageError(
-            f"{option!r} names no type of GPU that this job knows: {', '.join(GPU_TYPES)}"
+            f"{option!r} is not a type of GPU that this job knows: {', '.join(GPU_TYPES)}"
         )
     if given.get("count", "1") != "1":
         raise UsageError(

@@ -1,7 +1,7 @@
-"""A price table that the user gives: what a worker costs an hour, and how fast it is.
+"""The price table of the user: what a worker costs per hour, and how fast it is.
 
-csv with a header: `worker_type`, `price_per_hour`, one of `speed` (chips a second, as a multiple of
-what this machine reaches) or `chips_per_second` (as measured there), and, if not 1, `workers`.
+csv with a header: `worker_type`, `price_per_hour`, one of `speed` (chips per second, as a multiple
+of this machine's) or `chips_per_second` (as measured there), and, if not 1, `workers`.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ class WorkerType:
     """A row of the table.
 
     Attributes:
-        name: as the user calls it.
-        price_per_hour: of one worker, in the user's currency; None where it is not known.
-        workers: how many work at a time.
-        speed: chips a second of one worker, as a multiple of this machine's.
-        chips_per_second: the same, measured; it counts where it is over 0.
+        name: the user's name for it.
+        price_per_hour: of one worker, in the user's currency; None if unknown.
+        workers: how many work at the same time.
+        speed: chips per second of one worker, as a multiple of this machine's.
+        chips_per_second: of one worker, as measured; if over 0 it is used instead of speed.
     """
 
     name: str
@@ -39,19 +39,19 @@ class WorkerType:
     chips_per_second: float = 0.0
 
     def rate(self, here: float) -> float:
-        """Chips a second of all workers, where this machine reaches so many."""
+        """Chips per second of all workers, if this machine scores `here` chips per second."""
         return self.workers * (self.chips_per_second or self.speed * here)
 
 
 THIS_MACHINE = WorkerType("this machine", None)
-"""What can be told without prices."""
+"""The only worker type without a price table."""
 
 
 def read_prices(uri: str) -> tuple[WorkerType, ...]:
     """The worker types of a table.
 
     Raises:
-        UsageError: it is not there, or no such table; names the line.
+        UsageError: it is missing or not such a table; names the line.
     """
     where = f"--prices {uri!r}"
     try:
@@ -63,7 +63,7 @@ def read_prices(uri: str) -> tuple[WorkerType, ...]:
     try:
         rows = [_worker_type(row, f"{where}, line {reader.line_num}") for row in reader]
     except csv.Error as error:
-        raise UsageError(f"{where} is no csv: {error}") from error
+        raise UsageError(f"{where} is not a csv: {error}") from error
     if not rows:
         raise UsageError(f"{where} names no worker type")
     return tuple(rows)
@@ -93,7 +93,7 @@ def _worker_type(row: Mapping[str, str], where: str) -> WorkerType:
 
 
 def _number(row: Mapping[str, str], name: str, where: str, least: float | None = None) -> float:
-    """A number over 0, or from `least` on."""
+    """A number over 0; `least` itself is accepted too."""
     text = row.get(name, "")
     try:
         value = float(text)

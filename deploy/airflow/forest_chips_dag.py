@@ -1,14 +1,14 @@
-"""Scores what came to the archive, each night, by the Flex Template (deploy/README.md).
+"""Score the new chips of the archive each night, with the Flex Template (deploy/README.md).
 
 Copy this file into the dags folder and set the Variable `forest_chips` to JSON with `project`,
 `region`, `template`, `image`, `worker`, `temp`, `chips`, `artifact`, `output`, `gpu`,
-`max_workers`, `dataset` and `alert_email`; without GPUs, delete the line of `gpu` below. The
-connection `google_cloud_default` needs what the scheduler's account has in deploy/terraform, and to
-read the dataset.
+`max_workers`, `dataset` and `alert_email`; without GPUs, delete the line `gpu` below. The
+connection `google_cloud_default` needs the permissions of the scheduler's account in
+deploy/terraform, and must be able to read the dataset.
 
-Late and repeated launches are safe: a night's run is named by its date, so a second launch goes on
-with a run that died, and changes nothing about one that is published. Nights that were missed are
-caught up with by one launch, since every run scores all that is not scored yet.
+Late and repeated launches are safe: a night's run is named by its date, so a second launch resumes
+a run that died, and changes nothing about one that is published. One launch makes up for missed
+nights, since every run scores all chips that are not scored yet.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from airflow.sdk import DAG
 
 
 def setting(name: str) -> str:
-    """A setting, looked up when a task runs and not whenever this file is parsed."""
+    """A template for a setting: it is read when a task runs, not each time this file is parsed."""
     return f"{{{{ var.json.forest_chips.{name} }}}}"
 
 
@@ -60,7 +60,7 @@ RUN = f"FROM `{setting('project')}.{setting('dataset')}.runs` WHERE run_id = '{R
 
 with DAG(
     dag_id="forest_chips",
-    description="Scores what came to the archive, each night",
+    description="Scores the new chips of the archive each night",
     schedule="15 2 * * *",
     start_date=datetime(2026, 1, 1),
     catchup=False,  # one launch scores the backlog
@@ -84,7 +84,7 @@ with DAG(
         location=setting("region"),
         body=REQUEST,
         append_job_name=False,
-        deferrable=True,  # waits for hours without a worker's slot
+        deferrable=True,  # waits for hours without using a worker slot
         cancel_on_kill=True,
     )
     published = BigQueryCheckOperator(

@@ -1,5 +1,5 @@
-"""What Dataflow's template launcher runs in the image: the scoring job, with the template's
-parameters as its flags."""
+"""The program that Dataflow's template launcher runs in the image: the scoring job, with the
+template's parameters as its flags."""
 
 import sys
 
