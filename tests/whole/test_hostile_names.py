@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from beam_jobs.answers import FORMATS
 from beam_jobs.query import ask
 from pipelines.storage.store import file_stem, join_uri, write_bytes
-from tests.pipelines.storage.test_store import put_by_client
+from tests.support.client_writes import put_by_client
 from tests.support.samples import jpg_bytes
 
 Score = Callable[..., int]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
@@ -30,32 +29,9 @@ from pipelines.blocks.document import (
 from pipelines.blocks.html import block_html, render_html, render_page
 from pipelines.blocks.markdown import escape, render_markdown
 from pipelines.blocks.text_table import render_table
+from tests.support.pages import HOSTILE, read
 
-HOSTILE = "<script>alert('x')</script> | [a](http://b) *c* `d` \\ \" & ![e](f)"
 PNG = b"\x89PNG\r\n\x1a\n not looked into"
-
-
-class Reader(HTMLParser):
-    """Texts, tags and every address in a page."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.texts: list[str] = []
-        self.tags: list[str] = []
-        self.addresses: list[str] = []
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append(tag)
-        self.addresses += [value or "" for name, value in attrs if name in ("src", "href")]
-
-    def handle_data(self, data):
-        self.texts.append(data)
-
-
-def read(page: str) -> Reader:
-    reader = Reader()
-    reader.feed(page)
-    return reader
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import pytest
 
 from pipelines.storage import remote_listing, store
 from pipelines.storage._connections import connect
+from tests.support.client_writes import put_by_client
 
 NAMES = [
     *(f"night/scene-{i:02d}/{j}.jpg" for i in range(7) for j in range(3)),
@@ -78,9 +79,3 @@ def test_a_part_by_the_stores_own_client_ends_where_it_should(s3_uri):
     opened, _ = connect(s3_uri)
     every = sorted(m["path"] for chunk in obstore.list(opened) for m in chunk)
     assert found == [f"s3://{bucket}/{name}" for name in every if part.holds(name)]
-
-
-def put_by_client(uri: str, name: str) -> None:
-    import boto3
-
-    boto3.client("s3").put_object(Bucket=uri.removeprefix("s3://"), Key=name, Body=b"x")

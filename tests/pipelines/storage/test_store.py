@@ -27,6 +27,7 @@ from pipelines.storage.store import (
 )
 from pipelines.tables import delta_tables
 from schemas.tables import RUNS
+from tests.support.client_writes import put_by_client
 from tests.support.store_suite import ANY_STORE_NAMES, StoreSuite, below, listed, put
 
 LOCAL_NAMES = [*ANY_STORE_NAMES, "tab\there.jpg", "new\nline.jpg", "cr\r.jpg", "bell\a.jpg"]
@@ -126,19 +127,6 @@ def test_an_address_without_bucket_is_refused_whatever_is_done_with_it(scheme: s
 
 
 REFUSED_NAMES = ["tab\there.jpg", "x//y.jpg", "dot/../z.jpg", "./a.jpg", "bell\a.jpg", "x/./y.jpg"]
-
-
-def put_by_client(uri: str, name: str) -> None:
-    """obstore, by which `put` goes, writes no such name."""
-    scheme, _, bucket = uri.partition("://")
-    if scheme == "gs":
-        from google.cloud import storage as client
-
-        client.Client().bucket(bucket).blob(name).upload_from_string(name.encode())
-    else:
-        import boto3
-
-        boto3.client("s3").put_object(Bucket=bucket, Key=name, Body=name.encode())
 
 
 def test_names_that_obstore_refuses_are_listed_and_cost_themselves_alone(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipelines.blocks.document import Bullets, Paragraph
-from tests.pipelines.blocks.test_document import HOSTILE, read
+from tests.support.pages import HOSTILE, read
 from train.study.documents.slides import Slide, render_slides
 
 
