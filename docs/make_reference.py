@@ -105,7 +105,7 @@ def _statements(folder: str) -> Iterator[tuple[str, str]]:
 
 def _reasons() -> Iterator[tuple[str, str, str]]:
     for reason in QuarantineReason:
-        yield reason.value, reason.description, "lasting" if reason.lasting else "passing"
+        yield reason.value, reason.description, "permanent" if reason.permanent else "temporary"
 
 
 def _metrics() -> list[tuple[str, str]]:

@@ -87,17 +87,17 @@ class Table:
 
 
 class QuarantineReason(StrEnum):
-    """Why a chip was not scored: a closed list. A lasting reason is in the bytes or the
-    artifact, so a retry would fail again; a passing one may be gone at the next try."""
+    """Why a chip was not scored: a closed list. A permanent reason is in the bytes or the
+    artifact, so a retry would fail again; a temporary one may be gone at the next try."""
 
-    def __new__(cls, value: str, lasting: bool, description: str) -> Self:
+    def __new__(cls, value: str, permanent: bool, description: str) -> Self:
         member = str.__new__(cls, value)
         member._value_ = value
-        member.lasting = lasting
+        member.permanent = permanent
         member.description = description
         return member
 
-    lasting: bool
+    permanent: bool
     description: str
 
     EMPTY = "empty", True, "the object has no bytes"

@@ -140,10 +140,10 @@ def _remember(
 
 
 def _done(table: DeltaTable, name: str, night: str, run_id: str) -> ds.Scanner:
-    lasting = [reason.value for reason in QuarantineReason if reason.lasting]
+    permanent = [reason.value for reason in QuarantineReason if reason.permanent]
     wanted = ds.field("run_date") == pa.scalar(night).cast(pa.date32())
     if name == QUARANTINE.name:
-        wanted &= ds.field("reason").isin(lasting)
+        wanted &= ds.field("reason").isin(permanent)
     rows = delta_tables.open_dataset(table, [run_id])
     return rows.scanner(columns=_SCHEMA.names, filter=wanted, batch_size=_BATCH_ROWS)
 

@@ -160,7 +160,9 @@ def _meaning(reason: str) -> str:
     known = next((known for known in QuarantineReason if known.value == reason), None)
     if known is None:  # of a newer version
         return ""
-    kind = "permanent: not tried again" if known.lasting else "temporary: the next run tries again"
+    kind = (
+        "permanent: not tried again" if known.permanent else "temporary: the next run tries again"
+    )
     return f"{known.description}; {kind}"
 
 

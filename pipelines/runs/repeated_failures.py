@@ -16,7 +16,7 @@ from pipelines.runs.staging import StagedUnit
 from pipelines.storage import store
 from schemas.tables import QuarantineReason
 
-PASSING = tuple(reason.value for reason in QuarantineReason if not reason.lasting)
+TEMPORARY = tuple(reason.value for reason in QuarantineReason if not reason.permanent)
 
 
 def failed_again(plan: RunPlan, units: Iterable[StagedUnit]) -> int:
@@ -26,22 +26,22 @@ def failed_again(plan: RunPlan, units: Iterable[StagedUnit]) -> int:
     Raises:
         StorageError: a staged file or a table cannot be read.
     """
-    now = pa.concat_tables([CHIP_VERSIONS.empty_table(), *map(_passing_failures, units)])
+    now = pa.concat_tables([CHIP_VERSIONS.empty_table(), *map(_temporary_failures, units)])
     if not now.num_rows:
         return 0
     connection = duckdb.connect()
     connection.register("now", now)
-    connection.register("before", chips_quarantined(plan.output, plan.model_digest, PASSING))
+    connection.register("before", chips_quarantined(plan.output, plan.model_digest, TEMPORARY))
     # A chip that could not even be looked up has no etag: two nulls are equal here.
     same = "before.chip_uri = now.chip_uri AND before.etag IS NOT DISTINCT FROM now.etag"
     found = connection.sql(f"SELECT count(*) FROM now SEMI JOIN before ON {same}")
     return int(found.fetchall()[0][0])
 
 
-def _passing_failures(unit: StagedUnit) -> pa.Table:
-    if unit.quarantine is None or not set(PASSING).intersection(unit.reasons):
+def _temporary_failures(unit: StagedUnit) -> pa.Table:
+    if unit.quarantine is None or not set(TEMPORARY).intersection(unit.reasons):
         return CHIP_VERSIONS.empty_table()
     with store.open_file(unit.quarantine.uri) as file:
         rows = pq.read_table(file, columns=[*CHIP_VERSIONS.names, "reason"])
-    kept = rows.filter(pc.is_in(rows["reason"], pa.array(PASSING)))
+    kept = rows.filter(pc.is_in(rows["reason"], pa.array(TEMPORARY)))
     return kept.select(CHIP_VERSIONS.names).cast(CHIP_VERSIONS)

@@ -105,8 +105,8 @@ def test_a_reason_is_its_text_and_is_found_by_it() -> None:
 
 
 def test_only_reasons_outside_the_chip_and_the_model_pass() -> None:
-    passing = {reason for reason in QuarantineReason if not reason.lasting}
-    assert passing == {QuarantineReason.UNREADABLE, QuarantineReason.OUT_OF_MEMORY}
+    temporary = {reason for reason in QuarantineReason if not reason.permanent}
+    assert temporary == {QuarantineReason.UNREADABLE, QuarantineReason.OUT_OF_MEMORY}
 
 
 def test_the_description_of_the_reason_column_explains_every_reason() -> None:

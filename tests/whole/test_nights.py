@@ -18,14 +18,14 @@ from tests.support.samples import jpg_bytes
 
 _ARCHIVES = int(os.environ.get("ARCHIVES", "2"))
 Score = Callable[..., int]
-SOUND, LASTING, PASSING = "sound", "lasting", "passing"
+SOUND, PERMANENT, TEMPORARY = "sound", "permanent", "temporary"
 CONTENT = {
     "sound": (SOUND, jpg_bytes()),
     "other": (SOUND, jpg_bytes((90, 10, 10))),
-    "empty": (LASTING, b""),
-    "text": (LASTING, b"this is no picture"),
-    "cut": (LASTING, jpg_bytes()[:400]),
-    "gone": (PASSING, None),  # a link that leads nowhere: unreadable, and tried again
+    "empty": (PERMANENT, b""),
+    "text": (PERMANENT, b"this is no picture"),
+    "cut": (PERMANENT, jpg_bytes()[:400]),
+    "gone": (TEMPORARY, None),  # a link that leads nowhere: unreadable, and tried again
 }
 
 
@@ -65,7 +65,7 @@ class Archive:
     def expect(self) -> dict[str, int]:
         """What a run over it has to count; then it is done."""
         left = {name: kind for name, kind in self.kinds.items() if name not in self.done}
-        self.done |= {name for name, kind in left.items() if kind != PASSING}
+        self.done |= {name for name, kind in left.items() if kind != TEMPORARY}
         scored = sum(kind == SOUND for kind in left.values())
         return {
             "listed": len(self.kinds),

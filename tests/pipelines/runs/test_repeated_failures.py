@@ -37,7 +37,7 @@ def staged(tmp_path, *rows) -> StagedUnit:
         (given_up("b", "unreadable", etag="1"), given_up("a", "unreadable", etag="1"), 0),
     ],
 )
-def test_the_same_version_must_have_failed_for_passing_reasons(
+def test_the_same_version_must_have_failed_for_temporary_reasons(
     output, tmp_path, before, now, expected
 ):
     publish(output, "early", [], [before])
