@@ -71,7 +71,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _end_published(output: str, run_id: str) -> None:
     scores = delta_tables.open_table(output, "chip_scores")
-    if scores is None or not publications.is_published(scores, run_id):
+    if not publications.is_published(scores, run_id):
         raise UsageError(f"nothing is staged for run {run_id!r} in {output!r}")
     publishing.finish_record(output, run_id)
     print(f"run {run_id} is published already")

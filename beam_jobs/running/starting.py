@@ -182,4 +182,4 @@ def _find_attempt(options: RunOptions) -> tuple[int, RunPlan | None]:
 
 def _is_published(options: RunOptions) -> bool:
     scores = delta_tables.open_table(options.output, "chip_scores")
-    return scores is not None and publications.is_published(scores, options.run_id)
+    return publications.is_published(scores, options.run_id)

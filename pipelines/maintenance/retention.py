@@ -106,8 +106,6 @@ def _old_files(
 
 def _is_ahead(run_id: str, table: DeltaTable | None, scores: DeltaTable | None) -> bool:
     """Whether the table has an attempt at a run that is not in `chip_scores` yet."""
-    if table is None or scores is None:
-        return False
     return publications.attempts_of(table, run_id) > publications.attempts_of(scores, run_id)
 
 

@@ -35,7 +35,7 @@ def withdraw_run(output: str, run_id: str) -> bool:
         StorageError: a table cannot be read or written.
     """
     scores = delta_tables.open_table(output, "chip_scores")
-    attempt = publications.attempts_of(scores, run_id) if scores else 0
+    attempt = publications.attempts_of(scores, run_id)
     if not attempt:
         raise UsageError(f"no run {run_id!r} is published in {output!r}")
     publishing.finish_record(output, run_id)

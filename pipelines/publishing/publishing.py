@@ -116,7 +116,7 @@ def finish_record(output: str, run_id: str) -> None:
         StorageError: a table cannot be read or written.
     """
     scores = delta_tables.open_table(output, "chip_scores")
-    attempt = publications.attempts_of(scores, run_id) if scores else 0
+    attempt = publications.attempts_of(scores, run_id)
     plan = run_plan.read_plan(output, run_id, attempt)
     if plan is not None and is_visible(plan):
         publish_run(plan, [])

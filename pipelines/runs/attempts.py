@@ -29,7 +29,7 @@ def find_attempt(output: str, run_id: str) -> tuple[int, RunPlan | None]:
     number is new: rows that a refused attempt committed to `quarantine` are replaced, not reused.
     """
     tables = {t.name: delta_tables.open_table(output, t.name) for t in COMMIT_ORDER}
-    known = {n: publications.attempts_of(t, run_id) if t else 0 for n, t in tables.items()}
+    known = {n: publications.attempts_of(t, run_id) for n, t in tables.items()}
     attempt = known["chip_scores"] + 1
     while True:
         plan = run_plan.read_plan(output, run_id, attempt)
@@ -44,7 +44,7 @@ def find_staged(output: str, run_id: str) -> RunPlan | None:
     """The plan of the last attempt that is not published, even if it was refused."""
     attempt, plan = find_attempt(output, run_id)
     scores = delta_tables.open_table(output, "chip_scores")
-    published = publications.attempts_of(scores, run_id) if scores else 0
+    published = publications.attempts_of(scores, run_id)
     if plan is None and attempt - 1 > published:
         return run_plan.read_plan(output, run_id, attempt - 1)
     return plan

@@ -24,18 +24,18 @@ from pipelines.storage.store import delta_options
 from pipelines.tables.delta_tables import table_error
 
 
-def attempts_of(table: DeltaTable, run_id: str) -> int:
+def attempts_of(table: DeltaTable | None, run_id: str) -> int:
     """The run's last attempt that was committed to this table, 0 if there is none. A publisher that
     died between two tables leaves a gap in the later ones: the next attempt has a new number."""
-    return int(table.transaction_version(run_transaction(run_id)) or 0)
+    return _version(table, run_transaction(run_id))
 
 
-def withdrawn_attempt(table: DeltaTable, run_id: str) -> int:
+def withdrawn_attempt(table: DeltaTable | None, run_id: str) -> int:
     """The run's last attempt whose rows were withdrawn from this table, 0 if there is none."""
-    return int(table.transaction_version(withdrawal_transaction(run_id)) or 0)
+    return _version(table, withdrawal_transaction(run_id))
 
 
-def is_published(scores: DeltaTable, run_id: str) -> bool:
+def is_published(scores: DeltaTable | None, run_id: str) -> bool:
     """Whether a run is published in this snapshot of `chip_scores`."""
     return attempts_of(scores, run_id) > withdrawn_attempt(scores, run_id)
 
@@ -86,6 +86,10 @@ def snapshot_of_attempt(table: DeltaTable, run_id: str, attempt: int) -> DeltaTa
             return None
         raise table_error("open", uri, error) from error
     return None
+
+
+def _version(table: DeltaTable | None, transaction: str) -> int:
+    return int(table.transaction_version(transaction) or 0) if table else 0
 
 
 def _open_at(uri: str, version: int) -> DeltaTable:
