@@ -28,7 +28,9 @@ Truth = npt.NDArray[np.uint8]
 READABLE_SIDES_PX = (1, 8192)
 """Sides that a training chip may have: the user chose it, so only absurd ones are refused."""
 
-_THREADS = 8  # reading waits for the store, decoding releases the GIL
+READING_THREADS = 8
+"""Threads that read and decode: reading waits for the store, decoding releases the GIL."""
+
 _SHOWN = 3
 
 
@@ -94,7 +96,7 @@ def _load_all(
 
     rows = chunk_rows(preprocessing.input_shape)
     outcomes: dict[str, StoredChip | ChipRejected] = {}
-    with ThreadPoolExecutor(_THREADS) as pool:
+    with ThreadPoolExecutor(READING_THREADS) as pool:
         for start in range(0, len(names), rows):
             chunk = names[start : start + rows]
             loaded = dict(zip(chunk, pool.map(load, chunk), strict=True))

@@ -19,7 +19,7 @@ from pipelines.imaging.geotiff import read_bands
 from pipelines.imaging.resize import Radiometry
 from pipelines.imaging.tiff_layout import read_layout
 from schemas.artifact import MediaType, Preprocessing
-from train.data.examples import READABLE_SIDES_PX, read_training_chip
+from train.data.examples import READABLE_SIDES_PX, READING_THREADS, read_training_chip
 
 PERCENTILES = (2, 98)
 """Percentiles of the training pixels that become 0 and 255."""
@@ -31,8 +31,6 @@ determine them to much less than a grey value, and take 65 MB as floats."""
 
 UNSCALED = (0.0, 65535.0)
 """The range of uint16: the scaling of a band until its percentiles are known."""
-
-_THREADS = 8
 
 
 def preprocessing_for(
@@ -73,7 +71,7 @@ def percentile_scaling(
 def _read_sample(uris: Sequence[str], preprocessing: Preprocessing, seed: int) -> list[Radiometry]:
     """`float32 [pixels, bands]` of each chip of the sample."""
     order = np.random.default_rng(seed).permutation(len(uris))[:MAX_SAMPLED_CHIPS]
-    with ThreadPoolExecutor(_THREADS) as pool:
+    with ThreadPoolExecutor(READING_THREADS) as pool:
         outcomes = list(pool.map(lambda i: _read(uris[i], preprocessing, (seed, i)), order))
     values = [outcome for outcome in outcomes if not isinstance(outcome, ChipRejected)]
     if not values:

@@ -19,10 +19,9 @@ from pipelines.imaging.resize import Pixels
 from pipelines.storage.store import file_stem
 from schemas.artifact import Preprocessing
 from schemas.labels import LabelSet
-from train.data.examples import read_training_chip, truth_of
+from train.data.examples import READING_THREADS, read_training_chip, truth_of
 
 _CHIPS_A_CHUNK = 128  # 128 x 255 is summed exactly in float32
-_THREADS = 8
 
 
 @dataclass(frozen=True, order=True)
@@ -110,7 +109,7 @@ def _look_at(
     from tqdm import tqdm
 
     with (
-        ThreadPoolExecutor(_THREADS) as pool,
+        ThreadPoolExecutor(READING_THREADS) as pool,
         tqdm(total=len(uris), unit=" chips", disable=None) as progress,
     ):
         for start in range(0, len(uris), _CHIPS_A_CHUNK):

@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.floating]
-Integers = npt.NDArray[np.integer]
+from train.judging._arrays import EDGE, Floats, Integers
 
 CALIBRATION_BINS = 15
 """Bins of equal width of the calibration error, as in Guo et al. 2017."""
@@ -25,7 +24,6 @@ POOLED_RARER = 50
 
 _LOWEST, _HIGHEST = 0.05, 20.0
 _FEWEST_DRAWN = 10  # a bin with fewer decisions is not drawn
-_EDGE = 1e-7  # scores are clipped this far from 0 and 1 before the logarithm, as Keras does
 
 
 def fit_temperatures(logits: Floats, truth: Integers) -> npt.NDArray[np.float64]:
@@ -105,7 +103,7 @@ def measure_calibration(scores: Floats, truth: Integers) -> dict[str, Any]:
     means, shares = (
         np.bincount(numbers, w, CALIBRATION_BINS)[filled] / counts[filled] for w in (values, held)
     )
-    inside = np.clip(values, _EDGE, 1 - _EDGE)
+    inside = np.clip(values, EDGE, 1 - EDGE)
     return {
         "expected_error": float(np.abs(means - shares) @ counts[filled] / counts.sum()),
         "log_loss": float(-np.log(np.where(held == 1, inside, 1 - inside)).mean()),

@@ -9,8 +9,7 @@ from typing import Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.floating]
-Integers = npt.NDArray[np.integer]
+from train.judging._arrays import EDGE, Floats, Integers
 
 ThresholdMethod = Literal["best", "cross_fit", "shrunk"]
 THRESHOLD_METHODS: tuple[ThresholdMethod, ...] = get_args(ThresholdMethod)
@@ -25,7 +24,6 @@ POOLED_POSITIVES = 100
 """At this many positives of all labels, their threshold and `prior_threshold` weigh the same."""
 
 _REPEATS = 4  # of the cross-fit, each with other folds: less depends on chance
-_EDGE = 1e-7  # scores are clipped this far from 0 and 1 before the logarithm
 
 
 @dataclass(frozen=True)
@@ -205,5 +203,5 @@ def _folds(truth: Integers, seed: int, repeats: int) -> Iterator[npt.NDArray[np.
 
 
 def _logit(value: float) -> float:
-    inside = min(max(value, _EDGE), 1 - _EDGE)
+    inside = min(max(value, EDGE), 1 - EDGE)
     return float(np.log(inside / (1 - inside)))
