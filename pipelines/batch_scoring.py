@@ -1,4 +1,4 @@
-"""The scoring job's graph, top to bottom. Only wiring: each line is told in its own module."""
+"""The scoring job's graph, top to bottom. Only wiring: each step is in its own module."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class ScoreArchive(beam.PTransform):
     Args:
         plan: the run, whose manifest is stored.
         units: numbers of the units to score; the others are staged already.
-        artifact: the model's description, as it was when the run was planned.
-        batch_size: chips a call of the model; None leaves it to the workers.
-        precision: what the model computes in, `auto` resolved on the workers.
+        artifact: the model's description when the run was planned.
+        batch_size: chips per call of the model; None to let the workers choose.
+        precision: of the model's computation; workers decide what `auto` means.
         settings: applied on every worker.
     """
 

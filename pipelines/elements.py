@@ -1,8 +1,8 @@
-"""What flows through the scoring graph: a unit of chips, then batch after batch of it.
+"""Elements of the scoring graph: a unit of chips, then its batches.
 
 An element is many chips, since Beam spends 10 to 100 microseconds of Python on each element in
-each stage. None of these elements may cross a shuffle: their coder tells a runner how large they
-are and refuses to encode them, so a graph that would ship pixels fails at once instead of slowly.
+each stage. None of these elements may cross a shuffle: their coder knows their size but refuses to
+encode them, so a graph that would send pixels fails at once instead of being slow.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from schemas.render import file_schema
 from schemas.tables import CHIP_COLUMNS, QUARANTINE
 
 REJECTED = pa.schema([file_schema(QUARANTINE).field(i) for i in range(len(CHIP_COLUMNS) + 2)])
-"""Schema of rejected chips on their way to quarantine: what is known of them, reason, message."""
+"""Schema of rejected chips on their way to quarantine: chip columns, reason, message."""
 
 
 @dataclass(frozen=True)
 class Spent:
-    """What chips have cost on their way; sums over batches, and over units.
+    """Bytes and time that chips took; can be added up over batches and units.
 
     Attributes:
         bytes_read: bytes fetched from storage.
         read_ms, decode_ms: milliseconds of all reading threads together.
-        wait_ms: milliseconds that the model waited for pixels: 0 where the model is the limit.
+        wait_ms: milliseconds that the model waited for pixels: 0 if the model is the bottleneck.
         score_ms: milliseconds of the model's calls.
         stage_ms: milliseconds of writing staged files.
     """
@@ -77,7 +77,7 @@ class ChipBatch:
         chips: n rows of chip columns.
         pixels: `uint8 [n, S, S, bands]`, row i belongs to row i of `chips`.
         rejected: the batch's chips that could not be read, in the REJECTED schema.
-        spent: what reading and decoding have cost.
+        spent: bytes and time of reading and decoding.
     """
 
     unit: int
@@ -95,11 +95,11 @@ class ChipBatch:
 
 @dataclass(frozen=True)
 class ScoredBatch:
-    """A batch with scores in place of pixels.
+    """A batch with scores instead of pixels.
 
     Attributes:
         scores: `float32 [n, labels]` in [0, 1], row i belongs to row i of `chips`.
-        precision: the precision that the model computed in.
+        precision: the precision of the model's computation.
     """
 
     unit: int
@@ -118,7 +118,7 @@ class ScoredBatch:
 
 @dataclass(frozen=True)
 class LabelledBatch:
-    """A batch as it will be stored.
+    """A batch as rows of the tables.
 
     Attributes:
         rows: scored chips, in the file schema of CHIP_SCORES.
@@ -139,14 +139,14 @@ class LabelledBatch:
 
 
 class FusedOnlyCoder(coders.Coder):
-    """Knows an element's size and never encodes it."""
+    """Returns an element's size, and never encodes it."""
 
     def estimate_size(self, value: Any) -> int:
         """Size of the element in memory; Beam samples it now and then."""
         return int(value.nbytes)
 
     def encode(self, value: Any) -> NoReturn:
-        """Refuse: producer and consumer have come apart.
+        """Refuse: producer and consumer do not run in one worker.
 
         Raises:
             TypeError: always.
@@ -159,7 +159,7 @@ class FusedOnlyCoder(coders.Coder):
     decode = encode
 
     def is_deterministic(self) -> bool:
-        """Never a key."""
+        """Elements are never keys."""
         return False
 
 

@@ -1,6 +1,6 @@
-"""The errors of the project: what went wrong decides who hears of it and how.
+"""The errors of the project, and what each of them ends.
 
-A `UsageError` is the caller's to mend (exit code 2); a `ChipRejected` costs one chip; a
+A `UsageError` is for the caller to fix (exit code 2); a `ChipRejected` costs one chip; a
 `RunFailed` ends the run unpublished (exit code 1). Anything else is a bug and stays loud.
 """
 
@@ -10,11 +10,11 @@ from schemas.tables import QuarantineReason
 
 
 class UsageError(Exception):
-    """Wrong use: a flag, an artifact or a manifest. One line: what, where, what to do."""
+    """A flag, an artifact or a manifest is wrong. One line: what, where, what to do."""
 
 
 class RunFailed(Exception):
-    """The run cannot be published; the message says why and where its traces lie."""
+    """The run cannot be published; the message says why, and where to look."""
 
 
 class StorageError(Exception):
@@ -22,19 +22,19 @@ class StorageError(Exception):
 
 
 class StoreDown(StorageError):
-    """A store answers no request at all: no fault of the object that was asked for."""
+    """A store does not answer at all; the object that was asked for is not the reason."""
 
 
 class ObjectTooLarge(StorageError):
-    """An object has more bytes than its reader allows; nothing of it was read."""
+    """An object has more bytes than its reader allows; it was not read."""
 
 
 class ChipRejected(Exception):
     """A chip cannot be scored.
 
     Attributes:
-        reason: one of the closed list.
-        message: what was wrong with this chip.
+        reason: the reason for quarantine.
+        message: what is wrong with this chip.
     """
 
     def __init__(self, reason: QuarantineReason, message: str) -> None:

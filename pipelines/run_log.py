@@ -1,9 +1,9 @@
 """A run's log: events with fields, as text for people or as JSON lines for machines.
 
-A JSON line has `time` (RFC 3339), `severity`, `message`, `logger` and `run_id`, and an event its
-name as `event` and its fields besides: names that Google Cloud Logging understands
-(https://cloud.google.com/logging/docs/structured-logging), and every log shipper reads. On workers
-the engine's own handlers stay, and what they send has this form.
+A JSON line has `time` (RFC 3339), `severity`, `message`, `logger` and `run_id`; an event also has
+its name as `event`, and its fields. Google Cloud Logging understands these names
+(https://cloud.google.com/logging/docs/structured-logging), and so do log shippers. On workers the
+engine's own handlers stay, and send lines in this form.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ EVENTS: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class RunLog:
-    """How a run logs; travels to its workers.
+    """How a run logs; sent to its workers.
 
     Attributes:
-        run_id: stands in each line.
+        run_id: written in each line.
         format: text: warnings and worse, for people. json: our own events, too.
     """
 
@@ -48,7 +48,7 @@ class RunLog:
     format: LogFormat = "text"
 
     def begin(self) -> None:
-        """Make this process log so, from here on; again does no harm."""
+        """Make this process log like this from now on; may be called again."""
         root = logging.getLogger()
         if not root.handlers:
             root.addHandler(logging.StreamHandler(sys.stderr))
@@ -64,9 +64,9 @@ def event(name: str, severity: int = logging.INFO, **fields: Any) -> None:
     """Log that something happened.
 
     Args:
-        name: what, in the past tense.
+        name: what happened, in the past tense.
         severity: a level of `logging`.
-        fields: what is known of it, as JSON can hold it.
+        fields: details, as JSON values.
     """
     _events.log(
         severity, "%s %s", name, _pairs(fields), extra={"event": name, "event_fields": fields}

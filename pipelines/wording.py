@@ -1,4 +1,4 @@
-"""Numbers of things in lines for people."""
+"""Counts in lines for people."""
 
 from __future__ import annotations
 

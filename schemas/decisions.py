@@ -1,4 +1,4 @@
-"""From scores to labels: the one rule that training, evaluation and scoring follow."""
+"""From scores to labels: the rule that training, evaluation and scoring share."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy.typing as npt
 from schemas.labels import LabelSet
 
 SkyRule = Literal["threshold", "argmax"]
-"""How sky labels are chosen: each by its own threshold, or the one of the highest score."""
+"""How sky labels are chosen: each by its own threshold, or the one with the highest score."""
 
 SKY_RULES: tuple[SkyRule, ...] = get_args(SkyRule)
 
@@ -24,10 +24,9 @@ def choose_labels(
 ) -> npt.NDArray[np.bool_]:
     """The labels of each chip, `bool [n, labels]`.
 
-    A label holds where its score is at or over its threshold. Under `argmax` the sky labels
-    follow another rule: of them a chip gets the one of the highest score (the first of equals)
-    and no other, whatever their thresholds. Scores are compared in float64, as SQL compares them
-    and as thresholds are chosen.
+    A chip has a label if its score is at or above the threshold. With `argmax`, sky labels ignore
+    their thresholds: a chip gets the one with the highest score (the first if equal) and no other.
+    Scores are compared in float64, as in SQL and in the choice of thresholds.
 
     Args:
         scores: `[n, labels]` in [0, 1].
@@ -41,7 +40,7 @@ def choose_labels(
 
 
 def likeliest_sky(scores: npt.NDArray[np.floating], label_set: LabelSet) -> npt.NDArray[np.intp]:
-    """For each row of `[n, labels]` the place in `label_set.sky` of the sky label of the highest
-    score, the first of equals; the label set must have a sky group."""
+    """For each row of `[n, labels]` the index in `label_set.sky` of the sky label with the highest
+    score, the first if equal; the label set must have sky labels."""
     likeliest: npt.NDArray[np.intp] = scores[:, label_set.sky_indices].argmax(axis=1)
     return likeliest

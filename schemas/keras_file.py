@@ -1,6 +1,6 @@
-"""A `.keras` file read without Keras: a zip of a description in JSON and of weights in HDF5.
+"""A `.keras` file read without Keras: a zip with a description in JSON and weights in HDF5.
 
-It may come from anywhere, and Keras runs what it describes: so it is looked through first.
+It may come from anywhere, and Keras runs what it describes, so it is checked first.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ _KERAS_MODULES = {
     *("keras", "keras.layers", "keras.initializers", "keras.regularizers", "keras.constraints"),
     *("keras.models", "keras.src.models.functional", "keras.src.models.sequential"),
 }
-"""Where the parts of a model may come from; other modules of Keras fetch files and set switches."""
+"""Modules that a model's parts may come from; others in Keras fetch files or change settings."""
 
 _FOREIGN_CODE = {
     *("Lambda", "__lambda__", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer"),
 }
-"""Keras' own layers that run code which their file brings along."""
+"""Keras layers that run code from the model file."""
 
 _MOST_INFLATION = 10  # Keras stores without compression; a zip bomb inflates a thousandfold
 
@@ -34,24 +34,24 @@ class ArtifactError(ValueError):
 
 
 def read_architecture(model_file: Path) -> dict[str, Any]:
-    """What Keras would build, as it stands in config.json, less how it was trained.
+    """The model's config.json, without the options of its training.
 
     Raises:
-        ArtifactError: the file is no Keras 3 model.
+        ArtifactError: the file is not a Keras 3 model.
     """
     try:
         architecture = json.loads(_read_member(model_file, "config.json"))
     except (ValueError, RecursionError) as error:
         raise ArtifactError(f"{model_file.name} has no readable config.json: {error}") from error
     if not isinstance(architecture, dict):
-        raise ArtifactError(f"{model_file.name} holds no model")
+        raise ArtifactError(f"{model_file.name} has no model")
     architecture.pop("compile_config", None)
     _number_shared_objects(architecture, {})
     return architecture
 
 
 def read_weights(model_file: Path) -> Iterator[tuple[str, Any]]:
-    """Names and arrays in order of name; an optimizer's state is left out, it decides no score.
+    """Names and arrays, ordered by name; without the optimizer's state, which affects no score.
 
     Raises:
         ArtifactError: the weights cannot be read, or are not numbers in this file alone.
@@ -69,7 +69,7 @@ def read_weights(model_file: Path) -> Iterator[tuple[str, Any]]:
 
 
 def refuse_code(architecture: Mapping[str, Any]) -> None:
-    """Look through all that a model is made of, before Keras builds it.
+    """Check every part of a model before Keras builds it.
 
     Raises:
         ArtifactError: a layer runs code from the file (Lambda) or comes from outside Keras.
@@ -78,15 +78,15 @@ def refuse_code(architecture: Mapping[str, Any]) -> None:
         name, module = part["class_name"], part.get("module")
         if str(name) in _FOREIGN_CODE:
             raise ArtifactError(
-                f"the model holds a {name} layer, which runs code when it is loaded; "
+                f"the model has a {name} layer, which runs code when it is loaded; "
                 "rebuild the model from Keras' own layers"
             )
         if module is not None and str(module) not in _KERAS_MODULES:
-            raise ArtifactError(f"the model needs {module}.{name}, which is no layer of Keras")
+            raise ArtifactError(f"the model needs {module}.{name}, which is not a Keras layer")
 
 
 def ends_of(architecture: Mapping[str, Any]) -> tuple[list[list[int]], int | None]:
-    """The shapes of a model's inputs, and the units of its last layer where it has such.
+    """The shapes of a model's inputs, and the units of its last layer if it has any.
 
     Raises:
         ArtifactError: it does not describe a model of layers.
@@ -112,9 +112,9 @@ def _objects(node: Any) -> Iterator[Mapping[str, Any]]:
 
 
 def _number_shared_objects(node: Any, numbers: dict[Any, int]) -> None:
-    """Name what several layers share in the order in which it comes.
+    """Number objects that layers share in the order of their first use.
 
-    Keras names it by its address in memory, which differs from process to process.
+    Keras numbers them by address in memory, which differs between processes.
     """
     if isinstance(node, dict):
         if "shared_object_id" in node:
@@ -138,7 +138,7 @@ def _datasets(stored: h5py.File) -> dict[str, Any]:
 
 
 def _refuse_foreign_data(datasets: Mapping[str, Any], size_bytes: int) -> None:
-    """Refuse arrays that lie in other files, hold no numbers, or would fill the memory."""
+    """Refuse arrays that are in other files, are not numbers, or would fill the memory."""
     for name, dataset in datasets.items():
         if dataset.external or dataset.is_virtual or dataset.dtype.kind == "O":
             raise ArtifactError(f"the weights {name} in the model are not plain numbers in it")
@@ -148,7 +148,7 @@ def _refuse_foreign_data(datasets: Mapping[str, Any], size_bytes: int) -> None:
 
 
 def _read_member(model_file: Path, name: str) -> bytes:
-    """One file out of a `.keras` file, which is a zip."""
+    """One member of a `.keras` file, which is a zip."""
     limit = _MOST_INFLATION * model_file.stat().st_size
     try:
         with zipfile.ZipFile(model_file) as archive:
@@ -157,4 +157,4 @@ def _read_member(model_file: Path, name: str) -> bytes:
                 raise ArtifactError(f"{name} in {model_file.name} claims {claimed:,} bytes")
             return archive.read(name)
     except (KeyError, OSError, RuntimeError, EOFError, zlib.error, zipfile.BadZipFile) as error:
-        raise ArtifactError(f"{model_file.name} is no Keras 3 file: {name}: {error}") from error
+        raise ArtifactError(f"{model_file.name} is not a Keras 3 file: {name}: {error}") from error

@@ -1,4 +1,4 @@
-"""Label sets: which labels a chip may carry, in which order, and which exclude each other."""
+"""Label sets: the labels that a chip may have, their order, and which exclude each other."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class LabelSet:
 
     Attributes:
         names: every label, in the order of the model's outputs.
-        sky: the labels of the sky (atmosphere), of which a chip has exactly one;
-            empty where the labels have no such group.
+        sky: the labels of the sky (atmosphere), of which a chip has exactly one; empty if there are
+            no such labels.
 
     Raises:
-        LabelSetError: no labels, a name twice, blank or no text, a sky label that is not a label,
-            a lone sky label, or two names that would share a column name.
+        LabelSetError: no labels; a name that is duplicated, blank or not Unicode; a sky label that
+            is not a label; a single sky label; two names that would share a column name.
     """
 
     names: tuple[str, ...]
@@ -39,7 +39,7 @@ class LabelSet:
             raise LabelSetError("a label set needs at least one label")
         _refuse(blank_names(self.names), "blank or padded label names")
         no_text = [n for n in self.names if n != n.encode(errors="ignore").decode()]
-        _refuse(no_text, "label names that are no Unicode text")
+        _refuse(no_text, "label names that are not Unicode text")
         _refuse(_twice(self.names), "labels named twice")
         _refuse(_twice(self.sky), "sky labels named twice")
         _refuse(sorted(set(self.sky) - set(self.names)), "sky labels that are not labels")
@@ -90,7 +90,7 @@ class LabelSet:
 
 
 def score_column(label: str) -> str:
-    """Name of the column that holds a label's score: letters, digits and underscores only.
+    """Name of the column of a label's score: letters, digits and underscores only.
 
     >>> score_column("mobile-home")
     'score_mobile_home'

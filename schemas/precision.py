@@ -1,4 +1,4 @@
-"""Precisions that models compute in, and which of them a processor or a GPU is fast in."""
+"""Precisions of a model's computation, and which of them a processor or GPU is fast at."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _BFLOAT16_FLAGS = {"amx_bf16", "avx512_bf16"}
 
 @cache
 def native_bfloat16() -> bool:
-    """Whether this processor multiplies bfloat16 itself (AMX or AVX512-BF16).
+    """Whether this processor has instructions for bfloat16 (AMX or AVX512-BF16).
 
     Emulated, bfloat16 is no faster than float32 and less exact.
     """
@@ -36,7 +36,7 @@ def gpu_precision(compute_capability: tuple[int, int] | None) -> Precision:
     """The precision that a GPU multiplies fastest, weights and scores kept in float32.
 
     bfloat16 from compute capability 8.0 on, float16 from 7.0 on (the first tensor cores), else
-    float32, as where the capability is not known. Source: NVIDIA, "CUDA C++ Programming Guide",
+    float32, also if the capability is unknown. Source: NVIDIA, "CUDA C++ Programming Guide",
     compute capabilities, and "Train With Mixed Precision".
     """
     if compute_capability is None or compute_capability < (7, 0):

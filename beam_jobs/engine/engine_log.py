@@ -1,7 +1,7 @@
-"""What the local engines and TensorFlow say, made fit for a terminal, and what errors mean.
+"""Filters the local engines' logs for a terminal, and explains their errors.
 
-Prism sends its own log and its workers' through the launcher, INFO included; and it ends each
-worker by a signal, which it then reports as an error. The wording is that of Beam 2.77.
+Prism sends its own log and its workers' logs through the launcher, INFO included; and it ends each
+worker with a signal, which it then reports as an error. The texts are those of Beam 2.77.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import re
 
 _EXPECTED = re.compile(
     r"Really (starting|destroying) service"  # Prism's start and end
-    r"|process failed while running.*killed"  # how it ends a worker whose work is done
-    r"|No (session file|semi_persistent_directory) found"  # no main session is sent: none is needed
-    r"|Discarding unparseable args"  # flags that only the launcher knows
-    r"|send on closed channel"  # a stack of Go's, after a worker's death that was told before
-    r"|Failed to read inputs in the data plane"  # a worker's death again
+    r"|process failed while running.*killed"  # how it ends a worker that has finished
+    r"|No (session file|semi_persistent_directory) found"  # no main session is sent, none is needed
+    r"|Discarding unparseable args"  # flags for the launcher only
+    r"|send on closed channel"  # a Go stack after a worker's death, which was reported before
+    r"|Failed to read inputs in the data plane"  # also a worker's death
     r"|absl::InitializeLog\(\)|^(\[SDK\] )?[IE]0000 .*(port|cudart_stub|cuda_platform)\.cc"
 )
 _OURS = ("pipelines", "beam_jobs")
@@ -23,15 +23,15 @@ _OUR_EVENT = re.compile(r'\\?"event\\?": ')  # of a worker with --log_format jso
 _WORKERS_LOG = "apache_beam.runners.portability.local_job_service"
 _TROUBLE = {
     r"SDK worker disconnected|Channel closed prematurely|Worker subprocess exited|^RpcError$": (
-        "a worker's process ended in mid-run: killed, or out of memory"
+        "a worker process ended during the run: killed, or out of memory"
     ),
     r"didn't get control connection": "no worker was ready within the minute that Prism waits",
 }
-"""What engines say of workers that fail without an error of their own, and what it means."""
+"""Engines' messages about workers that fail without an error of their own, and their meaning."""
 
 
 def calm_log() -> None:
-    """Keep what every run says off standard error, and let the workers' events through."""
+    """Keep messages that every run has off standard error, and let the workers' events through."""
     logging.getLogger(_WORKERS_LOG).setLevel(logging.INFO)
     for handler in logging.getLogger().handlers:
         if type(handler) is logging.StreamHandler:
@@ -39,9 +39,9 @@ def calm_log() -> None:
 
 
 def is_news(record: logging.LogRecord) -> bool:
-    """Whether a record is a warning or worse that not every run gives, or an event of our own.
+    """Whether a record is an event of our own, or a warning or worse that not every run has.
 
-    A handler has to ask: Beam finds out the level of Prism's records after their logger took them.
+    A filter of the handler: Beam sets the level of Prism's records after their logger took them.
     """
     if record.levelno < logging.WARNING:
         return record.name.startswith(_OURS) or bool(_OUR_EVENT.search(record.getMessage()))
@@ -49,7 +49,7 @@ def is_news(record: logging.LogRecord) -> bool:
 
 
 def worker_trouble(error: BaseException) -> str:
-    """What an engine's error says of a worker that failed without an error of its own; "" if it
-    says nothing of the kind."""
-    told = str(error) or type(error).__name__  # gRPC's own has no text where a worker is lost
-    return next((meaning for said, meaning in _TROUBLE.items() if re.search(said, told)), "")
+    """Why a worker failed without an error of its own, from the engine's error; "" if that is not
+    what happened."""
+    text = str(error) or type(error).__name__  # gRPC's error has no text if a worker is lost
+    return next((why for pattern, why in _TROUBLE.items() if re.search(pattern, text)), "")

@@ -1,7 +1,7 @@
-"""Work that waits for other threads and processes, and can be interrupted all the same.
+"""Work that waits for other threads and processes, but can be interrupted.
 
-The in-process engine ends an interrupted run only once the bundle under way is through, which may
-be the whole night's. The main thread, in which Python handles signals, only waits here.
+The in-process engine ends an interrupted run only when the current bundle is finished, which may be
+the whole night's. The main thread, in which Python handles signals, only waits here.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ T = TypeVar("T")
 def run_interruptibly(
     work: Callable[[], T], is_fatal: Callable[[BaseException], object] = lambda error: False
 ) -> T:
-    """Do work in a thread of its own, which an interruption leaves to itself.
+    """Do work in a thread of its own, which an interruption abandons.
 
     Args:
         work: what to do.
-        is_fatal: whether an exception that ends any other thread meanwhile ends the work as well.
-            The in-process engine has a thread wait for each worker process, and when one dies
-            before it has opened its channel of data, that thread alone notices; the engine waits
-            for ever.
+        is_fatal: whether an exception that ends another thread ends the work as well. The
+            in-process engine has a thread that waits for each worker process. If a worker dies
+            before it has opened its data channel, only that thread notices; the engine would wait
+            forever.
 
     Returns:
-        What the work gives; what it raises is raised here, and so is what was fatal to it.
+        The result of the work. Its exceptions are raised here, and so are fatal ones.
     """
     done: Future[T] = Future()
 
@@ -38,7 +38,7 @@ def run_interruptibly(
         except BaseException as error:
             _fail(done, error)
         else:
-            with suppress(InvalidStateError):  # it had failed by then
+            with suppress(InvalidStateError):  # it has failed meanwhile
                 done.set_result(result)
 
     def thread_ended(args: threading.ExceptHookArgs) -> None:
@@ -50,7 +50,7 @@ def run_interruptibly(
     hook, threading.excepthook = threading.excepthook, thread_ended
     threading.Thread(target=run, name="engine", daemon=True).start()
     result = done.result()
-    threading.excepthook = hook  # kept after a failure: what else it brings down is not told
+    threading.excepthook = hook  # stays after a failure: further errors are not printed
     return result
 
 

@@ -1,4 +1,4 @@
-"""Run a graph on whatever engine Beam's flags name, with progress where it can be seen."""
+"""Run a graph on the engine that Beam's flags name, with a progress bar on a terminal."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from schemas.artifact import ArtifactError
 T = TypeVar("T")
 
 IN_PROCESS_ENGINE = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
-"""The engine without `--runner`. Beam's own default may first download a binary and run that."""
+"""The engine without `--runner`. Beam's own default may download a binary and run it."""
 
 _LOCAL_RUNNERS = ("", "DirectRunner", "FnApiRunner", "PrismRunner", IN_PROCESS_ENGINE)
 _STORAGE_ERROR = re.compile(
@@ -36,14 +36,14 @@ _STORAGE_ERROR = re.compile(
 )
 _WHILE = re.compile(r" \[while running .*", re.DOTALL)
 _POLL_SECONDS = 1.0
-_TOLD_ERRORS = (KeyboardInterrupt, RunFailed, StorageError, UsageError, ArtifactError)
+_REPORTED_ERRORS = (KeyboardInterrupt, RunFailed, StorageError, UsageError, ArtifactError)
 
 
 def check_beam_args(beam_args: Sequence[str], our_flags: Sequence[str]) -> None:
-    """Refuse flags that are neither ours nor Beam's, which Beam itself would drop in silence.
+    """Refuse flags that are neither ours nor Beam's, which Beam would silently ignore.
 
     Raises:
-        UsageError: an unknown flag or an unfit value; names the nearest flag that there is.
+        UsageError: an unknown flag or an invalid value; suggests the nearest known flag.
     """
     parser = _StrictParser(allow_abbrev=False, add_help=False)
     for options_class in _option_classes(PipelineOptions):
@@ -61,7 +61,7 @@ def check_beam_args(beam_args: Sequence[str], our_flags: Sequence[str]) -> None:
 
 
 def runner_of(beam_args: Sequence[str]) -> str:
-    """Name of the runner that Beam's flags ask for; "" without one."""
+    """Name of the runner in Beam's flags; "" without one."""
     return str(given_flags(beam_args)["runner"] or "")
 
 
@@ -71,30 +71,30 @@ def runs_locally(beam_args: Sequence[str]) -> bool:
 
 
 def only_submits(beam_args: Sequence[str]) -> bool:
-    """Whether Beam will write the job down for later, as a Flex Template's launcher does: then
-    `run_graph` returns at once and nobody waits for the job."""
+    """Whether Beam stores the job for later, as a Flex Template's launcher does: then `run_graph`
+    returns at once and does not wait for the job."""
     return bool(given_flags(beam_args).get("template_location"))
 
 
 def run_graph(
     graph: beam.PTransform, beam_args: Sequence[str], chips: int, chips_done: Callable[[], int]
 ) -> dict[str, int]:
-    """Build a pipeline of one transform, run it and wait for its end.
+    """Build a pipeline with one transform, run it and wait for its end.
 
     Args:
         graph: the transform, applied to the pipeline itself.
         beam_args: Beam's flags.
-        chips: how many chips there are to do.
-        chips_done: how many are done by now; called from another thread.
+        chips: number of chips to score.
+        chips_done: returns how many are done; called from another thread.
 
     Returns:
-        The engine's own counters of the job; none where it has none, or nobody waited.
+        The engine's counters of the job; empty if it has none, or the job is only submitted.
 
     Raises:
-        RunFailed: the engine reports another end than success, or a worker's process failed.
+        RunFailed: the engine does not report success, or a worker process failed.
     """
     calm_log()
-    logging.getLogger("apache_beam.runners.common").addFilter(_is_no_error_of_ours)
+    logging.getLogger("apache_beam.runners.common").addFilter(_is_not_reported)
     shown = (
         contextlib.nullcontext() if only_submits(beam_args) else _progress_bar(chips, chips_done)
     )
@@ -108,21 +108,21 @@ def run_graph(
 
 
 def submit_nothing(beam_args: Sequence[str]) -> None:
-    """Write down a job without work: the launcher of a Flex Template that leaves no job has failed,
-    as Dataflow sees it."""
+    """Submit a job without work: Dataflow treats a Flex Template's launcher that leaves no job as
+    failed."""
     run_graph(AlreadyPublished(), beam_args, 0, lambda: 0)
 
 
 class AlreadyPublished(beam.PTransform):
-    """A graph of nothing, by a name that tells why."""
+    """An empty graph, with a name that says why."""
 
     def expand(self, pbegin: beam.pvalue.PBegin) -> beam.PCollection[str]:
         return pbegin | beam.Create([""], reshuffle=False)
 
 
 def storage_error_in(error: Exception) -> str | None:
-    """What an engine's error says of storage that failed on a worker: the engines wrap what a
-    worker raises in pages of text."""
+    """The message of a storage error on a worker, which engines wrap in pages of text; None if
+    there is none."""
     if isinstance(error, StorageError):
         return _WHILE.sub("", str(error))
     found = _STORAGE_ERROR.findall(str(error))
@@ -130,21 +130,21 @@ def storage_error_in(error: Exception) -> str | None:
 
 
 def _run(pipeline: beam.Pipeline, in_process: bool) -> Any:
-    """Run and wait; gives the result."""
+    """Run and wait; returns the result."""
 
     def run() -> tuple[Any, str | None]:
         result = pipeline.run()
         return result, result.wait_until_finish()
 
     try:
-        # The others wait for a process in a way that can be interrupted, and some set handlers of
-        # signals, which only the main thread may.
+        # Other engines wait in a way that can be interrupted, and some set signal handlers, which
+        # only the main thread may.
         result, state = _run_in_process(run) if in_process else run()
     except Exception as error:
         if not (trouble := worker_trouble(error)):
             raise
         raise RunFailed(
-            f"{trouble}; nothing was published; the same command with the same --run_id goes on"
+            f"{trouble}; nothing was published; the same command with the same --run_id resumes it"
         ) from error
     if state not in (PipelineState.DONE, None):
         raise RunFailed(f"the engine ended in state {state}; nothing was published")
@@ -155,12 +155,12 @@ def _run_in_process(run: Callable[[], T]) -> T:
     try:
         return run_interruptibly(run, worker_trouble)
     except BaseException:
-        end_worker_processes()  # the other workers: nobody waits for what they do
+        end_worker_processes()  # of the other workers
         raise
 
 
 def _counters(result: Any) -> dict[str, int]:
-    """Asked for by name: Prism has many more, of its own and without one."""
+    """Counters of our own names: Prism has many more."""
     found: dict[str, int] = {}
     for name in COUNTERS:
         query = MetricsFilter().with_namespace(NAMESPACE).with_name(name)
@@ -171,11 +171,11 @@ def _counters(result: Any) -> dict[str, int]:
 
 @contextlib.contextmanager
 def _progress_bar(chips: int, chips_done: Callable[[], int]) -> Iterator[None]:
-    """Chips done on standard error, where somebody sees it. The in-process engine blocks the
-    main thread and others answer late, so a thread looks."""
+    """Number of chips done, on standard error if it is a terminal. The in-process engine blocks the
+    main thread and other engines report late, so a thread watches."""
     ended = threading.Event()
     bar = tqdm(total=chips, unit="chip", desc="scoring", disable=None)
-    if bar.disable:  # a look may cost a listing of the object store
+    if bar.disable:  # counting may list the object store
         yield
         return
 
@@ -190,7 +190,7 @@ def _progress_bar(chips: int, chips_done: Callable[[], int]) -> Iterator[None]:
     watcher.start()
     try:
         yield
-        show(chips)  # by now the run is published, and what was staged is gone
+        show(chips)  # the run is published, and its staging folder is gone
     finally:
         ended.set()
         watcher.join()
@@ -203,7 +203,7 @@ class _StrictParser(_BeamArgumentParser):
 
 
 def _option_classes(above: Any) -> Iterator[Any]:
-    """Beam's classes of options that declare flags of their own."""
+    """Beam's option classes that declare flags."""
     for options_class in above.__subclasses__():
         if "_add_argparse_args" in vars(options_class):
             yield options_class
@@ -219,7 +219,6 @@ def _check_runner(name: str) -> None:
         raise UsageError(f"--runner {name}: {str(error).splitlines()[0]}") from error
 
 
-def _is_no_error_of_ours(record: logging.LogRecord) -> bool:
-    """Whether a log record is anything but an error that the command tells in one line of its
-    own."""
-    return not (record.exc_info and isinstance(record.exc_info[1], _TOLD_ERRORS))
+def _is_not_reported(record: logging.LogRecord) -> bool:
+    """Whether a log record is anything but an error that the command reports in its last line."""
+    return not (record.exc_info and isinstance(record.exc_info[1], _REPORTED_ERRORS))

@@ -1,7 +1,7 @@
-"""What the workers of other machines need of this project: its source, staged with the job.
+"""The project's source, staged with the job for workers on other machines.
 
 Beam builds a source distribution from a `setup.py`, stages it, and has every worker install it.
-So a worker runs the code that planned the run, whatever its container image was built from.
+So a worker runs the code that planned the run, whatever its container image contains.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ _LOCAL_RUNNERS = ("", "DirectRunner", "FnApiRunner", "BundleBasedDirectRunner")
 
 
 def needs_package(beam_args: Sequence[str]) -> bool:
-    """Whether workers are to install the project's source, and nobody said which.
+    """Whether workers must install the project's source, and the flags do not name it.
 
-    They are not in this process, nor started by it with its own Python.
+    That is so if they are not in this process, nor started by it with its own Python.
     """
     options = PipelineOptions(list(beam_args)).get_all_options()
     if options["setup_file"]:
@@ -39,10 +39,10 @@ def needs_package(beam_args: Sequence[str]) -> bool:
 
 
 def source_to_stage(beam_args: Sequence[str], root: Path = _ROOT) -> Path | None:
-    """The folder of the source that workers are to install; None where they need none.
+    """The folder of the source that workers must install; None if they need none.
 
     Raises:
-        UsageError: workers need the source, which is not here, and no image is said to hold it.
+        UsageError: workers need the source, which is not here, and no image is named.
     """
     if not needs_package(beam_args):
         return None
@@ -52,16 +52,16 @@ def source_to_stage(beam_args: Sequence[str], root: Path = _ROOT) -> Path | None
         return None
     raise UsageError(
         f"no setup.py in {root}, from which the workers would get this project: launch from a "
-        "checkout, or name its --setup_file, or an --sdk_container_image that holds the project"
+        "checkout, or name its --setup_file, or an --sdk_container_image that has the project"
     )
 
 
 @contextmanager
 def with_source_package(beam_args: Sequence[str]) -> Iterator[list[str]]:
-    """Beam's flags, with the `--setup_file` that the workers need; it is there within the block.
+    """Beam's flags, with the `--setup_file` that the workers need; it exists within the block.
 
-    Beam builds in the folder of the setup file. A copy of the source keeps two launches apart, and
-    lets an installation be read-only.
+    Beam builds in the folder of the setup file. With a copy of the source, two launches do not
+    disturb each other, and an installation may be read-only.
     """
     root = source_to_stage(beam_args)
     if root is None:
@@ -73,9 +73,9 @@ def with_source_package(beam_args: Sequence[str]) -> Iterator[list[str]]:
 
 
 def copy_source(root: Path, folder: Path) -> None:
-    """Copy what a source distribution is made of, and nothing that was built or cached."""
+    """Copy the files of a source distribution, without built or cached files."""
     for name in PROJECT_FILES:
-        if (root / name).is_file():  # an image may leave the README out
+        if (root / name).is_file():  # an image may not have the README
             shutil.copy(root / name, folder / name)
     for name in PROJECT_PACKAGES:
         leave_out = shutil.ignore_patterns("__pycache__", "*.py[co]")

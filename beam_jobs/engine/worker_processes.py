@@ -11,11 +11,11 @@ _WORKER = b"apache_beam.runners.worker.sdk_worker_main"
 
 
 def end_worker_processes() -> None:
-    """Kill the workers that this process has started, and the shells that Beam starts them by.
+    """Kill the workers that this process has started, and the shells that Beam starts them with.
 
-    A worker that is just starting waits a minute for a launcher that has ended, and holds its
-    standard output open that long. Where the kernel names no children (any but Linux's), workers
-    end by themselves once they notice.
+    A worker that is just starting waits a minute for a launcher that has ended, and keeps standard
+    output open that long. If the kernel does not list children (other than Linux), workers end by
+    themselves once they notice.
     """
     for process in _descendants(os.getpid()):
         with suppress(OSError):  # it has ended meanwhile

@@ -1,4 +1,4 @@
-"""The versions of what decides a run's rows, as its record keeps them."""
+"""The versions of the packages that decide a run's rows, for its record."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _RECORDED_PACKAGES = (
 
 
 def installed_versions() -> dict[str, str]:
-    """Package to version, of those that are installed here."""
+    """Package to version, of the packages that are installed here."""
     found = {}
     for package in _RECORDED_PACKAGES:
         try:

@@ -1,8 +1,8 @@
-"""Remote model artifacts on a machine's own disk: fetched once, by whichever process is first.
+"""Local copies of remote model artifacts: fetched once per machine, by the first process.
 
-A copy's folder is named by the sha256 of its artifact.json, which holds the sha256 of every other
-file. It gets that name only when it is whole and sound, under a lock that the operating system
-gives up for a process that dies.
+A copy's folder is named by the sha256 of its artifact.json, which has the sha256 of every other
+file. It gets that name once it is complete and checked, under a lock that the operating system
+releases if the process dies.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from schemas.artifact_files import ARTIFACT_FILE, read_artifact
 
 
 def fetch_artifact(uri: str) -> tuple[Path, ModelArtifact]:
-    """A local copy of a remote artifact as it is now, and what it is, checked.
+    """A local copy of a remote artifact as it is now, and its description, checked.
 
-    An artifact that is being uploaded meanwhile fails this time and no later one.
+    If the artifact is being uploaded meanwhile, this call fails; a later one succeeds.
 
     Raises:
         ArtifactError: the artifact does not fit together.
-        StorageError: it cannot be fetched or kept.
+        StorageError: it cannot be fetched or stored.
     """
     description = store.read_bytes(store.join_uri(uri, ARTIFACT_FILE))
     folder = _cache_folder() / hashlib.sha256(description).hexdigest()[:32]
@@ -39,10 +39,10 @@ def fetch_artifact(uri: str) -> tuple[Path, ModelArtifact]:
 
 
 def _cache_folder() -> Path:
-    """This user's, on this machine.
+    """The cache of this user on this machine.
 
     Raises:
-        StorageError: somebody else made it.
+        StorageError: another user made it.
     """
     cache = Path(tempfile.gettempdir(), f"forest-chips-artifacts-{os.getuid()}")
     cache.mkdir(mode=0o700, exist_ok=True)
@@ -59,7 +59,7 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def _read_copy(folder: Path, description: bytes) -> ModelArtifact | None:
-    """The copy, where it is whole: what cleans temporary folders may have taken files of it."""
+    """The copy if it is complete: a cleaner of temporary folders may have deleted files."""
     try:
         artifact = read_artifact(folder)
         return artifact if (folder / ARTIFACT_FILE).read_bytes() == description else None
@@ -68,9 +68,9 @@ def _read_copy(folder: Path, description: bytes) -> ModelArtifact | None:
 
 
 def _fetch(uri: str, folder: Path) -> ModelArtifact:
-    """Fetch, check, and only then give the copy its name; under the lock."""
+    """Fetch and check a copy, then give it its name; under the lock."""
     partial = folder.with_suffix(".partial")
-    for left_over in (partial, folder):  # by a process that died, or a copy that has lost files
+    for left_over in (partial, folder):  # of a dead process, or an incomplete copy
         shutil.rmtree(left_over, ignore_errors=True)
     try:
         store.fetch_folder(uri, partial)

@@ -1,7 +1,7 @@
 """Which stored scores get new labels: the newest of each picture (chip_uri, etag) by one model.
 
-They are written down as positions of rows in published files, which never change: so a relabelling
-that died goes on with the same rows.
+They are stored as positions of rows in published files, which never change, so a relabelling that
+died resumes with the same rows.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from schemas.render import arrow_schema
 from schemas.tables import PUBLISHED, RUNS
 
 UNIT_ROWS = 100_000
-"""Rows of a relabelled file; more where a single source file has more."""
+"""Rows of a relabelled file; more if a single source file has more."""
 
 MANIFEST = pa.schema(
     [
@@ -42,7 +42,7 @@ a unit are of one night."""
 _KEYS = ("chip_uri", "etag", "model_digest", "scored_at")
 _FILENAME = "__filename"  # pyarrow's own name for it
 _RUN_COLUMNS = ("run_id", "kind", "published_at")
-_MEMORY = "2GB"  # of DuckDB, which goes on on disk beyond that
+_MEMORY = "2GB"  # of DuckDB, which uses the disk beyond that
 
 _NEWEST = """
 CREATE TEMP TABLE newest AS
@@ -68,7 +68,7 @@ QUALIFY row_number() OVER (
     published_at DESC NULLS LAST,
     run_id DESC
 ) = 1
-"""  # as the view `observations` ranks rows; the tests hold the two together
+"""  # the same ranking as the view `observations`, which a test checks
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class RowsToRelabel:
     Attributes:
         model_digest: the model that made their scores.
         manifest: see `MANIFEST`.
-        others: rows that are the newest of their pictures, too, but by other models.
+        others: number of rows that are the newest of their pictures, but by other models.
     """
 
     model_digest: str
@@ -105,12 +105,12 @@ def find_rows_to_relabel(output: str, scores: DeltaTable, night: str, model: str
     """The newest scores of each picture by one model.
 
     Args:
-        scores: the snapshot of `chip_scores` to look into.
+        scores: the snapshot of `chip_scores` to search.
         night: only rows of this run date; "" for all.
-        model: how the model's digest begins; "" for the model that scored last.
+        model: start of the model's digest; "" for the model that scored last.
 
     Raises:
-        UsageError: there are no such rows, or the digest is that of no model or of several.
+        UsageError: there are no such rows, or the digest fits no model or several.
         StorageError: a table cannot be read.
     """
     files = delta_tables.data_files(scores)
@@ -158,7 +158,7 @@ def _published_runs(output: str) -> pa.Table:
 
 
 def _keys(rows: ds.Dataset, numbers: dict[str, int]) -> pa.RecordBatchReader:
-    """What tells which rows are the newest, with the file and the position in it of each."""
+    """The columns that decide which rows are the newest, with the file and position of each."""
     fields = [rows.schema.field(name) for name in _KEYS]
     schema = pa.schema([*fields, ("file", pa.int32()), ("row", pa.int64())])
 
@@ -178,20 +178,20 @@ def _keys(rows: ds.Dataset, numbers: dict[str, int]) -> pa.RecordBatchReader:
 
 
 def _choose_model(connection: duckdb.DuckDBPyConnection, night: str, model: str) -> tuple[str, int]:
-    """The digest of the model whose rows are meant, and the number of rows by others."""
+    """The digest of the model whose rows to relabel, and the number of rows by other models."""
     models: list[tuple[Any, ...]] = connection.sql(
         "SELECT model_digest, count(*) FROM newest GROUP BY 1 ORDER BY max(scored_at) DESC, 1"
     ).fetchall()
     where = f" of {night}" if night else ""
     if not models:
         raise UsageError(f"there are no current scores{where} to relabel")
-    meant = [digest for digest, _ in models if digest.startswith(model)]
-    if not meant or (model and len(meant) > 1):
+    fitting = [digest for digest, _ in models if digest.startswith(model)]
+    if not fitting or (model and len(fitting) > 1):
         raise UsageError(
-            f"{len(meant) or 'no'} models {model!r} have current scores{where}, there are: "
+            f"{len(fitting) or 'no'} models {model!r} have current scores{where}, there are: "
             f"{', '.join(digest for digest, _ in models)}; choose one by --model_digest"
         )
-    return meant[0], sum(rows for digest, rows in models if digest != meant[0])
+    return fitting[0], sum(rows for digest, rows in models if digest != fitting[0])
 
 
 def _rows_by_file(connection: duckdb.DuckDBPyConnection, digest: str) -> pa.Table:
@@ -203,7 +203,7 @@ def _rows_by_file(connection: duckdb.DuckDBPyConnection, digest: str) -> pa.Tabl
 
 
 def _manifest(found: pa.Table, files: list[PublishedFile]) -> pa.Table:
-    """The chosen rows in the MANIFEST schema; the files stand in order of night, run and path."""
+    """The chosen rows in the MANIFEST schema, ordered by night, run and path."""
     chosen = [files[number] for number in found["file"].to_pylist()]
     units = _units(
         (file.run_date, len(rows)) for file, rows in zip(chosen, found["rows"], strict=True)
@@ -219,7 +219,7 @@ def _manifest(found: pa.Table, files: list[PublishedFile]) -> pa.Table:
 
 
 def _units(files: Iterable[tuple[str, int]]) -> Iterator[int]:
-    """The unit of each of some files, given by night and number of rows.
+    """The unit of each file, from its night and number of rows.
 
     >>> list(_units([("1", 60_000), ("1", 40_000), ("1", 1), ("2", 1)]))
     [0, 0, 1, 2]

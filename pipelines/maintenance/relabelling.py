@@ -1,8 +1,8 @@
 """New thresholds on stored scores: no picture is read and no model is run.
 
 A relabelling copies rows and changes two columns, `labels` and `thresholds_digest`. A copy keeps
-its night, its model and the time of its scoring, so it stands where its source stands: the views
-rank scores by the run that brought them, and only then labels by their publication.
+its night, its model and the time of its scoring, so it has the rank of its source: the views rank
+scores by the run that made them, and only then labels by their publication.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _BATCH_ROWS = 65_536
 
 
 def labels_of(scores: DeltaTable) -> tuple[str, ...]:
-    """The labels whose scores a table holds, in its order."""
+    """The labels whose scores a table has, in its order."""
     fields = pa.schema(scores.schema().to_arrow())
     labels = ((field.metadata or {}).get(b"label", b"").decode() for field in fields)
     return tuple(label for label in labels if label)
@@ -63,7 +63,7 @@ def relabel_files(plan: RunPlan, sources: pa.Table, thresholds: Thresholds) -> b
         sources: rows of the manifest, see `relabel_planning.MANIFEST`.
 
     Raises:
-        RunFailed: a file is gone: its rows were compacted, and it was vacuumed.
+        RunFailed: a file is gone, because its rows were compacted and it was deleted.
     """
     schema = file_schema(chip_scores(thresholds.label_set))
     buffer = io.BytesIO()
@@ -81,7 +81,7 @@ def relabel_files(plan: RunPlan, sources: pa.Table, thresholds: Thresholds) -> b
 
 
 def relabel_rows(rows: pa.Table, thresholds: Thresholds) -> pa.Table:
-    """Rows of `chip_scores` with the labels that their scores have by these thresholds."""
+    """Rows of `chip_scores`, with the labels of their scores by these thresholds."""
     label_set = thresholds.label_set
     scores = np.column_stack([rows[name].to_numpy() for name in label_set.score_columns])
     chosen = choose_labels(scores, thresholds.values, label_set, thresholds.sky_rule)
@@ -91,7 +91,7 @@ def relabel_rows(rows: pa.Table, thresholds: Thresholds) -> pa.Table:
 
 
 def _read_rows(uri: str, rows: npt.NDArray[np.int64], schema: pa.Schema) -> Iterator[pa.Table]:
-    """The rows of a file at some ascending positions, a part at a time."""
+    """The rows of a file at ascending positions, a batch at a time."""
     with store.open_file(uri) as file:
         start = 0
         for batch in pq.ParquetFile(file).iter_batches(_BATCH_ROWS, columns=schema.names):

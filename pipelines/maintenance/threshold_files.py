@@ -19,10 +19,10 @@ class Thresholds:
     """What turns scores into labels.
 
     Attributes:
-        label_set: the labels, in the order of the tables; its sky labels are known only where an
-            artifact tells them, and decide nothing under the rule `threshold`.
+        label_set: the labels, in the order of the tables; its sky labels are known only from an
+            artifact, and do not matter with the rule `threshold`.
         values: a threshold in [0, 1] for each label.
-        sky_rule: how sky labels are chosen; each by its threshold unless an artifact says so.
+        sky_rule: how sky labels are chosen; by threshold, unless an artifact says otherwise.
         model_digest: the artifact's model; "" for a plain file.
     """
 
@@ -38,7 +38,7 @@ class Thresholds:
 
     @property
     def digest(self) -> str:
-        """As rows and artifacts have it."""
+        """The digest as in rows and artifacts."""
         return thresholds_digest(self.by_label, self.sky_rule)
 
 
@@ -50,8 +50,8 @@ def read_thresholds(uri: str, labels: tuple[str, ...]) -> Thresholds:
         labels: of the tables, in their order.
 
     Raises:
-        UsageError: not there, not JSON, a label without a threshold or named twice, a threshold
-            without a label, or one that is no number in [0, 1].
+        UsageError: the file is missing or not JSON, a label has no threshold or is named twice, a
+            threshold has no label, or is not a number in [0, 1].
     """
     try:
         return _thresholds(_read_object(uri), labels)
@@ -76,7 +76,7 @@ def _read_object(uri: str) -> dict[str, Any]:
         store.read_bytes(uri), object_pairs_hook=_each_once, parse_constant=_refuse_constant
     )
     if not isinstance(data, dict):
-        raise ValueError("it must hold an object, label: number")
+        raise ValueError("it must be a JSON object, label: number")
     return data
 
 
@@ -91,15 +91,15 @@ def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number in [0, 1]")
+    raise ValueError(f"{name} is not a number in [0, 1]")
 
 
 def _check_labels(given: Mapping[str, Any], labels: tuple[str, ...]) -> None:
     unknown, missing = sorted(set(given) - set(labels)), sorted(set(labels) - set(given))
     if unknown or missing:
         parts = {"labels that the tables do not have": unknown, "labels without one": missing}
-        told = [f"{what}: {', '.join(names)}" for what, names in parts.items() if names]
-        raise ValueError(f"thresholds do not fit the tables ({'; '.join(told)})")
+        problems = [f"{what}: {', '.join(names)}" for what, names in parts.items() if names]
+        raise ValueError(f"thresholds do not fit the tables ({'; '.join(problems)})")
 
 
 def _number(label: str, value: Any) -> float:

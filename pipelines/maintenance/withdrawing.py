@@ -1,8 +1,8 @@
-"""Take a published run back: one commit to `chip_scores` hides all of it.
+"""Withdraw a published run: one commit to `chip_scores` hides all of it.
 
-Readers show quarantine only of runs that are published in `chip_scores`, and take the status in
-`runs` from there, too, so this commit alone is the withdrawal. What follows it tidies up, and is
-made good by withdrawing once more where the command died in between.
+Views show quarantine only for runs that are published in `chip_scores`, and take the status in
+`runs` from there too, so this commit alone is the withdrawal. The rest is clean-up: if the command
+dies before it, withdraw the run again.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ _Left = Callable[[DeltaTable], tuple[list[DataFile], str]]
 
 
 def withdraw_run(output: str, run_id: str) -> bool:
-    """Take a run back from all tables; its row in `runs` stays and says so.
+    """Withdraw a run from all tables; its row in `runs` stays, with status `withdrawn`.
 
     Returns:
-        Whether it was published until now; False where it was withdrawn before.
+        Whether it was published until now; False if it was withdrawn before.
 
     Raises:
         UsageError: no such run was ever published, or its scores were relabelled.
-        RunFailed: others were faster again and again.
+        RunFailed: every try met with a conflict.
         StorageError: a table cannot be read or written.
     """
     scores = delta_tables.open_table(output, "chip_scores")
@@ -49,21 +49,21 @@ def withdraw_run(output: str, run_id: str) -> bool:
         RUNS: lambda runs: _record(output, runs, run_id),
     }
     removed = [
-        _take_back(output, table.name, run_id, attempt, left.get(table, _nothing))
+        _withdraw_from(output, table.name, run_id, attempt, left.get(table, _nothing))
         for table in READ_ORDER
     ]
     return removed[0]  # from chip_scores
 
 
-def _take_back(output: str, name: str, run_id: str, attempt: int, left: _Left) -> bool:
-    """One commit, after whoever is committing at the same moment; False where it is done."""
+def _withdraw_from(output: str, name: str, run_id: str, attempt: int, left: _Left) -> bool:
+    """Withdraw from one table, in one commit; False if that was done before."""
 
     def commit() -> bool:
         table = delta_tables.open_table(output, name)
         if table is None or publications.withdrawn_attempt(table, run_id) >= attempt:
             return False
         if publications.attempts_of(table, run_id) > attempt:
-            return False  # rows of the next attempt, whose publisher died or is at work
+            return False  # rows of the next attempt, not published yet
         commits.withdraw_rows(table, run_id, attempt, *left(table))
         return True
 

@@ -30,21 +30,21 @@ class Classifier:
     Args:
         folder: local folder of the artifact.
         artifact: its description, already checked.
-        precision: what to compute in; `auto` is resolved here, on the machine that computes.
-        batch_size: chips a call; None for 256 on a CPU, and what fits best on a GPU.
-        chips: how many there are to score, which says whether tuning to a GPU pays.
+        precision: of the computation; `auto` is decided here, on the machine that computes.
+        batch_size: chips per call; None for 256 on a CPU, and the best size on a GPU.
+        chips: number of chips to score, which decides whether tuning to a GPU is worth it.
 
     Attributes:
-        labels: how many scores a chip has.
-        precision: what it computes in: float32, bfloat16 or float16. A model without
-            convolutions stays at float32, and is not tuned: it has nothing to gain, and a mean
-            over thousands of pixels means little in the 8 bits of a bfloat16.
-        batch_size: chips a call that it is best at.
-        calls_in_flight: calls of `score` at a time that it gains by; 1 on a CPU.
+        labels: number of scores per chip.
+        precision: float32, bfloat16 or float16. A model without convolutions keeps float32 and
+            is not tuned: it gains nothing, and a mean of thousands of pixels is inexact in the 8
+            bits of a bfloat16.
+        batch_size: the best number of chips per call.
+        calls_in_flight: number of concurrent calls of `score` that is fastest; 1 on a CPU.
         xla: whether XLA compiled it.
 
     Raises:
-        UsageError: the device does not compute in the precision.
+        UsageError: the device does not support the precision.
         ArtifactError: the model's outputs do not fit the artifact's labels.
     """
 
@@ -81,10 +81,10 @@ class Classifier:
 
     def score(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Scores `float32 [n, labels]` of `uint8 [n, S, S, bands]`; n may be 0. Several threads
-        may call it at a time.
+        may call it at once.
 
         Raises:
-            DeviceOutOfMemory: the device has no memory for so many chips at once.
+            DeviceOutOfMemory: the device has no memory for n chips at once.
         """
         count = len(pixels)
         if not count:
@@ -99,7 +99,7 @@ class Classifier:
 
 
 def check_precision(precision: Precision, has_gpu: bool) -> None:
-    """Refuse what can be known to be wrong before the device is looked at.
+    """Refuse a precision that is wrong on any such device.
 
     Raises:
         UsageError: float16 without a GPU.
@@ -111,11 +111,11 @@ def check_precision(precision: Precision, has_gpu: bool) -> None:
 def resolve_precision(precision: Precision, gpu: Gpu | None) -> Precision:
     """What `auto` means on this machine; other precisions stay.
 
-    On a GPU what it multiplies fastest; on a CPU bfloat16 where the processor has instructions
-    for it: emulated, it is no faster than float32 and less exact.
+    On a GPU the precision that it multiplies fastest; on a CPU bfloat16 if the processor has
+    instructions for it: emulated, it is no faster than float32 and less exact.
 
     Raises:
-        UsageError: float16 without a GPU, or bfloat16 on one that has none.
+        UsageError: float16 without a GPU, or bfloat16 on a GPU that does not support it.
     """
     check_precision(precision, has_gpu=gpu is not None)
     if gpu is None:
@@ -140,10 +140,9 @@ def _has_convolutions(model: Any) -> bool:
 def _compute_in(model: Any, precision: Precision) -> None:
     """Set the precision of the layers between the first convolution and the last layer.
 
-    Those two, and what comes before the first convolution, stay float32. For VGG16 in bfloat16
-    that costs no time that could be measured, and divides the largest difference of scores from
-    float32 by three: there the differences between neighbouring pixels are taken, for which 8
-    bits are few.
+    Those two, and the layers before the first convolution, stay float32. For VGG16 in bfloat16 this
+    costs no measurable time, and divides the largest difference of scores from float32 by three:
+    the first convolution takes differences of neighbouring pixels, for which 8 bits are too few.
     """
     import keras
 
@@ -156,10 +155,10 @@ def _compute_in(model: Any, precision: Precision) -> None:
 
 
 def _compile(model: Any, input_shape: tuple[int, int, int], chips: int | None) -> Any:
-    """One function for every number of chips (None), or one that XLA compiles for just so many.
+    """One function for any number of chips (None), or one that XLA compiles for exactly `chips`.
 
-    A signature for each number would be traced anew, and without XLA padding a small batch costs
-    its full price and gains nothing.
+    One signature per number would be traced each time, and without XLA padding a small batch costs
+    as much as a full one.
     """
     import tensorflow as tf
 

@@ -1,7 +1,7 @@
 """The GPU of a worker: what it can do and how much memory it has for a model.
 
-Nothing here needs the tool `nvidia-smi`: TensorFlow names the device and counts what it has taken
-itself, and the driver's library says what is free.
+Nothing here needs the tool `nvidia-smi`: TensorFlow reports the device and its own use of memory,
+and the driver's library reports the free memory.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class Gpu:
 
     Attributes:
         device: TensorFlow's name for it.
-        name: what its maker calls it.
-        compute_capability: major and minor number, None where the driver does not say.
+        name: the vendor's name for it.
+        compute_capability: major and minor number, None if the driver does not say.
     """
 
     device: str
@@ -36,8 +36,8 @@ class Gpu:
     compute_capability: tuple[int, int] | None
 
     def memory_bytes(self) -> int | None:
-        """Device memory that this process may have in all, what it holds already included; None
-        where nobody says, or all of it is held from the beginning."""
+        """Device memory that this process may use, including what it already uses; None if unknown,
+        or if all of it is taken at the start."""
         import tensorflow as tf
 
         gpu = tf.config.list_physical_devices("GPU")[0]
@@ -49,13 +49,13 @@ class Gpu:
         return free + int(tf.config.experimental.get_memory_info(self.device)["current"])
 
     def forget_peak(self) -> None:
-        """Begin to look for the largest use of memory anew."""
+        """Reset the peak of memory use."""
         import tensorflow as tf
 
         tf.config.experimental.reset_memory_stats(self.device)
 
     def peak_bytes(self) -> int:
-        """Device memory that TensorFlow held at most since `forget_peak`."""
+        """Most device memory that TensorFlow used since `forget_peak`."""
         import tensorflow as tf
 
         return int(tf.config.experimental.get_memory_info(self.device)["peak"])
@@ -68,7 +68,7 @@ def find_gpu() -> Gpu | None:
     gpus = tf.config.list_physical_devices("GPU")
     for gpu in gpus:
         if not tf.config.get_logical_device_configuration(gpu):
-            with suppress(RuntimeError):  # in use already: it stays as whoever was first has it
+            with suppress(RuntimeError):  # in use already: it stays as it is
                 tf.config.experimental.set_memory_growth(gpu, True)
     if not gpus:
         return None
@@ -77,8 +77,7 @@ def find_gpu() -> Gpu | None:
 
 
 def driver_free_bytes(load: Callable[[str], Any] = ctypes.CDLL) -> int | None:
-    """Memory of the first CUDA device that nobody has taken, as the driver counts; None without
-    a CUDA driver.
+    """Free memory of the first CUDA device, as the driver counts; None without a CUDA driver.
 
     Source: CUDA Driver API, `cuMemGetInfo`, in the device's primary context, which TensorFlow
     uses too.
@@ -109,13 +108,13 @@ def _free_in_context(cuda: Any, context: ctypes.c_void_p) -> int | None:
 
 @contextmanager
 def translating_memory_errors(chips: int) -> Iterator[None]:
-    """Turn what TensorFlow raises for want of memory into one error.
+    """Turn TensorFlow's errors for missing memory into one error.
 
     Its allocators raise ResourceExhausted; libraries below it fail with the driver's code in an
     internal error.
 
     Raises:
-        DeviceOutOfMemory: no memory for so many chips at once.
+        DeviceOutOfMemory: no memory for `chips` chips at once.
     """
     import tensorflow as tf
 
@@ -128,11 +127,11 @@ def translating_memory_errors(chips: int) -> Iterator[None]:
 
 
 class MemoryLimit:
-    """Remembers for how many chips the device had no memory.
+    """Remembers the number of chips for which the device had no memory.
 
-    To find out again costs seconds each time, since TensorFlow waits ten of them for memory to
-    come free. So what failed is not tried again for five minutes: after that, whoever took the
-    memory may be gone. A single chip is always tried.
+    Each failed try costs ten seconds, in which TensorFlow waits for free memory. So a size that
+    failed is not tried again for five minutes: then another process may have released its memory.
+    A single chip is always tried.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -141,11 +140,11 @@ class MemoryLimit:
         self._until = 0.0
 
     def allows(self, chips: int) -> bool:
-        """Whether it makes sense to try so many chips at once."""
+        """Whether it makes sense to try that many chips at once."""
         return chips == 1 or chips < self._failed or self._clock() >= self._until
 
     def lower(self, chips: int) -> None:
-        """Remember that so many chips did not fit."""
+        """Remember that this number of chips did not fit."""
         now = self._clock()
         self._failed = min(self._failed, chips) if now < self._until else chips
         self._until = now + _RETRY_SECONDS

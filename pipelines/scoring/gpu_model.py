@@ -16,19 +16,19 @@ from pipelines.scoring.devices import DeviceOutOfMemory, Gpu, translating_memory
 from pipelines.scoring.tuning import CALLS_IN_FLIGHT, Call, SizeTrial
 
 Compile = Callable[[int | None], Any]
-"""Gives the model as a TensorFlow function: for any number of chips (None), or compiled by XLA
-for just so many."""
+"""Returns the model as a TensorFlow function: for any number of chips (None), or compiled by XLA
+for exactly that number."""
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class GpuModel:
-    """A model, ready to be called by several threads at a time.
+    """A model that several threads may call at once.
 
     Attributes:
         call: any number of chips to their scores; raises DeviceOutOfMemory.
-        batch_size: chips a call that it is best at.
+        batch_size: the best number of chips per call.
         xla: whether XLA compiled it for that batch size.
     """
 
@@ -46,17 +46,17 @@ def on_gpu(
 ) -> GpuModel:
     """Make a model ready to score on a GPU.
 
-    With `tune`, growing batches of random chips are scored until the rate stops growing, the
-    device's memory or the host's share for pixels is spent (`tuning.find_batch_size`); then XLA
-    compiles the model for that size, and stays if it is faster (`tuning.is_faster`). Without, the
-    batch size is `tuning.BATCH_SIZE`.
+    With `tune`, growing batches of random chips are scored until the rate stops growing, or the
+    memory of the device or the host's share for pixels is used up (`tuning.find_batch_size`). Then
+    XLA compiles the model for that size, and is used if it is faster (`tuning.is_faster`). Without
+    `tune`, the batch size is `tuning.BATCH_SIZE`.
 
     Args:
         gpu: the device.
-        compiled: gives the model's functions.
+        compiled: returns the model's functions.
         chip_shape: side, side, bands.
-        batch_size: to be taken as it is, None to have it chosen.
-        tune: whether trying is worth its time.
+        batch_size: chips per call; None to choose it.
+        tune: whether trying sizes is worth the time.
     """
     enqueuing = Lock()
     plain = _call(compiled(None), gpu, enqueuing)
@@ -71,13 +71,13 @@ def on_gpu(
 
 
 def _call(function: Any, gpu: Gpu, enqueuing: Lock) -> Call:
-    """Calls that overlap when several threads make them: while one batch is computed, the next
-    is copied to the device, and scores of the one before are on their way back.
+    """Calls that overlap if several threads make them: while one batch is computed, the next is
+    copied to the device, and the scores of the previous one are copied back.
 
-    A copy begins after all that is enqueued when it is asked for (TensorFlow has to know that the
-    memory is free), so it overlaps only if it is asked for before the batch before is enqueued:
-    hence threads, which wait in the copy and not in the computation. `enqueuing` keeps the steps
-    of two batches from being mixed, which would hold the memory of both.
+    A copy starts after everything that is enqueued when it is requested (TensorFlow must know that
+    the memory is free). So it overlaps only if it is requested before the previous batch is
+    enqueued: hence the threads, which wait in the copy and not in the computation. `enqueuing`
+    keeps the steps of two batches apart, which would otherwise use the memory of both.
     """
 
     def score(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
@@ -108,18 +108,18 @@ def _find_batch_size(gpu: Gpu, call: Call, chip_shape: tuple[int, int, int]) -> 
 
 
 def _wins(fixed: Call, plain: Call, pixels: npt.NDArray[np.uint8]) -> bool:
-    """Whether XLA's function is faster; one that cannot be compiled or has no memory is not."""
+    """Whether XLA's function is faster; no if it cannot be compiled or does not fit in memory."""
     import tensorflow as tf
 
     try:
         rates = [tuning.measure_rate(call, pixels, CALLS_IN_FLIGHT) for call in (plain, fixed)]
     except (DeviceOutOfMemory, tf.errors.OpError) as error:
-        _log.warning("XLA is left out: %s", str(error).splitlines()[0])
+        _log.warning("XLA is not used: %s", str(error).splitlines()[0])
         return False
     _log.info("%.0f chips/s without XLA, %.0f with it", *rates)
     return tuning.is_faster(rates[1], than=rates[0])
 
 
 def _chips(count: int, chip_shape: tuple[int, int, int]) -> npt.NDArray[np.uint8]:
-    """Random chips: zeros take less power, so that a device would run faster on them."""
+    """Random chips: zeros need less power, so a device would run faster on them."""
     return np.random.default_rng(0).integers(0, 256, (count, *chip_shape), np.uint8)

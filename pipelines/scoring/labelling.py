@@ -23,7 +23,7 @@ class LabelChips(beam.PTransform):
     """Scores to rows in the CHIP_SCORES and QUARANTINE file schemas.
 
     Args:
-        artifact: gives labels, thresholds and digests.
+        artifact: has labels, thresholds and digests.
     """
 
     def __init__(self, artifact: ModelArtifact) -> None:
@@ -37,7 +37,7 @@ class LabelChips(beam.PTransform):
 
 
 class LabelChipsFn(beam.DoFn):
-    """Stamps the time that a batch is labelled at."""
+    """Labels batches, with the current time."""
 
     def __init__(self, artifact: ModelArtifact) -> None:
         self._artifact = artifact
@@ -67,7 +67,8 @@ def name_labels(chosen: npt.NDArray[np.bool_], names: Sequence[str]) -> pa.ListA
 
 
 def name_sky(scores: npt.NDArray[np.float32], label_set: LabelSet) -> pa.Array:
-    """For each row of `[n, labels]` the sky label of the highest score; null without a group."""
+    """For each row of `[n, labels]` the sky label with the highest score; null without sky
+    labels."""
     if not label_set.sky:
         return pa.nulls(len(scores), pa.string())
     likeliest = pa.array(likeliest_sky(scores, label_set))

@@ -1,4 +1,4 @@
-"""Batches of pixels to batches of scores: the model in a DoFn, one a process."""
+"""Batches of pixels to batches of scores: the model in a DoFn, one per process."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ from schemas.tables import QuarantineReason
 
 
 class SharedModel:
-    """The model of a worker's process, loaded by the first DoFn that asks and shared by all.
+    """The model of a worker process, loaded by the first DoFn that needs it and shared by all.
 
     Args:
         artifact_uri: address of the model artifact, fetched and checked on the worker.
-        model_digest: the digest that the run was planned with; another is refused.
-        precision: what the model computes in, `auto` resolved on the worker.
-        batch_size: chips a call, None to leave it to the worker.
+        model_digest: the digest of the plan; another one is refused.
+        precision: of the computation; the worker decides what `auto` means.
+        batch_size: chips per call; None to let the worker choose.
         chips: chips of the whole run.
-        settings: applied first; Beam sets up who scores before who reads.
+        settings: applied first; Beam sets up the scoring step before the reading step.
     """
 
     def __init__(
@@ -60,12 +60,12 @@ class SharedModel:
         self._shared = Shared()
 
     def classifier(self) -> Classifier:
-        """The model, loaded and tuned to the device where this process has not done so."""
+        """The model; loaded and tuned to the device by the first call in this process."""
         found: Classifier = self._shared.acquire(self._load)
         return found
 
     def batch_size(self) -> int:
-        """Chips a call here: reader and scorer ask the same model, and so agree."""
+        """Chips per call on this machine, the same for reading and scoring."""
         return self._batch_size or self.classifier().batch_size
 
     def _load(self) -> Classifier:
@@ -84,7 +84,7 @@ class ScoreChips(beam.PTransform):
     """Chips to scores.
 
     Args:
-        model: what scores them.
+        model: the model of the worker.
     """
 
     def __init__(self, model: SharedModel) -> None:
@@ -97,44 +97,44 @@ class ScoreChips(beam.PTransform):
 
 
 class ScoreChipsFn(beam.DoFn):
-    """Holds the classifier, which all DoFns of a process share.
+    """Scores batches with the classifier that all DoFns of a process share.
 
     Args:
-        classifier: asked for it on the worker.
+        classifier: returns it; called on the worker.
     """
 
     def __init__(self, classifier: Callable[[], Classifier]) -> None:
-        self._ask_classifier = classifier
+        self._get_classifier = classifier
 
     def setup(self) -> None:
-        """Load the model, or take the one that this process has loaded."""
-        self._classifier = self._ask_classifier()
+        """Get the model, which is loaded once in a process."""
+        self._classifier = self._get_classifier()
 
     def start_bundle(self) -> None:
-        """Begin anew, whatever a failed bundle had under way."""
+        """Forget what a failed bundle may have left."""
         self._ahead = ScoreAhead(self._classifier)
 
     def process(self, batch: ChipBatch) -> Iterator[ScoredBatch]:
-        """Yield the batches whose scores are there, in order; a GPU keeps some under way."""
+        """Yield the batches that are ready, in order; on a GPU some are still being scored."""
         yield from map(_counted, self._ahead.score(batch))
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
-        """Yield what is still under way, in the global window that all elements have."""
+        """Yield the remaining batches, in the global window that all elements have."""
         window = GlobalWindow()
         for scored in map(_counted, self._ahead.drain()):
             yield WindowedValue(scored, window.max_timestamp(), [window])
 
 
 class ScoreAhead:
-    """Scores batches in turn: one after the other on a CPU, where all cores work on each; on a
-    GPU some calls at a time, so that chips are copied there while others are computed."""
+    """Scores batches in order: one at a time on a CPU, where each uses all cores; several at a time
+    on a GPU, so that chips are copied there while others are computed."""
 
     def __init__(self, classifier: Classifier) -> None:
         self._classifier = classifier
         self._under_way: deque[tuple[ChipBatch, Future[_Timed]]] = deque()
 
     def score(self, batch: ChipBatch) -> Iterator[ScoredBatch]:
-        """Begin a batch, and yield those whose turn it is."""
+        """Start a batch, and yield those that are ready."""
         calls = self._classifier.calls_in_flight
         if calls == 1:
             yield score_batch(batch, self._classifier)
@@ -145,7 +145,7 @@ class ScoreAhead:
             yield self._finish_first()
 
     def drain(self) -> Iterator[ScoredBatch]:
-        """Yield the batches that are still under way."""
+        """Yield the batches that are still being scored."""
         while self._under_way:
             yield self._finish_first()
 
@@ -154,7 +154,7 @@ class ScoreAhead:
         try:
             scores, score_ms = scoring.result()
         except DeviceOutOfMemory:
-            wait([other for _, other in self._under_way])  # halves have the device for themselves
+            wait([other for _, other in self._under_way])  # halves have the device alone
             return score_batch(batch, self._classifier)
         fits = np.ones(len(scores), np.bool_)
         return _scored(batch, scores, fits, self._classifier.precision, score_ms)
@@ -170,12 +170,12 @@ def _timed(classifier: Classifier, pixels: npt.NDArray[np.uint8]) -> _Timed:
 
 @cache
 def _pool(calls: int) -> ThreadPoolExecutor:
-    """The threads of this process that wait for its GPU, however many DoFns it holds."""
+    """The threads of this process that wait for its GPU, shared by all its DoFns."""
     return ThreadPoolExecutor(calls, "score")
 
 
 def score_batch(batch: ChipBatch, classifier: Classifier) -> ScoredBatch:
-    """Score a batch; chips that have no finite scores are rejected, with the reason."""
+    """Score a batch; chips without finite scores are rejected, with the reason."""
     began = perf_counter()
     scores, fits = score_in_halves(batch.pixels, classifier)
     score_ms = 1000 * (perf_counter() - began)
@@ -185,11 +185,11 @@ def score_batch(batch: ChipBatch, classifier: Classifier) -> ScoredBatch:
 def score_in_halves(
     pixels: npt.NDArray[np.uint8], classifier: Classifier
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
-    """Score chips, half of them at a time where the device has no memory for all, and so on.
+    """Score chips; if the device has no memory for all of them, half at a time, and so on.
 
     Returns:
-        Scores `float32 [n, labels]`, NaN where there are none, and `bool [n]`: whether the device
-        had memory at least for the chip alone.
+        Scores `float32 [n, labels]`, NaN if missing, and `bool [n]`: whether the device had memory
+        for the chip alone.
     """
     try:
         return classifier.score(pixels), np.ones(len(pixels), np.bool_)

@@ -1,4 +1,4 @@
-"""A sample of chips read, decoded and scored on this machine, to learn what a run will take."""
+"""A sample of chips read, decoded and scored on this machine, to estimate what a run takes."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from schemas.tables import CHIP_MANIFEST
 
 @dataclass(frozen=True)
 class ChipsToDo:
-    """What is known of a run's chips before any is read.
+    """A run's chips, before any is read.
 
     Attributes:
-        chips: how many there are.
-        size_bytes: of all objects; those whose size is not known count as the others' mean.
+        chips: number of chips.
+        size_bytes: size of all objects; unknown sizes count as the mean of the others.
         sample: some of them, spread evenly, in the CHIP_MANIFEST schema.
     """
 
@@ -40,14 +40,14 @@ class ChipsToDo:
 
 @dataclass(frozen=True)
 class Trial:
-    """What scoring a sample has shown.
+    """The result of scoring a sample.
 
     Attributes:
         chips_per_s: read, decoded and scored, after the start; 0.0 without chips.
-        start_s: until the model was loaded and had scored a first batch.
+        start_s: seconds until the model was loaded and had scored a first batch.
         scored: chips with scores.
         reasons: quarantined chips by reason.
-        precision: what the model computed in.
+        precision: the precision of the computation.
     """
 
     chips_per_s: float
@@ -58,11 +58,11 @@ class Trial:
 
 
 def take_sample(chips: Iterable[pa.RecordBatch], count: int, size: int) -> ChipsToDo:
-    """Go over a run's chips once, and keep some that are spread evenly.
+    """Read a run's chips once, and select some that are spread evenly.
 
     Args:
-        count: how many there are.
-        size: how many to keep at most.
+        count: number of chips.
+        size: most chips to select.
     """
     wanted = np.arange(min(size, count)) * count // max(1, min(size, count))
     seen = known_bytes = known = 0
@@ -84,11 +84,11 @@ def score_sample(
     batch_size: int | None,
     to_do: ChipsToDo,
 ) -> Trial:
-    """Score a sample as a worker would: by the same reading ahead, decoding and model.
+    """Score a sample as a worker would: same reading ahead, decoding and model.
 
     Raises:
-        UsageError: this machine does not compute in the precision.
-        StoreDown: no chip can be read at all.
+        UsageError: this machine does not support the precision.
+        StoreDown: the store does not answer.
     """
     began = time.perf_counter()
     model = Classifier(folder, artifact, precision, batch_size, to_do.chips)

@@ -1,7 +1,7 @@
-"""What a worker with a GPU decides at start-up: chips a call, and whether XLA compiles the model.
+"""What a worker with a GPU decides at start-up: chips per call, and whether to use XLA.
 
-Both depend on model and device, so both are tried on the real model. Everything here works on
-plain callables and numbers.
+Both depend on model and device, so both are tried with the real model. Everything here works
+with plain callables and numbers.
 """
 
 from __future__ import annotations
@@ -17,33 +17,33 @@ import numpy.typing as npt
 from pipelines.scoring.devices import DeviceOutOfMemory
 
 BATCH_SIZE = 256
-"""Chips a call of the model where nothing is tuned: on a CPU, and in small runs."""
+"""Chips per call of the model without tuning: on a CPU, and in small runs."""
 
 TUNED_FROM_CHIPS = 100_000
-"""Chips of a run from which on tuning, some ten seconds a worker, is likely to win them back."""
+"""Number of chips in a run from which tuning (some ten seconds per worker) is likely to pay."""
 
 CALLS_IN_FLIGHT = 3
-"""Calls of a model at a time on a GPU: one computing, one waiting behind it with its chips on the
-device already, one being copied there or back."""
+"""Concurrent calls of a model on a GPU: one is computed, one waits with its chips on the device,
+one is copied to or from it."""
 
 LARGEST_BATCH = 4096  # a unit has no more chips
-_PIXELS_BYTES = 32 * 2**20  # of one batch; some seven are held in all
+_PIXELS_BYTES = 32 * 2**20  # of one batch; about seven are in memory at once
 _GAIN = 1.03
-_MEMORY_SHARE = 0.8  # the rest is for fragments, and for what libraries take beside TensorFlow
+_MEMORY_SHARE = 0.8  # the rest is for fragmentation and other libraries
 _ROUND_CALLS = 2 * CALLS_IN_FLIGHT
 _TRIAL_SECONDS = 0.5
 
 Call = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]]
-"""`uint8 [n, S, S, bands]` to `float32 [n, labels]`; several threads may call it at a time."""
+"""`uint8 [n, S, S, bands]` to `float32 [n, labels]`; several threads may call it at once."""
 
 
 @dataclass(frozen=True)
 class SizeTrial:
-    """A batch size, tried.
+    """The result of trying a batch size.
 
     Attributes:
         chips_per_s: rate of the model.
-        peak_bytes: device memory held at most, weights included.
+        peak_bytes: most device memory used, weights included.
     """
 
     chips_per_s: float
@@ -51,8 +51,8 @@ class SizeTrial:
 
 
 def batch_sizes(chip_bytes: int) -> list[int]:
-    """Batch sizes worth trying, doubling from 256, as long as a batch of decoded chips of so many
-    bytes stays within 32 MiB of the host's memory and within a unit; at least the first."""
+    """Batch sizes to try: 256, then doubling while a batch of decoded chips of `chip_bytes` bytes
+    fits in 32 MiB of the host's memory and in a unit."""
     sizes = [BATCH_SIZE]
     while sizes[-1] < LARGEST_BATCH and 2 * sizes[-1] * chip_bytes <= _PIXELS_BYTES:
         sizes.append(2 * sizes[-1])
@@ -62,17 +62,17 @@ def batch_sizes(chip_bytes: int) -> list[int]:
 def find_batch_size(
     trial: Callable[[int], SizeTrial], sizes: Sequence[int], memory_bytes: int | None
 ) -> int:
-    """The smallest of some growing batch sizes from which the next gains no more than 3 %.
+    """The first of some ascending batch sizes after which the next is at most 3 % faster.
 
-    It ends earlier at a size that does not fit: one of which the peak of the size before, grown in
-    proportion (more than it will need, as weights do not grow), says that it needs over 0.8 of
-    the device's memory; or, where that is not known, one that fails.
+    It stops earlier at a size that does not fit: the peak of the previous size, scaled up (too
+    much, as weights do not grow), is over 0.8 of the device's memory; or, if that is unknown, the
+    trial fails.
 
     Args:
-        trial: runs the model on so many chips a call; raises DeviceOutOfMemory.
-        sizes: ascending; the first is the answer where not even that fits, since batches are
-            halved while they are scored.
-        memory_bytes: memory that the process may have on the device in all, None if unknown.
+        trial: runs the model with that many chips per call; raises DeviceOutOfMemory.
+        sizes: ascending; if not even the first fits, it is returned anyway: batches are halved
+            while they are scored.
+        memory_bytes: memory that the process may use on the device, None if unknown.
     """
     best_size, best = sizes[0], None
     for size in sizes:
@@ -90,7 +90,7 @@ def find_batch_size(
 
 
 def is_faster(chips_per_s: float, than: float) -> bool:
-    """Whether a rate is over 3 % higher than another: less may be chance."""
+    """Whether a rate is more than 3 % higher than another: less may be chance."""
     return chips_per_s > _GAIN * than
 
 
@@ -100,8 +100,8 @@ def measure_rate(
     calls_at_a_time: int,
     clock: Callable[[], float] = time.perf_counter,
 ) -> float:
-    """Chips/s of calls on the same batch, as many at a time as the job makes: the best of some
-    rounds within half a second, after a first call that traces, compiles and chooses kernels."""
+    """Chips/s of repeated calls with one batch, `calls_at_a_time` at once: the best round of half a
+    second, after a first call that traces, compiles and chooses kernels."""
     call(pixels)
     best, ends_at = 0.0, clock() + _TRIAL_SECONDS
     with ThreadPoolExecutor(calls_at_a_time) as pool:
@@ -113,10 +113,10 @@ def measure_rate(
 
 
 def pad_to(size: int, call: Call, otherwise: Call) -> Call:
-    """A call for any number of chips, where `call` takes `size` of them and no others.
+    """A call for any number of chips, made of `call`, which takes exactly `size` chips.
 
-    A batch of more than half of them is filled up; what is smaller, or larger, goes to
-    `otherwise`, as filling up would more than double its price.
+    A batch of more than half of `size` is padded. Smaller and larger batches go to `otherwise`:
+    padding would more than double the cost of a smaller one.
     """
 
     def score(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:

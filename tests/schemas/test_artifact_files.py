@@ -335,7 +335,7 @@ def test_a_file_name_that_leads_out_of_the_artifact_is_refused(folder: Path, nam
 def test_a_model_that_is_no_keras_file_is_refused(folder: Path, content: bytes) -> None:
     (folder / MODEL_FILE).write_bytes(content)
     write_artifact(folder, read_description(folder))
-    with pytest.raises(ArtifactError, match=r"model\.keras is no Keras 3 file"):
+    with pytest.raises(ArtifactError, match=r"model\.keras is not a Keras 3 file"):
         read_artifact(folder)
 
 
@@ -344,7 +344,7 @@ def test_a_model_that_is_no_keras_file_is_refused(folder: Path, content: bytes) 
     [
         ("config.json", b"{", "no readable config.json"),
         ("config.json", b"[" * 100_000, "no readable config.json"),
-        ("config.json", b"[]", "holds no model"),
+        ("config.json", b"[]", "has no model"),
         ("config.json", b"{}", "does not describe a model of layers"),
         ("config.json", b'{"config": {"layers": [{"class_name": 3}, 7]}}', "does not describe"),
         ("model.weights.h5", b"no weights", "no readable weights"),
@@ -426,10 +426,10 @@ def test_a_lambda_layer_is_refused_wherever_it_hides(folder: Path) -> None:
     plain = [keras.layers.Flatten(), keras.layers.Dense(3)]
     hostile = keras.layers.Lambda(lambda x: x * 2)
     save_model(folder, hostile, *plain)
-    with pytest.raises(ArtifactError, match="holds a Lambda layer, which runs code"):
+    with pytest.raises(ArtifactError, match="has a Lambda layer, which runs code"):
         read_artifact(folder)
     save_model(folder, keras.Sequential([hostile]), *plain)
-    with pytest.raises(ArtifactError, match="holds a Lambda layer, which runs code"):
+    with pytest.raises(ArtifactError, match="has a Lambda layer, which runs code"):
         read_artifact(folder)
 
 
@@ -442,7 +442,7 @@ def test_a_layer_from_outside_keras_is_refused_with_its_name(folder: Path) -> No
 
     save_model(folder, Doubling(), keras.layers.Flatten(), keras.layers.Dense(3))
     with pytest.raises(
-        ArtifactError, match=r"needs tests\.schemas\.test_artifact_files\.Doubling, which is no"
+        ArtifactError, match=r"needs tests\.schemas\.test_artifact_files\.Doubling, which is not"
     ):
         read_artifact(folder)
 
@@ -453,9 +453,9 @@ def test_a_layer_from_outside_keras_is_refused_with_its_name(folder: Path) -> No
         ({"module": "keras.utils", "class_name": "get_file"}, r"needs keras\.utils\.get_file"),
         ({"module": "keras.config", "class_name": "function"}, r"needs keras\.config\.function"),
         ({"module": "builtins", "class_name": "eval"}, r"needs builtins\.eval"),
-        ({"module": ["os"], "class_name": ["system"]}, "which is no layer of Keras"),
-        ({"module": "keras.layers", "class_name": "TFSMLayer"}, "holds a TFSMLayer layer"),
-        ({"class_name": "__lambda__", "config": {"value": "..."}}, "holds a __lambda__ layer"),
+        ({"module": ["os"], "class_name": ["system"]}, "which is not a Keras layer"),
+        ({"module": "keras.layers", "class_name": "TFSMLayer"}, "has a TFSMLayer layer"),
+        ({"class_name": "__lambda__", "config": {"value": "..."}}, "has a __lambda__ layer"),
     ],
 )
 def test_parts_of_keras_that_fetch_or_run_things_are_refused(

@@ -71,7 +71,7 @@ def test_a_score_column_has_letters_digits_and_underscores_only(label: str, colu
         (("a", "b", "a"), (), "labels named twice: 'a'"),
         (("a", ""), (), "blank or padded label names: ''"),
         (("a", " b"), (), "blank or padded label names: ' b'"),
-        (("a", "b\udc80"), (), r"no Unicode text: 'b\\udc80'"),
+        (("a", "b\udc80"), (), r"not Unicode text: 'b\\udc80'"),
         (("a", "b"), ("a", "a"), "sky labels named twice: 'a'"),
         (("a", "b"), ("a", "c"), "sky labels that are not labels: 'c'"),
         (("a", "b"), ("a",), "two labels or more, not only 'a'"),

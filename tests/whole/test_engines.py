@@ -174,7 +174,9 @@ def test_every_engine_publishes_the_rows_of_the_one_in_the_process(
 def _assert_failed(ended: Ended, output: Path) -> None:
     """It says so in one line, its last, and has published nothing."""
     assert ended.code == 1, ended.terminal
-    assert ended.terminal.splitlines()[-1].startswith("error: a worker's process ended in mid-run")
+    assert ended.terminal.splitlines()[-1].startswith(
+        "error: a worker process ended during the run"
+    )
     assert "Traceback" not in ended.terminal
     errors = [line for line in ended.terminal.splitlines() if line.startswith("error: ")]
     assert len(errors) == 1

@@ -91,15 +91,15 @@ def test_a_run_may_be_published_again_after_it_was_withdrawn(output):
 def test_a_withdrawal_is_seen_whole_also_where_it_died_half_way(tmp_path, monkeypatch, dies_at):
     output = str(tmp_path)
     publish(output, "one", [scored("a")], [given_up("c", "empty")], published_at=at(1))
-    take_back = withdrawing._take_back
+    withdraw_from = withdrawing._withdraw_from
 
     def dying(output, name, *args):
         if name == dies_at:
             raise KeyboardInterrupt
-        return take_back(output, name, *args)
+        return withdraw_from(output, name, *args)
 
     with monkeypatch.context() as patch:
-        patch.setattr(withdrawing, "_take_back", dying)
+        patch.setattr(withdrawing, "_withdraw_from", dying)
         with pytest.raises(KeyboardInterrupt):
             withdraw_run(output, "one")
     assert seen(output) == []
@@ -110,12 +110,12 @@ def test_a_withdrawal_is_seen_whole_also_where_it_died_half_way(tmp_path, monkey
 def test_a_withdrawal_waits_its_turn_behind_a_publisher(tmp_path, monkeypatch):
     output = str(tmp_path)
     publish(output, "one", [scored("a")], published_at=at(1))
-    take_back, conflicts = commits.withdraw_rows, iter([True, True])
+    withdraw_from, conflicts = commits.withdraw_rows, iter([True, True])
 
     def conflicting(*args):
         if next(conflicts, False):
             raise PublishConflict("somebody else")
-        take_back(*args)
+        withdraw_from(*args)
 
     monkeypatch.setattr(commits, "withdraw_rows", conflicting)
     assert withdraw_run(output, "one")

@@ -291,7 +291,7 @@ def test_a_model_that_xla_cannot_compile_is_scored_without(small, as_gpu, monkey
     monkeypatch.setattr("pipelines.scoring.tuning.measure_rate", fail)
     classifier = Classifier(*small, "float32", batch_size=16, chips=10**9)
     assert not classifier.xla
-    assert "XLA is left out: not compilable" in caplog.text
+    assert "XLA is not used: not compilable" in caplog.text
     assert classifier.score(_SMALL).shape == (40, 17)
 
 
