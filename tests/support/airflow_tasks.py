@@ -1,5 +1,5 @@
-"""Parses the Airflow DAG and executes its tasks, with fakes for Dataflow and BigQuery; prints what
-came of it as JSON. Runs in Airflow's own environment (`make airflow`), which has nothing of ours.
+"""Parses the Airflow DAG and executes its tasks, with fakes for Dataflow and BigQuery; prints the
+results as JSON. Runs in Airflow's environment (`make airflow`), without this project's packages.
 
     python tests/support/airflow_tasks.py DAG_FILE DAY
 """

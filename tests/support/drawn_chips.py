@@ -1,4 +1,4 @@
-"""Small chips and labels csvs for the trainer's tests: plain colours that a mean can tell apart."""
+"""Small chips and labels csvs for the trainer's tests: each label has a colour of its own."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def write_labels(path: Path, tags: Mapping[str, str]) -> None:
 
 
 def draw_labelled_jpgs(folder: Path, count: int) -> dict[str, str]:
-    """Draw chips `c0`, `c1`, ... into a folder, and give the tags of each."""
+    """Draw chips `c0`, `c1`, ... into a folder; returns the tags of each."""
     folder.mkdir(parents=True, exist_ok=True)
     tags = {}
     for i in range(count):
@@ -51,7 +51,7 @@ def draw_labelled_jpgs(folder: Path, count: int) -> dict[str, str]:
 
 
 def draw_labelled_tifs(folder: Path, count: int) -> dict[str, str]:
-    """Draw chips as 4 x uint16, radiometric, and give the tags of each."""
+    """Draw radiometric tifs, `uint16 [4, 64, 64]`; returns the tags of each."""
     folder.mkdir(parents=True, exist_ok=True)
     tags = {}
     for i in range(count):

@@ -1,7 +1,7 @@
-"""The ways of running the scoring job that this machine has, each as its users start it.
+"""The ways of running the scoring job on this machine, each started as users start it.
 
-Launcher, engine and workers are processes of their own. What was started carries a mark in its
-environment, by which a test finds what was left behind.
+Launcher, engine and workers are separate processes. A mark in their environment lets a test find
+those that were left running.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Ended(NamedTuple):
 
 
 class Launch:
-    """The scoring command, started; `mark` stands in the environment of all that it starts."""
+    """The scoring command, running; `mark` is in the environment of every process it starts."""
 
     def __init__(self, flags: Sequence[str], unit_chips: int, mark: str = "") -> None:
         self.mark = mark or uuid.uuid4().hex
@@ -101,7 +101,7 @@ def make_units_of(chips: int) -> None:
 
 
 def missing_programs() -> str:
-    """What of `make engines` is not there; "" if nothing."""
+    """Names of the programs of `make engines` that are missing; "" if none is."""
     needed = ("prism", "boot", "worker-env/bin/python")
     return ", ".join(name for name in needed if not (BUILT / name).exists())
 
@@ -114,7 +114,7 @@ def process_flags() -> list[str]:
 
 @contextmanager
 def worker_pool(mark: str) -> Iterator[list[str]]:
-    """A pool, as runs beside a Flink TaskManager; it starts workers by Beam's boot program."""
+    """A worker pool, as next to a Flink TaskManager; it starts workers by Beam's boot program."""
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]

@@ -1,4 +1,4 @@
-"""A proxy that fails as object stores do, before a server that does not.
+"""A proxy in front of a server; it fails as object stores do.
 
 It is a child process, as the servers are (child_server.py says why). Which requests fail is
 drawn from a seed: a share of them is answered 500, 503 or 429, kept waiting, dropped, or cut short
@@ -26,7 +26,7 @@ _NOT_PASSED_ON = {"transfer-encoding", "content-length", "connection", "date", "
 
 
 class FaultyStore:
-    """The proxy's address while it runs; `failed` tells how many requests it made fail."""
+    """The proxy's address while it runs; `failed` is the number of requests that it made fail."""
 
     def __init__(self, upstream: str, share: float, seed: int) -> None:
         self._arguments = [upstream, str(share), str(seed)]
@@ -90,7 +90,7 @@ class _Handler(BaseHTTPRequestHandler):
     do_GET = do_HEAD = do_PUT = do_POST = do_PATCH = do_DELETE = _serve
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing."""
+        """Print nothing."""
 
     def _pass_on(self, body: bytes, fault: str | None) -> None:
         connection = http.client.HTTPConnection(self.server.upstream)

@@ -1,7 +1,7 @@
-"""Small files that would be large, long or elsewhere if they were believed.
+"""Small files whose headers claim what would take too much memory, too much time, or other files.
 
-Each of them has once held up, filled or ended a process that decoded it, or is of that kind:
-docs/decisions/hostile-input.md tells which, and how long they took.
+Each has once stopped a process that decoded it, or filled its memory, or is of the same kind:
+docs/decisions/hostile-input.md says which, and how long they took.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Decodes mutated chips in a process that may open nothing, and tells what became of them as JSON.
+"""Decodes mutated chips in a process that may open nothing, and prints the outcomes as JSON.
 
     python -m tests.support.hostile_files COUNT SEED
 
-Any file that is opened and any socket that is made, once the decoders are loaded, ends the process
-(SIGSYS), by a seccomp filter of the kernel: it holds for C libraries, too.
+Once the decoders are loaded, a seccomp filter of the kernel ends the process (SIGSYS) if it opens a
+file or a socket. The filter applies to C libraries, too.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ Draw = random.Random
 
 
 def chips() -> dict[str, list[bytes]]:
-    """Sound chips of every kind that is decoded."""
+    """Valid chips of every kind that is decoded."""
     picture = np.stack(np.meshgrid(np.arange(100), np.arange(80)) * 2, -1).astype(np.uint8)
     jpgs = [encode_markerless_jpg(np.ascontiguousarray(picture[..., :3]))]
     for mode, progressive in (("RGB", False), ("RGB", True), ("CMYK", False), ("L", False)):
@@ -184,14 +184,14 @@ def _bpf(operation: int, operand: int, if_true: int = 0, if_false: int = 0) -> b
 
 @dataclass
 class Watched:
-    """What became of the files so far."""
+    """Outcomes of the files so far."""
 
     counts: Counter[str] = field(default_factory=Counter)
     slowest_s: float = 0.0
     slowest: int = -1
 
     def decode(self, number: int, data: bytes, preprocessing: Preprocessing) -> None:
-        """Decode one more, on the processor's clock: another process may hold up this one."""
+        """Decode one more file, and time it in CPU time: other processes may slow this one down."""
         began = time.thread_time()
         self.counts[outcome(data, preprocessing)] += 1
         seconds = time.thread_time() - began
@@ -205,7 +205,9 @@ def main(count: int, seed: int) -> None:
     files = hostile_files(count, seed)
     first = next(files)
     with Path("/proc/self/status").open() as status:
-        ctypes.CDLL(None).malloc_trim(0)  # what the warm-up has freed would hide what is taken now
+        ctypes.CDLL(None).malloc_trim(
+            0
+        )  # memory that the warm-up freed would hide what is allocated now
         Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
         before = _memory_kib(status)
         address_bytes = before["VmSize"] * 1024 + MEMORY_BYTES
@@ -219,7 +221,7 @@ def main(count: int, seed: int) -> None:
 
 
 def warm_up(seed: int) -> None:
-    """Load and open what sound and broken chips need, once a process."""
+    """Load and open what decoding needs, once per process."""
     for kind, sound in chips().items():
         for data in sound:
             outcome(data, JPG if kind == "jpg" else TIF)

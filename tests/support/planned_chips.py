@@ -1,4 +1,4 @@
-"""The way from an archive to the chips of a manifest, for tests."""
+"""Planned chips, listings, and versions that count as done."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from schemas.tables import CHIP_MANIFEST
 
 
 def planned_chips(uri: object, media_type: MediaType | None = None) -> pa.Table:
-    """An archive's chips as a manifest has them, where nothing is done."""
+    """An archive's chips in the manifest's schema, if none is done yet."""
     return select_chips(list_chips(str(uri), media_type), versions([])).chips.read_all()
 
 
@@ -26,6 +26,6 @@ def chips_of(pairs: list[tuple[str, str | None]], **more: object) -> pa.Table:
 
 
 def versions(pairs: list[tuple[str, str | None]]) -> pa.RecordBatchReader:
-    """Such chips as done."""
+    """The same chips as versions that are done."""
     rows = [{"chip_uri": f"/{uri}.jpg", "etag": etag} for uri, etag in pairs]
     return pa.Table.from_pylist(rows, CHIP_VERSIONS).to_reader()

@@ -88,7 +88,7 @@ def run_row(published_at: datetime, **more: Any) -> dict[str, Any]:
 def write_rows(
     output: str, table: Table, partition: Mapping[str, str], rows: Iterable[Row], name: str = "0"
 ) -> DataFile:
-    """A Parquet file in a table's folder, which no commit names yet."""
+    """Write a Parquet file into a table's folder, without a commit."""
     folder = "/".join(f"{column}={value}" for column, value in partition.items())
     data = io.BytesIO()
     content = pa.Table.from_pylist([dict(row) for row in rows], schema=file_schema(table))
@@ -106,7 +106,7 @@ def commit_rows(
     night: str = NIGHT,
     replace: bool = False,
 ) -> None:
-    """Rows of one run, written and committed; a run without rows has no file."""
+    """Write and commit the rows of one run; without rows no file is written."""
     partition = {"run_date": night, "run_id": run_id}
     delta = ensure_table(output, table)
     transactions = next_transactions(delta, run_id)
@@ -125,7 +125,7 @@ def publish(
     published_at: datetime | None = None,
     label_set: LabelSet = PLANET_LABELS,
 ) -> None:
-    """A whole run, its tables in the order in which a publisher commits them."""
+    """Publish a whole run, its tables in the order in which a publisher commits them."""
     commit_rows(output, QUARANTINE, run_id, quarantine, night)
     commit_rows(output, chip_scores(label_set), run_id, rows, night)
     if published_at is not None:

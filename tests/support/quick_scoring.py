@@ -27,7 +27,7 @@ _PATIENCE_SECONDS = 120
 
 
 class QuickClassifier:
-    """Stands in for the real `Classifier`: scores follow the chip's mean colour."""
+    """Replaces the real `Classifier`: each score is the chip's mean colour."""
 
     labels = len(PLANET_LABELS.names)
     precision = "float32"
@@ -52,9 +52,9 @@ def start(
 
     Args:
         flags: name, without dashes, to value.
-        log: a file for what it says.
-        meet: a folder in which commands wait, about to store their plans.
-        starts: how many wait for each other there.
+        log: a file for its output.
+        meet: a folder in which commands wait for each other before they store their plans.
+        starts: how many commands wait for each other there.
         prepare: called in the new process, before the command.
         switches: flags without a value, dashes and all.
     """
@@ -65,7 +65,7 @@ def start(
 
 @contextmanager
 def scoring_here() -> Iterator[Callable[..., int]]:
-    """The same command within this process: called with flags, it gives the exit code."""
+    """The same command in this process; called with flags, it returns the exit code."""
     load: Any = QuickClassifier
 
     def score(**flags: object) -> int:

@@ -1,4 +1,4 @@
-"""What several test modules build on: small artifacts, and chips drawn in a line."""
+"""Small artifacts, and jpg chips of one colour."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def jpg_bytes(colour: tuple[int, int, int] = (40, 80, 40), side: int = 256) -> b
 
 
 def write_chips(folder: Path, count: int) -> list[Path]:
-    """Write jpg chips of differing colours; gives their paths."""
+    """Write jpg chips, each of another colour; returns their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"chip_{i:05d}.jpg" for i in range(count)]
     for i, path in enumerate(paths):

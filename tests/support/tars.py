@@ -1,4 +1,4 @@
-"""Tars, honest and hostile, for tests."""
+"""Valid and hostile tar files."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def tar_bytes(files: Files, form: int = tarfile.USTAR_FORMAT) -> bytes:
 
 
 def header(name: str, kind: bytes = b"0", size: int = 0, size_field: bytes | None = None) -> bytes:
-    """One header block, whatever it claims."""
+    """One header block; its claims may be false."""
     info = tarfile.TarInfo(name)
     info.type = kind
     block = bytearray(info.tobuf(tarfile.GNU_FORMAT))

@@ -1,4 +1,4 @@
-"""TIFF files for tests: made by rasterio in every form, and broken one tag at a time."""
+"""TIFF files in every layout, written by rasterio, and functions that break one tag."""
 
 from __future__ import annotations
 
