@@ -34,7 +34,8 @@ from pipelines.tables.replacing import quarantined_rows
 from schemas.labels import PLANET_LABELS
 from schemas.render import arrow_schema
 from schemas.statements import statements, summary_of
-from schemas.tables import CHIP_SCORES, PUBLISHED, READ_ORDER, RUNS, Table
+from schemas.table import Table
+from schemas.tables import CHIP_SCORES, PUBLISHED, READ_ORDER, RUNS
 
 
 def questions() -> dict[str, str]:

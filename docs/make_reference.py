@@ -23,7 +23,8 @@ from pipelines.commands import CommandLine
 from pipelines.flags import Flag, flags_of, removed_flags
 from pipelines.run_log import EVENTS
 from schemas.statements import statements, summary_of
-from schemas.tables import TABLES, QuarantineReason, Table
+from schemas.table import Table
+from schemas.tables import TABLES, QuarantineReason
 from train import evaluation, options, sample_archive
 from train.explore import explore
 from train.filters import filters

@@ -18,7 +18,8 @@ from schemas.dialects import to_bigquery
 from schemas.external_tables import DATASET, EXTERNAL_TABLES, delta_table_ddl, listed_table_ddl
 from schemas.labels import PLANET_LABELS
 from schemas.statements import header_of, statements
-from schemas.tables import TABLES, Column, ColumnType, Table
+from schemas.table import Column, ColumnType, Table
+from schemas.tables import TABLES
 
 _ARROW_TYPES: dict[ColumnType, pa.DataType] = {
     "string": pa.string(),

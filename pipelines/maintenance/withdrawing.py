@@ -18,7 +18,8 @@ from pipelines.publishing import publishing
 from pipelines.tables import commits, delta_tables, publications
 from pipelines.tables.commits import DataFile, commit_in_turn
 from pipelines.tables.parquet_files import write_rows
-from schemas.tables import CHIP_SCORES, READ_ORDER, RUNS, WITHDRAWN, Table
+from schemas.table import Table
+from schemas.tables import CHIP_SCORES, READ_ORDER, RUNS, WITHDRAWN
 
 _Left = Callable[[DeltaTable], tuple[list[DataFile], str]]
 

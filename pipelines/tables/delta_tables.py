@@ -24,7 +24,7 @@ from pipelines.storage.retries import insist
 from pipelines.storage.storage_errors import without_secrets
 from pipelines.storage.store import absolute_uri, delta_options, is_remote, join_uri
 from schemas.render import delta_schema
-from schemas.tables import Table
+from schemas.table import Table
 
 _MISREAD = re.compile(r"[%\\\x00-\x1f]")
 """What delta-rs reads as something else in a local path: %20 as a space, a backslash as /."""

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from pipelines.storage import store
 from pipelines.tables.commits import DataFile
 from schemas.render import file_schema
-from schemas.tables import Table
+from schemas.table import Table
 
 COMPRESSION: dict[str, Any] = {"compression": "zstd", "compression_level": 3}
 """Options of pyarrow's Parquet writers."""

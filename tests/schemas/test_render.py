@@ -25,7 +25,8 @@ from schemas.render import (
     text_with_unit,
     write_rendered_files,
 )
-from schemas.tables import CHIP_MANIFEST, RUNS, TABLES, Column, Table, chip_scores
+from schemas.table import Column, Table
+from schemas.tables import CHIP_MANIFEST, RUNS, TABLES, chip_scores
 
 AWKWARD = LabelSet(("mobile-home", "king's road", 'a "quoted" one', "C:\\tmp", "two\nlines", "été"))
 SCORES = chip_scores(PLANET_LABELS)

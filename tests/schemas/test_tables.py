@@ -11,6 +11,7 @@ import pytest
 
 from pipelines.errors import ChipRejected
 from schemas.labels import PLANET_LABELS, LabelSet
+from schemas.table import ColumnType, Table
 from schemas.tables import (
     BOUNDS,
     CHIP_COLUMNS,
@@ -19,9 +20,7 @@ from schemas.tables import (
     QUARANTINE,
     RUNS,
     TABLES,
-    ColumnType,
     QuarantineReason,
-    Table,
     chip_scores,
 )
 

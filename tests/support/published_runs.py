@@ -15,7 +15,8 @@ from pipelines.tables.commits import DataFile, commit_files, next_transactions
 from pipelines.tables.delta_tables import ensure_table
 from schemas.labels import PLANET_LABELS, LabelSet, score_column
 from schemas.render import file_schema
-from schemas.tables import QUARANTINE, RUNS, Table, chip_scores
+from schemas.table import Table
+from schemas.tables import QUARANTINE, RUNS, chip_scores
 
 Row = Mapping[str, Any]
 SCORES = chip_scores(PLANET_LABELS)
