@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from pipelines.errors import UsageError
-from pipelines.flags import flag, not_empty, positive
+from pipelines.flags import flag, positive
 from pipelines.storage import store
 from pipelines.storage.store import StoreSettings
 
@@ -21,8 +21,10 @@ def address(text: str) -> str:
     Raises:
         argparse.ArgumentTypeError: it is empty, signed, or of an unknown scheme.
     """
+    if not text:  # an unset variable in a script must not come to mean the working directory
+        raise argparse.ArgumentTypeError("the address is empty")
     try:
-        return store.absolute_uri(not_empty(text))
+        return store.absolute_uri(text)
     except UsageError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
 

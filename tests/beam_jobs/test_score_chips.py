@@ -484,10 +484,10 @@ _WRONG_USE = {
     ),
     "misspelt flag of Beam": (["--runer", "X"], "did you mean --runner"),
     "unknown runner": (["--runner", "Foo"], "--runner Foo"),
-    "batch size": (["--batch_size", "0"], "0 is under 1"),
+    "batch size": (["--batch_size", "0"], "must be at least 1, not 0"),
     "no number": (["--batch_size", "many"], "--batch_size"),
-    "ratio": (["--max_quarantine_ratio", "1.5"], "1.5 is not between 0 and 1"),
-    "date": (["--run_date", "2026-02-30"], "'2026-02-30' is no date"),
+    "ratio": (["--max_quarantine_ratio", "1.5"], "must be from 0 to 1, not 1.5"),
+    "date": (["--run_date", "2026-02-30"], "'2026-02-30' is not a date"),
     "run id": (["--run_id", "../x"], "--run_id '../x'"),
     "precision": (["--precision", "float8"], "invalid choice"),
     "float16 on a CPU": (["--precision", "float16"], "float16 needs a GPU"),
@@ -524,10 +524,7 @@ common = ["--chips", "chips", "--artifact", {str(artifact)!r}, "--output", "out"
 for wrong in {flags!r}:
     errors = io.StringIO()
     with contextlib.redirect_stderr(errors), contextlib.redirect_stdout(errors):
-        try:
-            code = exit_code(score_chips.main, common + wrong)
-        except SystemExit as leaving:
-            code = leaving.code
+        code = exit_code(score_chips.main, common + wrong)
     print(code, repr(errors.getvalue()), "tensorflow" in sys.modules, sep="\\t")
 """
     environment = {**os.environ, "PYTHONPATH": str(_ROOT), "CUDA_VISIBLE_DEVICES": ""}
