@@ -55,7 +55,7 @@ def evaluate_artifact(options: EvaluateOptions) -> dict[str, Any]:
 
     Raises:
         UsageError: the artifact, the chips or the labels cannot be used.
-        StorageError: a file that was given cannot be read, or the figures cannot be written.
+        StorageError: a file cannot be read, or the figures cannot be written.
     """
     cache = choose_cache(options.pixel_cache, options.pixel_cache_gb)
     folder = Path(options.artifact).resolve()
@@ -98,10 +98,10 @@ def _match(options: EvaluateOptions, artifact: ModelArtifact) -> LabelledChips:
 
 
 def _parts(options: EvaluateOptions, names: Sequence[str]) -> dict[str, Part]:
-    """The part of each chip; without a split they all are what is to be tested."""
+    """The part of each chip; without a split they are all in test."""
     if options.split is None:
         if options.part:
-            raise UsageError(f"--part {options.part} needs --split, which says what is in it")
+            raise UsageError(f"--part {options.part} needs --split, which defines it")
         return dict.fromkeys(names, "test")
     split = read_split(options.split)
     return {name: split[name] for name in names if name in split}
@@ -117,7 +117,7 @@ def _decode(
 
 def _measure(folder: Path, artifact: ModelArtifact, examples: Examples) -> dict[str, Any]:
     if not examples.names:
-        raise UsageError("none of the chips can be decoded as the artifact needs them")
+        raise UsageError("none of the chips can be decoded with the artifact's preprocessing")
     import keras
 
     from train.judging.figure_table import format_figures

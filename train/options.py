@@ -24,7 +24,7 @@ from train.shared_options import PRECISION, SEED, CacheOptions, ChoiceOptions, L
 
 @dataclass(frozen=True)
 class TrainOptions(CacheOptions, ChoiceOptions, LabelledOptions):
-    """The options of `python -m train`; None stands for a default that depends on the data."""
+    """The options of `python -m train`; None means a default that depends on the data."""
 
     artifact: str = flag(
         "The local folder for the artifact; an older artifact there is replaced.", metavar="FOLDER"

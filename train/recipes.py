@@ -1,4 +1,4 @@
-"""Recipes: sets of flags that belong together, by name. A flag that is given wins."""
+"""Recipes: values for flags that belong together, by name. Flags that the user gives win."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ GROUPS: Mapping[str, type] = {
     "imbalance": Imbalance,
     "schedule": Schedule,
 }
-"""Options that are kept together, by the field of `TrainOptions` that holds them."""
+"""Groups of options, by their field in `TrainOptions`."""
 
 RECIPES: Mapping[str, Mapping[str, Any]] = {
     "study": {
@@ -43,18 +43,17 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
         "test_time_views": 8,
     },
 }
-"""Values of flags, by the names that they have among the parsed ones.
+"""Values of flags, by the name of the option.
 
-`study` is what the published study (Thisted 2020) did, and is what is done without a recipe. `best`
-fine-tunes VGG16 from ImageNet's weights for the highest mAP: docs/training.md has its figures. All
-its epochs are trained, since the averaged weights are at their best when the rate has fallen. Its
-model scores a chip from eight sides, which takes eight times as long: `--test_time_views 1` where
-that is too long.
+`study` is what the published study (Thisted 2020) did, the default. `best` fine-tunes VGG16 from
+ImageNet weights for the highest mAP: docs/training.md has its figures. All its epochs are trained,
+since the averaged weights are best when the learning rate has fallen. Its model scores eight views
+of a chip, which takes eight times as long; `--test_time_views 1` avoids that.
 """
 
 
 def with_recipe(options: Options, name: str) -> Options:
-    """Options of `train.training` with a recipe's values in the place of their own."""
+    """Options of `train.training` with a recipe's values instead of their own."""
     values: dict[str, Any] = {"recipe": name, **RECIPES[name]}
     for group, kind in GROUPS.items():
         inside = {field.name for field in fields(kind)} & set(values)

@@ -17,22 +17,22 @@ SUMMARY_FILE = "summary.json"
 
 
 def resolve_output(output: str) -> Path:
-    """The local folder that results are to be written to; it need not be there yet.
+    """The local folder for results; it may be missing.
 
     Raises:
-        UsageError: it is remote, a file, or lies where nothing can be written.
+        UsageError: it is remote, a file, or not writable.
     """
     if is_remote(output):
         raise UsageError(f"--output {output}: write to a local folder, then copy it there")
     folder = Path(output).resolve()
     present = next(path for path in (folder, *folder.parents) if path.exists())
     if not present.is_dir() or not os.access(present, os.W_OK):
-        raise UsageError(f"--output {output}: nothing can be written in {present}")
+        raise UsageError(f"--output {output}: {present} is not writable")
     return folder
 
 
 def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Write a csv: fractions with six digits, nothing where there is no value (None, NaN)."""
+    """Write a csv: fractions with six digits, nothing for a missing value (None, NaN)."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)
@@ -41,7 +41,7 @@ def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]
 
 
 def write_summary(folder: Path, summary: Mapping[str, Any]) -> None:
-    """Write `summary.json`: what a report needs to speak of a command's results."""
+    """Write `summary.json`: what a report needs about a command's results."""
     text = json.dumps(summary, indent=2, allow_nan=False) + "\n"
     write_bytes(str(folder / SUMMARY_FILE), text.encode())
 
@@ -52,6 +52,6 @@ def describe_picture(file: str, kind: str, caption: str) -> dict[str, str]:
 
 
 def _cell(value: Any) -> Any:
-    if value is None or value != value:  # NaN alone differs from itself
+    if value is None or value != value:  # only NaN differs from itself
         return ""
     return f"{value:.6f}" if isinstance(value, float) else value

@@ -23,34 +23,34 @@ from train.training_set import TrainingSet, describe, load_training_set
 
 
 def train_model(options: TrainOptions) -> ModelArtifact:
-    """Train a network as the options say, and write and return its artifact.
+    """Train a network, and write and return its artifact.
 
     Raises:
-        UsageError: something that was given cannot be used.
-        StorageError: a file that was given cannot be read.
-        RunFailed: training did not come to a usable model.
+        UsageError: an option or a file is invalid.
+        StorageError: a file cannot be read.
+        RunFailed: training did not result in a usable model.
     """
     network = check_options(options)
     folder = resolve_target(options.artifact)
-    kept = checkpoint_folder(folder)
-    Checkpoints(kept, options_identity(options)).check()
+    checkpoint_dir = checkpoint_folder(folder)
+    Checkpoints(checkpoint_dir, options_identity(options)).check()
     data = load_training_set(options, network)
     print(describe(data), flush=True)
-    fit, settings = _fit(options, network, data, kept)
+    fit, settings = _fit(options, network, data, checkpoint_dir)
     fit = replace(fit, model=with_views(fit.model, options.test_time_views))
     description, temperatures = _judge(options, fit, data)
     description["training"] = settings | {"temperatures": temperatures}
     split = split_csv({part: examples.names for part, examples in data.parts.items()})
     written = write_model(folder, fit, data.preprocessing, data.label_set, description, split)
-    forget_checkpoints(kept)
+    forget_checkpoints(checkpoint_dir)
     print(f"Artifact: {folder}", flush=True)
     return written
 
 
 def _fit(
-    options: TrainOptions, network: Network, data: TrainingSet, kept: Path
+    options: TrainOptions, network: Network, data: TrainingSet, checkpoint_dir: Path
 ) -> tuple[Fit, dict[str, Any]]:
-    """Fit the network, with checkpoints in a folder; also what the artifact keeps about it."""
+    """Fit the network, with checkpoints. Returns it and what the artifact records about it."""
     train, validation = data.parts["train"], data.parts["validation"]
     weights = options.weights or ("imagenet" if network.takes_imagenet else "none")
     pretrained = load_pretrained(weights)
@@ -78,7 +78,7 @@ def _fit(
     digest = pretrained.digest if pretrained else None
     architecture = {"network": network.name, "pooling": options.pooling}
     identity = training_identity(architecture, fit_options, digest, data.parts)
-    checkpoints = Checkpoints(kept, identity)
+    checkpoints = Checkpoints(checkpoint_dir, identity)
     names = data.label_set.names
     fit = fit_network(network, train, validation, fit_options, load, checkpoints, names)
     settings = {
@@ -108,7 +108,7 @@ def _judge(
 
 
 def _positives(data: TrainingSet) -> dict[str, dict[str, int]]:
-    """Chips that hold each label, by part."""
+    """Number of chips with each label, by part."""
     return {
         part: dict(zip(data.label_set.names, examples.truth.sum(axis=0).tolist(), strict=True))
         for part, examples in data.parts.items()

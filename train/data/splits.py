@@ -97,7 +97,7 @@ def assign_parts(
     """Divide image names into parts: as a given split says, or stratified by label.
 
     Each part is sorted by name. Parts depend only on the names, labels, scenes, rule and seed.
-    Names that a given split lacks, and those beyond `rule.most_chips`, are in no part.
+    Names that a given split lacks, and those after the first `rule.most_chips`, are in no part.
 
     Raises:
         UsageError: a given split divides a scene.
