@@ -224,7 +224,7 @@ def test_hostile_label_names_stand_in_the_report_as_text(tmp_path):
     [
         (["--models", "resnet"], "'resnet'", 2),
         (["--output", "gs://bucket/study"], "local folder", 2),
-        (["--output", __file__], "nothing can be written", 2),
+        (["--output", __file__], "is not writable", 2),
         (["--published", "nowhere.csv"], "nowhere.csv", 1),
         (["--split", "nowhere.csv"], "nowhere.csv", 1),
         (["--models", "vgg16"], "at least 32", 2),
