@@ -63,8 +63,12 @@ class translate_errors:  # a class, since a generator would slow down each read
         self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None
     ) -> None:
         if isinstance(error, self._errors):
-            where = f"cannot {self._verb} {without_secrets(self._uri)!r}"
-            raise StorageError(f"{where}: {detail(error)}") from error
+            raise storage_error(self._verb, self._uri, error) from error
+
+
+def storage_error(verb: str, uri: str, error: Exception) -> StorageError:
+    """The translation of an error of `ACCESS_ERRORS`."""
+    return StorageError(f"cannot {verb} {without_secrets(uri)!r}: {detail(error)}")
 
 
 def is_passing(error: Exception) -> bool:
