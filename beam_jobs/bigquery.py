@@ -18,7 +18,7 @@ from deltalake import DeltaTable
 from beam_jobs.options.store_options import OUTPUT
 from pipelines.commands import CommandLine, run_command
 from pipelines.errors import UsageError
-from pipelines.flags import flag
+from pipelines.flags import common_flag, flag
 from pipelines.storage import store
 from pipelines.tables import delta_tables
 from schemas.external_tables import (
@@ -54,16 +54,13 @@ class BigQueryOptions:
     """The options of the command."""
 
     output: str = OUTPUT()
-    connection: str = flag(
+    connection: str = common_flag(
         "Read the Delta tables through this BigLake connection.",
         _connection,
         metavar="PROJECT.REGION.NAME",
-        group="common",
         default="",
     )
-    file_lists: bool = flag(
-        "Write lists of the files, and read these.", group="common", default=False
-    )
+    file_lists: bool = common_flag("Write lists of the files, and read these.", default=False)
     dataset: str = flag(
         "The dataset of the tables and views.", _dataset, metavar="NAME", default=DATASET
     )

@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from beam_jobs.options.store_options import OUTPUT, StoreOptions
 from pipelines.commands import CommandLine, run_command
 from pipelines.errors import StorageError, UsageError
-from pipelines.flags import days, flag, hours
+from pipelines.flags import common_flag, days, flag, hours
 from pipelines.maintenance.housekeeping import compact, shorten_log, vacuum
 from pipelines.maintenance.retention import expire
 from pipelines.storage.store import configure
@@ -30,11 +30,9 @@ class MaintainOptions(StoreOptions):
     """The options of the command."""
 
     output: str = OUTPUT()
-    keep_days: int | None = flag(
+    keep_days: int | None = common_flag(
         "Remove rows of nights (run_date) that are older than N days. Default: keep them.",
         days,
-        metavar="N",
-        group="common",
         default=None,
     )
     vacuum_hours: int = flag(
@@ -43,7 +41,7 @@ class MaintainOptions(StoreOptions):
         metavar="H",
         default=168,
     )
-    preview: bool = flag("Print what would be done, and do nothing.", group="common", default=False)
+    preview: bool = common_flag("Print what would be done, and do nothing.", default=False)
 
 
 LINE = CommandLine("beam_jobs.maintain", MaintainOptions, __doc__ or "")

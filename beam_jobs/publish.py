@@ -34,7 +34,6 @@ class PublishOptions(StoreOptions):
     max_quarantine_ratio: float | None = flag(
         "Publish nothing if a larger share of the chips is quarantined. Default: the run's own.",
         ratio,
-        metavar="R",
         default=None,
     )
 

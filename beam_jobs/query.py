@@ -27,7 +27,7 @@ from beam_jobs.answers import FORMATS
 from beam_jobs.options.store_options import OUTPUT, StoreOptions
 from pipelines.commands import CommandLine, run_command
 from pipelines.errors import StorageError, UsageError
-from pipelines.flags import flag
+from pipelines.flags import common_flag
 from pipelines.storage.store import configure, is_remote, list_objects
 from pipelines.tables import delta_tables, publications
 from pipelines.tables.replacing import quarantined_rows
@@ -52,22 +52,17 @@ def views() -> dict[str, str]:
 class QueryOptions(StoreOptions):
     """The options of the command."""
 
-    sql: str | None = flag(
-        "One SELECT, in DuckDB's SQL.", metavar="SQL", positional=True, group="common", default=None
+    sql: str | None = common_flag(
+        "One SELECT, in DuckDB's SQL.", metavar="SQL", positional=True, default=None
     )
     output: str = OUTPUT(default="", group="common")
-    question: str | None = flag(
-        "A question that is built in.",
-        choices=tuple(sorted(questions())),
-        group="common",
-        default=None,
+    question: str | None = common_flag(
+        "A question that is built in.", choices=tuple(sorted(questions())), default=None
     )
-    format: str = flag(
-        "The format of the answer.", choices=tuple(sorted(FORMATS)), group="common", default="table"
+    format: str = common_flag(
+        "The format of the answer.", choices=tuple(sorted(FORMATS)), default="table"
     )
-    list_questions: bool = flag(
-        "List the questions that are built in.", group="common", default=False
-    )
+    list_questions: bool = common_flag("List the questions that are built in.", default=False)
 
 
 LINE = CommandLine(

@@ -21,7 +21,7 @@ from beam_jobs.running.resuming import check_begun
 from beam_jobs.running.versions import installed_versions
 from pipelines.commands import CommandLine, run_command
 from pipelines.errors import RunFailed, StorageError, UsageError
-from pipelines.flags import flag
+from pipelines.flags import common_flag, flag
 from pipelines.maintenance.relabel_planning import find_rows_to_relabel
 from pipelines.maintenance.relabelling import labels_of, stage_relabelled
 from pipelines.maintenance.threshold_files import Thresholds, read_thresholds
@@ -49,10 +49,9 @@ class RelabelOptions(StoreOptions):
     thresholds: str = flag(
         "A JSON file of label: number, or an artifact.json.", address, metavar="URI"
     )
-    run_date: str = flag(
+    run_date: str = common_flag(
         "Only rows of this run_date: YYYY-MM-DD, today or yesterday. Default: all rows.",
         metavar="DATE",
-        group="common",
         default="",
     )
     model_digest: str = flag(
@@ -61,10 +60,9 @@ class RelabelOptions(StoreOptions):
         metavar="DIGEST",
         default="",
     )
-    run_id: str = flag(
+    run_id: str = common_flag(
         "The name of the new run, or of an unfinished one to resume. Default: a new name.",
         metavar="ID",
-        group="common",
         default="",
     )
     today: str = ""

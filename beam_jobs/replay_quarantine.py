@@ -20,7 +20,7 @@ from beam_jobs.query import ask
 from beam_jobs.running.scoring_run import end_run, score
 from beam_jobs.running.starting import plan_run, resume_run, start_run
 from pipelines.commands import CommandLine, run_command
-from pipelines.flags import flag, not_empty, ratio
+from pipelines.flags import common_flag, flag, not_empty, ratio
 from pipelines.planning.done import chips_scored
 from pipelines.planning.manifests import look_up_versions
 from pipelines.planning.selection import Selection, select_chips
@@ -43,26 +43,20 @@ class ReplayOptions(RunOptions):
     kind: ClassVar[str] = REPLAY
     run_id_flag: ClassVar[str] = "--new_run_id"
 
-    reason: tuple[str, ...] = flag(
+    reason: tuple[str, ...] = common_flag(
         "Only chips that were quarantined for this reason; may be given several times.",
         choices=_REASONS,
         repeated=True,
-        group="common",
         default=(),
     )
-    of_run_date: str = flag(
+    of_run_date: str = common_flag(
         "Only chips that this night quarantined last; also the night of the new run.",
         name="run_date",
         metavar="DATE",
-        group="common",
         default="",
     )
-    of_run_id: str = flag(
-        "Only chips that this run quarantined last.",
-        name="run_id",
-        metavar="ID",
-        group="common",
-        default="",
+    of_run_id: str = common_flag(
+        "Only chips that this run quarantined last.", name="run_id", metavar="ID", default=""
     )
     run_date: str = flag(
         "The night of the new run: today, yesterday or YYYY-MM-DD (UTC). Default: --run_date, "
@@ -80,10 +74,7 @@ class ReplayOptions(RunOptions):
         default="",
     )
     max_quarantine_ratio: float = flag(
-        "Publish nothing if a larger share of the chips is quarantined.",
-        ratio,
-        metavar="R",
-        default=1.0,
+        "Publish nothing if a larger share of the chips is quarantined.", ratio, default=1.0
     )
 
     def recorded(self) -> dict[str, Any]:

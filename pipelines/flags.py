@@ -18,6 +18,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from dataclasses import field as make_field
+from functools import partial
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 from typing import get_type_hints as type_hints
@@ -90,6 +91,9 @@ def flag(
     return make_field(default=default, default_factory=default_factory, metadata=metadata)
 
 
+common_flag = partial(flag, group="common")
+"""A flag that the help lists first, after those that are required."""
+
 NO_FLAGS: dict[str, None] = {"flag": None}
 """The metadata of a field whose type is a dataclass with flags that are not wanted."""
 
@@ -129,12 +133,14 @@ class Number:
     Attributes:
         kind: int or float; a float must be finite.
         over: whether `least` itself is excluded.
+        metavar: what the help shows for the number, unless the flag says otherwise.
     """
 
     kind: type[int] | type[float]
     least: float
     most: float = _LARGEST
     over: bool = False
+    metavar: str = "X"
 
     def __call__(self, text: str) -> Any:
         """The number.
@@ -163,13 +169,13 @@ class Number:
 
 _CENTURY_DAYS = 36_500  # what the calendar can go back
 
-at_least_0 = Number(int, 0)
-at_least_1 = Number(int, 1)
-days = Number(int, 1, _CENTURY_DAYS)
-hours = Number(int, 0, 24 * _CENTURY_DAYS)
-seed = Number(int, 0, 2**32 - 1)
+at_least_0 = Number(int, 0, metavar="N")
+at_least_1 = Number(int, 1, metavar="N")
+days = Number(int, 1, _CENTURY_DAYS, metavar="N")
+hours = Number(int, 0, 24 * _CENTURY_DAYS, metavar="N")
+seed = Number(int, 0, 2**32 - 1, metavar="N")
 positive = Number(float, 0, sys.float_info.max, over=True)
-ratio = Number(float, 0, 1)
+ratio = Number(float, 0, 1, metavar="R")
 factor = Number(float, 1, sys.float_info.max)
 
 
@@ -190,6 +196,7 @@ def _completed(declared: Flag, of: Any, hint: Any) -> Flag:
     many = get_origin(kind) is tuple
     if many:
         kind = get_args(kind)[0]
+    choices = declared.choices or (get_args(kind) if get_origin(kind) is Literal else ())
     default = of.default if of.default_factory is MISSING else of.default_factory()
     return replace(
         declared,
@@ -197,7 +204,8 @@ def _completed(declared: Flag, of: Any, hint: Any) -> Flag:
         field=of.name,
         kind=kind,
         many=many and not declared.repeated,
-        choices=declared.choices or (get_args(kind) if get_origin(kind) is Literal else ()),
+        choices=choices,
+        metavar=declared.metavar or ("" if choices else getattr(declared.parse, "metavar", "")),
         group="required" if default is MISSING else declared.group,
         default=None if default is MISSING else default,
     )

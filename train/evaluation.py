@@ -10,7 +10,7 @@ from typing import Any
 
 from pipelines.commands import CommandLine
 from pipelines.errors import UsageError
-from pipelines.flags import flag
+from pipelines.flags import common_flag, flag
 from pipelines.storage.store import write_bytes
 from schemas.artifact import ArtifactError, ModelArtifact
 from schemas.artifact_files import MODEL_FILE, read_artifact
@@ -28,20 +28,16 @@ class EvaluateOptions(CacheOptions, LabelledOptions):
     """The options of `python -m train evaluate`."""
 
     artifact: str = flag("The local folder of the artifact.", metavar="FOLDER")
-    split: str | None = flag(
+    split: str | None = common_flag(
         "A csv with the columns image_name and split. Default: measure all chips.",
         metavar="FILE",
-        group="common",
         default=None,
     )
-    part: Part | None = flag(
-        "The part of --split to measure. Default: test.", group="common", default=None
-    )
-    output: str | None = flag(
+    part: Part | None = common_flag("The part of --split to measure. Default: test.", default=None)
+    output: str | None = common_flag(
         "The JSON file for the figures. Default: ARTIFACT.evaluation.json next to the "
         "artifact, whose own files are part of its digest.",
         metavar="FILE",
-        group="common",
         default=None,
     )
 

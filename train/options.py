@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pipelines.commands import CommandLine
 from pipelines.errors import UsageError
-from pipelines.flags import at_least_1, flag, positive, ratio
+from pipelines.flags import at_least_1, common_flag, flag, positive, ratio
 from schemas.decisions import SkyRule
 from train.fitting.augmentation import Augmentation
 from train.fitting.progress import Monitor
@@ -29,56 +29,40 @@ class TrainOptions(CacheOptions, ChoiceOptions, LabelledOptions):
     artifact: str = flag(
         "The local folder for the artifact; an older artifact there is replaced.", metavar="FOLDER"
     )
-    network: str = flag(
-        "The network to train.",
-        choices=tuple(NETWORKS),
-        group="common",
-        must_match=True,
-        default="vgg16",
+    network: str = common_flag(
+        "The network to train.", choices=tuple(NETWORKS), must_match=True, default="vgg16"
     )
-    recipe: str | None = flag(
+    recipe: str | None = common_flag(
         "Values for several flags that belong together; flags that you give win.",
         choices=tuple(RECIPES),
-        group="common",
         default=None,
     )
-    image_size: int | None = flag(
+    image_size: int | None = common_flag(
         "The side of the model's input in pixels. Default: 64, or 128 for a network on grey "
         "pixels.",
         at_least_1,
         metavar="PX",
-        group="common",
         default=None,
     )
-    epochs: int = flag(
-        "Train at most this many epochs.",
-        at_least_1,
-        metavar="N",
-        group="common",
-        must_match=True,
-        default=50,
+    epochs: int = common_flag(
+        "Train at most this many epochs.", at_least_1, must_match=True, default=50
     )
-    batch_size: int | None = flag(
+    batch_size: int | None = common_flag(
         "The chips in one step. Default: at least 8, more for more chips.",
         at_least_1,
-        metavar="N",
-        group="common",
         must_match=True,
         default=None,
     )
-    learning_rate: float | None = flag(
+    learning_rate: float | None = common_flag(
         "The highest learning rate of Adam. Default: 1e-4 for vgg16, 1e-3 for a cnn.",
         positive,
-        metavar="X",
-        group="common",
         must_match=True,
         default=None,
     )
-    split: str | None = flag(
+    split: str | None = common_flag(
         "A csv with the columns image_name and split, or study for the shares of the published "
         "study. Default: a split at random, stratified by label.",
         metavar="FILE",
-        group="common",
         default=None,
     )
     seed: int = SEED(default=0)
@@ -103,16 +87,12 @@ class TrainOptions(CacheOptions, ChoiceOptions, LabelledOptions):
         default=None,
     )
     validation_share: float | None = flag(
-        "Without --split: the share of the chips for validation. Default: 0.2.",
-        ratio,
-        metavar="R",
-        default=None,
+        "Without --split: the share of the chips for validation. Default: 0.2.", ratio, default=None
     )
     test_share: float | None = flag(
         "Without --split: the share of the chips for the final test, which nothing is chosen "
         "by. Default: 0.",
         ratio,
-        metavar="R",
         default=None,
     )
     groups: str | None = flag(
@@ -128,10 +108,7 @@ class TrainOptions(CacheOptions, ChoiceOptions, LabelledOptions):
         default="shrunk",
     )
     threshold_beta: float = flag(
-        "Choose the thresholds with the best F-beta, for this beta.",
-        positive,
-        metavar="X",
-        default=1.0,
+        "Choose the thresholds with the best F-beta, for this beta.", positive, default=1.0
     )
     sky_rule: SkyRule = flag(
         "How sky labels are chosen: each by its threshold, or only the one with the highest "
@@ -142,11 +119,7 @@ class TrainOptions(CacheOptions, ChoiceOptions, LabelledOptions):
         "Fit a temperature for each label on the validation chips.", default=False
     )
     patience: int = flag(
-        "Stop after this many epochs without a better one.",
-        at_least_1,
-        metavar="N",
-        must_match=True,
-        default=5,
+        "Stop after this many epochs without a better one.", at_least_1, must_match=True, default=5
     )
     monitor: Monitor = flag(
         "The measure that decides which epoch is the best.", must_match=True, default="val_loss"

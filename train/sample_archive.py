@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pipelines.commands import CommandLine, exit_code
 from pipelines.errors import UsageError
-from pipelines.flags import at_least_0, at_least_1, flag
+from pipelines.flags import at_least_0, at_least_1, common_flag, flag
 from train.sample.archive import MediaTypes, write_sample_archive
 
 
@@ -18,18 +18,11 @@ class SampleOptions:
     """The options of the command."""
 
     output: str = flag("The local folder to write to; it is made if missing.", metavar="FOLDER")
-    chips: int = flag("The number of chips.", at_least_1, metavar="N", group="common", default=1000)
-    media_type: MediaTypes = flag(
-        "The files to write for each chip.", group="common", default="jpg"
-    )
-    seed: int = flag(
-        "Another seed draws another archive. Default: 0.", at_least_0, metavar="N", default=0
-    )
+    chips: int = common_flag("The number of chips.", at_least_1, default=1000)
+    media_type: MediaTypes = common_flag("The files to write for each chip.", default="jpg")
+    seed: int = flag("Another seed draws another archive. Default: 0.", at_least_0, default=0)
     workers: int | None = flag(
-        "The processes that draw. Default: as many as there are cores.",
-        at_least_1,
-        metavar="N",
-        default=None,
+        "The processes that draw. Default: as many as there are cores.", at_least_1, default=None
     )
 
 

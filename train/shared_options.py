@@ -13,11 +13,7 @@ picture_side = Number(int, 1, 512)
 """The side in pixels of pictures that are made: one for each label or filter is in memory."""
 
 SEED = partial(
-    flag,
-    "The seed of everything that is drawn at random. Default: 0.",
-    seed,
-    metavar="N",
-    must_match=True,
+    flag, "The seed of everything that is drawn at random. Default: 0.", seed, must_match=True
 )
 PRECISION = partial(flag, "What the training computes in.", choices=("auto", "float32", "bfloat16"))
 RESULTS = partial(flag, "The local folder for tables, pictures and summary.json.", metavar="FOLDER")

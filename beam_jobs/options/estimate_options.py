@@ -33,7 +33,6 @@ class EstimateOptions:
     sample_chips: int | None = flag(
         f"With --estimate: score this many chips as a sample. Default: {SAMPLE_CHIPS}.",
         at_least_1,
-        metavar="N",
         default=None,
     )
     format: Literal["text", "json"] | None = flag(

@@ -18,6 +18,7 @@ from pipelines.errors import UsageError
 from pipelines.flags import (
     NO_FLAGS,
     at_least_1,
+    common_flag,
     days,
     flag,
     must_match,
@@ -71,34 +72,28 @@ class RunOptions(StoreOptions):
         "The model artifact that the trainer wrote.", artifact_folder, metavar="URI"
     )
     output: str = OUTPUT()
-    run_date: str = flag(
+    run_date: str = common_flag(
         "The run's night: today, yesterday or YYYY-MM-DD (UTC). Default: today.",
         not_empty,
         metavar="DATE",
-        group="common",
         default="",
     )
-    run_id: str = flag(
+    run_id: str = common_flag(
         "The name of the run. Give the name of an unfinished run to resume it. "
         f"{RUN_DATE_IN_ID} in it stands for the night. Default: a new name.",
         not_empty,
         metavar="ID",
-        group="common",
         default="",
     )
     batch_size: int | None = flag(
         "Score this many chips in one call of the model. Default: 256; a large run on a GPU "
         "tries several sizes.",
         at_least_1,
-        metavar="N",
         default=None,
     )
     precision: Precision = flag("What the model computes in.", must_match=True, default="auto")
     max_quarantine_ratio: float = flag(
-        "Publish nothing if a larger share of the chips is quarantined.",
-        ratio,
-        metavar="R",
-        default=0.2,
+        "Publish nothing if a larger share of the chips is quarantined.", ratio, default=0.2
     )
     gcs_reads_per_second: float = flag(
         "The reads per second that a process sends to a gs:// bucket at first. The rate "
@@ -108,7 +103,7 @@ class RunOptions(StoreOptions):
         default=StoreSettings.gcs_reads_per_second,
     )
     keep_staging_days: int = flag(
-        "Delete what dead runs staged after this many days.", days, metavar="N", default=7
+        "Delete what dead runs staged after this many days.", days, default=7
     )
     gpu: str | None = flag(
         "The GPU of each Dataflow worker, for example nvidia-l4. Default: none.",
@@ -161,14 +156,12 @@ class ScoreOptions(RunOptions):
         metavar="URI",
         must_match=True,
     )
-    media_type: MediaType | None = flag(
-        "Score only chips of this type.", group="common", must_match=True, default=None
+    media_type: MediaType | None = common_flag(
+        "Score only chips of this type.", must_match=True, default=None
     )
-    max_chips: int | None = flag(
+    max_chips: int | None = common_flag(
         "Score the newest N chips, and leave the others to the next run.",
         at_least_1,
-        metavar="N",
-        group="common",
         must_match=True,
         default=None,
     )
@@ -179,19 +172,12 @@ class ScoreOptions(RunOptions):
         must_match=True,
         default=None,
     )
-    plan_only: bool = flag(
-        "Write the run's manifest, and score nothing.", group="common", default=False
+    plan_only: bool = common_flag("Write the run's manifest, and score nothing.", default=False)
+    rescore: bool = common_flag(
+        "Also score chips that this model has scored before.", must_match=True, default=False
     )
-    rescore: bool = flag(
-        "Also score chips that this model has scored before.",
-        group="common",
-        must_match=True,
-        default=False,
-    )
-    estimate: bool = flag(
-        "Print how long the run would take and what it would cost. Writes nothing.",
-        group="common",
-        default=False,
+    estimate: bool = common_flag(
+        "Print how long the run would take and what it would cost. Writes nothing.", default=False
     )
     estimate_options: EstimateOptions = field(default_factory=EstimateOptions)
     drift: DriftLimits = field(default_factory=DriftLimits)

@@ -64,7 +64,6 @@ class DriftLimits:
         "A night is bad if the population stability index of a label's scores reaches this.",
         positive,
         name="drift_psi",
-        metavar="X",
         default=0.25,
     )
     quarantine: float = flag(
@@ -72,7 +71,6 @@ class DriftLimits:
         "more than this.",
         ratio,
         name="drift_quarantine",
-        metavar="R",
         default=0.05,
     )
     volume: float = flag(
@@ -86,7 +84,6 @@ class DriftLimits:
         "Compare with at most this many published runs; 0 skips the check.",
         at_least_0,
         name="drift_nights",
-        metavar="N",
         default=7,
     )
     hold: bool = flag(

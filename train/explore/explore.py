@@ -12,7 +12,7 @@ import numpy as np
 
 from pipelines.commands import CommandLine
 from pipelines.errors import ChipRejected, UsageError
-from pipelines.flags import flag
+from pipelines.flags import common_flag, flag
 from pipelines.imaging.decoding import decode_chip
 from pipelines.imaging.resize import Pixels
 from schemas.artifact import BANDS, MediaType, Preprocessing
@@ -41,18 +41,13 @@ class ExploreOptions(ChoiceOptions):
 
     labels: str = flag("The labels: a csv with the columns image_name and tags.", metavar="FILE")
     output: str = RESULTS()
-    chips: str | None = flag(
+    chips: str | None = common_flag(
         "The chips: a folder, prefix or glob. Default: explore only the labels.",
         metavar="URI",
-        group="common",
         default=None,
     )
-    image_size: int = flag(
-        "The side of the average chips in pixels.",
-        picture_side,
-        metavar="PX",
-        group="common",
-        default=128,
+    image_size: int = common_flag(
+        "The side of the average chips in pixels.", picture_side, metavar="PX", default=128
     )
     seed: int = SEED(default=0)
 

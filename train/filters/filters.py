@@ -12,7 +12,7 @@ import numpy as np
 
 from pipelines.commands import CommandLine
 from pipelines.errors import UsageError
-from pipelines.flags import at_least_1, flag
+from pipelines.flags import at_least_1, common_flag, flag
 from schemas.artifact import ArtifactError
 from schemas.artifact_files import MODEL_FILE, read_artifact
 from train.filters._ascent import Ascent, as_pictures, ascend, cut_network, first_side
@@ -32,16 +32,14 @@ class FilterOptions:
     """The options of `python -m train filters`."""
 
     output: str = flag("The local folder for the pictures and summary.json.", metavar="FOLDER")
-    artifact: str | None = flag(
+    artifact: str | None = common_flag(
         "The local folder of a model artifact. Give this or --network.",
         metavar="FOLDER",
-        group="common",
         default=None,
     )
-    network: str | None = flag(
+    network: str | None = common_flag(
         "A network with pretrained weights. Give this or --artifact.",
         choices=tuple(n.name for n in NETWORKS.values() if n.takes_imagenet),
-        group="common",
         default=None,
     )
     weights: str | None = flag(
@@ -49,18 +47,13 @@ class FilterOptions:
         metavar="NAME",
         default=None,
     )
-    layers: tuple[str, ...] = flag(
+    layers: tuple[str, ...] = common_flag(
         "The names of convolutions. Default: the last one before each pooling, and the last.",
         metavar="NAME",
-        group="common",
         default=(),
     )
-    filters: int = flag(
-        "The pictures for each layer; the filters are drawn at random.",
-        at_least_1,
-        metavar="N",
-        group="common",
-        default=16,
+    filters: int = common_flag(
+        "The pictures for each layer; the filters are drawn at random.", at_least_1, default=16
     )
     image_size: int = flag(
         "The side of a picture in pixels.", picture_side, metavar="PX", default=128
@@ -68,7 +61,6 @@ class FilterOptions:
     steps: int = flag(
         "The steps of gradient ascent, first at half the side and again at the whole side.",
         at_least_1,
-        metavar="N",
         default=20,
     )
     seed: int = SEED(default=0)

@@ -24,7 +24,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from pipelines.flags import Number, flag
+from pipelines.flags import Number, common_flag, flag
 
 Level = Literal["none", "flips", "standard", "strong"]
 
@@ -39,24 +39,21 @@ class Augmentation:
 
     removed_flags: ClassVar = ("--mix", "--mix_alpha")
 
-    level: Level = flag(
+    level: Level = common_flag(
         "How chips are varied. flips includes quarter turns; standard and strong also turn, "
         "zoom, shift and colour a little.",
         name="augmentation",
-        group="common",
         default="none",
     )
     strength: float = flag(
         "Multiply the ranges of standard and strong by this.",
         Number(float, 0, 2),
         name="augmentation_strength",
-        metavar="X",
         default=1.0,
     )
     rare_strength: float = flag(
         "Multiply the ranges by this too for chips with a rare label.",
         Number(float, 1, 3),
-        metavar="X",
         default=1.5,
     )
 

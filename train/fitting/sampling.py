@@ -26,7 +26,6 @@ class Imbalance:
         "Repeat chips of labels that fewer than this share of the chips have (Gupta et al. "
         "2019). Default: 0, no repeats.",
         ratio,
-        metavar="R",
         default=0.0,
     )
     upsample: tuple[str, ...] = flag(

@@ -38,7 +38,6 @@ class Schedule:
         "Multiply the learning rate by this from each VGG block to the block below it, and "
         "from the layers above the blocks to the highest block (Howard and Ruder 2018).",
         Number(float, 0.01, 1),
-        metavar="X",
         default=1.0,
     )
     weight_decay: float = flag(
@@ -51,7 +50,6 @@ class Schedule:
         "The momentum of a moving average of the weights (Polyak and Juditsky 1992), which is "
         "then validated and stored. Default: 0, no average.",
         Number(float, 0, 0.99999),
-        metavar="X",
         default=0.0,
     )
 

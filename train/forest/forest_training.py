@@ -9,7 +9,7 @@ from typing import Any
 
 from pipelines.commands import CommandLine
 from pipelines.errors import UsageError
-from pipelines.flags import Number, at_least_1, flag
+from pipelines.flags import Number, at_least_1, common_flag, flag
 from schemas.artifact import BANDS, MediaType
 from schemas.labels import LabelSet
 from train.data.dataset import LabelledChips, load_labelled_chips
@@ -36,31 +36,26 @@ class ForestOptions(CacheOptions, ChoiceOptions, LabelledOptions):
     """The options of `python -m train forest`."""
 
     output: str = RESULTS()
-    split: str | None = flag(
+    split: str | None = common_flag(
         "A csv with the columns image_name and split; train and validation both train the "
         "forest. Default: 15 chips to train for 5 to test, stratified, of the first 20,000.",
         metavar="FILE",
-        group="common",
         default=None,
     )
-    test_chips: str | None = flag(
+    test_chips: str | None = common_flag(
         "Other labelled chips to test on, with --test_labels. Without --split, all of --chips "
         "then train the forest.",
         metavar="URI",
-        group="common",
         default=None,
     )
-    test_labels: str | None = flag(
-        "The labels of --test_chips.", metavar="FILE", group="common", default=None
+    test_labels: str | None = common_flag(
+        "The labels of --test_chips.", metavar="FILE", default=None
     )
     max_depths: tuple[int, ...] = flag(
-        "The greatest depths of a tree to try.",
-        at_least_1,
-        metavar="N",
-        default=ForestGrid.max_depths,
+        "The greatest depths of a tree to try.", at_least_1, default=ForestGrid.max_depths
     )
     trees: tuple[int, ...] = flag(
-        "The numbers of trees to try.", at_least_1, metavar="N", default=ForestGrid.trees
+        "The numbers of trees to try.", at_least_1, default=ForestGrid.trees
     )
     folds: int = flag(
         "The folds of the grid search.", Number(int, 2), metavar="N", default=ForestGrid.folds

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pipelines.commands import CommandLine
-from pipelines.flags import at_least_1, flag
+from pipelines.flags import at_least_1, common_flag, flag
 from train.shared_options import PRECISION, SEED, CacheOptions, ChoiceOptions, LabelledOptions
 
 
@@ -21,21 +21,12 @@ class StudyOptions(CacheOptions, ChoiceOptions, LabelledOptions):
         "The local folder for all results; what is finished there is not done again.",
         metavar="FOLDER",
     )
-    models: str = flag(
-        "all, or names of models with commas between.",
-        metavar="NAMES",
-        group="common",
-        default="all",
+    models: str = common_flag(
+        "all, or names of models with commas between.", metavar="NAMES", default="all"
     )
-    epochs: int = flag(
-        "Train at most this many epochs.", at_least_1, metavar="N", group="common", default=50
-    )
-    image_size: int = flag(
-        "The side of the models' input in pixels.",
-        at_least_1,
-        metavar="PX",
-        group="common",
-        default=64,
+    epochs: int = common_flag("Train at most this many epochs.", at_least_1, default=50)
+    image_size: int = common_flag(
+        "The side of the models' input in pixels.", at_least_1, metavar="PX", default=64
     )
     split: str | None = flag(
         "A csv with the columns image_name and split. Default: the shares of the published "
