@@ -184,7 +184,7 @@ def test_rows_of_unpublished_runs_are_in_the_external_tables_and_in_no_view(
         assert not answer(in_bigquery, f"SELECT run_id FROM {DATASET}.{view} {where}")
 
 
-def test_quarantine_of_a_run_without_scores_waits_in_bigquery_for_its_row_in_runs(
+def test_bigquery_shows_quarantine_of_a_run_without_scores_once_it_is_in_runs(
     tmp_path: Path,
 ) -> None:
     """BigQuery does not see the transactions by which a run without rows is known as published."""
@@ -199,7 +199,7 @@ def test_quarantine_of_a_run_without_scores_waits_in_bigquery_for_its_row_in_run
         assert answer(connection, shown.format(f"{DATASET}.")) == [{"chip_uri": "b"}]
 
 
-def test_all_questions_and_views_are_there() -> None:
+def test_all_questions_and_views_exist() -> None:
     assert QUESTIONS.keys() == query.questions().keys()
     assert VIEWS.keys() == query.views().keys() | {"quarantine", "runs"}
 
@@ -207,7 +207,7 @@ def test_all_questions_and_views_are_there() -> None:
 # --------------------------------------------------------------------------- lists of files
 
 
-def test_the_lists_hold_the_rows_of_the_tables_where_a_wildcard_finds_more(archive: str) -> None:
+def test_the_file_lists_have_exactly_the_rows_of_the_tables_unlike_a_wildcard(archive: str) -> None:
     """A wildcard finds what was withdrawn, and what no commit names yet."""
     tables = bigquery.open_tables(archive)
     bigquery.write_file_lists(archive, tables)
@@ -263,7 +263,7 @@ def test_the_command_prints_the_ddl_over_the_delta_tables(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["--connection", "p.eu.c"], "--output"),
         (["--output", "gs://b/o"], "either --connection or --file_lists"),
@@ -274,14 +274,16 @@ def test_the_command_prints_the_ddl_over_the_delta_tables(
     ],
 )
 def test_wrong_use_is_told_in_one_line(
-    arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert ask(*arguments) == 2
     printed = capsys.readouterr()
     assert (printed.out, printed.err.count("\n")) == ("", 1)
-    assert told in printed.err
+    assert message in printed.err
 
 
-def test_an_output_without_tables_is_told(gs_uri: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_output_without_tables_is_reported(
+    gs_uri: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert ask("--output", f"{gs_uri}/none", "--file_lists") == 2
     assert "publish a run there first" in capsys.readouterr().err

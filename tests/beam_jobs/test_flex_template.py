@@ -74,7 +74,7 @@ def is_taken(name: str, value: str) -> bool:
     return not options.beam_args
 
 
-def test_the_stored_metadata_is_what_the_flags_give() -> None:
+def test_the_stored_metadata_fits_the_flags() -> None:
     again = "write it again: python -m beam_jobs.flex_template"
     assert json.loads(METADATA.read_text()) == metadata(), again
 
@@ -89,13 +89,13 @@ def test_every_flag_is_a_parameter_with_a_description_and_a_pattern() -> None:
         assert parameter["regexes"][0].endswith("$")
 
 
-def test_only_addresses_and_the_image_have_to_be_given() -> None:
+def test_only_addresses_and_the_image_are_required() -> None:
     needed = [name for name, parameter in PARAMETERS.items() if not parameter["isOptional"]]
     assert needed == ["artifact", "output", "chips", "sdk_container_image"]
 
 
 @pytest.mark.parametrize("name", [name for name in PARAMETERS if name != "sdk_container_image"])
-def test_what_fits_a_pattern_is_taken_by_the_job(name: str) -> None:
+def test_the_job_accepts_every_value_that_fits_a_pattern(name: str) -> None:
     fitting = [value for value in values_for(name) if fits(PARAMETERS[name], value)]
     assert fitting, f"no value of {VALUES} fits"
     assert len(fitting) < len(values_for(name))
@@ -119,12 +119,12 @@ def test_what_fits_a_pattern_is_taken_by_the_job(name: str) -> None:
         ("sdk_container_image", "gcr.io/p/chips@sha256:0123abcd", "gs://p/chips"),
     ],
 )
-def test_a_pattern_tells_good_values_from_bad_ones(name: str, good: str, bad: str) -> None:
+def test_a_pattern_distinguishes_valid_and_invalid_values(name: str, good: str, bad: str) -> None:
     assert fits(PARAMETERS[name], good)
     assert not fits(PARAMETERS[name], bad)
 
 
-def test_a_switch_of_a_template_is_a_flag_or_none() -> None:
+def test_a_switch_of_the_template_becomes_a_flag_or_nothing() -> None:
     given = ["--chips=gs://b", "--rescore=true", "--hold_on_drift=false", "--experiments=x=true"]
     assert as_flags(given) == ["--chips=gs://b", "--rescore", "--experiments=x=true"]
 
@@ -151,7 +151,7 @@ def test_the_launchers_program_runs_the_scoring_job(monkeypatch: pytest.MonkeyPa
     assert command.__module__ == "beam_jobs.score_chips"
 
 
-def test_writing_the_metadata_changes_nothing_where_nothing_has_changed(
+def test_writing_the_metadata_again_changes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(flex_template, "METADATA", tmp_path / "metadata.json")

@@ -95,7 +95,7 @@ def done(output: str) -> set[tuple[str, str]]:
 # ---------------------------------------------------------------------------------- compaction
 
 
-def test_compaction_puts_files_together_and_changes_no_row(output, capsys):
+def test_compaction_merges_files_and_changes_no_row(output, capsys):
     before, chips = seen(output), done(output)
     code, out, err = run(output, capsys)
     assert (code, err) == (0, "")
@@ -106,7 +106,7 @@ def test_compaction_puts_files_together_and_changes_no_row(output, capsys):
     assert "chip_scores: 0 small files of 0 runs" in run(output, capsys)[1]
 
 
-def test_what_is_published_outlives_compaction_vacuum_and_the_old_log(output, capsys):
+def test_published_runs_survive_compaction_vacuum_and_log_clean_up(output, capsys):
     withdraw_run(output, "recent")
     before = seen(output)
     at_once = {"delta.logRetentionDuration": "interval 0 seconds"}
@@ -132,15 +132,15 @@ def test_old_indexes_of_tars_are_deleted(output, capsys):
         path.write_bytes(b"x")
     long_ago = time.time() - 31 * 86_400
     os.utime(old, (long_ago, long_ago))
-    told = "indexes of 1 tar, over 30 days old, {} deleted"
-    assert told.format("would be") in run(output, capsys, "--preview")[1]
+    expected = "indexes of 1 tar, over 30 days old, {} deleted"
+    assert expected.format("would be") in run(output, capsys, "--preview")[1]
     assert old.exists()
-    assert told.format("were") in run(output, capsys)[1]
+    assert expected.format("were") in run(output, capsys)[1]
     assert (old.exists(), young.exists()) == (False, True)
     assert "indexes" not in run(output, capsys)[1]
 
 
-def test_compacted_runs_are_withdrawn_and_replaced_whole(output, capsys):
+def test_compacted_runs_are_withdrawn_and_replaced_completely(output, capsys):
     run(output, capsys)
     table = open_table(output, "chip_scores")
     part = {"run_date": RECENT, "run_id": "old"}
@@ -151,7 +151,7 @@ def test_compacted_runs_are_withdrawn_and_replaced_whole(output, capsys):
     assert [r["chip_uri"] for r in seen(output)["chip_scores"]] == ["a"]
 
 
-def test_nobody_takes_files_out_that_compaction_has_just_replaced(output, capsys):
+def test_no_commit_removes_files_that_compaction_has_just_replaced(output, capsys):
     """delta-rs alone would let both land, and a withdrawn run's rows would stay."""
     stale = open_table(output, "chip_scores")
     run(output, capsys)
@@ -161,7 +161,7 @@ def test_nobody_takes_files_out_that_compaction_has_just_replaced(output, capsys
     assert {row["run_id"] for row in seen(output)["chip_scores"]} == {"old"}
 
 
-def test_compaction_gives_way_to_a_publisher_and_tries_again(output, capsys, monkeypatch):
+def test_compaction_that_conflicts_with_a_publisher_tries_again(output, capsys, monkeypatch):
     open_newest, others = delta_tables.open_table, iter([lambda: withdraw_run(output, "recent")])
 
     def open_then_commit(place, name):
@@ -194,7 +194,7 @@ def test_a_publisher_whose_snapshot_is_older_than_a_compaction_publishes(output,
     assert len(seen(output)["chip_scores"]) == 13
 
 
-def test_a_run_without_its_row_is_left_alone_so_that_the_row_tells_when_it_was_committed(
+def test_a_run_without_its_row_is_not_compacted_so_that_its_commit_time_is_kept(
     output, capsys, monkeypatch
 ):
     plan = run_plan.store_plan(make_plan(output, "new"), CHIPS.to_reader())
@@ -213,7 +213,7 @@ def test_a_run_without_its_row_is_left_alone_so_that_the_row_tells_when_it_was_c
     assert named(output) == 3
 
 
-def test_a_replacement_that_is_on_its_way_is_left_alone(output, capsys, monkeypatch):
+def test_a_run_that_is_being_replaced_is_not_compacted(output, capsys, monkeypatch):
     def staged(plan):
         units = ([labelled(0, 0, 4, 1, True)], [labelled(1, 5, 2, 1, True)])
         return [stage_unit(unit, plan.staging) for unit in units]
@@ -242,7 +242,7 @@ def test_compacted_files_have_no_statistics_and_other_readers_lose_no_row(output
 # ------------------------------------------------------------------------------------- vacuum
 
 
-def test_vacuum_deletes_what_no_snapshot_of_the_last_hours_names(output, capsys):
+def test_vacuum_deletes_files_that_are_in_no_snapshot_of_the_last_hours(output, capsys):
     run(output, capsys, "--vacuum_hours", "24")
     assert len(files(output)) == 8
     assert "6 dead files were deleted" in run(output, capsys, "--vacuum_hours", "0")[1]
@@ -250,7 +250,7 @@ def test_vacuum_deletes_what_no_snapshot_of_the_last_hours_names(output, capsys)
     assert len(seen(output)["chip_scores"]) == 6
 
 
-def test_what_no_commit_ever_named_goes_when_it_is_old_and_never_at_once(output, capsys):
+def test_files_without_a_commit_are_deleted_only_when_they_are_old(output, capsys):
     """A publisher may be at work on young ones."""
     folder = Path(output, "chip_scores", f"run_date={RECENT}", "run_id=dead")
     folder.mkdir()
@@ -268,7 +268,7 @@ def test_what_no_commit_ever_named_goes_when_it_is_old_and_never_at_once(output,
 # ---------------------------------------------------------------------------------- retention
 
 
-def test_old_nights_leave_and_their_chips_are_not_scored_again(output, capsys):
+def test_old_nights_are_removed_and_their_chips_are_not_scored_again(output, capsys):
     chips, before = done(output), seen(output)
     code, out, err = run(output, capsys, "--keep_days", "30")
     assert (code, err) == (0, "")
@@ -292,7 +292,7 @@ def test_an_expired_run_that_is_withdrawn_is_scored_again(output, capsys):
     }
 
 
-def test_of_a_relabelling_over_several_nights_the_old_ones_leave(output, capsys, tmp_path):
+def test_only_the_old_nights_of_a_relabelling_are_removed(output, capsys, tmp_path):
     relabel = Relabel(tmp_path, capsys, output)
     assert relabel(LOW, "--run_id", "new")[0] == 0
     chips = done(output)
@@ -307,7 +307,7 @@ def test_of_a_relabelling_over_several_nights_the_old_ones_leave(output, capsys,
 
 
 @pytest.mark.parametrize("dies_at", ["remember", "chip_scores", "quarantine"])
-def test_retention_that_died_has_lost_nothing_and_is_done_again(
+def test_retention_that_died_has_lost_nothing_and_can_be_run_again(
     output, capsys, monkeypatch, dies_at
 ):
     chips = done(output)
@@ -333,7 +333,7 @@ def test_retention_that_died_has_lost_nothing_and_is_done_again(
     assert {row["run_id"] for row in seen(output)["chip_scores"]} == {"recent"}
 
 
-def test_a_run_that_is_replaced_meanwhile_does_not_leave(output, capsys, monkeypatch):
+def test_a_run_that_is_being_replaced_is_not_removed(output, capsys, monkeypatch):
     remember, raced = retention._remember, []
 
     def remember_then_replace(place, tables, old):
@@ -352,7 +352,7 @@ def test_a_run_that_is_replaced_meanwhile_does_not_leave(output, capsys, monkeyp
 # ------------------------------------------------------------------------------- the command
 
 
-def test_readers_see_the_same_rows_all_the_while(output, capsys):
+def test_readers_see_the_same_rows_all_the_time(output, capsys):
     expected = ask(output, "SELECT count(*), min(chip_uri) FROM latest_chip_scores").to_pylist()
     answers, ended = [], threading.Event()
 
@@ -385,7 +385,7 @@ def _split(output: str) -> None:
 
 @pytest.mark.parametrize("hours", ["0", "1", "24"])
 @pytest.mark.parametrize("keep", [(), ("--keep_days", "30")])
-def test_a_preview_tells_the_same_and_does_nothing(output, capsys, keep, hours):
+def test_a_preview_prints_the_same_and_does_nothing(output, capsys, keep, hours):
     publish_files(output, "replaced", "gh", RECENT, at(3))
     part, table = {"run_date": RECENT, "run_id": "replaced"}, open_table(output, "chip_scores")
     new = [write_rows(output, SCORES, part, [scored("g")], "new")]  # two files are dead already
@@ -395,19 +395,19 @@ def test_a_preview_tells_the_same_and_does_nothing(output, capsys, keep, hours):
     code, previewed, _ = run(output, capsys, *flags, "--preview")
     assert code == 0
     assert {p: os.stat(p).st_mtime_ns for p in map(str, Path(output).rglob("*"))} == before
-    told = run(output, capsys, *flags)[1]
-    assert re.sub("(was|were) (removed|compacted|deleted)", r"would be \2", told) == previewed
+    printed = run(output, capsys, *flags)[1]
+    assert re.sub("(was|were) (removed|compacted|deleted)", r"would be \2", printed) == previewed
     files_dead = {"0": 8, "1": 0, "24": 0}[hours]
     assert f" {files_dead} dead files would be" in previewed.split("quarantine: ")[0]
 
 
-def test_an_output_without_tables_is_wrong_use(tmp_path, capsys):
+def test_an_output_without_tables_is_a_usage_error(tmp_path, capsys):
     code, _, err = run(str(tmp_path), capsys)
     assert code == 2
     assert "has no table chip_scores: nothing to maintain" in err
 
 
-def test_object_stores_are_maintained_as_disks_are(object_store_uri, capsys):
+def test_tables_in_object_stores_are_maintained_too(object_store_uri, capsys):
     output = f"{object_store_uri}/tables"
     publish_files(output, "old", "abc", OLD, at(1))
     publish_files(output, "recent", "def", RECENT, at(2))

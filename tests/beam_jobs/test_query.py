@@ -60,7 +60,7 @@ def picked(answer: list[dict[str, Any]], *names: str) -> list[tuple[Any, ...]]:
 # --------------------------------------------------------------------------- what the SQL sees
 
 
-def test_everything_is_there_and_typed_before_anything_was_published(output: str) -> None:
+def test_all_tables_and_views_exist_with_types_before_anything_is_published(output: str) -> None:
     assert [name for (name,) in rows(output, "SHOW TABLES")] == TABLES_AND_VIEWS
     for table in (table.for_labels(PLANET_LABELS) for table in READ_ORDER):
         answer = query.ask(output, f"SELECT * FROM {table.name}")
@@ -76,13 +76,13 @@ def _as_duckdb_gives(kind: pa.DataType) -> pa.DataType:
 
 
 @pytest.mark.parametrize("question", sorted(query.questions()))
-def test_every_question_has_an_empty_answer_before_anything_was_published(
+def test_every_question_has_an_empty_answer_before_anything_is_published(
     output: str, question: str
 ) -> None:
     assert asked(output, question) == []
 
 
-def test_partition_columns_come_out_as_date_and_text(output: str) -> None:
+def test_partition_columns_are_date_and_text(output: str) -> None:
     publish(output, "007", [scored("a")], night="2026-07-01")
     answer = query.ask(output, "SELECT run_date, run_id, labels, scored_at FROM chip_scores")
     assert answer.to_pylist() == [
@@ -95,7 +95,7 @@ def test_partition_columns_come_out_as_date_and_text(output: str) -> None:
     ]
 
 
-def test_counts_are_those_made_by_hand_from_the_files(output: str) -> None:
+def test_counts_equal_those_computed_from_the_files(output: str) -> None:
     kinds = [("clear", ["primary"]), ("haze", ["road", "water"]), ("cloudy", [])]
     for night in range(1, 4):
         chips = [
@@ -132,19 +132,19 @@ def test_latest_chip_scores_has_each_chip_once_from_its_newest_publication(outpu
     assert query.ask(output, "FROM latest_chip_scores").column_names == list(SCORES.column_names)
 
 
-def test_the_time_of_scoring_stands_in_for_a_publication_time(output: str) -> None:
+def test_without_a_publication_time_the_time_of_scoring_is_used(output: str) -> None:
     publish(output, "run-1", [scored("a", scored_at=at(1))])
     publish(output, "run-2", [scored("a", scored_at=at(2))])
     assert rows(output, "SELECT run_id FROM latest_chip_scores") == [("run-2",)]
 
 
-def test_of_publications_at_one_moment_one_wins_always(output: str) -> None:
+def test_of_publications_at_the_same_time_always_the_same_one_wins(output: str) -> None:
     for run_id in ("run-2", "run-3", "run-1"):
         publish(output, run_id, [scored("a")], published_at=at(2))
     assert rows(output, "SELECT run_id FROM latest_chip_scores") == [("run-3",)]
 
 
-def test_an_observation_is_a_picture_however_often_it_was_scored(output: str) -> None:
+def test_a_picture_is_one_observation_even_if_it_was_scored_several_times(output: str) -> None:
     box = {"lon_min": -60.0, "lat_min": -3.0, "lon_max": -59.5, "lat_max": -2.5}
     publish(output, "run-1", [scored("a"), scored("b", observed_at=at(9, month=5), **box)])
     publish(output, "run-2", [scored("a", model_digest="model-2", scored_at=at(2))])
@@ -180,19 +180,19 @@ def test_tables_that_the_sql_does_not_name_are_not_opened(output: str) -> None:
             query.ask(output, sql)
 
 
-def test_a_missing_data_file_is_no_fault_of_the_sql(output: str) -> None:
+def test_a_missing_data_file_is_not_reported_as_wrong_sql(output: str) -> None:
     publish(output, "run-1", [scored("a")])
     next(Path(output, "chip_scores").rglob("*.parquet")).unlink()
     with pytest.raises(StorageError, match="cannot read the tables"):
         query.ask(output, "SELECT chip_uri FROM chip_scores")
 
 
-def test_python_variables_are_no_tables(output: str) -> None:
+def test_python_variables_are_not_visible_as_tables(output: str) -> None:
     with pytest.raises(UsageError, match="scores does not exist"):
         query.ask(output, "SELECT * FROM scores")
 
 
-def test_object_stores_are_asked_as_disks_are(object_store_uri: str) -> None:
+def test_tables_in_object_stores_can_be_queried_too(object_store_uri: str) -> None:
     output = f"{object_store_uri}/forest"
     with pytest.raises(UsageError, match="there is no OUTPUT"):
         query.ask(output, "FROM runs")
@@ -324,7 +324,7 @@ def test_newly_appeared(output: str) -> None:
     ]
 
 
-def test_a_place_is_compared_across_chips_of_its_box(output: str) -> None:
+def test_a_place_is_compared_across_chips_with_the_same_box(output: str) -> None:
     box = {"lon_min": -60.0, "lat_min": -3.0, "lon_max": -59.99, "lat_max": -2.99}
     shifted = {name: edge + 1e-9 for name, edge in box.items()}
     publish(output, "run-1", [scored("may/a", "primary", observed_at=at(1, month=5), **box)])
@@ -350,7 +350,7 @@ def test_quarantine_last_night(output: str) -> None:
     assert {row["run_date"] for row in answer} == {date(2026, 7, 2)}
 
 
-def test_each_question_and_view_says_first_what_it_answers() -> None:
+def test_each_question_and_view_starts_with_a_comment_on_what_it_answers() -> None:
     for text in (*query.questions().values(), *query.views().values()):
         assert text.startswith("-- ")
     assert len(query.questions()) == 5
@@ -396,7 +396,7 @@ def test_json_refuses_two_columns_of_one_name(output: str) -> None:
         as_json(query.ask(output, "SELECT 1 AS a, 2 AS a, 3 AS b"))
 
 
-def test_csv_reads_back_as_it_was(output: str) -> None:
+def test_csv_is_read_back_with_the_same_values(output: str) -> None:
     text = as_csv(query.ask(output, ODD))
     header, row = list(csv.reader(io.StringIO(text, newline="")))
     assert header == list(ODD_VALUES)
@@ -417,7 +417,7 @@ def test_a_table_is_aligned_with_numbers_to_the_right(output: str) -> None:
     ]
 
 
-def test_a_table_leaves_no_row_and_no_column_out(output: str) -> None:
+def test_a_table_has_all_rows_and_all_columns(output: str) -> None:
     sql = "SELECT i, " + ", ".join(f"i + {n} AS c{n}" for n in range(30)) + " FROM range(1000) t(i)"
     lines = as_table(query.ask(output, sql)).splitlines()
     assert len(lines) == 1002
@@ -475,7 +475,7 @@ def test_the_questions_can_be_listed(capsys: pytest.CaptureFixture[str]) -> None
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["SELECT 1"], "--output is missing"),
         (["--output", "OUTPUT"], "one SELECT or one --question"),
@@ -497,7 +497,7 @@ def test_the_questions_can_be_listed(capsys: pytest.CaptureFixture[str]) -> None
     ],
 )
 def test_wrong_use_is_told_in_one_line(
-    output: str, arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]
+    output: str, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = [argument.replace("OUTPUT", output) for argument in arguments]
     try:
@@ -509,10 +509,10 @@ def test_wrong_use_is_told_in_one_line(
     assert printed.out == ""
     assert printed.err.startswith("error: ")
     assert printed.err.count("\n") == 1
-    assert told in printed.err
+    assert message in printed.err
 
 
-def test_a_broken_table_is_a_failure_and_not_wrong_use(
+def test_a_broken_table_is_a_failure_and_not_a_usage_error(
     output: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     publish(output, "run-1", [scored("a")])
@@ -521,7 +521,7 @@ def test_a_broken_table_is_a_failure_and_not_wrong_use(
     assert capsys.readouterr().err.startswith("error: cannot read the tables")
 
 
-def test_a_reader_that_has_seen_enough_is_no_error(output: str) -> None:
+def test_a_reader_that_closes_the_pipe_early_is_not_an_error(output: str) -> None:
     sql = "SELECT repeat('x', 1000) FROM range(2000)"
     command = [sys.executable, "-m", "beam_jobs.query", "--output", output, sql]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as asking:

@@ -56,7 +56,7 @@ def test_the_newest_labels_show_and_earlier_ones_stay(relabel):
     assert digests == [("new", thresholds_digest(LOW)), ("one", "thresholds-1")]
 
 
-def test_the_row_in_runs_says_what_was_done(relabel):
+def test_the_row_in_runs_describes_the_relabelling(relabel):
     publish(relabel.output, "one", [scored("a"), scored("b")], published_at=at(1))
     relabel(LOW, "--run_id", "new")
     (record,) = ask(relabel.output, "FROM runs WHERE run_id = 'new'").to_pylist()
@@ -134,7 +134,7 @@ def test_relabelling_with_the_same_thresholds_changes_nothing_but_the_run(tmp_pa
     assert (False, model) not in relabelled
 
 
-def test_a_relabelled_row_never_comes_before_newer_scores_of_the_chip(relabel):
+def test_a_relabelled_row_never_hides_newer_scores_of_the_chip(relabel):
     """Of another picture, or by another model; scored before or after the relabelling."""
     old = [scored("picture"), scored("model"), scored("later")]
     publish(relabel.output, "one", old, published_at=at(1))
@@ -211,7 +211,7 @@ def _artifact(**changes: Any) -> dict[str, Any]:
     return artifact.to_dict()
 
 
-def test_an_artifact_gives_its_thresholds_its_sky_rule_and_its_model(relabel):
+def test_from_an_artifact_thresholds_sky_rule_and_model_are_used(relabel):
     hazy = scored("a", score_clear=0.6, score_haze=0.7)
     publish(relabel.output, "one", [hazy, scored("b", model_digest="model-2", scored_at=at(3))])
     artifact = _artifact(sky_rule="argmax")
@@ -231,7 +231,7 @@ def test_an_artifact_gives_its_thresholds_its_sky_rule_and_its_model(relabel):
 
 
 @pytest.mark.parametrize(
-    ("thresholds", "told"),
+    ("thresholds", "message"),
     [
         ({**HALF, "roads": 0.5}, "labels that the tables do not have: roads"),
         ({k: v for k, v in HALF.items() if k != "road"}, "labels without one: road"),
@@ -247,18 +247,18 @@ def test_an_artifact_gives_its_thresholds_its_sky_rule_and_its_model(relabel):
         ({**_artifact(), "thresholds_digest": "x"}, "thresholds_digest differs"),
     ],
 )
-def test_unfit_thresholds_are_wrong_use_told_in_a_line(relabel, thresholds, told):
+def test_invalid_thresholds_are_a_usage_error_in_one_line(relabel, thresholds, message):
     publish(relabel.output, "one", [scored("a")], published_at=at(1))
     before = sorted(Path(relabel.output).rglob("*"))
     code, out, err = relabel(thresholds)
     assert (code, out) == (2, "")
     assert err.startswith(f"error: --thresholds '{relabel.file}': ")
-    assert told in err
+    assert message in err
     assert err.count("\n") == 1
     assert sorted(Path(relabel.output).rglob("*")) == before
 
 
-def test_no_file_no_tables_and_an_unknown_model_are_wrong_use(relabel):
+def test_a_missing_file_missing_tables_and_an_unknown_model_are_usage_errors(relabel):
     assert "holds no table chip_scores: nothing to relabel" in relabel(HALF)[2]
     publish(relabel.output, "one", [scored("a")], published_at=at(1))
     assert (
@@ -276,7 +276,7 @@ def test_no_file_no_tables_and_an_unknown_model_are_wrong_use(relabel):
 
 
 @pytest.mark.parametrize("dies", ["staging", "chip_scores", "runs"])
-def test_a_relabelling_that_died_goes_on_with_its_run_id(relabel, monkeypatch, dies):
+def test_a_relabelling_that_died_is_resumed_by_its_run_id(relabel, monkeypatch, dies):
     monkeypatch.setattr(relabel_planning, "UNIT_ROWS", 1)
     publish(relabel.output, "one", [scored("a")], night="2026-07-01", published_at=at(1))
     publish(relabel.output, "two", [scored("b")], night="2026-07-02", published_at=at(2))
@@ -316,13 +316,13 @@ def test_a_relabelling_that_died_goes_on_with_its_run_id(relabel, monkeypatch, d
     assert not Path(relabel.output, "_staging", "new.1").exists()
 
 
-def test_taking_a_relabelling_back_shows_the_earlier_labels(relabel, capsys):
+def test_withdrawing_a_relabelling_shows_the_earlier_labels(relabel, capsys):
     publish(relabel.output, "one", [scored("a")], [given_up("x", "empty")], published_at=at(1))
     relabel(LOW, "--run_id", "new")
     done = chips_done(relabel.output, "model-1").read_all()
     assert withdraw(relabel.output, "one") == 2
-    told = capsys.readouterr().err
-    assert told == (
+    error_output = capsys.readouterr().err
+    assert error_output == (
         "error: the scores of run one were relabelled by run new: withdraw that first, and relabel "
         "again when run one is withdrawn\n"
     )
@@ -342,7 +342,7 @@ def withdraw(output: str, run_id: str) -> int:
 
 
 @pytest.mark.parametrize("meanwhile", ["withdrawn", "replaced", "another night"])
-def test_what_happens_to_its_sources_meanwhile_is_not_undone(relabel, monkeypatch, meanwhile):
+def test_changes_to_the_source_runs_meanwhile_are_not_undone(relabel, monkeypatch, meanwhile):
     publish(relabel.output, "one", [scored("a")], published_at=at(1))
 
     def stage_after_others(plan, thresholds):
@@ -387,7 +387,7 @@ def test_two_relabellings_at_once_are_published_one_after_the_other(relabel, mon
     assert len(relabel.rows("FROM chip_scores")) == 3
 
 
-def test_object_stores_are_relabelled_as_disks_are(object_store_uri, tmp_path):
+def test_tables_in_object_stores_can_be_relabelled_too(object_store_uri, tmp_path):
     relabel = Relabel(tmp_path, output=f"{object_store_uri}/tables")
     publish(relabel.output, "one", [scored("a")], published_at=at(1))
     assert relabel(LOW, "--run_id", "new")[0] == 0

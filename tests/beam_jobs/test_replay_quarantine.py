@@ -72,7 +72,7 @@ def jobs(tmp_path, artifacts, capsys, monkeypatch) -> Jobs:
     return Jobs(tmp_path, artifacts, capsys)
 
 
-def test_what_was_mended_is_scored_and_the_rest_is_given_up_once_more(jobs):
+def test_repaired_chips_are_scored_and_the_others_quarantined_again(jobs):
     jobs.put(good=GOOD, mended=EMPTY, empty=EMPTY, text=TEXT, gone=EMPTY)
     assert jobs.score("night")[0] == 0
     jobs.put(mended=GOOD)
@@ -103,7 +103,7 @@ def test_what_was_mended_is_scored_and_the_rest_is_given_up_once_more(jobs):
     assert "0 scored, 0 quarantined, 4 skipped" in jobs.score("next")[1]
 
 
-def test_a_selection_is_of_the_last_reason_night_and_run(jobs):
+def test_chips_are_selected_by_their_last_reason_night_and_run(jobs):
     jobs.put(a=EMPTY, b=TEXT, c=EMPTY)
     jobs.score("one", "2026-11-20")
     jobs.put(c=TEXT, d=TEXT)
@@ -129,7 +129,7 @@ def test_a_selection_is_of_the_last_reason_night_and_run(jobs):
     assert "0 scored, 0 quarantined, 0 skipped" in out
 
 
-def test_a_chip_that_was_scored_since_is_left_alone(jobs):
+def test_a_chip_that_was_scored_since_is_not_tried_again(jobs):
     jobs.put(a=EMPTY, b=EMPTY)
     jobs.score("one")
     jobs.put(a=GOOD)
@@ -138,7 +138,7 @@ def test_a_chip_that_was_scored_since_is_left_alone(jobs):
     assert "1 chip listed" in jobs.replay()[1]
 
 
-def test_a_chip_that_another_model_gave_up_is_not_scored_twice_by_the_same(jobs, monkeypatch):
+def test_a_chip_that_another_model_quarantined_is_not_scored_twice_by_this_one(jobs, monkeypatch):
     jobs.put(a=GOOD)
     jobs.score("one")
     nothing = lambda self, pixels: QuickClassifier().score(pixels) * float("nan")  # noqa: E731
@@ -156,7 +156,7 @@ class _Failing(QuickClassifier):
         self.score = lambda pixels: score(self, pixels)  # type: ignore[method-assign]
 
 
-def test_a_dead_replay_resumes_with_what_it_was_begun_with(jobs, monkeypatch):
+def test_a_dead_replay_resumes_with_its_first_options(jobs, monkeypatch):
     jobs.put(a=EMPTY, b=EMPTY, c=EMPTY)
     jobs.score("night")
     jobs.put(a=GOOD, b=GOOD, c=GOOD)
@@ -184,7 +184,7 @@ def test_a_dead_replay_resumes_with_what_it_was_begun_with(jobs, monkeypatch):
 
 
 @pytest.mark.parametrize("flags", [{"reason": "bad_luck"}, {"run_date": "Monday"}, {"run_id": "'"}])
-def test_an_unfit_selection_is_wrong_use(jobs, flags):
+def test_an_invalid_selection_is_a_usage_error(jobs, flags):
     jobs.put(a=EMPTY)
     jobs.score("night")
     try:

@@ -62,7 +62,7 @@ def _scores(rows_: list[dict]) -> dict[str, list[float]]:
     return {r["chip_id"]: [v for k, v in r.items() if k.startswith("score_")] for r in rows_}
 
 
-def test_every_chip_is_scored_as_the_model_scores_its_own_pixels(score, artifact, tmp_path):
+def test_every_chip_has_the_scores_of_its_own_pixels(score, artifact, tmp_path):
     paths = write_chips(tmp_path / "chips", 30)
     code, out, _ = score(tmp_path / "chips", "--batch_size", "7", "--run_date", "2026-11-20")
     assert code == 0
@@ -86,9 +86,7 @@ def test_every_chip_is_scored_as_the_model_scores_its_own_pixels(score, artifact
     assert f"chip_scores {tmp_path / 'out' / 'chip_scores'}" in out
 
 
-def test_calls_that_overlap_as_on_a_gpu_give_the_rows_of_calls_in_turn(
-    score, tmp_path, monkeypatch
-):
+def test_overlapping_calls_as_on_a_gpu_produce_the_same_rows(score, tmp_path, monkeypatch):
     paths = write_chips(tmp_path / "chips", 30)
     paths[11].write_bytes(b"")
     flags = ["--batch_size", "4", "--precision", "float32"]
@@ -126,7 +124,7 @@ def _broken_chips() -> dict[str, tuple[bytes, str]]:
     return {f"bad_{i}_{r}": (data, r) for i in range(5) for r, data in kinds.items()}
 
 
-def test_broken_files_cost_only_themselves_and_each_has_its_reason(score, tmp_path):
+def test_each_broken_file_is_quarantined_with_its_reason_and_affects_no_other(score, tmp_path):
     write_chips(tmp_path / "chips", 100)
     assert score(tmp_path / "chips", output=tmp_path / "clean")[0] == 0
     broken = _broken_chips()
@@ -152,14 +150,14 @@ def test_broken_files_cost_only_themselves_and_each_has_its_reason(score, tmp_pa
     assert re.search(r"quarantined .*empty 5", out)
 
 
-def test_a_black_picture_is_a_picture(score, tmp_path):
+def test_a_black_picture_is_scored(score, tmp_path):
     (tmp_path / "chips").mkdir()
     (tmp_path / "chips" / "night.jpg").write_bytes(jpg_bytes((0, 0, 0)))
     assert score(tmp_path / "chips")[0] == 0
     assert [row["chip_id"] for row in rows(tmp_path / "out", "chip_scores")] == ["night"]
 
 
-def test_the_next_run_scores_what_is_new_or_replaced_and_skips_the_rest(score, tmp_path):
+def test_the_next_run_scores_new_and_replaced_chips_and_skips_the_others(score, tmp_path):
     paths = write_chips(tmp_path / "chips", 6)
     paths[5].write_bytes(b"")
     assert score(tmp_path / "chips", "--run_id", "first")[0] == 0
@@ -188,7 +186,7 @@ def test_a_new_model_scores_everything_again(score, tmp_path):
     assert "3 scored, 0 quarantined, 0 skipped" in out
 
 
-def test_a_published_run_is_left_alone_unless_it_is_to_be_rescored(score, tmp_path):
+def test_a_published_run_stays_unchanged_without_rescore(score, tmp_path):
     (path, _) = write_chips(tmp_path / "chips", 2)
     assert score(tmp_path / "chips", "--run_id", "night")[0] == 0
     before = rows(tmp_path / "out", "chip_scores")
@@ -253,7 +251,7 @@ def test_an_artifact_that_changes_during_the_run_fails_it_in_one_line(
     assert rows(tmp_path / "out", "chip_scores") == []
 
 
-def test_a_place_that_stops_taking_files_fails_the_run_in_one_line(score, tmp_path, monkeypatch):
+def test_an_output_that_becomes_unwritable_fails_the_run_in_one_line(score, tmp_path, monkeypatch):
     write_chips(tmp_path / "chips", 1)
     store_plan = run_plan.store_plan
 
@@ -269,7 +267,7 @@ def test_a_place_that_stops_taking_files_fails_the_run_in_one_line(score, tmp_pa
     assert "cannot write" in err
 
 
-def test_too_many_broken_chips_publish_nothing_and_can_be_looked_at(score, tmp_path):
+def test_with_too_many_broken_chips_nothing_is_published_and_staging_is_kept(score, tmp_path):
     for i, path in enumerate(write_chips(tmp_path / "chips", 10)):
         if i < 3:
             path.write_bytes(b"")
@@ -304,7 +302,7 @@ def test_a_published_run_keeps_its_row_when_its_replacement_fails(score, tmp_pat
     ]
 
 
-def test_a_failed_run_is_told_to_whoever_asks(score, tmp_path):
+def test_a_failed_run_is_shown_by_a_query(score, tmp_path):
     for path in write_chips(tmp_path / "chips", 3):
         path.write_bytes(b"")
     assert score(tmp_path / "chips", "--run_id", "ill", "--run_date", "2026-11-20")[0] == 1
@@ -317,7 +315,7 @@ def test_a_failed_run_is_told_to_whoever_asks(score, tmp_path):
     }  # fmt: skip
 
 
-def test_what_a_run_has_read_and_cost_is_in_its_row(score, tmp_path):
+def test_bytes_read_and_times_are_in_the_row_of_the_run(score, tmp_path):
     paths = write_chips(tmp_path / "chips", 5)
     assert score(tmp_path / "chips")[0] == 0
     (record,) = rows(tmp_path / "out", "runs")
@@ -337,7 +335,7 @@ def test_a_chip_named_twice_counts_once(score, tmp_path):
     assert rows(tmp_path / "out", "runs")[0]["listed"] == 2
 
 
-def test_a_glob_and_a_manifest_choose_chips(score, tmp_path):
+def test_chips_can_be_chosen_by_a_glob_and_by_a_manifest(score, tmp_path):
     paths = write_chips(tmp_path / "chips", 12)
     assert score(tmp_path / "chips" / "chip_0000?.jpg", output=tmp_path / "a")[0] == 0
     assert len(rows(tmp_path / "a", "chip_scores")) == 10
@@ -348,7 +346,7 @@ def test_a_glob_and_a_manifest_choose_chips(score, tmp_path):
     assert (row["chip_id"], row["scene_id"]) == ("chip_00011", "S7")
 
 
-def test_tifs_are_scored_by_a_model_of_tifs_with_their_place_on_earth(score, tmp_path):
+def test_tifs_are_scored_by_a_tif_model_and_have_their_position(score, tmp_path):
     archive = write_sample_archive(tmp_path / "archive", 3, media_type="tif")
     make_artifact(tmp_path / "tif_model", TIF)
     assert score(tmp_path / "archive", artifact=tmp_path / "tif_model")[0] == 0
@@ -362,7 +360,7 @@ def test_tifs_are_scored_by_a_model_of_tifs_with_their_place_on_earth(score, tmp
         assert row["media_type"] == "tif"
 
 
-def test_a_model_of_jpgs_refuses_tifs_chip_by_chip_and_the_other_way_round(score, tmp_path):
+def test_a_jpg_model_quarantines_each_tif_and_a_tif_model_each_jpg(score, tmp_path):
     write_sample_archive(tmp_path / "tifs", 2, media_type="tif")
     (jpg,) = write_chips(tmp_path / "jpgs", 1)
     make_artifact(tmp_path / "tif_model", TIF)
@@ -381,7 +379,7 @@ def test_media_type_chooses_among_the_files_of_a_mixed_archive(score, tmp_path):
     assert rows(tmp_path / "out", "quarantine") == []
 
 
-def test_one_output_holds_one_label_set(score, tmp_path):
+def test_an_output_has_one_label_set(score, tmp_path):
     write_chips(tmp_path / "chips", 1)
     assert score(tmp_path / "chips")[0] == 0
     make_artifact(tmp_path / "uc", label_set=LabelSet(("mobile-home", "sea")))
@@ -391,7 +389,7 @@ def test_one_output_holds_one_label_set(score, tmp_path):
     assert "use another OUTPUT" in err
 
 
-def test_labels_with_odd_names_become_sound_columns(score, tmp_path):
+def test_labels_with_unusual_names_become_valid_columns(score, tmp_path):
     write_chips(tmp_path / "chips", 1)
     labels = LabelSet(("mobile-home", "sea"))
     make_artifact(tmp_path / "uc", label_set=labels, thresholds=[0.0001, 0.9999])
@@ -406,7 +404,7 @@ def test_labels_with_odd_names_become_sound_columns(score, tmp_path):
 @pytest.mark.parametrize(
     "name", ["a b.jpg", 'it\'s "q".jpg', "tab\t.jpg", "new\nline.jpg", "森 ação.jpg", "#?%2f.jpg"]
 )
-def test_any_file_name_is_data(score, tmp_path, name):
+def test_any_file_name_is_accepted(score, tmp_path, name):
     (tmp_path / "chips").mkdir()
     (tmp_path / "chips" / name).write_bytes(jpg_bytes())
     assert score(tmp_path / "chips")[0] == 0
@@ -423,7 +421,7 @@ def test_a_file_name_that_is_not_utf8_is_quarantined_under_its_escaped_name(scor
     assert (row["reason"], row["chip_id"]) == ("unreadable", r"caf\xe9")
 
 
-def test_yesterday_is_a_night(score, tmp_path):
+def test_the_run_date_may_be_yesterday(score, tmp_path):
     write_chips(tmp_path / "chips", 1)
     before = datetime.now(UTC).date()
     assert score(tmp_path / "chips", "--run_date", "yesterday")[0] == 0
@@ -431,7 +429,7 @@ def test_yesterday_is_a_night(score, tmp_path):
     assert row["run_date"] in (before - timedelta(days=1), before)
 
 
-def test_chips_model_and_tables_may_lie_in_an_object_store(score, tmp_path, object_store_uri):
+def test_chips_model_and_tables_may_be_in_an_object_store(score, tmp_path, object_store_uri):
     make_artifact(tmp_path / "model")
     for path in [*write_chips(tmp_path / "chips", 5), *(tmp_path / "model").iterdir()]:
         target = f"{object_store_uri}/{path.parent.name}/{path.name}"
@@ -548,7 +546,9 @@ for wrong in {flags!r}:
 
 
 @pytest.mark.shared
-def test_every_real_chip_is_scored_and_none_like_a_black_picture(score, tmp_path, shared_data):
+def test_every_real_chip_is_scored_and_none_has_the_scores_of_a_black_picture(
+    score, tmp_path, shared_data
+):
     chips = shared_data / "planet" / "jpg"
     (tmp_path / "black").mkdir()
     (tmp_path / "black" / "black.jpg").write_bytes(jpg_bytes((0, 0, 0)))

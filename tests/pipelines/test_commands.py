@@ -14,7 +14,7 @@ LINE = CommandLine("beam_jobs.example", Options, "An example.")
 NEEDED = ["--output", "out"]
 
 
-def test_flags_that_are_not_given_have_the_defaults_of_their_fields() -> None:
+def test_missing_flags_have_the_defaults_of_their_fields() -> None:
     assert LINE.parse(NEEDED) == Options(output="out")
 
 
@@ -46,7 +46,7 @@ def test_unknown_flags_are_passed_on_where_they_are_allowed() -> None:
         ([*NEEDED, "--the_share", "2"], "argument --the_share: must be from 0 to 1, not 2"),
     ],
 )
-def test_what_is_wrong_with_arguments_is_a_usage_error(arguments, message: str) -> None:
+def test_wrong_arguments_are_a_usage_error(arguments, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         LINE.parse(arguments)
 

@@ -17,7 +17,7 @@ def _make_batch(_: int) -> ChipBatch:
     return _BATCH
 
 
-def test_the_coder_tells_the_size_of_pixels_and_rows_without_encoding_them():
+def test_the_coder_estimates_the_size_of_elements_without_encoding_them():
     coder = coders.registry.get_coder(ChipBatch)
     assert isinstance(coder, FusedOnlyCoder)
     assert coder.estimate_size(_BATCH) == 2 * 8 * 8 * 3 + _BATCH.chips.nbytes

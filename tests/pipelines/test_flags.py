@@ -28,7 +28,7 @@ class Options:
     not_a_flag: bool = False
 
 
-def test_a_flag_takes_name_type_choices_and_default_from_its_field() -> None:
+def test_name_type_choices_and_default_of_a_flag_come_from_its_field() -> None:
     output, kind, names, share = flags_of(Options)
     assert (output.name, output.group, kind.group) == ("output", "required", "other")
     assert (kind.choices, names.many) == (("a", "b"), True)
@@ -36,7 +36,7 @@ def test_a_flag_takes_name_type_choices_and_default_from_its_field() -> None:
     assert share.help_with_default == "A share. Default: 0.5."
 
 
-def test_what_a_resumed_run_must_match_and_what_is_removed_is_known_by_class() -> None:
+def test_a_class_lists_its_removed_flags_and_those_that_a_resumed_run_must_match() -> None:
     assert must_match(Options) == ("output",)
     assert removed_flags(Options) == ["--old"]
 
@@ -57,7 +57,7 @@ def test_what_a_resumed_run_must_match_and_what_is_removed_is_known_by_class() -
         (flags.not_empty, "", "it is empty: give a value, or leave the flag out"),
     ],
 )
-def test_an_invalid_value_is_refused_in_plain_words(parse, text: str, message: str) -> None:
+def test_an_invalid_value_is_refused_with_a_clear_message(parse, text: str, message: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError) as refused:
         parse(text)
     assert str(refused.value) == message
@@ -73,5 +73,5 @@ def test_an_invalid_value_is_refused_in_plain_words(parse, text: str, message: s
         (flags.seed, "4294967295", 2**32 - 1),
     ],
 )
-def test_the_ends_of_a_range_are_in_it(parse, text: str, value: float) -> None:
+def test_a_range_includes_its_ends(parse, text: str, value: float) -> None:
     assert parse(text) == value

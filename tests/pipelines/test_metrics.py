@@ -75,12 +75,12 @@ def _query(result, kind: str) -> dict:
     return {m.key.metric.name: m.committed for m in result.metrics().query(filter_)[kind]}
 
 
-def test_what_chips_cost_adds_up() -> None:
+def test_bytes_and_times_of_chips_can_be_added() -> None:
     one, two = Spent(10, 1.0, 2.0, 3.0, 4.0, 5.0), Spent(1, 0.5, 0.5, 0.5, 0.5, 0.5)
     assert one + two == Spent(11, 1.5, 2.5, 3.5, 4.5, 5.5)
 
 
-def test_reading_tells_its_bytes_and_spends_time(tmp_path) -> None:
+def test_reading_reports_its_bytes_and_times(tmp_path) -> None:
     paths = write_chips(tmp_path, 6)
     batches = list(_read(paths))
     assert sum(batch.spent.bytes_read for batch in batches) == sum(

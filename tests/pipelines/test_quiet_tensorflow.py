@@ -36,7 +36,7 @@ def test_tensorflow_writes_errors_if_there_is_a_gpu_unless_the_user_says_otherwi
 
 
 @pytest.mark.parametrize("gpu", [True, False])
-def test_greetings_are_dropped_and_all_else_is_printed(monkeypatch, capfd, gpu):
+def test_greetings_are_dropped_and_everything_else_is_printed(monkeypatch, capfd, gpu):
     monkeypatch.setattr(quiet_tensorflow, "has_gpu_device", lambda: gpu)
     with quiet_stderr():
         os.write(2, GREETINGS + NO_GPU + NEWS)
@@ -54,7 +54,7 @@ def test_everything_is_printed_if_the_start_fails(capfd):
     assert capfd.readouterr().err.encode() == GREETINGS
 
 
-def test_keras_and_tensorflow_start_without_a_word_or_extras():
+def test_keras_and_tensorflow_start_without_output_and_without_extras():
     code = (
         "from pipelines.quiet_tensorflow import quiet_tensorflow; quiet_tensorflow()\n"
         "import keras, tensorflow as tf, sys\n"

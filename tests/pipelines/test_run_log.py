@@ -46,7 +46,7 @@ def test_an_event_is_a_line_with_its_name_its_fields_and_its_run(lines) -> None:
     }
 
 
-def test_a_field_cannot_take_the_place_of_what_every_line_has(lines) -> None:
+def test_a_field_cannot_replace_a_field_that_every_line_has(lines) -> None:
     event("unit_staged", severity=logging.WARNING, run_id="another", time="never")
     assert (lines[0]["run_id"], lines[0]["severity"]) == ("night-1", "WARNING")
     assert lines[0]["time"] != "never"
@@ -72,7 +72,7 @@ def test_an_error_with_a_traceback_stays_one_line_and_keeps_odd_characters() -> 
     assert found["exception"].endswith("ValueError: two\nlines, ü")
 
 
-def test_text_leaves_the_handlers_of_others_alone() -> None:
+def test_the_text_format_does_not_change_other_handlers() -> None:
     handler = logging.StreamHandler()
     logging.getLogger().addHandler(handler)
     try:

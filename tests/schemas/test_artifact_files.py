@@ -110,7 +110,7 @@ def test_reading_an_artifact_needs_no_tensorflow(whole: Path) -> None:
     assert done.stdout == b"set()\n"
 
 
-def test_further_files_are_kept_and_checked(folder: Path) -> None:
+def test_additional_files_are_kept_and_checked(folder: Path) -> None:
     (folder / "curves.png").write_bytes(b"curves")
     write_artifact(folder, read_description(folder))
     assert set(read_artifact(folder).files) == {MODEL_FILE, "curves.png"}
@@ -119,7 +119,7 @@ def test_further_files_are_kept_and_checked(folder: Path) -> None:
         read_artifact(folder)
 
 
-def test_thresholds_are_looked_up_by_label_and_not_by_place(folder: Path) -> None:
+def test_thresholds_are_looked_up_by_label_and_not_by_position(folder: Path) -> None:
     edit(folder, lambda data: data.update(thresholds=dict(reversed(data["thresholds"].items()))))
     assert read_artifact(folder).thresholds == THRESHOLDS
 
@@ -151,9 +151,7 @@ def test_two_saves_of_one_model_differ_in_bytes_and_not_in_digest(
     assert len({model_digest(path, LABELS, JPG) for path in paths}) == 1
 
 
-def test_the_digest_follows_what_decides_a_score_and_nothing_else(
-    whole: Path, tmp_path: Path
-) -> None:
+def test_the_digest_depends_only_on_what_affects_a_score(whole: Path, tmp_path: Path) -> None:
     import keras
 
     path = whole / MODEL_FILE
@@ -176,14 +174,14 @@ def test_the_digest_follows_what_decides_a_score_and_nothing_else(
     assert len(set(digests)) == len(digests)
 
 
-def test_one_value_in_two_spellings_has_one_digest(whole: Path) -> None:
+def test_a_value_written_in_two_ways_has_one_digest(whole: Path) -> None:
     whole_numbers = replace(TIF, scaling=((2000, 12000),) * 4)
     assert whole_numbers == TIF
     path = whole / MODEL_FILE
     assert model_digest(path, LABELS, whole_numbers) == model_digest(path, LABELS, TIF)
 
 
-def test_thresholds_change_their_own_digest_alone(folder: Path) -> None:
+def test_thresholds_change_only_their_own_digest(folder: Path) -> None:
     before = read_artifact(folder)
     write_artifact(folder, replace(before, thresholds=(0.25, 0.5, 0.7500001)))
     after = read_artifact(folder)
@@ -204,7 +202,7 @@ def test_the_sky_rule_is_kept_and_changes_the_thresholds_digest(folder: Path) ->
         read_artifact(folder)
 
 
-def test_an_artifact_from_before_there_were_sky_rules_is_read_as_one_of_thresholds(
+def test_an_artifact_without_a_sky_rule_uses_thresholds(
     folder: Path,
 ) -> None:
     before = read_artifact(folder)
@@ -215,7 +213,7 @@ def test_an_artifact_from_before_there_were_sky_rules_is_read_as_one_of_threshol
 # --- What is refused: the description -----------------------------------------------------------
 
 
-def test_a_folder_without_description_is_asked_whether_it_is_an_artifact(tmp_path: Path) -> None:
+def test_a_folder_without_artifact_json_is_refused_with_a_question(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match=r"artifact\.json is missing: is this a model artifact"):
         read_artifact(tmp_path)
 
@@ -230,7 +228,7 @@ def test_a_folder_without_description_is_asked_whether_it_is_an_artifact(tmp_pat
         ("{}", "format_version is None, this code reads 1"),
     ],
 )
-def test_a_description_that_is_none_is_refused(folder: Path, text: str, message: str) -> None:
+def test_an_invalid_description_is_refused(folder: Path, text: str, message: str) -> None:
     (folder / ARTIFACT_FILE).write_text(text)
     with pytest.raises(ArtifactError, match=message):
         read_artifact(folder)
@@ -258,7 +256,7 @@ def test_a_description_that_is_none_is_refused(folder: Path, text: str, message:
         ("model_digest", "0" * 64, "model_digest differs: recorded 0{64}, found [0-9a-f]{64}$"),
     ],
 )
-def test_a_value_that_does_not_fit_is_refused_by_name(
+def test_an_invalid_value_is_refused_with_its_name(
     folder: Path, key: str, value: Any, message: str
 ) -> None:
     edit(folder, lambda data: data.update({key: value}))
@@ -325,14 +323,14 @@ def test_one_changed_byte_in_the_model_is_found_and_both_hashes_named(folder: Pa
 
 
 @pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "..", ".", "", "sub/file", "a/.."])
-def test_a_file_name_that_leads_out_of_the_artifact_is_refused(folder: Path, name: str) -> None:
+def test_a_file_name_outside_the_artifact_is_refused(folder: Path, name: str) -> None:
     edit(folder, lambda data: data["files"].update({name: "0" * 64}))
     with pytest.raises(ArtifactError, match="points out of the artifact"):
         read_artifact(folder)
 
 
 @pytest.mark.parametrize("content", [b"", b"not a zip", b"PK\x05\x06" + b"\0" * 18])
-def test_a_model_that_is_no_keras_file_is_refused(folder: Path, content: bytes) -> None:
+def test_a_model_that_is_not_a_keras_file_is_refused(folder: Path, content: bytes) -> None:
     (folder / MODEL_FILE).write_bytes(content)
     write_artifact(folder, read_description(folder))
     with pytest.raises(ArtifactError, match=r"model\.keras is not a Keras 3 file"):
@@ -375,7 +373,7 @@ def test_weights_that_claim_more_than_the_file_holds_are_refused_unread(folder: 
         read_artifact(folder)
 
 
-def test_weights_that_lie_in_another_file_are_refused(folder: Path, tmp_path: Path) -> None:
+def test_weights_in_another_file_are_refused(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "secret").write_bytes(b"12345678")
     buffer = io.BytesIO()
     with h5py.File(buffer, "w") as stored:
@@ -389,7 +387,7 @@ def test_weights_that_lie_in_another_file_are_refused(folder: Path, tmp_path: Pa
 # --- What is refused: the model -----------------------------------------------------------------
 
 
-def test_a_model_of_other_outputs_is_refused_with_both_numbers(folder: Path) -> None:
+def test_a_model_with_other_outputs_is_refused_with_both_numbers(folder: Path) -> None:
     import keras
 
     save_model(folder, keras.layers.Flatten(), keras.layers.Dense(4))
@@ -397,7 +395,7 @@ def test_a_model_of_other_outputs_is_refused_with_both_numbers(folder: Path) -> 
         read_artifact(folder)
 
 
-def test_a_model_of_another_input_is_refused_with_both_shapes(folder: Path) -> None:
+def test_a_model_with_another_input_is_refused_with_both_shapes(folder: Path) -> None:
     import keras
 
     save_model(folder, keras.layers.Flatten(), keras.layers.Dense(3), shape=(32, 32, 3))
@@ -420,7 +418,7 @@ def test_a_model_of_keras_own_layers_is_accepted(folder: Path) -> None:
     assert read_artifact(folder).label_set == LABELS
 
 
-def test_a_lambda_layer_is_refused_wherever_it_hides(folder: Path) -> None:
+def test_a_lambda_layer_is_refused_anywhere_in_the_model(folder: Path) -> None:
     import keras
 
     plain = [keras.layers.Flatten(), keras.layers.Dense(3)]
@@ -493,12 +491,12 @@ def preprocessings(draw: st.DrawFn) -> Preprocessing:
 
 
 @given(preprocessings())
-def test_a_preprocessing_comes_back_from_json_as_it_went(preprocessing: Preprocessing) -> None:
+def test_a_preprocessing_is_read_back_from_json_unchanged(preprocessing: Preprocessing) -> None:
     assert Preprocessing.from_dict(json.loads(json.dumps(asdict(preprocessing)))) == preprocessing
 
 
 @given(preprocessing=preprocessings(), names=NAMES, data=st.data(), figures=JSON, versions=JSON)
-def test_a_description_comes_back_from_json_as_it_went(
+def test_a_description_is_read_back_from_json_unchanged(
     preprocessing: Preprocessing,
     names: list[str],
     data: st.DataObject,
@@ -520,6 +518,6 @@ def test_a_description_comes_back_from_json_as_it_went(
     assert ModelArtifact.from_dict(json.loads(json.dumps(artifact.to_dict()))) == artifact
 
 
-def test_the_largest_object_worth_reading_holds_the_heaviest_accepted_chip() -> None:
+def test_the_size_limit_allows_the_largest_accepted_chip() -> None:
     assert JPG.max_bytes >= 1024 * 1024 * 4 * np.dtype(np.uint16).itemsize
     assert replace(JPG, accepted_sides_px=(64, 256)).max_bytes < JPG.max_bytes

@@ -18,7 +18,7 @@ THRESHOLDS = st.lists(st.floats(0, 1), min_size=4, max_size=4)
 
 
 @given(SCORES, THRESHOLDS)
-def test_a_label_holds_exactly_where_its_score_is_at_or_over_its_threshold(scores, thresholds):
+def test_a_chip_has_a_label_exactly_if_its_score_reaches_the_threshold(scores, thresholds):
     expected = [
         [float(score) >= t for score, t in zip(row, thresholds, strict=True)] for row in scores
     ]
@@ -47,7 +47,7 @@ def test_without_a_sky_group_every_label_follows_its_threshold():
     assert choose_labels(scores, (0.5, 0.5), labels, "argmax").tolist() == [[False, True]]
 
 
-def test_a_score_equal_to_its_threshold_holds_and_the_next_lower_float_does_not():
+def test_a_score_equal_to_its_threshold_counts_and_the_next_lower_float_does_not():
     score = np.float32(0.3)
     scores = np.array([[score], [np.nextafter(score, np.float32(0))]])
     assert choose_labels(scores, [float(score)], LabelSet(("x",))).tolist() == [[True], [False]]

@@ -28,24 +28,24 @@ def label_sets(draw: st.DrawFn) -> LabelSet:
 
 
 @given(label_sets())
-def test_a_label_set_comes_back_from_json_as_it_went(label_set: LabelSet) -> None:
+def test_a_label_set_is_read_back_from_json_unchanged(label_set: LabelSet) -> None:
     assert LabelSet.from_json(json.dumps(label_set.to_dict())) == label_set
     assert LabelSet.from_json(json.dumps(label_set.to_dict()).encode()) == label_set
 
 
 @given(label_sets())
-def test_score_columns_differ_and_are_sound_names_in_every_database(label_set: LabelSet) -> None:
+def test_score_columns_differ_and_are_valid_names_in_every_database(label_set: LabelSet) -> None:
     columns = label_set.score_columns
     assert len({column.lower() for column in columns}) == len(label_set.names)
     assert all(re.fullmatch(r"score_[0-9A-Za-z_]+", column) for column in columns)
 
 
 @given(label_sets())
-def test_the_sky_indices_point_at_the_sky_labels(label_set: LabelSet) -> None:
+def test_the_sky_indices_are_those_of_the_sky_labels(label_set: LabelSet) -> None:
     assert tuple(label_set.names[i] for i in label_set.sky_indices) == label_set.sky
 
 
-def test_a_label_without_sky_group_is_read_from_a_file_that_names_none() -> None:
+def test_a_file_without_sky_labels_is_a_label_set_without_a_sky_group() -> None:
     assert LabelSet.from_json('{"labels": ["a", "b"]}') == LabelSet(("a", "b"))
 
 
@@ -80,7 +80,7 @@ def test_a_score_column_has_letters_digits_and_underscores_only(label: str, colu
         (("森", "林"), (), "share a column name: '森', '林'"),
     ],
 )
-def test_labels_that_contradict_each_other_are_refused_by_name(
+def test_contradictory_labels_are_refused_by_name(
     names: tuple[str, ...], sky: tuple[str, ...], message: str
 ) -> None:
     with pytest.raises(LabelSetError, match=message):
@@ -102,7 +102,7 @@ def test_labels_that_contradict_each_other_are_refused_by_name(
         ('{"labels": ["a"], "skies": []}', "unknown keys .*: 'skies'"),
     ],
 )
-def test_a_file_that_holds_no_label_set_is_refused_with_what_it_should_hold(
+def test_a_file_that_is_not_a_label_set_is_refused_with_the_expected_form(
     text: Any, message: str
 ) -> None:
     with pytest.raises(LabelSetError, match=message):
@@ -119,7 +119,7 @@ def test_the_planet_labels_are_the_17_of_the_study_with_four_of_the_sky() -> Non
     assert PLANET_LABELS.score_columns[12] == "score_artisinal_mine"
 
 
-def test_the_planet_labels_are_those_of_the_real_list(shared_data: Path) -> None:
+def test_the_planet_labels_are_those_of_the_real_csv(shared_data: Path) -> None:
     with (shared_data / "kaggle" / "train_v2.csv").open(newline="") as file:
         tags = {tag for row in csv.DictReader(file) for tag in row["tags"].split()}
     assert tags == set(PLANET_LABELS.names)

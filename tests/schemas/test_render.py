@@ -45,7 +45,7 @@ def test_the_checked_in_files_are_what_the_tables_say_now() -> None:
     assert checked_in == rendered_files()
 
 
-def test_write_rendered_files_puts_each_where_it_belongs(tmp_path: Path) -> None:
+def test_write_rendered_files_writes_each_file_to_its_path(tmp_path: Path) -> None:
     write_rendered_files(tmp_path)
     written = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert {str(p.relative_to(tmp_path)): p.read_text("utf-8") for p in written} == rendered_files()

@@ -29,7 +29,7 @@ each_table = pytest.mark.parametrize("table", EACH_TABLE, ids=lambda table: tabl
 
 
 @each_table
-def test_every_column_has_a_sound_name_a_known_type_and_a_description(table: Table) -> None:
+def test_every_column_has_a_valid_name_a_known_type_and_a_description(table: Table) -> None:
     assert table.description.endswith(".")
     for column in table.columns:
         assert re.fullmatch(r"[a-z][a-z0-9_]*", column.name)
@@ -52,7 +52,7 @@ def test_no_column_is_named_twice_whatever_the_case(table: Table) -> None:
 
 
 @each_table
-def test_the_partition_columns_come_last_and_stand_in_no_file(table: Table) -> None:
+def test_the_partition_columns_come_last_and_are_in_no_file(table: Table) -> None:
     count = len(table.partition_by)
     assert table.column_names[len(table.columns) - count :] == table.partition_by
     assert table.file_columns == table.columns[: len(table.columns) - count]
@@ -65,12 +65,12 @@ def test_published_tables_are_partitioned_by_night_and_run() -> None:
 
 
 @each_table
-def test_every_table_of_chips_tells_all_that_was_known_of_them(table: Table) -> None:
+def test_every_table_of_chips_has_all_columns_of_the_manifest(table: Table) -> None:
     if table not in (RUNS, EXPIRED_CHIPS):
         assert table.columns[: len(CHIP_COLUMNS)] == CHIP_COLUMNS
 
 
-def test_bounds_are_west_south_east_north_and_stand_together() -> None:
+def test_bounds_are_adjacent_in_the_order_west_south_east_north() -> None:
     names = [column.name for column in CHIP_COLUMNS]
     places = [names.index(name) for name in BOUNDS]
     assert all(after == before + 1 for before, after in pairwise(places))
@@ -90,12 +90,12 @@ def test_there_is_one_score_column_for_each_label_in_label_order() -> None:
     assert "'mobile-home'" in scores[0].description
 
 
-def test_no_label_can_take_the_name_of_another_column() -> None:
+def test_no_score_column_can_have_the_name_of_another_column() -> None:
     fixed = set(chip_scores(LabelSet(("x",))).column_names) - {"score_x"}
     assert not any(name.startswith("score_") for name in fixed)
 
 
-def test_a_reason_is_its_text_and_is_found_by_it() -> None:
+def test_a_reason_equals_its_text_and_is_found_by_it() -> None:
     assert QuarantineReason("too_large") is QuarantineReason.TOO_LARGE
     assert QuarantineReason.TOO_LARGE == "too_large"
     assert f"{QuarantineReason.TOO_LARGE}" == "too_large"
@@ -103,7 +103,7 @@ def test_a_reason_is_its_text_and_is_found_by_it() -> None:
         QuarantineReason("bored")
 
 
-def test_only_reasons_outside_the_chip_and_the_model_pass() -> None:
+def test_only_reasons_outside_the_chip_and_the_model_are_temporary() -> None:
     temporary = {reason for reason in QuarantineReason if not reason.permanent}
     assert temporary == {QuarantineReason.UNREADABLE, QuarantineReason.OUT_OF_MEMORY}
 
@@ -114,7 +114,7 @@ def test_the_description_of_the_reason_column_explains_every_reason() -> None:
         assert f"{reason.value}: {reason.description}" in column.description
 
 
-def test_reasons_and_rejections_cross_processes_whole() -> None:
+def test_reasons_and_rejections_can_be_pickled() -> None:
     for reason in QuarantineReason:
         assert pickle.loads(pickle.dumps(reason)) is reason
     rejected = pickle.loads(pickle.dumps(ChipRejected(QuarantineReason.EMPTY, "no bytes")))

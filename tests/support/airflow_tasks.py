@@ -69,10 +69,10 @@ class FakeTaskInstance:
     """Keeps what a task tells the next ones."""
 
     def __init__(self) -> None:
-        self.told: dict[str, Any] = {}
+        self.values: dict[str, Any] = {}
 
     def xcom_push(self, key: str, value: Any) -> None:
-        self.told[key] = value
+        self.values[key] = value
 
 
 def context(day: str) -> dict[str, Any]:

@@ -44,8 +44,8 @@ class FaultyStore:
         return self
 
     def __exit__(self, *_: object) -> None:
-        told, _nothing = self._process.communicate("")
-        self.failed = int(told)
+        printed, _ = self._process.communicate("")
+        self.failed = int(printed)
 
 
 class _Server(ThreadingHTTPServer):

@@ -214,8 +214,8 @@ def test_a_night_on_a_faulty_store_has_the_rows_of_a_night_on_a_sound_one(
     flags = ["--chips", f"{object_store_uri}/chips", "--artifact", str(artifact), "--output"]
     assert _score(capsys, *flags, f"{object_store_uri}/sound")[0] == 0
     with faulty(object_store_uri, 0.2, PATIENT) as proxy:
-        code, told = _score(capsys, *flags, f"{object_store_uri}/faulty")
-        assert (code, told) == (0, told)
+        code, printed = _score(capsys, *flags, f"{object_store_uri}/faulty")
+        assert (code, printed) == (0, printed)
     assert proxy.failed > 5
     rows = _published(f"{object_store_uri}/faulty")
     assert len(rows) == 24
@@ -236,9 +236,9 @@ def test_a_run_whose_store_goes_down_ends_with_one_line_and_publishes_nothing(
         str(tmp_path / "out"),
     ]
     with faulty(gs_uri, 1, HASTY):
-        code, told = _score(capsys, *flags, "--storage_deadline", "0.5")
+        code, printed = _score(capsys, *flags, "--storage_deadline", "0.5")
     assert code == 1
-    errors = [line for line in told.splitlines() if line.startswith("error: ")]
+    errors = [line for line in printed.splitlines() if line.startswith("error: ")]
     assert len(errors) == 1
     assert "nor anything else there" in errors[0]
     assert "503" in errors[0]

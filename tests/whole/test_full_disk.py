@@ -59,10 +59,10 @@ def test_a_disk_that_fills_up_in_staging_fails_the_run_and_room_mends_it(
         patch.setattr(LocalStore, "write", unless_full(write))
         patch.setattr(LocalStore, "create", unless_full(create))
         code = quick_score(**flags, output=tmp_path)
-    (told,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    (error,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert code == (2 if room < 1 else 1)  # refused before any work, or failed
-    assert "cannot write" in told
-    assert told.partition("; ")[0].endswith("No space left on device")
+    assert "cannot write" in error
+    assert error.partition("; ")[0].endswith("No space left on device")
     assert seen(tmp_path) == _NOTHING
     assert quick_score(**flags, output=tmp_path) == 0
     assert seen(tmp_path) == _PUBLISHED
@@ -97,9 +97,9 @@ def test_a_disk_that_is_full_at_any_moment_leaves_a_whole_run_or_none(
     log = tmp_path_factory.mktemp("log") / "log"
     code, said = start({**flags, "output": small_disk}, log).finish()
     assert code in (1, 2), said
-    (told,) = [line for line in said.splitlines() if line.startswith("error: ")]
-    assert "No space left on device" in told
-    assert seen(small_disk) == (_RECORD_MISSING if "chips are published" in told else _NOTHING)
+    (error,) = [line for line in said.splitlines() if line.startswith("error: ")]
+    assert "No space left on device" in error
+    assert seen(small_disk) == (_RECORD_MISSING if "chips are published" in error else _NOTHING)
     resize(small_disk, 10_000)
     code, said = start({**flags, "output": small_disk}, log).finish()
     assert code == 0, said

@@ -75,7 +75,7 @@ def test_every_table_is_created() -> None:
 
 
 @pytest.mark.parametrize(
-    ("sql", "told"),
+    ("sql", "message"),
     [
         ("SELECT no_such FROM forest_chips.runs", "Unrecognized name: no_such"),
         ("SELECT * FROM runs", "Table not found: runs"),
@@ -83,5 +83,5 @@ def test_every_table_is_created() -> None:
         ("SELECT chip_uri + 1 FROM forest_chips.chip_scores", "No matching signature"),
     ],
 )
-def test_what_bigquery_would_refuse_it_refuses(sql: str, told: str) -> None:
-    assert told in analyzed(sql)[-1]["error"]
+def test_what_bigquery_would_refuse_it_refuses(sql: str, message: str) -> None:
+    assert message in analyzed(sql)[-1]["error"]

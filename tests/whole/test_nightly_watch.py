@@ -22,8 +22,8 @@ def score(artifact, tmp_path, monkeypatch, capsys):
         places = ["--chips", tmp_path / "chips", "--artifact", artifact, "--output", tmp_path / "o"]
         arguments = [str(each) for each in (*places, "--run_id", run_id, *flags)]
         code = exit_code(score_chips.main, arguments)
-        told = capsys.readouterr()
-        return code, told.out + told.err
+        captured = capsys.readouterr()
+        return code, captured.out + captured.err
 
     return run
 
@@ -42,29 +42,29 @@ def test_a_night_of_black_pictures_is_held_until_somebody_publishes_it(score, tm
         add_chips(tmp_path / "chips", night, rng.integers(20, 250, 40))
         assert score(night, "--hold_on_drift")[0] == 0
     add_chips(tmp_path / "chips", "n3", rng.integers(20, 250, 40))
-    code, told = score("n3", "--hold_on_drift")
+    code, printed = score("n3", "--hold_on_drift")
     assert code == 0
-    assert "  verdict     good; volume check skipped" in told
+    assert "  verdict     good; volume check skipped" in printed
 
     add_chips(tmp_path / "chips", "black", [0] * 40)
-    code, told = score("black", "--hold_on_drift")
+    code, printed = score("black", "--hold_on_drift")
     assert code == 3
-    assert "is held, and nothing was published: psi of " in told
-    again, told = score("black")
-    assert (again, "is held" in told) == (3, True)
+    assert "is held, and nothing was published: psi of " in printed
+    again, printed = score("black")
+    assert (again, "is held" in printed) == (3, True)
     output = str(tmp_path / "o")
     assert ask(output, "SELECT count(*) AS n FROM chip_scores")["n"].to_pylist() == [120]
     assert read_record(output, "black")["status"] == "held"
 
     assert exit_code(publish_command, ["--output", output, "--run_id", "black"]) == 0
     assert ask(output, "SELECT count(*) AS n FROM chip_scores")["n"].to_pylist() == [160]
-    code, told = score("black")
-    assert (code, "is published already" in told) == (3, True)
+    code, printed = score("black")
+    assert (code, "is published already" in printed) == (3, True)
     assert score("nothing-new")[0] == 0
-    code, told = score("stopped", "--drift_empty")
-    assert (code, "  verdict     bad; volume 0 (limit 0.25)" in told) == (3, True)
-    code, told = score("stopped-again", "--drift_empty", "--hold_on_drift")
-    assert (code, "is held, and nothing was published: volume 0" in told) == (3, True)
+    code, printed = score("stopped", "--drift_empty")
+    assert (code, "  verdict     bad; volume 0 (limit 0.25)" in printed) == (3, True)
+    code, printed = score("stopped-again", "--drift_empty", "--hold_on_drift")
+    assert (code, "is held, and nothing was published: volume 0" in printed) == (3, True)
     assert sorted(path.stem for path in (tmp_path / "o" / "reports").iterdir()) == [
         "black", "n1", "n2", "n3", "nothing-new", "stopped", "stopped-again"
     ]  # fmt: skip

@@ -24,7 +24,7 @@ def listed(*zones: str) -> dict[str, Any]:
     return {"items": {**empty, **{f"zones/{z}": {"acceleratorTypes": [{}]} for z in zones}}}
 
 
-def test_whoever_may_do_all_passes_and_each_bucket_is_asked_once() -> None:
+def test_full_permissions_pass_and_each_bucket_is_checked_once() -> None:
     asked = []
 
     def test(bucket: str) -> list[str]:
@@ -36,7 +36,7 @@ def test_whoever_may_do_all_passes_and_each_bucket_is_asked_once() -> None:
     assert asked == ["a", "b"]
 
 
-def test_a_bucket_that_may_only_be_read_is_refused_by_flag_and_permission() -> None:
+def test_a_read_only_bucket_is_refused_with_its_flag_and_the_missing_permission() -> None:
     readable = ["storage.objects.get", "storage.objects.list"]
     with pytest.raises(UsageError) as refused:
         check_permissions("p", {"--output": "gs://a/tables"}, lambda _: readable)
@@ -44,7 +44,7 @@ def test_a_bucket_that_may_only_be_read_is_refused_by_flag_and_permission() -> N
     assert "no storage.objects.create, storage.objects.delete on bucket a" in str(refused.value)
 
 
-def test_a_question_that_fails_and_a_store_that_is_not_googles_hold_nothing_up() -> None:
+def test_a_failed_check_and_a_store_of_another_vendor_do_not_stop_the_launch() -> None:
     def fail(_: str) -> list[str]:
         raise ConnectionError
 
@@ -52,13 +52,13 @@ def test_a_question_that_fails_and_a_store_that_is_not_googles_hold_nothing_up()
     check_permissions("p", {"--output": "s3://a/tables"}, lambda _: [])
 
 
-def test_the_stores_own_answer_is_asked_for(gs_uri: str) -> None:
+def test_permissions_are_requested_from_the_store(gs_uri: str) -> None:
     check_permissions("test-project", {"--output": f"{gs_uri}/tables"})
     with pytest.raises(UsageError, match="or there is no such bucket"):
         check_permissions("test-project", {"--output": "gs://bucket-that-is-not-there/tables"})
 
 
-def test_the_command_refuses_an_output_that_it_may_only_read_before_anything_else(
+def test_the_command_refuses_a_read_only_output_before_anything_else(
     gcs_server: GcsServer, gs_uri: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output = gcs_server.create_bucket(f"readonly-{uuid.uuid4().hex[:8]}")
@@ -96,7 +96,7 @@ def test_a_region_or_zone_with_the_gpu_passes(region: str, zone: str) -> None:
         ("europe-west4", "europe-west4-c", "it in europe-west4-a, europe-west4-b$"),
     ],
 )
-def test_a_place_without_the_gpu_is_refused_with_those_that_have_it(
+def test_a_region_without_the_gpu_is_refused_with_those_that_have_it(
     region: str, zone: str, places: str
 ) -> None:
     answer = listed("europe-west4-a", "europe-west4-b", "us-central1-a")
@@ -105,5 +105,5 @@ def test_a_place_without_the_gpu_is_refused_with_those_that_have_it(
 
 
 @pytest.mark.parametrize("answer", [{}, listed()])
-def test_no_answer_is_no_refusal(answer: dict[str, Any]) -> None:
+def test_a_missing_answer_refuses_nothing(answer: dict[str, Any]) -> None:
     check_region("p", "europe-west9", "", L4, lambda _: answer)

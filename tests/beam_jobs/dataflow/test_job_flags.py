@@ -70,7 +70,7 @@ def test_a_job_on_cpus_gets_one_process_two_threads_and_a_machine_with_memory() 
         ("nvidia-h100-80gb", "a3-highgpu-1g"),
     ],
 )
-def test_a_gpu_brings_its_driver_a_machine_that_takes_it_and_one_process_with_one_thread(
+def test_a_gpu_job_gets_its_driver_a_fitting_machine_and_one_process_with_one_thread(
     gpu: str, machine: str
 ) -> None:
     options = completed(gpu=gpu)
@@ -82,7 +82,7 @@ def test_a_gpu_brings_its_driver_a_machine_that_takes_it_and_one_process_with_on
     assert options["disk_size_gb"] == 60
 
 
-def test_the_machine_proposed_for_each_gpu_is_one_that_takes_it() -> None:
+def test_the_machine_proposed_for_each_gpu_can_have_it() -> None:
     for gpu in GPU_TYPES.values():
         gpu.check_machine(gpu.machine_type)
 
@@ -105,11 +105,11 @@ def test_the_machine_proposed_for_each_gpu_is_one_that_takes_it() -> None:
         ),
     ],
 )
-def test_what_the_user_gave_stands(flag: str, name: str, value: object) -> None:
+def test_flags_of_the_user_are_kept(flag: str, name: str, value: object) -> None:
     assert completed(flag)[name] == value
 
 
-def test_other_experiments_and_service_options_stay_beside_ours() -> None:
+def test_other_experiments_and_service_options_are_kept_with_ours() -> None:
     options = completed(
         "--experiments=upload_graph", "--dataflow_service_options=enable_preflight", gpu="nvidia-l4"
     )
@@ -119,7 +119,7 @@ def test_other_experiments_and_service_options_stay_beside_ours() -> None:
 
 
 @pytest.mark.parametrize("flag", [L4, L4.replace("--dataflow_service_options", "--experiments")])
-def test_a_gpu_asked_for_in_dataflows_own_words_is_asked_for_once(flag: str) -> None:
+def test_a_gpu_requested_by_dataflows_own_option_is_requested_once(flag: str) -> None:
     options = completed(flag)
     asked = [*(options["dataflow_service_options"] or []), *options["experiments"]]
     assert sum(option.startswith("worker_accelerator=") for option in asked) == 1
@@ -137,7 +137,7 @@ def test_a_gpu_asked_for_in_dataflows_own_words_is_asked_for_once(flag: str) -> 
         (400, ("--num_workers=2",), 2, 200),
     ],
 )
-def test_no_more_workers_than_units_and_some_units_for_each_at_the_start(
+def test_a_job_starts_with_some_units_per_worker_and_never_more_workers_than_units(
     units: int, flags: tuple[str, ...], start: int, most: int
 ) -> None:
     options = completed(*flags, units=units)
@@ -161,7 +161,7 @@ def test_a_fixed_number_of_workers_is_left_to_the_user() -> None:
         ("n2-standard-4", None, None, 10, 5_888),
     ],
 )
-def test_a_unit_is_a_minute_of_work_or_a_quarter_of_a_workers_share(
+def test_a_unit_takes_a_minute_or_is_a_quarter_of_a_workers_share(
     machine: str, gpu: str | None, most: int | None, chips: int, expected: int
 ) -> None:
     flags = [*BASE, f"--worker_machine_type={machine}"]
@@ -176,7 +176,7 @@ def test_a_unit_is_a_minute_of_work_or_a_quarter_of_a_workers_share(
     threads=st.integers(1, 12),
     most=st.none() | st.integers(1, 1000),
 )
-def test_a_unit_is_whole_batches_and_never_out_of_bounds(
+def test_a_unit_has_whole_batches_within_the_bounds(
     chips: int, vcpus: int, threads: int, most: int | None
 ) -> None:
     size = unit_chips(chips, Workers(None, f"n2-standard-{vcpus}", threads, most))
@@ -235,7 +235,7 @@ def test_a_unit_is_whole_batches_and_never_out_of_bounds(
         ([*BASE, L4.replace("nvidia-l4", "nvidia-k80")], None, "not a type of GPU that this job"),
     ],
 )
-def test_what_cannot_work_is_refused_with_the_reason(
+def test_flags_that_cannot_work_are_refused_with_the_reason(
     flags: list[str], gpu: str | None, message: str
 ) -> None:
     with pytest.raises(UsageError) as refused:
@@ -245,7 +245,7 @@ def test_what_cannot_work_is_refused_with_the_reason(
 
 
 @pytest.mark.parametrize("gpu", [None, *GPU_TYPES])
-def test_what_can_work_is_not_refused(gpu: str | None) -> None:
+def test_flags_that_can_work_are_not_refused(gpu: str | None) -> None:
     check_job(BASE, gpu, PLACES)
     check_job([*BASE, "--worker_zone=europe-west4-a", "--staging_location=gs://b"], gpu, PLACES)
 
@@ -254,12 +254,12 @@ def test_what_can_work_is_not_refused(gpu: str | None) -> None:
     "flag",
     ["--worker_harness_container_image=gcr.io/p/i", "--prebuild_sdk_container_engine=docker"],
 )
-def test_an_image_by_another_flag_is_an_image(flag: str) -> None:
+def test_an_image_given_by_another_flag_is_accepted(flag: str) -> None:
     check_job([*without("sdk_container_image"), flag], None, PLACES)
 
 
 @pytest.mark.parametrize("flag", ["--chips", "--artifact", "--output"])
-def test_a_local_address_is_refused_by_its_flag(flag: str) -> None:
+def test_a_local_address_is_refused_with_its_flag(flag: str) -> None:
     with pytest.raises(UsageError, match=f"^{flag} '/data/x' is local to the launcher"):
         check_job(BASE, None, {**PLACES, flag: "/data/x"})
 
@@ -267,7 +267,7 @@ def test_a_local_address_is_refused_by_its_flag(flag: str) -> None:
 @pytest.mark.parametrize(
     "runner", ["DataflowRunner", "dataflow", "apache_beam.runners.dataflow.DataflowRunner"]
 )
-def test_dataflow_is_known_by_all_its_names(runner: str) -> None:
+def test_dataflow_is_recognised_by_all_its_names(runner: str) -> None:
     assert job_flags.is_dataflow([f"--runner={runner}"])
 
 
@@ -281,7 +281,7 @@ def test_another_runner_gets_its_flags_as_they_were_given(flags: list[str]) -> N
     assert job_flags.unit_size(options, 1_000) is None
 
 
-def test_a_gpu_is_asked_for_on_dataflow_only() -> None:
+def test_a_gpu_can_be_requested_on_dataflow_only() -> None:
     options = parse_score_options(
         ["--chips=/c", "--artifact=/a", "--output=/o", "--gpu=nvidia-l4"], datetime.now(UTC)
     )

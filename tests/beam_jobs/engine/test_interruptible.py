@@ -33,13 +33,13 @@ def stage_slowly() -> None:
     staging.stage_unit = stage_and_pause
 
 
-def test_what_the_work_gives_and_raises_comes_through() -> None:
+def test_results_and_exceptions_of_the_work_are_passed_on() -> None:
     assert run_interruptibly(lambda: 7) == 7
     with pytest.raises(ZeroDivisionError):
         run_interruptibly(lambda: 1 / 0)
 
 
-def test_what_ends_another_thread_ends_the_work_only_if_it_is_fatal(monkeypatch) -> None:
+def test_an_exception_in_another_thread_ends_the_work_only_if_it_is_fatal(monkeypatch) -> None:
     others: list[object] = []
     monkeypatch.setattr(threading, "excepthook", lambda args: others.append(args.exc_type))
     never = threading.Event()
@@ -77,7 +77,7 @@ def test_worker_processes_are_ended_and_no_others() -> None:
 
 
 @pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGINT])
-def test_a_run_that_is_told_to_stop_ends_at_once_and_leaves_its_reason(tmp_path, by) -> None:
+def test_an_interrupted_run_ends_at_once_and_records_the_reason(tmp_path, by) -> None:
     write_chips(tmp_path / "chips", 10)
     make_artifact(tmp_path / "model")
     places = {

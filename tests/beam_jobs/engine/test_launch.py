@@ -8,7 +8,7 @@ from beam_jobs.engine import launch
 from pipelines.errors import UsageError
 
 
-def test_flags_of_beam_pass_whatever_class_of_options_declares_them() -> None:
+def test_flags_of_all_option_classes_of_beam_are_accepted() -> None:
     flags = ["--runner=DataflowRunner", "--temp_location=gs://b/t", "--direct_num_workers=2"]
     launch.check_beam_args(flags, our_flags=[])
 
@@ -17,7 +17,7 @@ def test_flags_of_beam_pass_whatever_class_of_options_declares_them() -> None:
     ("flag", "nearest"),
     [("--run_dat", "--run_date"), ("--temp_locaton=x", "--temp_location")],
 )
-def test_a_misspelt_flag_is_refused_with_the_nearest_there_is(flag: str, nearest: str) -> None:
+def test_a_misspelt_flag_is_refused_with_the_nearest_known_flag(flag: str, nearest: str) -> None:
     with pytest.raises(UsageError, match=f"unknown argument '{flag}'; did you mean {nearest}"):
         launch.check_beam_args([flag], our_flags=["--run_date"])
 
@@ -33,6 +33,6 @@ def test_a_runner_is_local_unless_it_is_named_and_runs_elsewhere() -> None:
     assert not launch.runs_locally(["--runner=DataflowRunner"])
 
 
-def test_a_job_that_is_written_down_for_later_is_only_submitted() -> None:
+def test_a_job_that_is_stored_for_later_is_only_submitted() -> None:
     assert launch.only_submits(["--template_location=gs://bucket/template"])
     assert not launch.only_submits(["--temp_location=gs://bucket/temp"])

@@ -33,7 +33,7 @@ PRISM = "--runner=PrismRunner"
         (["--runner=DataflowRunner", "--sdk_container_image=image"], True),
     ],
 )
-def test_the_source_goes_to_workers_that_are_not_the_launchers_own(
+def test_the_source_is_sent_to_workers_that_the_launcher_does_not_start(
     flags: list[str], needed: bool
 ) -> None:
     assert source_package.needs_package(flags) == needed
@@ -45,7 +45,7 @@ def test_the_source_goes_to_workers_that_are_not_the_launchers_own(
             assert setup_file.read_bytes() == (ROOT / "setup.py").read_bytes()
 
 
-def test_an_installation_without_its_source_is_refused_before_work_unless_an_image_has_it(
+def test_an_installation_without_source_is_refused_unless_an_image_has_it(
     tmp_path: Path,
 ) -> None:
     flags = ["--runner=DataflowRunner"]

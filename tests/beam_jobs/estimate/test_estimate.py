@@ -1,4 +1,4 @@
-"""What a run would take, told before it is run, with nothing written."""
+"""What a run would take, printed before it is run, with nothing written."""
 
 from __future__ import annotations
 
@@ -68,7 +68,9 @@ def test_nothing_is_written_not_even_the_output(estimate, tmp_path):
     assert everything(tmp_path) == before
 
 
-def test_beside_a_published_run_it_counts_what_is_left_and_changes_no_table(estimate, tmp_path):
+def test_after_a_published_run_an_estimate_counts_what_is_left_and_changes_no_table(
+    estimate, tmp_path
+):
     write_chips(tmp_path / "chips", 20)
     assert estimate()[0] == 0
     write_chips(tmp_path / "chips", 24)
@@ -76,26 +78,26 @@ def test_beside_a_published_run_it_counts_what_is_left_and_changes_no_table(esti
     before = everything(tmp_path)
     code, out, _ = estimate("--estimate", "--format", "json", "--sample_chips", 100)
     assert code == 0
-    told = json.loads(out)
+    result = json.loads(out)
     assert everything(tmp_path) == before
-    assert told["listed"] == 25
-    assert told["to_score"] == told["sampled"] == 25 - told["skipped"]
-    assert told["sample_quarantined"] == {"empty": 1}
-    assert told["reads"] == told["to_score"]
-    assert told["chips_per_second"] > 0
-    assert told["durations"][0]["worker_type"] == "this machine"
-    assert told["durations"][0]["cost"] is None
+    assert result["listed"] == 25
+    assert result["to_score"] == result["sampled"] == 25 - result["skipped"]
+    assert result["sample_quarantined"] == {"empty": 1}
+    assert result["reads"] == result["to_score"]
+    assert result["chips_per_second"] > 0
+    assert result["durations"][0]["worker_type"] == "this machine"
+    assert result["durations"][0]["cost"] is None
 
 
-def test_an_archive_with_nothing_left_costs_no_more_than_a_start(estimate, tmp_path):
+def test_with_nothing_left_to_score_only_the_start_is_estimated(estimate, tmp_path):
     write_chips(tmp_path / "chips", 3)
     assert estimate()[0] == 0
-    told = json.loads(estimate("--estimate", "--format", "json")[1])
-    assert (told["to_score"], told["sampled"], told["size_bytes"]) == (0, 0, 0)
-    assert told["durations"][0]["hours"] == pytest.approx(told["start_seconds"] / 3600)
+    result = json.loads(estimate("--estimate", "--format", "json")[1])
+    assert (result["to_score"], result["sampled"], result["size_bytes"]) == (0, 0, 0)
+    assert result["durations"][0]["hours"] == pytest.approx(result["start_seconds"] / 3600)
 
 
-def test_prices_tell_hours_and_cost_by_worker_type(estimate, tmp_path):
+def test_a_price_table_adds_hours_and_cost_per_worker_type(estimate, tmp_path):
     write_chips(tmp_path / "chips", 10)
     (tmp_path / "prices.csv").write_text(PRICES)
     code, out, _ = estimate("--estimate", "--prices", tmp_path / "prices.csv")
@@ -107,20 +109,20 @@ def test_prices_tell_hours_and_cost_by_worker_type(estimate, tmp_path):
 
 
 @pytest.mark.parametrize("flag", ["--prices", "--sample_chips", "--format"])
-def test_its_flags_without_it_are_wrong_use(estimate, tmp_path, flag):
+def test_flags_of_the_estimate_without_it_are_a_usage_error(estimate, tmp_path, flag):
     value = {"--sample_chips": 3, "--format": "json"}.get(flag, "prices.csv")
     code, _, err = estimate(flag, value)
     assert (code, err) == (2, f"error: {flag} belongs to --estimate, which is not given\n")
 
 
-def test_a_broken_artifact_is_told_before_anything_is_listed(estimate, tmp_path, artifact):
+def test_a_broken_artifact_is_reported_before_anything_is_listed(estimate, tmp_path, artifact):
     code, _, err = estimate("--estimate", "--artifact", tmp_path)
     assert code == 2
     assert err.startswith("error: --artifact: ")
 
 
 @pytest.mark.parametrize("flags", [("--estimate",), ()], ids=["estimate", "run"])
-def test_an_output_of_another_label_set_is_told_before_anything_is_listed(
+def test_an_output_with_another_label_set_is_reported_before_anything_is_listed(
     estimate, tmp_path, flags
 ):
     ensure_table(str(tmp_path / "out"), chip_scores(LabelSet(("fire", "mine"))))
@@ -139,25 +141,25 @@ def trial(rate: float = 100.0, start_s: float = 36.0) -> Trial:
 
 def test_hours_and_cost_follow_from_the_rate_the_start_and_the_price():
     workers = (WorkerType("slow", 2.0, 10, 0.5), WorkerType("fast", 3.0, 1, 1.0, 720.0))
-    told = estimate_run(chips(7200), workers, 4, 5000.0, lambda to_do: trial())
-    slow, fast = told.durations
+    result = estimate_run(chips(7200), workers, 4, 5000.0, lambda to_do: trial())
+    slow, fast = result.durations
     assert slow.chips_per_second == 500.0
     assert slow.hours == pytest.approx((7200 / 500 + 36) / 3600)
     assert slow.cost == pytest.approx(slow.hours * 10 * 2.0)
     assert fast.hours == pytest.approx((7200 / 720 + 36) / 3600)
-    assert (told.listed, told.skipped, told.left_over) == (7205, 3, 2)
-    assert told.size_bytes == 7_200_000
-    assert told.writes == 10
-    assert told.ramp_hours == 0.0
-    assert "sample      4 chips, 1 would be quarantined (empty 1)" in estimate_text(told, "text")
+    assert (result.listed, result.skipped, result.left_over) == (7205, 3, 2)
+    assert result.size_bytes == 7_200_000
+    assert result.writes == 10
+    assert result.ramp_hours == 0.0
+    assert "sample      4 chips, 1 would be quarantined (empty 1)" in estimate_text(result, "text")
 
 
-def test_on_gs_a_run_is_no_shorter_than_the_ramp_of_its_reads():
+def test_on_gs_a_run_takes_at_least_the_ramp_of_its_reads():
     workers = (WorkerType("fast", 1.0, 1, 1.0, 1e9),)
-    told = estimate_run(chips(600, "gs://bucket"), workers, 4, 0.5, lambda to_do: trial())
-    assert told.ramp_hours == pytest.approx(seconds_for(600, 0.5) / 3600)
-    assert told.durations[0].hours == pytest.approx(told.ramp_hours + 0.01)
-    assert "gs:// asks to spread the reads over at least 0.25 h" in estimate_text(told, "text")
+    result = estimate_run(chips(600, "gs://bucket"), workers, 4, 0.5, lambda to_do: trial())
+    assert result.ramp_hours == pytest.approx(seconds_for(600, 0.5) / 3600)
+    assert result.durations[0].hours == pytest.approx(result.ramp_hours + 0.01)
+    assert "gs:// asks to spread the reads over at least 0.25 h" in estimate_text(result, "text")
 
 
 def test_the_ramp_sends_as_many_requests_as_its_growing_rate_allows():
@@ -168,7 +170,7 @@ def test_the_ramp_sends_as_many_requests_as_its_growing_rate_allows():
 
 
 @pytest.mark.parametrize("count", [0, 1, 5, 100])
-def test_a_sample_is_spread_evenly_and_no_chip_stands_in_it_twice(count):
+def test_a_sample_is_spread_evenly_and_has_no_chip_twice(count):
     to_do = take_sample(chips(count).chips, count, 10)
     numbers = [int(name) for name in to_do.sample["chip_id"].to_pylist()]
     assert numbers == [n * count // min(10, count) for n in range(min(10, count))]
@@ -179,7 +181,7 @@ def test_a_sample_is_spread_evenly_and_no_chip_stands_in_it_twice(count):
 # ------------------------------------------------------------------------------- the price table
 
 
-def test_a_price_table_is_read_as_it_stands(tmp_path):
+def test_a_price_table_is_read(tmp_path):
     (tmp_path / "p.csv").write_text("\ufeff" + PRICES, encoding="utf-8")
     n2, g2 = read_prices(str(tmp_path / "p.csv"))
     assert n2 == WorkerType("n2", 0.5, 10, 2.0)
@@ -188,7 +190,7 @@ def test_a_price_table_is_read_as_it_stands(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("", "needs the columns worker_type, price_per_hour and speed or chips_per_second"),
         ("worker_type,price_per_hour\nn2,1\n", "needs the columns"),
@@ -204,15 +206,15 @@ def test_a_price_table_is_read_as_it_stands(tmp_path):
         ('worker_type,price_per_hour,speed\n"n2,1,1\n', "is not a csv"),
     ],
 )
-def test_an_unfit_price_table_is_wrong_use_told_in_a_line(tmp_path, text, told):
+def test_an_invalid_price_table_is_a_usage_error_in_one_line(tmp_path, text, message):
     (tmp_path / "p.csv").write_text(text)
     with pytest.raises(UsageError) as error:
         read_prices(str(tmp_path / "p.csv"))
-    assert told in str(error.value)
+    assert message in str(error.value)
     assert "\n" not in str(error.value)
 
 
-def test_free_workers_are_possible_and_a_missing_table_is_wrong_use(tmp_path):
+def test_workers_may_be_free_and_a_missing_table_is_a_usage_error(tmp_path):
     (tmp_path / "p.csv").write_text("worker_type,price_per_hour,speed\nours,0,1\n")
     assert read_prices(str(tmp_path / "p.csv"))[0].price_per_hour == 0.0
     with pytest.raises(UsageError, match="--prices"):

@@ -16,7 +16,7 @@ def test_an_empty_name_of_a_run_is_refused_and_not_replaced_by_the_default(flag:
         parse_score_options([*NEEDED, flag, ""], datetime.now(UTC))
 
 
-def test_staging_can_be_kept_for_a_century() -> None:
+def test_staging_may_be_kept_for_a_century() -> None:
     options = parse_score_options([*NEEDED, "--keep_staging_days", "36500"], datetime.now(UTC))
     assert options.keep_staging_days == 36_500
 

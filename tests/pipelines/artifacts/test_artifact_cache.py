@@ -54,7 +54,7 @@ def fetches(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return fetched
 
 
-def test_of_many_that_ask_at_once_one_fetches(
+def test_of_many_callers_at_once_only_one_fetches(
     uploaded: tuple[str, ModelArtifact], fetches: list[str]
 ) -> None:
     uri, artifact = uploaded
@@ -65,7 +65,7 @@ def test_of_many_that_ask_at_once_one_fetches(
     assert {opened.model_digest for _, opened in found} == {artifact.model_digest}
 
 
-def test_a_process_that_dies_while_it_fetches_leaves_the_next_one_free_to_fetch(
+def test_after_a_process_died_while_fetching_another_can_fetch(
     uploaded: tuple[str, ModelArtifact], fetches: list[str], tmp_path: Path
 ) -> None:
     uri, artifact = uploaded
@@ -103,7 +103,7 @@ def test_a_copy_that_has_lost_a_file_is_fetched_again(
     assert fetches == [uri, uri]
 
 
-def test_another_digest_than_the_planned_is_refused_from_the_cache_too(
+def test_a_digest_other_than_planned_is_refused_from_the_cache_too(
     uploaded: tuple[str, ModelArtifact], fetches: list[str]
 ) -> None:
     uri, artifact = uploaded

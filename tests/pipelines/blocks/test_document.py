@@ -49,13 +49,13 @@ def document(tmp_path) -> Document:
     )
 
 
-def test_hostile_text_stands_in_the_page_as_text(document):
+def test_hostile_text_is_shown_in_the_page_as_text(document):
     found = read(render_html(document))
     assert found.texts.count(HOSTILE) == 10  # title twice, contents, heading ... caption
     assert "script" not in found.tags
 
 
-def test_a_page_holds_its_pictures_and_asks_for_nothing_else(document):
+def test_a_page_contains_its_pictures_and_requests_nothing(document):
     page = render_html(document)
     pictures = [a for a in read(page).addresses if not a.startswith("#")]
     assert pictures == [f"data:image/png;base64,{base64.b64encode(PNG).decode()}"]
@@ -70,7 +70,7 @@ def test_the_contents_lead_to_the_headings(document):
 
 
 @given(st.text(max_size=60))
-def test_any_text_comes_back_from_a_page_as_it_was(text):
+def test_any_text_is_read_back_from_a_page_unchanged(text):
     assert "".join(read(block_html(Paragraph([text, Code(text)]))).texts) == 2 * visible(text)
 
 
@@ -103,7 +103,7 @@ def test_a_page_runs_only_the_script_that_it_was_made_with():
     assert "script" not in render_page("t", "", "<p>b</p>")
 
 
-def test_columns_of_a_text_table_are_aligned_by_what_they_hold():
+def test_columns_of_a_text_table_are_aligned_by_their_content():
     table = TableBlock(["label", "n", "f1"], [["森", 1200, 0.5], ["a\nb", 3, None]])
     assert render_table(table).splitlines() == [
         "label |     n |    f1",
@@ -113,7 +113,7 @@ def test_columns_of_a_text_table_are_aligned_by_what_they_hold():
     ]
 
 
-def test_hostile_text_is_no_markup_in_markdown(document, tmp_path):
+def test_hostile_text_is_not_markup_in_markdown(document, tmp_path):
     text = render_markdown(document, tmp_path)
     assert not re.search(r"(?<!\\)<script", text)
     assert text.count("(a%20b.png)") == 1
@@ -153,6 +153,6 @@ def test_cells_are_written_alike_everywhere(tmp_path):
     assert "| 3 | - |" in render_markdown(Document("t", [table]), tmp_path)
 
 
-def test_a_row_with_a_cell_too_few_is_refused():
+def test_a_row_with_too_few_cells_is_refused():
     with pytest.raises(ValueError, match="1 cells for 2 columns"):
         TableBlock(["a", "b"], [["x"]])

@@ -87,13 +87,13 @@ def test_scores_that_moved_make_it_bad_and_the_label_is_named(rng):
     assert verdict.texts == [f"psi of c {bad.value:.3g} (limit 0.25)"]
 
 
-def test_a_black_night_is_bad_even_of_a_hundred_chips(rng):
+def test_a_night_of_black_pictures_is_bad_even_with_only_a_hundred_chips(rng):
     black = {label: count_scores(np.full(100, 0.02, np.float32)) for label in LABELS}
     verdict = judge_night(Night("r", "d", 100, 0, black, {}), nights(rng, 100, 100), LIMITS)
     assert verdict.bad
 
 
-def test_the_limit_of_the_index_can_be_set_but_not_under_what_chance_does(rng):
+def test_the_limit_of_the_index_can_be_set_but_never_goes_below_chance(rng):
     other, same = night(rng, shape=(0.35, 2.0)), night(rng)
     before = nights(rng, 5000, 5000)
     assert judge_night(other, before, LIMITS).verdict == "good"
@@ -129,12 +129,12 @@ def test_one_bad_chip_among_a_few_is_chance(rng):
         (40, 0.2, 0.25, True),
     ],
 )
-def test_volume_is_held_against_the_nearest_of_the_nights_before(rng, chips, value, limit, bad):
+def test_volume_is_compared_with_the_most_similar_night_before(rng, chips, value, limit, bad):
     judged = finding(judge_night(night(rng, chips), nights(rng, 400, 300, 200), LIMITS), "volume")
     assert (judged.value, judged.limit, judged.bad) == (value, limit, bad)
 
 
-def test_the_first_night_has_the_whole_archive_and_the_second_is_none_the_worse(rng):
+def test_the_second_night_is_not_bad_for_having_fewer_chips_than_the_first(rng):
     assert not judge_night(night(rng, 60), nights(rng, 20_000, 50), LIMITS).bad
 
 
@@ -146,9 +146,7 @@ def test_the_first_night_has_the_whole_archive_and_the_second_is_none_the_worse(
         ((9, 9, 9), None, "volume check skipped: earlier runs had only 9 chips"),
     ],
 )
-def test_a_night_of_no_chips_is_judged_by_its_volume_where_that_is_asked_for(
-    rng, before, verdict, text
-):
+def test_a_night_without_chips_is_judged_by_its_volume_on_request(rng, before, verdict, text):
     judged = judge_night(night(rng, 0), nights(rng, *before), DriftLimits(empty=True))
     assert judged.verdict == verdict
     assert text in judged.texts
@@ -170,7 +168,7 @@ def test_a_night_of_no_chips_is_judged_by_its_volume_where_that_is_asked_for(
         (100, (9, 9), "volume check skipped: needs 3 earlier runs, found 2"),
     ],
 )
-def test_too_little_to_go_by_is_no_verdict_and_says_why(rng, scored, before, why):
+def test_with_too_little_data_there_is_no_verdict_but_a_reason(rng, scored, before, why):
     verdict = judge_night(night(rng, scored), nights(rng, *before), LIMITS)
     assert verdict.verdict is None
     assert [text for text in verdict.texts if text.startswith(why)]
@@ -183,7 +181,7 @@ def test_a_night_before_that_scored_nothing_has_no_scores_to_compare_with(rng):
     assert {each.label for each in verdict.findings if each.check == "psi"} == set(LABELS)
 
 
-def test_findings_are_read_as_they_were_written_without_what_is_not_known():
+def test_findings_are_read_back_as_they_were_written_without_unknown_values():
     found = (
         Finding("psi", 0.25, 0.25, True, 'a "label"'),
         Finding("volume", note="2 runs before"),

@@ -74,7 +74,7 @@ def memory_limit(more_bytes: int = 512 << 20) -> Iterator[None]:
         (encode_tif(draw_bands(bands=1).astype("float32")), "1 x not unsigned 32 bit"),
     ],
 )
-def test_the_mode_is_how_the_header_says_that_pixels_are_stored(data: bytes, mode: str) -> None:
+def test_the_mode_describes_how_pixels_are_stored_by_the_header(data: bytes, mode: str) -> None:
     assert mode_of(data) == mode
 
 
@@ -106,7 +106,7 @@ def test_files_without_a_header_have_no_mode(data: bytes) -> None:
     ],
 )
 @pytest.mark.parametrize("preprocessing", [JPG, TIF], ids=["jpg model", "tif model"])
-def test_other_bytes_are_rejected_with_their_own_reason(
+def test_other_kinds_of_bytes_are_rejected_with_their_reason(
     data: bytes, reason: Reason, preprocessing: Preprocessing
 ) -> None:
     assert reason_for(data, preprocessing) is reason
@@ -137,7 +137,7 @@ def test_the_other_media_type_is_refused_with_both_named() -> None:
         (encode_tif(draw_bands(64, 1025)), TIF, Reason.TOO_LARGE),
     ],
 )
-def test_a_broken_or_unfit_chip_has_its_reason(
+def test_a_broken_or_unsuitable_chip_has_its_reason(
     data: bytes, preprocessing: Preprocessing, reason: Reason
 ) -> None:
     assert reason_for(data, preprocessing) is reason
@@ -167,7 +167,7 @@ def test_the_sides_come_from_the_header(height: int, width: int) -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"text", b"II*\0", b"\xff\xd8\xff", save_as("PNG")])
-def test_the_sides_of_no_chip_are_refused(data: bytes) -> None:
+def test_the_sides_of_other_files_are_refused(data: bytes) -> None:
     with pytest.raises(ChipRejected):
         sides_px(data)
 
@@ -189,7 +189,7 @@ MUTABLE = {
 
 
 @pytest.mark.parametrize("kind", MUTABLE)
-def test_damaged_bytes_give_a_picture_or_a_reason_and_the_same_each_time(kind: str) -> None:
+def test_damaged_bytes_always_have_the_same_picture_or_reason(kind: str) -> None:
     data, preprocessing = MUTABLE[kind]
     rng = np.random.default_rng(11)
     reasons = set()

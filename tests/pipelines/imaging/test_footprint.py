@@ -40,7 +40,7 @@ def test_the_bounds_of_real_geotiffs_are_those_of_their_corners(shared_data: Pat
         assert tif_bounds(path.read_bytes()) == pytest.approx(expected, abs=1e-6), path.name
 
 
-def test_the_bounds_of_a_tif_are_the_ones_it_was_written_with() -> None:
+def test_the_bounds_of_a_tif_are_those_it_was_written_with() -> None:
     placed = Affine(0.001, 0, -60, 0, -0.002, -3)
     tif = encode_tif(draw_bands(), crs="EPSG:4326", transform=placed)
     assert tif_bounds(tif) == pytest.approx((-60, -3 - 80 * 0.002, -60 + 100 * 0.001, -3))
@@ -51,7 +51,7 @@ def test_the_bounds_of_a_tif_are_the_ones_it_was_written_with() -> None:
     assert -10 < south < north < -8
 
 
-def test_a_chip_across_the_180th_meridian_has_its_west_east_of_its_east() -> None:
+def test_the_west_of_a_chip_across_the_180th_meridian_is_greater_than_its_east() -> None:
     zone_60 = {"crs": "EPSG:32660", "transform": Affine(30, 0, 832_000, 0, -30, 10_000)}
     west, _, east, _ = tif_bounds(encode_tif(draw_bands(), **zone_60)) or (0, 0, 0, 0)
     assert 179 < west < 180
@@ -89,7 +89,9 @@ POLAR = CRS.from_epsg(3031)
     crs=st.sampled_from([ZONE_20, ZONE_60, POLAR, CRS.from_epsg(4326), CRS.from_epsg(3857)]),
     seed=st.integers(0, 2**32 - 1),
 )
-def test_a_batch_of_places_has_the_bounds_that_gdal_gives_to_each(crs: CRS, seed: int) -> None:
+def test_the_bounds_of_a_batch_are_those_that_gdal_computes_for_each_chip(
+    crs: CRS, seed: int
+) -> None:
     rng = np.random.default_rng(seed)
     scale = 1e-5 if crs.is_geographic else 1.0
     corners = scale * np.stack([rng.uniform(2e5, 8e5, 5), rng.uniform(-2e6, 9e6, 5)], 1)
@@ -109,7 +111,7 @@ def test_chips_with_different_or_no_coordinate_systems_keep_their_rows() -> None
     assert bounds_of([]).shape == (0, 4)
 
 
-def test_a_place_out_of_this_world_costs_its_neighbours_nothing() -> None:
+def test_a_place_off_the_earth_does_not_affect_other_chips() -> None:
     good, lost = Place(ZONE_20, (5e5, 9e6, 5.1e5, 9.01e6)), Place(ZONE_20, (1e30, 1e30, 2e30, 2e30))
     found = bounds_of([good, lost, good])
     assert np.isnan(found[1]).all()

@@ -63,7 +63,7 @@ def test_a_tif_of_any_accepted_size_keeps_its_mean(height: int, width: int) -> N
     ("bands", "dtype"),
     [(3, "uint16"), (5, "uint16"), (1, "uint16"), (4, "uint8"), (4, "float32"), (4, "int16")],
 )
-def test_a_tif_of_other_bands_or_samples_is_refused_and_described(bands: int, dtype: str) -> None:
+def test_a_tif_with_other_bands_or_samples_is_refused_and_described(bands: int, dtype: str) -> None:
     tif = encode_tif(draw_bands(bands=bands, dtype=dtype))
     with pytest.raises(ChipRejected, match=f"{bands} x .*, not 4 x uint16$") as caught:
         decode_chip(tif, TIF)
@@ -76,7 +76,7 @@ def test_a_tif_cut_in_half_is_truncated(layout: str) -> None:
     assert reason_for(tif[: len(tif) // 2], TIF) is Reason.TRUNCATED
 
 
-def test_missing_strips_are_not_taken_for_black_ones() -> None:
+def test_missing_strips_are_not_read_as_black() -> None:
     tif = encode_tif(draw_bands(), blockysize=8)
     hollow = with_values(tif, STRIP_COUNTS, {3: 0})
     short = with_tag(with_tag(tif, STRIP_OFFSETS, count=4), STRIP_COUNTS, count=4)

@@ -37,7 +37,7 @@ def coded_as(marker: int) -> bytes:
         ((0xC5, 0xC6, 0xCD, 0xCE), "hierarchical"),
     ],
 )
-def test_codings_that_no_chip_has_never_reach_the_decoder(markers, coding):
+def test_codings_that_chips_do_not_have_never_reach_the_decoder(markers, coding):
     for marker in markers:
         with pytest.raises(ChipRejected, match=f"a JPEG of {coding} coding") as caught:
             decode_chip(coded_as(marker), JPG)
@@ -54,14 +54,14 @@ def test_bytes_before_the_frame_do_not_hide_its_coding():
         assert find_fault(CHIP[:FRAME] + between + CHIP[FRAME:]) == ""
 
 
-def test_millions_of_segments_before_the_picture_are_not_walked_through():
+def test_millions_of_segments_before_the_picture_are_not_all_read():
     comments = b"\xff\xfe\0\x02" * 2_000_000
     with pytest.raises(ChipRejected, match="more than 4,096 segments"):
         decode_chip(CHIP[:2] + comments + CHIP[2:], JPG)
 
 
 @given(st.binary(max_size=200))
-def test_any_bytes_have_a_fault_or_none(rest):
+def test_looking_for_a_fault_never_fails(rest):
     assert find_fault(b"\xff\xd8\xff" + rest) is not None
 
 
@@ -75,7 +75,7 @@ def test_a_subsampling_that_the_decoder_has_no_name_for_is_a_decode_error():
 
 
 @pytest.mark.parametrize("kind", ["markerless", "ordinary", "progressive"])
-def test_a_jpg_of_any_kind_decodes_to_the_colours_it_was_made_of(kind: str) -> None:
+def test_a_jpg_of_any_kind_decodes_to_its_original_colours(kind: str) -> None:
     picture = draw_picture()
     decoded = decode_chip(jpg_of_kind(kind, picture), JPG)
     assert decoded.dtype == np.uint8

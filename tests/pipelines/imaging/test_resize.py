@@ -23,7 +23,7 @@ def shares_by_counting(length: int, size: int) -> npt.NDArray[np.float64]:
 
 
 @given(length=st.integers(1, 40), size=st.integers(1, 24))
-def test_area_weights_are_the_shares_that_counting_gives(length: int, size: int) -> None:
+def test_area_weights_equal_the_shares_found_by_counting(length: int, size: int) -> None:
     weights = resize._area_weights(length, size)
     np.testing.assert_allclose(weights, shares_by_counting(length, size), atol=1e-6)
 

@@ -96,7 +96,7 @@ def test_raw_pixels_are_at_the_offset_of_the_layout(layout: str) -> None:
 
 
 @pytest.mark.parametrize("tag", [STRIP_OFFSETS, STRIP_COUNTS])
-def test_strips_that_lie_apart_or_are_too_short_are_left_to_a_decoder(tag: int) -> None:
+def test_strips_with_gaps_or_too_few_bytes_are_left_to_a_decoder(tag: int) -> None:
     assert read_layout(PLAIN).raw_start is not None
     assert read_layout(with_values(PLAIN, tag, {3: 1000})).raw_start is None
 
@@ -111,7 +111,7 @@ def test_tiles_are_counted_and_measured_and_strips_have_no_tile_size() -> None:
 
 
 @pytest.mark.parametrize("tag", [STRIP_OFFSETS, STRIP_COUNTS])
-def test_strips_of_no_bytes_or_at_no_place_are_missing(tag: int) -> None:
+def test_strips_without_bytes_or_without_an_offset_are_missing(tag: int) -> None:
     assert read_layout(with_values(PLAIN, tag, {0: 0, 7: 0})).missing_blocks == 2
 
 
@@ -123,7 +123,7 @@ def test_strips_and_tiles_that_are_not_listed_are_missing() -> None:
     assert read_layout(with_tag(PLAIN, HEIGHT, 88)).missing_blocks == 1
 
 
-def test_of_a_tag_given_twice_the_first_counts_as_it_does_for_libtiff() -> None:
+def test_if_a_tag_occurs_twice_the_first_counts_as_in_libtiff() -> None:
     strip = [(STRIP_OFFSETS, LONG, 1, 8), (STRIP_COUNTS, LONG, 1, 1)]
     twice = [(WIDTH, LONG, 1, 30), (WIDTH, LONG, 1, 65_000), (HEIGHT, LONG, 1, 20), *strip]
     assert read_layout(directory(twice)).width_px == 30

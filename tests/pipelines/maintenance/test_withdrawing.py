@@ -63,7 +63,7 @@ def run(command, output: str, capsys, run_id: str = "one", *flags: str) -> tuple
     return code, *capsys.readouterr()
 
 
-def test_a_withdrawn_run_leaves_the_others_and_a_row_that_says_so(output, capsys):
+def test_withdrawing_a_run_keeps_the_others_and_its_row_says_withdrawn(output, capsys):
     code, out, err = run(withdraw_command, output, capsys)
     assert (code, err) == (0, "")
     assert (
@@ -88,7 +88,9 @@ def test_a_run_may_be_published_again_after_it_was_withdrawn(output):
 
 
 @pytest.mark.parametrize("dies_at", ["quarantine", "runs"])
-def test_a_withdrawal_is_seen_whole_also_where_it_died_half_way(tmp_path, monkeypatch, dies_at):
+def test_a_withdrawal_is_visible_as_a_whole_even_if_it_died_half_way(
+    tmp_path, monkeypatch, dies_at
+):
     output = str(tmp_path)
     publish(output, "one", [scored("a")], [given_up("c", "empty")], published_at=at(1))
     withdraw_from = withdrawing._withdraw_from
@@ -122,9 +124,7 @@ def test_a_withdrawal_waits_its_turn_behind_a_publisher(tmp_path, monkeypatch):
     assert seen(output) == [("runs", "one", "withdrawn")]
 
 
-def test_what_a_dead_replacement_had_put_into_quarantine_stays_for_its_next_start(
-    local, monkeypatch
-):
+def test_quarantined_rows_of_a_dead_replacement_are_kept_for_its_next_start(local, monkeypatch):
     first = make_plan(local)
     publish_run(first, stage(first))
     second = store_plan(make_plan(local, attempt=2, options={"rescore": True}), CHIPS.to_reader())
@@ -138,7 +138,7 @@ def test_what_a_dead_replacement_had_put_into_quarantine_stays_for_its_next_star
     assert [row[0] for row in seen(local)] == ["quarantine", "runs", *["scores"] * 7]
 
 
-def test_a_run_that_never_was_cannot_be_withdrawn(local, capsys):
+def test_a_run_that_does_not_exist_cannot_be_withdrawn(local, capsys):
     code, _, err = run(withdraw_command, local, capsys, "never")
     assert (code, err) == (2, f"error: no run 'never' is published in '{local}'\n")
 
@@ -147,7 +147,7 @@ def planned(output: str, **changes) -> RunPlan:
     return store_plan(make_plan(output, artifact="/model", **changes), CHIPS.to_reader())
 
 
-def test_what_a_dead_run_had_staged_whole_is_published(local, capsys):
+def test_a_completely_staged_dead_run_is_published(local, capsys):
     stage(planned(local))
     code, out, err = run(publish_command, local, capsys, "r1")
     assert (code, err) == (0, "")
@@ -156,7 +156,7 @@ def test_what_a_dead_run_had_staged_whole_is_published(local, capsys):
     assert run(publish_command, local, capsys, "r1") == (0, "run r1 is published already\n", "")
 
 
-def test_a_run_that_lacks_units_is_not_published_and_can_still_go_on(local, capsys):
+def test_a_run_that_lacks_units_is_not_published_and_can_still_be_resumed(local, capsys):
     plan = planned(local)
     stage_unit([labelled(0, 0, 4, 1, True)], plan.staging)
     code, _, err = run(publish_command, local, capsys, "r1")
@@ -177,13 +177,13 @@ def test_a_run_that_lost_a_chip_is_not_published(local, capsys):
     assert seen(local) == []
 
 
-def test_a_run_refused_for_its_quarantine_is_published_where_that_is_allowed(local, capsys):
+def test_a_run_refused_for_its_quarantine_is_published_with_a_higher_limit(local, capsys):
     stage(planned(local, max_quarantine_ratio=0.1))
     assert run(publish_command, local, capsys, "r1")[0] == 1
     assert run(publish_command, local, capsys, "r1", "--max_quarantine_ratio", "0.2")[0] == 0
     assert len(seen(local)) == 9
 
 
-def test_nothing_staged_is_wrong_use(local, capsys):
+def test_publishing_without_anything_staged_is_a_usage_error(local, capsys):
     code, _, err = run(publish_command, local, capsys, "r1")
     assert (code, err) == (2, f"error: nothing is staged for run 'r1' in '{local}'\n")

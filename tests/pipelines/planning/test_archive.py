@@ -12,7 +12,7 @@ from tests.support.planned_chips import planned_chips
 from tests.support.samples import write_chips
 
 
-def test_a_folder_gives_its_pictures_with_address_stem_size_and_version(tmp_path):
+def test_pictures_of_a_folder_are_listed_with_address_stem_size_and_version(tmp_path):
     (path,) = write_chips(tmp_path / "deep" / "er", 1)
     (tmp_path / "notes.txt").write_text("no picture")
     (tmp_path / "SHOUTED.JPEG").write_bytes(b"x")
@@ -34,7 +34,7 @@ def test_a_folder_gives_its_pictures_with_address_stem_size_and_version(tmp_path
     "name",
     ["a b.jpg", 'it\'s "q".jpg', "tab\there.jpg", "new\nline.jpg", "árvore 森.jpg", "%41.jpg"],
 )
-def test_any_file_name_is_data(tmp_path, name):
+def test_any_file_name_is_accepted(tmp_path, name):
     (tmp_path / name).write_bytes(b"x")
     (row,) = planned_chips(tmp_path).to_pylist()
     assert row["chip_uri"] == str(tmp_path / name)

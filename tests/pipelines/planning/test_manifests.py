@@ -82,7 +82,7 @@ def test_an_invalid_manifest_is_refused(tmp_path, text, message):
         list_chips(str(manifest), None)
 
 
-def test_a_parquet_manifest_that_is_no_parquet_is_refused(tmp_path):
+def test_a_parquet_manifest_that_is_not_parquet_is_refused(tmp_path):
     manifest = tmp_path / "m.parquet"
     manifest.write_bytes(b"chip_uri\n")
     with pytest.raises(UsageError, match=r"m\.parquet' cannot be read"):
@@ -109,7 +109,7 @@ def test_a_manifest_with_a_value_that_no_chip_can_have_is_refused(tmp_path, head
     assert len(str(refused.value).splitlines()) == 1
 
 
-def test_an_etag_and_an_id_that_are_empty_in_parquet_count_as_not_given(tmp_path):
+def test_an_empty_etag_and_an_empty_id_in_parquet_count_as_missing(tmp_path):
     (path,) = write_chips(tmp_path, 1)
     manifest = tmp_path / "night.parquet"
     pq.write_table(pa.table({"chip_uri": [str(path)], "chip_id": [""], "etag": [""]}), manifest)
@@ -117,7 +117,7 @@ def test_an_etag_and_an_id_that_are_empty_in_parquet_count_as_not_given(tmp_path
     assert (row["chip_id"], row["etag"]) == (path.stem, store.head_object(str(path))["etag"])
 
 
-def test_a_manifest_may_hold_its_text_as_views(tmp_path):
+def test_a_manifest_may_have_arrow_string_views(tmp_path):
     manifest = tmp_path / "night.parquet"
     columns = {name: pa.array(["x.jpg"], pa.string_view()) for name in ("chip_uri", "etag")}
     pq.write_table(pa.table(columns), manifest)

@@ -38,12 +38,12 @@ def test_planning_after_all_is_done_leaves_nothing(listed):
     assert (selected.to_score, selected.skipped) == (0, manifest.num_rows)
 
 
-def test_a_chip_without_an_etag_is_never_taken_for_done():
+def test_a_chip_without_an_etag_never_counts_as_done():
     selected = select_chips(chips_of([("a", None)]), versions([("a", None)]))
     assert (selected.to_score, selected.chips.read_all().num_rows) == (1, 1)
 
 
-def test_of_a_chip_listed_twice_the_version_written_last_counts():
+def test_if_a_chip_is_listed_twice_the_version_written_last_counts():
     old, new = chips_of([("a", "9")], modified_at=_NOON), chips_of([("a", "1"), ("b", "1")])
     new = new.set_column(
         3, new.schema.field(3), pa.array([_NOON + timedelta(hours=1), None], new.schema.types[3])
@@ -74,9 +74,9 @@ def test_a_missing_published_file_is_reported_in_one_line(tmp_path):
     file.unlink()
     with pytest.raises(
         StorageError, match=r"cannot find the chips to score: .*unit-1.parquet'$"
-    ) as told:
+    ) as error:
         select_chips(chips_of([("a", "1")]), chips_done(str(tmp_path), "model-1"))
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(error.value)
 
 
 @given(st.lists(st.text("/.ab\n\\é\0森", max_size=12), min_size=1))

@@ -15,13 +15,13 @@ _BOX = {"lon_min": -61.5, "lat_min": -3.5, "lon_max": -61.4, "lat_max": -3.4}
 _NOTHING = dict.fromkeys(GIVEN)
 
 
-def told(sidecar, chips):
+def values_by_chip(sidecar, chips):
     """Chip to what is known of it after planning."""
     rows = select_chips(chips, versions([]), None, read_sidecar(str(sidecar))).chips.read_all()
     return {row["chip_id"]: {name: row[name] for name in GIVEN} for row in rows.to_pylist()}
 
 
-def test_a_csv_by_stem_gives_time_scene_and_place(tmp_path):
+def test_a_csv_by_stem_provides_time_scene_and_place(tmp_path):
     sidecar = tmp_path / "s.csv"
     sidecar.write_text(
         "chip_id,observed_at,scene_id,lon_min,lat_min,lon_max,lat_max,note\n"
@@ -29,7 +29,7 @@ def test_a_csv_by_stem_gives_time_scene_and_place(tmp_path):
         "b,2026-07-02 14:03:00,,,,,,\n"
         "unlisted,,,,,,,\n"
     )
-    found = told(sidecar, chips_of([("a", "1"), ("b", "1"), ("c", "1")]))
+    found = values_by_chip(sidecar, chips_of([("a", "1"), ("b", "1"), ("c", "1")]))
     first, second = datetime(2026, 7, 1, 14, 3, tzinfo=UTC), datetime(2026, 7, 2, 14, 3, tzinfo=UTC)
     assert found == {
         "a": {"scene_id": "007", "observed_at": first, **_BOX},
@@ -47,7 +47,7 @@ def test_the_values_of_a_parquet_sidecar_replace_those_of_the_manifest(tmp_path)
     rows = {"chip_uri": ["/a.jpg", "/b.jpg"], "scene_id": ["new", None]}
     rows |= {name: [None, value] for name, value in _BOX.items()}
     pq.write_table(pa.table(rows), tmp_path / "s.parquet")
-    found = told(tmp_path / "s.parquet", chips)
+    found = values_by_chip(tmp_path / "s.parquet", chips)
     old_box = {"lon_min": 1.0, "lat_min": 2.0, "lon_max": 3.0, "lat_max": 4.0}
     assert found["a"] == {**_NOTHING, "scene_id": "new", **old_box}
     assert found["b"] == {**_NOTHING, "scene_id": "old", **_BOX}
@@ -74,7 +74,7 @@ def test_one_stem_may_name_several_chips(tmp_path):
 def test_a_box_may_cross_the_180th_meridian(tmp_path):
     box = "chip_id,lon_min,lat_min,lon_max,lat_max\na,179.9,0,-179.9,1\n"
     (tmp_path / "s.csv").write_text(box)
-    assert told(tmp_path / "s.csv", chips_of([("a", "1")]))["a"]["lon_max"] == -179.9
+    assert values_by_chip(tmp_path / "s.csv", chips_of([("a", "1")]))["a"]["lon_max"] == -179.9
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_a_box_may_cross_the_180th_meridian(tmp_path):
         ("", "cannot be read"),
     ],
 )
-def test_a_sidecar_that_is_wrong_is_refused_in_one_line(tmp_path, text, message):
+def test_an_invalid_sidecar_is_refused_in_one_line(tmp_path, text, message):
     (tmp_path / "s.csv").write_text(text)
     with pytest.raises(UsageError, match=message) as refused:
         read_sidecar(str(tmp_path / "s.csv"))
@@ -117,4 +117,4 @@ def test_a_sidecar_that_is_missing_is_refused(tmp_path):
 def test_a_sidecar_that_names_no_listed_chip_is_refused(tmp_path):
     (tmp_path / "s.csv").write_text("chip_id,scene_id\na.jpg,1\n")
     with pytest.raises(UsageError, match=r"names no chip.* like 'a\.jpg', those listed like 'a'"):
-        told(tmp_path / "s.csv", chips_of([("a", "1")]))
+        values_by_chip(tmp_path / "s.csv", chips_of([("a", "1")]))

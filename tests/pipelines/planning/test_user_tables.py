@@ -21,7 +21,7 @@ _ADDRESSES = st.one_of(
 )
 
 
-def _told(make_absolute):
+def _result(make_absolute):
     """The addresses, or what is said of the first that is refused."""
     try:
         return make_absolute()
@@ -33,8 +33,8 @@ def _told(make_absolute):
 @example(["file:///a/../b", "file://localhost/a%20b", "gs://b/a?x=1", "./a", "a", "/a"], "/f")
 def test_addresses_become_absolute_as_storage_makes_them(uris, folder):
     column = pa.chunked_array([pa.array(uris[:2]), pa.array(uris[2:], pa.string())])
-    expected = _told(lambda: [store.absolute_uri(uri, folder) for uri in uris])
-    assert _told(lambda: absolute_uris(column, folder, "m").to_pylist()) == expected
+    expected = _result(lambda: [store.absolute_uri(uri, folder) for uri in uris])
+    assert _result(lambda: absolute_uris(column, folder, "m").to_pylist()) == expected
 
 
 @given(st.lists(st.none() | st.text('W/"a\n', max_size=6)))
@@ -44,7 +44,7 @@ def test_etags_are_cleaned_as_storage_cleans_them(etags):
 
 
 @pytest.mark.parametrize("uris", [pa.array(["a", None]), pa.array([1, 2]), pa.array(["a", ""])])
-def test_addresses_that_are_no_text_are_refused(uris):
+def test_addresses_that_are_not_text_are_refused(uris):
     with pytest.raises(UsageError, match="m: chip_uri must be text"):
         absolute_uris(pa.chunked_array([uris]), "/f", "m")
 

@@ -112,9 +112,7 @@ def test_a_replacement_under_another_date_leaves_one_set_of_rows(output):
         assert (name, dates) == (name, ["2026-11-23"] * count)
 
 
-def test_what_a_publisher_committed_before_it_died_is_replaced_by_the_next_attempt(
-    output, monkeypatch
-):
+def test_rows_of_a_publisher_that_died_are_replaced_by_the_next_attempt(output, monkeypatch):
     dead = make_plan(output)
     commit = committing.commit_rows
     monkeypatch.setattr(committing, "commit_rows", dying_at("chip_scores"))
@@ -154,7 +152,7 @@ def test_an_attempt_that_was_begun_is_found_again_until_it_is_refused(output, mo
     assert attempts.find_attempt(output, "r1") == (2, second)
 
 
-def test_of_two_plans_of_one_attempt_the_first_holds(object_store_uri):
+def test_of_two_plans_of_one_attempt_the_first_counts(object_store_uri):
     first, second = (make_plan(object_store_uri, token=token) for token in "ab")
     assert store_plan(first, CHIPS.to_reader()) == first
     assert store_plan(second, CHIPS.to_reader()) == first
@@ -194,7 +192,7 @@ def test_a_replacement_that_died_unpublished_is_not_finished(output):
     assert read_plan(output, "r1", 2) == second
 
 
-def test_staging_that_cannot_be_deleted_is_no_failure_of_a_published_run(output, monkeypatch):
+def test_staging_that_cannot_be_deleted_does_not_fail_a_published_run(output, monkeypatch):
     def deny(uri):
         raise StorageError(f"cannot delete {uri!r}: denied")
 
@@ -214,7 +212,7 @@ def test_replacing_one_run_leaves_the_others(output):
     assert (found.count("r1"), found.count("r2")) == (7, 7)
 
 
-def test_a_run_of_no_chips_is_published(output):
+def test_a_run_without_chips_is_published(output):
     plan = make_plan(output, listed=2, unit_rows=())
     publish_run(plan, [])
     assert publications.is_published(open_table(output, "chip_scores"), "r1")
@@ -239,7 +237,7 @@ def test_a_unit_whose_record_comes_twice_counts_once(output):
         ({"max_quarantine_ratio": 0.1}, r"1 of 8 chips were quarantined .empty 1., over .* 0\.1"),
     ],
 )
-def test_a_run_that_lost_or_doubled_a_chip_or_gave_up_too_many_is_not_published(
+def test_a_run_that_lost_or_doubled_a_chip_or_quarantined_too_many_is_not_published(
     output, changes, message
 ):
     plan = make_plan(output, **changes)
@@ -257,7 +255,7 @@ def test_a_quarantine_of_exactly_the_ratio_is_published(output):
     assert len(rows(output, "quarantine")) == 1
 
 
-def test_a_ratio_is_held_as_people_write_it():
+def test_a_ratio_is_compared_as_people_write_it():
     """0.29 * 100 is 28.999999999999996."""
     plan = make_plan("/o", unit_rows=(100,), max_quarantine_ratio=0.29)
     counts = RunCounts(100, 0, 71, 29, {"empty": 29}, "float32", NOTHING_SPENT)
@@ -298,7 +296,7 @@ def test_publishing_waits_its_turn_behind_another_publisher(output, monkeypatch)
     assert len(rows(output, "chip_scores")) == 7
 
 
-def test_publishing_that_meets_conflicts_without_end_fails_and_says_so(output, monkeypatch):
+def test_publishing_that_always_conflicts_fails_and_says_so(output, monkeypatch):
     def commit(*args, **kwargs):
         raise PublishConflict("somebody else")
 
@@ -308,7 +306,7 @@ def test_publishing_that_meets_conflicts_without_end_fails_and_says_so(output, m
         publish_run(plan, stage(plan))
 
 
-def test_a_run_is_published_to_an_object_store_as_to_a_folder(object_store_uri):
+def test_a_run_can_be_published_to_an_object_store(object_store_uri):
     empty_tables(object_store_uri)
     plan = make_plan(object_store_uri)
     publish_run(plan, stage(plan))

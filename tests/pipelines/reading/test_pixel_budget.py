@@ -53,7 +53,7 @@ def alive(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
     return lambda: sum(array() is not None for array in arrays)
 
 
-def test_many_threads_hold_no_more_pixels_than_one_and_lose_no_batch(
+def test_many_threads_need_no_more_pixels_than_one_and_lose_no_batch(
     unit: Callable[[int], Unit], alive: Callable[[], int]
 ) -> None:
     most = []
@@ -86,7 +86,7 @@ def test_the_slots_of_a_failed_bundle_are_free_again(
     assert len(budget._taken) == 0
 
 
-def test_who_holds_a_slot_makes_way_for_who_waits() -> None:
+def test_a_holder_of_a_slot_lets_waiting_threads_go_first() -> None:
     budget = PixelBudget(2)
     mine, yours = budget.take(patient=True), budget.take(patient=False)
     assert mine is not None

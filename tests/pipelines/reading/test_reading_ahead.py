@@ -69,7 +69,7 @@ def test_a_rejected_chip_leaves_the_others_with_their_own_pixels(tmp_path):
     }
 
 
-def test_a_batch_of_nothing_but_rejected_chips_has_no_pixels_and_all_of_them_as_rejected(tmp_path):
+def test_a_batch_of_rejected_chips_only_has_no_pixels_and_all_rejected_rows(tmp_path):
     for name in ("a.jpg", "b.jpg"):
         (tmp_path / name).write_text("not a picture")
     (batch,) = read_batches(_unit(tmp_path), JPG, 64)
@@ -87,7 +87,7 @@ def test_an_object_too_large_to_be_a_chip_is_refused_even_if_the_listing_says_le
     assert rejected.value.reason == "too_large"
 
 
-def test_a_decoder_that_fails_in_an_unknown_way_costs_the_one_chip(tmp_path, monkeypatch):
+def test_an_unexpected_error_of_a_decoder_rejects_only_that_chip(tmp_path, monkeypatch):
     def decode(data, preprocessing):
         raise ZeroDivisionError("surprise")
 
@@ -98,7 +98,7 @@ def test_a_decoder_that_fails_in_an_unknown_way_costs_the_one_chip(tmp_path, mon
     assert batch.rejected["message"].to_pylist() == ["ZeroDivisionError: surprise"] * 2
 
 
-def test_the_bounding_box_of_a_tif_comes_from_its_crs_unless_the_manifest_gives_one(tmp_path):
+def test_the_bounding_box_of_a_tif_comes_from_its_crs_unless_the_manifest_has_one(tmp_path):
     archive = write_sample_archive(tmp_path, 2, media_type="tif")
     manifest = tmp_path / "manifest.csv"
     lines = [f"{archive.chip_paths[0]},,,,", f"{archive.chip_paths[1]},1.0,2.0,3.0,4.0"]
@@ -116,9 +116,7 @@ def test_the_bounding_box_of_a_tif_comes_from_its_crs_unless_the_manifest_gives_
     assert -15 < south < north < 5
 
 
-def test_reading_goes_on_into_the_next_unit_and_no_further_ahead_than_its_bound(
-    tmp_path, monkeypatch
-):
+def test_reading_ahead_continues_into_the_next_unit_up_to_its_limit(tmp_path, monkeypatch):
     begun = []
     begin = reading_ahead.begin_batch
 

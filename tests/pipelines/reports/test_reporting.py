@@ -75,12 +75,12 @@ def test_a_night_leaves_a_report_with_its_counts_verdict_and_the_nights_before(o
     found = page(output, "today")
     assert "Bad, published at " in found.text
     assert "bad: psi of " in found.text
-    for told in ("1,234", "n0", "n1", "n2", "empty: 5 of 1,239", "/bad0.jpg"):
-        assert told in found.text
+    for expected in ("1,234", "n0", "n1", "n2", "empty: 5 of 1,239", "/bad0.jpg"):
+        assert expected in found.text
     assert len([1 for tag, _ in found.tags if tag == "svg"]) == 2 * 17
 
 
-def test_the_page_asks_no_server_for_anything_and_runs_no_script(output, tmp_path):
+def test_the_page_requests_nothing_from_a_server_and_runs_no_script(output, tmp_path):
     chip = tmp_path / "chip.jpg"
     chip.write_bytes(jpg_bytes())
     by_hand(output, [scored(str(chip), "road")], [given_up(HOSTILE, "empty")])
@@ -110,7 +110,7 @@ def test_hostile_names_messages_and_options_stay_data(output):
     assert "<img src=x onerror=alert(2)>" in found.text
 
 
-def test_a_chip_that_is_gone_since_has_a_place_that_says_so(output):
+def test_a_chip_that_was_deleted_since_is_shown_as_missing(output):
     by_hand(output, [scored("/gone.jpg", "road")])
     write_report(output, "r")
     assert "no picture: unreadable: cannot read '/gone.jpg'" in page(output, "r").text
@@ -136,7 +136,7 @@ def test_examples_of_quarantined_chips_are_few_of_each_reason(output):
     assert rejected["empty"][0].chip_uri == "/0"
 
 
-def test_staged_rows_give_the_facts_of_the_same_rows_published(output):
+def test_staged_rows_have_the_same_facts_as_published_ones(output):
     plan = planned(output, "today", 50, 7)
     units = [stage_unit([labelled(0, 0, 50, 7, True, 0.8)], plan.staging)]
     record = {"run_id": "today", "run_date": "d", "scored": 50, "quarantined": 7}
@@ -157,7 +157,7 @@ def test_a_held_run_has_a_report_of_what_is_staged(output):
     assert "/bad0.jpg" in found.text
 
 
-def test_a_night_of_nothing_and_a_run_that_failed_have_reports_too(output, capsys):
+def test_a_night_without_chips_and_a_failed_run_have_reports_too(output, capsys):
     night(output, "nothing", scored=0)
     assert "No chip was scored." in page(output, "nothing").text
     by_hand(output, [], status="failed", reason="<the disk> is full", published_at=None)
@@ -166,7 +166,7 @@ def test_a_night_of_nothing_and_a_run_that_failed_have_reports_too(output, capsy
 
 
 @pytest.mark.parametrize("error", [RuntimeError("no ink"), StorageError("no ink")])
-def test_a_report_that_cannot_be_written_costs_a_loud_line_and_not_the_run(
+def test_a_report_that_cannot_be_written_logs_an_error_and_does_not_fail_the_run(
     error, output, monkeypatch, caplog
 ):
     def fail(*_):
@@ -181,7 +181,7 @@ def test_a_report_that_cannot_be_written_costs_a_loud_line_and_not_the_run(
     assert (event.levelname, event.event_fields["reason"]) == ("ERROR", "no ink")
 
 
-def test_the_command_writes_the_report_anew_and_says_where(output, capsys):
+def test_the_command_writes_the_report_again_and_prints_its_address(output, capsys):
     three_nights(output)
     night(output, "today")
     uri = report_uri(output, "today")
@@ -194,7 +194,7 @@ def test_the_command_writes_the_report_anew_and_says_where(output, capsys):
     assert "no run 'never'" in capsys.readouterr().err
 
 
-def test_a_run_reports_to_an_object_store(object_store_uri):
+def test_a_report_can_be_written_to_an_object_store(object_store_uri):
     by_hand(object_store_uri, [scored("/gone.jpg", "road")])
     uri = write_report(object_store_uri, "r")
     assert uri == f"{object_store_uri}/reports/r.html"
@@ -217,7 +217,7 @@ def test_a_broken_chip_has_no_thumbnail_and_a_reason(tmp_path):
     assert found.missing
 
 
-def test_a_store_that_hangs_keeps_no_report_waiting(tmp_path, monkeypatch):
+def test_a_report_does_not_wait_for_a_store_that_hangs(tmp_path, monkeypatch):
     chip = tmp_path / "chip.jpg"
     chip.write_bytes(jpg_bytes())
     end, read_named = threading.Event(), thumbnails.read_named

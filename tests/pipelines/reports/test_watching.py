@@ -34,13 +34,13 @@ def output(tmp_path) -> str:
     return empty_tables(tmp_path)
 
 
-def told(caplog) -> list[dict]:
+def verdict_lines(caplog) -> list[dict]:
     """What the lines for alarms say."""
     events = [record for record in caplog.records if getattr(record, "event", "") == "run_judged"]
     return [{"level": each.levelname, **each.event_fields} for each in events]
 
 
-def test_a_night_like_those_before_it_is_good_and_its_row_says_by_what(output, caplog):
+def test_a_night_like_those_before_is_good_and_its_row_has_the_findings(output, caplog):
     caplog.set_level(logging.INFO)
     three_nights(output)
     night(output, "today")
@@ -50,17 +50,17 @@ def test_a_night_like_those_before_it_is_good_and_its_row_says_by_what(output, c
     assert {each["check"] for each in findings} == {"psi", "quarantine", "volume"}
     assert {each.get("label") for each in findings} >= set(PLANET_LABELS.names)
     assert not any(each["bad"] for each in findings)
-    assert told(caplog)[-1]["level"] == "INFO"
+    assert verdict_lines(caplog)[-1]["level"] == "INFO"
 
 
-def test_a_night_of_other_scores_is_published_bad_with_one_warning_and_exit_code_3(
+def test_a_night_with_other_scores_is_published_as_bad_with_one_warning_and_exit_code_3(
     output, caplog, capsys
 ):
     three_nights(output)
     plan = night(output, "today", highest=0.4)
     record = read_record(output, "today")
     assert (record["status"], record["verdict"]) == ("published", "bad")
-    (line,) = told(caplog)
+    (line,) = verdict_lines(caplog)
     assert (line["level"], line["verdict"], line["status"]) == ("WARNING", "bad", "published")
     assert line["run_id"] == "today"
     assert line["findings"][0].startswith("psi of ")
@@ -79,14 +79,14 @@ def test_the_first_nights_are_not_judged_and_end_with_exit_code_0(output, capsys
         assert f"  verdict     {expected}\n" in capsys.readouterr().out
 
 
-def test_a_night_of_no_chips_is_not_judged(output):
+def test_a_night_without_chips_is_not_judged(output):
     three_nights(output)
     plan = night(output, "today", scored=0)
     assert read_summary(plan).verdict.texts == ["drift check skipped: there was nothing to score"]
     assert report_outcome(plan) == 0
 
 
-def test_only_nights_of_the_same_model_and_kind_that_had_chips_to_do_are_compared_with(output):
+def test_only_nights_of_the_same_model_and_kind_with_chips_to_score_are_compared(output):
     night(output, "a")
     night(output, "other", model_digest="another")
     night(output, "replay", kind=REPLAY)
@@ -124,7 +124,7 @@ def test_a_staged_night_has_the_numbers_of_the_same_night_published(output):
     assert (staged.scored, staged.quarantined) == (published.scored, published.quarantined)
 
 
-def test_an_object_store_is_read_as_a_folder_is(object_store_uri):
+def test_nights_before_can_be_read_from_an_object_store(object_store_uri):
     empty_tables(object_store_uri)
     three_nights(object_store_uri)
     night(object_store_uri, "today", highest=0.4)
@@ -146,7 +146,7 @@ def test_only_the_runs_that_are_compared_with_are_read(output, monkeypatch):
     assert asked == [["n4"], ["n3"]]
 
 
-def test_a_bad_night_is_held_where_that_was_asked_for(output, caplog, capsys):
+def test_a_bad_night_is_held_on_request(output, caplog, capsys):
     three_nights(output)
     plan = night(output, "today", highest=0.4, drift=HOLD)
     assert ask(output, "SELECT count(*) AS n FROM chip_scores")["n"].to_pylist() == [300]
@@ -155,7 +155,7 @@ def test_a_bad_night_is_held_where_that_was_asked_for(output, caplog, capsys):
     (row,) = shown
     assert (row["status"], row["verdict"], row["published_at"]) == ("held", "bad", None)
     assert row["reason"].startswith("psi of ")
-    (line,) = told(caplog)
+    (line,) = verdict_lines(caplog)
     assert (line["level"], line["status"]) == ("ERROR", "held")
     assert report_outcome(plan) == 3
     assert capsys.readouterr().out.startswith("run today of 2026-11-22 is held, and nothing was")
@@ -167,7 +167,7 @@ def test_a_good_night_is_not_held(output):
     assert read_record(output, "today")["status"] == "published"
 
 
-def test_a_held_run_stays_due_and_is_held_again_by_a_retried_last_step(output):
+def test_a_retried_last_step_holds_a_held_run_again(output):
     three_nights(output)
     plan = night(output, "today", highest=0.4, drift=HOLD)
     publish_run(plan, [])
@@ -247,7 +247,9 @@ def test_a_night_published_by_a_publisher_that_died_before_its_row_is_not_held_a
     assert read_record(output, "today")["status"] == "published"
 
 
-def test_tables_that_cannot_be_read_cost_the_verdict_and_not_the_night(output, monkeypatch, caplog):
+def test_if_tables_cannot_be_read_the_night_has_no_verdict_but_is_published(
+    output, monkeypatch, caplog
+):
     three_nights(output)
 
     def fail(*_):
@@ -261,7 +263,7 @@ def test_tables_that_cannot_be_read_cost_the_verdict_and_not_the_night(output, m
     assert "run today cannot be judged" in caplog.text
 
 
-def test_a_plan_keeps_its_limits_and_an_older_one_has_the_usual_ones():
+def test_a_plan_stores_its_limits_and_an_older_plan_has_the_default_ones():
     plan = make_plan("/o", drift=DriftLimits(psi=0.5, hold=True))
     assert RunPlan.from_json(plan.to_json()) == plan
     older = json.loads(plan.to_json())

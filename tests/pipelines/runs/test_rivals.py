@@ -76,7 +76,7 @@ def test_a_run_whose_chips_another_has_published_meanwhile_is_not_published(outp
     assert attempts.find_attempt(output, "slow")[1] is None
 
 
-def test_it_is_noticed_in_the_very_commit(output, monkeypatch):
+def test_a_rival_is_noticed_even_right_before_the_commit(output, monkeypatch):
     """The other commits after this run's first look and before its commit."""
     plan = planned(output, "slow")
     copy = publishing._copy
@@ -92,7 +92,7 @@ def test_it_is_noticed_in_the_very_commit(output, monkeypatch):
     assert "fast was faster" in read_refusal(plan)
 
 
-def test_chips_given_up_for_good_are_published_too(output):
+def test_permanently_quarantined_chips_count_as_published_too(output):
     plan = planned(output, "slow")
     bad = [given_up("a", "empty", etag="1"), given_up("b", "unreadable", etag="1")]
     publish(output, "fast", [], bad, night=NIGHT)
@@ -108,14 +108,14 @@ def test_chips_given_up_for_good_are_published_too(output):
         scored("a", model_digest="model-2"),
     ],
 )
-def test_other_chips_versions_and_models_are_no_rivals(output, other):
+def test_runs_with_other_chips_versions_or_models_are_not_rivals(output, other):
     plan = planned(output, "slow")
     publish(output, "fast", [other], night=NIGHT)
     publish_planned(plan)
     assert run_ids(output) == {"fast", "slow"}
 
 
-def test_what_was_published_before_the_plan_is_no_rival(output):
+def test_a_run_published_before_the_plan_is_not_a_rival(output):
     """Its chips are not in the manifest; where they are, the run was asked to score them again."""
     publish(output, "early", [scored("a")], night=NIGHT)
     plan = planned(output, "late")
@@ -181,9 +181,9 @@ def test_of_two_runs_at_once_one_publishes_and_the_other_says_who_won(night, tmp
     by_code = {code: run_id for run_id, (code, _) in ended.items()}
     assert set(by_code) == {0, 1}, ended
     winner, loser = by_code[0], by_code[1]
-    told = f"error: run {loser}: run {winner} was faster and has published 10 of its 10 chips; "
+    message = f"error: run {loser}: run {winner} was faster and has published 10 of its 10 chips; "
     assert [line for line in ended[loser][1].splitlines() if line.startswith("error: ")] == [
-        f"{told}nothing was published; run again to score what is left"
+        f"{message}nothing was published; run again to score what is left"
     ]
     assert run_ids(place) == {winner}
     assert run_ids(place, "runs") == {winner, loser}  # one published, one failed

@@ -41,7 +41,7 @@ def plan(tmp_path) -> RunPlan:
     )
 
 
-def test_a_stored_manifest_gives_each_unit_its_own_rows(plan):
+def test_each_unit_of_a_stored_manifest_has_its_own_rows(plan):
     pairs = [(f"{i:05d}", "1") for i in range(5000)]
     run_plan.store_plan(plan, planned(pairs))
     assert plan.unit_rows == (4096, 904)
@@ -51,19 +51,19 @@ def test_a_stored_manifest_gives_each_unit_its_own_rows(plan):
     assert [unit.chips.num_rows for unit in units] == [4096, 904]
 
 
-def test_a_plan_survives_its_way_through_json(plan):
+def test_a_plan_is_read_back_from_json_unchanged(plan):
     assert RunPlan.from_json(plan.to_json()) == plan
 
 
 @given(st.integers(0, 3 * run_plan.UNIT_CHIPS))
-def test_units_hold_all_chips_and_none_is_empty(chips):
+def test_units_contain_all_chips_and_none_is_empty(chips):
     rows = unit_rows(chips)
     assert sum(rows) == chips
     assert all(0 < count <= run_plan.UNIT_CHIPS for count in rows)
 
 
 @given(st.lists(st.integers(1, 9), max_size=9))
-def test_units_are_whole_however_the_rows_come(sizes):
+def test_units_are_complete_whatever_the_batch_sizes(sizes):
     ends = [sum(sizes[:i]) for i in range(len(sizes) + 1)]
     table = pa.table({"n": pa.array(range(ends[-1]), pa.int64())})
     batches = [table.slice(a, b - a).to_batches()[0] for a, b in pairwise(ends)]

@@ -33,7 +33,7 @@ def place(request, tmp_path) -> str:
     return f"{request.getfixturevalue(f'{request.param}_uri')}/staging"
 
 
-def test_a_unit_leaves_its_rows_in_two_files_and_a_record_that_counts_them(tmp_path):
+def test_a_unit_is_staged_as_two_files_and_a_record_with_their_counts(tmp_path):
     batches = [labelled(4, 0, 3, 1, False), labelled(4, 3, 2, 0, True)]
     unit = stage_unit(batches, str(tmp_path))
 
@@ -46,7 +46,7 @@ def test_a_unit_leaves_its_rows_in_two_files_and_a_record_that_counts_them(tmp_p
     assert StagedUnit.from_json(record) == unit
 
 
-def test_the_files_carry_every_columns_meaning_and_are_compressed_with_zstd(tmp_path):
+def test_the_files_have_column_descriptions_and_zstd_compression(tmp_path):
     unit = stage_unit([labelled(0, 0, 3, 0, True)], str(tmp_path))
     file = pq.ParquetFile(unit.scores.uri)
     expected = file_schema(chip_scores(PLANET_LABELS))
@@ -62,7 +62,7 @@ def test_a_unit_of_rejected_chips_alone_has_no_scores_file(tmp_path):
     assert unit.quarantined == 2
 
 
-def test_a_unit_staged_twice_counts_as_it_was_staged_first(place):
+def test_of_a_unit_staged_twice_the_first_counts(place):
     first = stage_unit([labelled(0, 0, 3, 1, True)], place)
     late_twin = stage_unit([labelled(0, 0, 2, 2, True)], place)
     assert (late_twin, late_twin.scored) == (first, 3)
@@ -70,7 +70,7 @@ def test_a_unit_staged_twice_counts_as_it_was_staged_first(place):
     assert pq.read_table(io.BytesIO(store.read_bytes(first.scores.uri))).num_rows == 3
 
 
-def test_a_unit_is_staged_when_its_record_is_there(place):
+def test_a_unit_is_staged_once_its_record_exists(place):
     assert staged_numbers(place) == []
     stage_unit([labelled(12, 0, 3, 1, True)], place)
     half = stage_unit([labelled(3, 0, 3, 0, True)], place)
@@ -79,7 +79,7 @@ def test_a_unit_is_staged_when_its_record_is_there(place):
     assert read_units(place, [3]) == [half]
 
 
-def test_staging_in_which_nothing_was_written_for_days_is_dropped(tmp_path):
+def test_staging_without_new_files_for_days_is_deleted(tmp_path):
     for name, days in (("old.1", 8), ("young.1", 6), ("mine.2", 30)):
         for part in ("plan.json", "units/000000.json"):
             path = tmp_path / "_staging" / name / part
@@ -99,7 +99,7 @@ def test_staging_in_which_nothing_was_written_for_days_is_dropped(tmp_path):
     assert left == ["alive.1", "mine.2", "young.1"]
 
 
-def test_old_staging_is_dropped_from_object_stores_too(object_store_uri):
+def test_old_staging_is_deleted_from_object_stores_too(object_store_uri):
     drop_old(object_store_uri, datetime.now(UTC), keep="")
     for name in ("dead.1", "mine.1"):
         store.write_bytes(f"{object_store_uri}/_staging/{name}/plan.json", b"{}")
@@ -124,7 +124,7 @@ def test_units_in_one_bundle_are_staged_one_after_the_other(tmp_path):
     assert [StagedUnit.from_json(text).scored for text in staged] == [3, 3]
 
 
-def test_a_unit_that_loses_its_end_is_a_loud_error_and_stages_nothing(tmp_path):
+def test_a_unit_without_its_last_batch_raises_an_error_and_stages_nothing(tmp_path):
     fn = StageUnitsFn(str(tmp_path))
     fn.start_bundle()
     assert list(fn.process(labelled(0, 0, 2, 0, False))) == []
@@ -135,7 +135,7 @@ def test_a_unit_that_loses_its_end_is_a_loud_error_and_stages_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_retried_bundle_starts_without_what_the_failed_one_left(tmp_path):
+def test_a_retried_bundle_starts_without_batches_of_the_failed_one(tmp_path):
     fn = StageUnitsFn(str(tmp_path))
     fn.start_bundle()
     list(fn.process(labelled(0, 0, 2, 0, False)))

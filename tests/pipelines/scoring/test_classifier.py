@@ -42,7 +42,7 @@ def test_scores_equal_those_of_the_model_as_keras_loads_it(vgg16):
     np.testing.assert_allclose(scores, expected, atol=1e-6)
 
 
-def test_a_chip_has_the_same_scores_whatever_stands_beside_it(vgg16):
+def test_a_chip_has_the_same_scores_whatever_other_chips_are_in_its_batch(vgg16):
     classifier = Classifier(*vgg16, "float32")
     together = classifier.score(_PIXELS)
     alone = np.concatenate([classifier.score(_PIXELS[i : i + 1]) for i in range(5)])
@@ -59,7 +59,7 @@ def test_bfloat16_scores_differ_from_float32_by_little_and_come_as_float32(vgg16
     assert 0 < difference < 0.05
 
 
-def test_pixels_meet_the_first_convolution_and_scores_leave_the_last_layer_in_float32(vgg16):
+def test_the_first_convolution_and_the_last_layer_compute_in_float32(vgg16):
     folder, _ = vgg16
     model = keras.models.load_model(folder / "model.keras")
     _compute_in(model, "bfloat16")
@@ -94,7 +94,7 @@ _AMPERE, _TURING, _PASCAL = (
         (_PASCAL, True, "float32"),
     ],
 )
-def test_auto_means_what_the_device_that_computes_is_fast_in(monkeypatch, gpu, native, resolved):
+def test_auto_is_the_precision_that_the_device_is_fastest_in(monkeypatch, gpu, native, resolved):
     monkeypatch.setattr("pipelines.scoring.classifier.native_bfloat16", lambda: native)
     assert resolve_precision("auto", gpu) == resolved
     assert resolve_precision("float32", gpu) == "float32"
@@ -109,13 +109,13 @@ def test_float16_without_a_gpu_is_refused_with_what_to_use_instead():
     check_precision("float16", has_gpu=True)
 
 
-def test_bfloat16_on_a_gpu_that_has_none_is_refused_with_what_to_use_instead():
+def test_bfloat16_on_a_gpu_without_it_is_refused_with_what_to_use_instead():
     with pytest.raises(UsageError, match=r"8\.0 or more, which T4 is not; use auto, float32 or fl"):
         resolve_precision("bfloat16", _TURING)
     assert resolve_precision("bfloat16", _AMPERE) == "bfloat16"
 
 
-def test_a_model_that_brings_code_does_not_run_it_even_past_all_checks(tmp_path):
+def test_code_in_a_model_file_is_not_run_even_if_all_checks_are_skipped(tmp_path):
     """`read_artifact` refuses it (test_artifact.py); Keras' safe mode would, too."""
     artifact = make_artifact(tmp_path)
     mark = str(tmp_path / "ran")
@@ -129,7 +129,7 @@ def test_a_model_that_brings_code_does_not_run_it_even_past_all_checks(tmp_path)
     assert not Path(mark).exists()
 
 
-def test_a_model_is_looked_into_by_keras_only_when_its_digest_is_right(tmp_path, monkeypatch):
+def test_keras_opens_a_model_only_if_its_digest_is_right(tmp_path, monkeypatch):
     def load_model(*_, **__):
         raise AssertionError("Keras was asked to load it")
 
@@ -223,13 +223,13 @@ def _rates(monkeypatch, rates):
     return timed
 
 
-def test_on_a_processor_nothing_is_tuned_and_calls_follow_each_other(small):
+def test_on_a_cpu_nothing_is_tuned_and_calls_do_not_overlap(small):
     classifier = Classifier(*small, "float32", chips=10**9)
     assert (classifier.batch_size, classifier.calls_in_flight, classifier.xla) == (256, 1, False)
     assert Classifier(*small, "float32", batch_size=7).batch_size == 7
 
 
-def test_a_gpu_is_tuned_to_the_batch_size_that_gains_and_to_xla_where_it_wins(
+def test_on_a_gpu_the_fastest_batch_size_is_used_and_xla_if_it_is_faster(
     small, as_gpu, monkeypatch
 ):
     timed = _rates(monkeypatch, {4: 100, 8: [120, 120, 150], 16: 121})
@@ -238,13 +238,13 @@ def test_a_gpu_is_tuned_to_the_batch_size_that_gains_and_to_xla_where_it_wins(
     assert timed == [4, 8, 16, 8, 8]
 
 
-def test_xla_is_left_out_where_it_does_not_win(small, as_gpu, monkeypatch):
+def test_xla_is_not_used_if_it_is_not_faster(small, as_gpu, monkeypatch):
     _rates(monkeypatch, {4: [100, 100, 102], 8: 101})
     classifier = Classifier(*small, "float32", chips=10**9)
     assert (classifier.batch_size, classifier.xla) == (4, False)
 
 
-def test_a_batch_size_that_is_given_stays(small, as_gpu, monkeypatch):
+def test_a_given_batch_size_is_kept(small, as_gpu, monkeypatch):
     timed = _rates(monkeypatch, {24: [100, 200]})
     classifier = Classifier(*small, "float32", batch_size=24, chips=10**9)
     assert (classifier.batch_size, classifier.xla) == (24, True)
@@ -267,7 +267,7 @@ def test_in_a_small_run_nothing_is_tuned(small, as_gpu, monkeypatch):
 
 
 @pytest.mark.parametrize("xla", [True, False])
-def test_whole_part_and_single_batches_have_the_same_scores_with_xla_and_without(
+def test_full_partial_and_single_batches_have_the_same_scores_with_and_without_xla(
     small, as_gpu, monkeypatch, xla
 ):
     expected = Classifier(*small, "float32").score(_SMALL)
@@ -345,7 +345,7 @@ def _on_processor(artifact, monkeypatch):
 
 
 @pytest.mark.gpu
-def test_a_gpu_gives_the_scores_of_the_processor(vgg16, gpu, monkeypatch):
+def test_a_gpu_computes_the_same_scores_as_the_cpu(vgg16, gpu, monkeypatch):
     scores = Classifier(*vgg16, "float32").score(_PIXELS)
     # TF32 multiplies with 10 bits.
     np.testing.assert_allclose(scores, _on_processor(vgg16, monkeypatch), atol=1e-3)
@@ -353,7 +353,7 @@ def test_a_gpu_gives_the_scores_of_the_processor(vgg16, gpu, monkeypatch):
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
-def test_a_gpu_rounds_little_in_mixed_precision(vgg16, gpu, monkeypatch, precision):
+def test_mixed_precision_on_a_gpu_changes_scores_little(vgg16, gpu, monkeypatch, precision):
     if precision == "bfloat16" and gpu_precision(gpu.compute_capability) != "bfloat16":
         pytest.skip(f"{gpu.name} has no bfloat16")
     scores = Classifier(*vgg16, precision).score(_PIXELS)
@@ -362,7 +362,7 @@ def test_a_gpu_rounds_little_in_mixed_precision(vgg16, gpu, monkeypatch, precisi
 
 
 @pytest.mark.gpu
-def test_a_model_tuned_to_a_gpu_gives_the_scores_that_it_gives_untuned(vgg16, gpu, monkeypatch):
+def test_a_model_tuned_to_a_gpu_computes_the_same_scores_as_an_untuned_one(vgg16, gpu, monkeypatch):
     """The real search, the real compiler; XLA's function is taken whether it wins or not."""
     monkeypatch.setattr("pipelines.scoring.tuning.is_faster", lambda rate, than: True)
     tuned = Classifier(*vgg16, "float32", chips=10**9)
@@ -375,7 +375,7 @@ def test_a_model_tuned_to_a_gpu_gives_the_scores_that_it_gives_untuned(vgg16, gp
 
 
 @pytest.mark.gpu
-def test_calls_that_overlap_on_a_gpu_give_the_scores_of_calls_in_turn(vgg16, gpu):
+def test_overlapping_calls_on_a_gpu_compute_the_same_scores(vgg16, gpu):
     classifier = Classifier(*vgg16, "float32")
     batches = [np.roll(_PIXELS, shift, axis=0) for shift in range(24)]
     in_turn = [classifier.score(batch) for batch in batches]
@@ -385,7 +385,7 @@ def test_calls_that_overlap_on_a_gpu_give_the_scores_of_calls_in_turn(vgg16, gpu
 
 
 @pytest.mark.gpu
-def test_the_driver_knows_more_memory_than_the_model_takes(vgg16, gpu):
+def test_the_driver_reports_more_memory_than_the_model_takes(vgg16, gpu):
     Classifier(*vgg16, "float32").score(_PIXELS)
     free = driver_free_bytes()
     assert free is not None

@@ -55,7 +55,7 @@ class Driver:
         return 0
 
 
-def test_the_driver_says_what_is_free_in_the_context_that_tensorflow_uses() -> None:
+def test_the_driver_reports_free_memory_in_the_context_that_tensorflow_uses() -> None:
     driver = Driver()
     assert driver_free_bytes(lambda name: driver) == 15_000_000_000
     assert driver.released
@@ -90,7 +90,7 @@ def test_without_a_driver_the_free_memory_is_unknown() -> None:
 # --- Failures -----------------------------------------------------------------------------------
 
 
-def test_tensorflows_ways_of_saying_that_memory_is_short_become_one_error() -> None:
+def test_all_out_of_memory_errors_of_tensorflow_become_one_error() -> None:
     from tensorflow import errors
 
     for error in [
@@ -104,7 +104,7 @@ def test_tensorflows_ways_of_saying_that_memory_is_short_become_one_error() -> N
             raise error
 
 
-def test_other_errors_stay_what_they_are() -> None:
+def test_other_errors_are_not_translated() -> None:
     from tensorflow import errors
 
     with pytest.raises(errors.InternalError, match="illegal address"), translating_memory_errors(8):
@@ -113,7 +113,7 @@ def test_other_errors_stay_what_they_are() -> None:
         raise errors.InvalidArgumentError(None, None, "wrong shape")
 
 
-def test_what_did_not_fit_is_not_tried_again_for_five_minutes() -> None:
+def test_a_size_that_did_not_fit_is_not_tried_again_for_five_minutes() -> None:
     now = [1000.0]
     limit = MemoryLimit(lambda: now[0])
     assert limit.allows(10**9)
@@ -126,7 +126,7 @@ def test_what_did_not_fit_is_not_tried_again_for_five_minutes() -> None:
     assert limit.allows(1024)
 
 
-def test_after_that_time_the_limit_is_what_fails_then() -> None:
+def test_after_five_minutes_a_new_limit_is_found() -> None:
     now = [0.0]
     limit = MemoryLimit(lambda: now[0])
     limit.lower(4)
@@ -157,5 +157,5 @@ def test_a_single_chip_is_always_tried() -> None:
         (None, "float32"),
     ],
 )
-def test_a_gpu_computes_in_what_its_tensor_cores_multiply(capability, precision) -> None:
+def test_a_gpu_computes_in_a_precision_of_its_tensor_cores(capability, precision) -> None:
     assert gpu_precision(capability) == precision

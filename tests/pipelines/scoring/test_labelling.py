@@ -76,7 +76,7 @@ def test_rows_carry_each_score_in_its_own_column_and_the_digests_of_what_made_th
     assert rejected["quarantined_at"] == now
 
 
-def test_rows_follow_the_sky_rule_of_the_artifact_and_their_digest_tells_which_it_was(batch):
+def test_rows_follow_the_sky_rule_of_the_artifact_which_is_in_their_digest(batch):
     by_threshold = ModelArtifact("n", PLANET_LABELS, (0.01,) * 17, JPG, model_digest="m")
     by_score = replace(by_threshold, sky_rule="argmax")
     rows = [

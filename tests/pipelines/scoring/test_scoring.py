@@ -88,7 +88,7 @@ def test_a_batch_that_fits_is_scored_in_one_call() -> None:
     assert fits.all()
 
 
-def test_a_batch_too_large_is_halved_until_it_fits_with_every_chip_in_its_place() -> None:
+def test_a_batch_that_is_too_large_is_halved_until_it_fits_and_keeps_its_order() -> None:
     device = SmallDevice(memory=3)
     scores, fits = score_in_halves(_batch(11).pixels, device)
     assert scores[:, 1].tolist() == [i / 256 for i in range(11)]
@@ -96,7 +96,7 @@ def test_a_batch_too_large_is_halved_until_it_fits_with_every_chip_in_its_place(
     assert device.calls == [11, 5, 2, 3, 6, 3, 3]
 
 
-def test_a_chip_that_does_not_even_fit_alone_is_given_up_and_the_others_go_on() -> None:
+def test_a_chip_that_does_not_even_fit_alone_is_rejected_and_the_others_are_scored() -> None:
     scored = score_batch(_batch(10), SmallDevice(memory=8, never=(6,)))
     assert scored.chips["chip_id"].to_pylist() == [str(i) for i in range(10) if i != 6]
     assert scored.scores[:, 0].tolist() == [i / 256 for i in range(10) if i != 6]
@@ -104,7 +104,7 @@ def test_a_chip_that_does_not_even_fit_alone_is_given_up_and_the_others_go_on() 
     assert scored.rejected["reason"].to_pylist() == ["out_of_memory"]
 
 
-def test_a_chip_whose_scores_are_not_all_numbers_is_given_up() -> None:
+def test_a_chip_whose_scores_are_not_all_finite_is_rejected() -> None:
     scored = score_batch(_batch(15), SmallDevice(memory=99))
     assert "13" not in scored.chips["chip_id"].to_pylist()
     assert scored.rejected["chip_id"].to_pylist() == ["13"]
@@ -145,14 +145,14 @@ def _rows(scored: list[ScoredBatch]) -> list[tuple[int, bool, list[str], list, l
 
 
 @pytest.mark.parametrize("counts", [[4], [5, 3], [6, 6, 2, 6, 6, 1], [1] * 12])
-def test_batches_under_way_together_give_the_rows_that_they_give_in_turn(counts) -> None:
+def test_batches_scored_at_the_same_time_have_the_rows_of_batches_scored_in_turn(counts) -> None:
     """Chips 6 and 13, which no memory suffices for and which has no finite scores, included."""
     in_turn = _run(_batches(counts), SmallDevice(memory=4, never=(6,)))
     together = _run(_batches(counts), Gpu(memory=4, never=(6,)))
     assert _rows(together) == _rows(in_turn)
 
 
-def test_a_gpu_has_three_calls_under_way_and_a_processor_one() -> None:
+def test_a_gpu_has_three_calls_in_flight_and_a_cpu_one() -> None:
     gpu, processor = Gpu(), SmallDevice(memory=99)
     _run(_batches([1] * 12), gpu)
     assert gpu.most_at_a_time == 3
@@ -175,7 +175,7 @@ def test_a_batch_is_halved_when_nothing_else_is_on_the_device() -> None:
     assert sorted(device.calls) == [2, 2, 2, 3, 3, 6, 6]
 
 
-def test_another_error_than_want_of_memory_fails_the_bundle() -> None:
+def test_an_error_other_than_out_of_memory_fails_the_bundle() -> None:
     class Broken(Gpu):
         def score(self, pixels):
             raise RuntimeError("illegal address")
@@ -191,7 +191,7 @@ class _OnGpu:
         return Gpu(memory=4, never=(6,))
 
 
-def test_the_transform_gives_every_batch_in_order_and_counts_its_chips_once(tmp_path) -> None:
+def test_the_transform_yields_every_batch_in_order_and_counts_its_chips_once(tmp_path) -> None:
     before = chips_counted()
     batches = _batches([6, 6, 2, 6, 6, 1])
 
@@ -232,5 +232,5 @@ def test_dofns_of_a_process_share_one_model_and_agree_on_the_batch_size(monkeypa
     assert loaded == [("gs://models/a", "digest", "auto", None, 5000)]
 
 
-def test_a_batch_size_that_is_given_is_taken_without_asking_the_model() -> None:
+def test_a_given_batch_size_is_used_without_loading_the_model() -> None:
     assert SharedModel("/nowhere", "digest", "auto", 7, 0).batch_size() == 7

@@ -53,7 +53,7 @@ class Device:
         ([1000, 1100, 900, 9000], 512, 3),
     ],
 )
-def test_batches_grow_until_the_rate_gains_no_more_than_3_percent(rates, chosen, tried) -> None:
+def test_batches_grow_until_the_rate_rises_by_3_percent_at_most(rates, chosen, tried) -> None:
     device = Device(rates)
     assert find_batch_size(device.trial, SIZES, None) == chosen
     assert device.tried == SIZES[:tried]
@@ -66,13 +66,13 @@ def test_a_size_that_would_take_over_0_8_of_the_memory_is_not_tried() -> None:
         assert max(device.tried) == chosen
 
 
-def test_where_free_memory_is_not_known_a_size_that_fails_ends_the_search() -> None:
+def test_if_free_memory_is_unknown_a_size_that_fails_ends_the_search() -> None:
     device = Device([1, 2, 3, 4], memory=700 * MIB)
     assert find_batch_size(device.trial, SIZES, None) == 512
     assert device.tried == [256, 512, 1024]
 
 
-def test_where_not_even_the_first_size_fits_it_is_chosen_and_halved_in_the_run() -> None:
+def test_if_not_even_the_first_size_fits_it_is_chosen_and_halved_in_the_run() -> None:
     assert find_batch_size(Device([1, 2], memory=0).trial, SIZES, None) == 256
 
 
@@ -92,7 +92,7 @@ def test_three_percent_may_be_chance() -> None:
 # --- Rates --------------------------------------------------------------------------------------
 
 
-def test_a_rate_is_that_of_the_best_round_of_calls_and_leaves_the_first_call_out() -> None:
+def test_a_rate_is_that_of_the_best_round_of_calls_without_the_first_call() -> None:
     now, calls = [0.0], []
     lock = threading.Lock()
 
@@ -145,9 +145,7 @@ def test_a_rate_is_measured_with_as_many_calls_at_a_time_as_the_job_makes() -> N
     ("count", "padded", "plain"),
     [(8, [8], []), (7, [8], []), (5, [8], []), (4, [], [4]), (1, [], [1]), (9, [], [9])],
 )
-def test_more_than_half_a_batch_is_filled_up_and_scores_belong_to_their_chips(
-    count, padded, plain
-) -> None:
+def test_a_batch_more_than_half_full_is_padded_and_keeps_its_scores(count, padded, plain) -> None:
     sizes: dict[str, list[int]] = {"padded": [], "plain": []}
 
     def scoring(name):

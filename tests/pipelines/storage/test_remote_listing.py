@@ -41,7 +41,7 @@ def put(uri: str, names: list[str]) -> None:
         store.write_bytes(f"{uri}/{name}", name.encode())
 
 
-def test_folders_are_listed_side_by_side_and_every_name_comes_once(object_store_uri, pages):
+def test_folders_are_listed_in_parallel_and_every_name_occurs_once(object_store_uri, pages):
     names = [name for name in NAMES if name != "night/0.jpg"]
     put(object_store_uri, names)
     assert listed(object_store_uri) == sorted(names)
@@ -64,7 +64,7 @@ def test_a_small_prefix_takes_one_request_and_no_part(object_store_uri, pages):
 
 
 @pytest.mark.parametrize("name", ["night/scene-02/tab\there.jpg", "night/a//b.jpg"])
-def test_names_that_obstore_refuses_come_once_too(s3_uri, pages, name):
+def test_names_that_obstore_refuses_are_listed_once_too(s3_uri, pages, name):
     put(s3_uri, NAMES[:-1])
     put_by_client(s3_uri, name)
     assert listed(s3_uri) == sorted([*NAMES[:-1], name])

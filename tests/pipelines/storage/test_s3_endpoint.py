@@ -57,7 +57,7 @@ def use_every_library(uri: str, server: S3Server) -> None:
     assert {f"{uri}/a.jpg", f"{uri}/odd//name"} <= set(listed)
 
 
-def test_an_option_leads_every_library_to_the_store(
+def test_every_library_uses_the_store_of_the_option(
     bare: str, s3_server: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", NOBODY)
@@ -66,7 +66,7 @@ def test_an_option_leads_every_library_to_the_store(
 
 
 @pytest.mark.parametrize("variable", ENDPOINTS)
-def test_a_variable_leads_every_library_to_the_store(
+def test_every_library_uses_the_store_of_the_variable(
     bare: str, s3_server: S3Server, variable: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(variable, s3_server.url)
@@ -84,7 +84,7 @@ def test_the_option_comes_before_the_variables_and_s3s_own_before_that_of_all_se
     assert s3_endpoint("https://option", "").url == "https://option"
 
 
-def test_a_region_is_always_told_for_a_store_of_ones_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_region_is_always_set_for_a_custom_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without one, delta-rs asks the machine's cloud, waits, and complains at length."""
     for name in (*ENDPOINTS, *REGIONS):
         monkeypatch.delenv(name, raising=False)

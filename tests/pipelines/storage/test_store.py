@@ -78,7 +78,7 @@ NIGHTS = ["n1/a.jpg", "n1/b.tif", "n2/a.jpg", "n2/deep/c.jpg", "n10/a.jpg", "top
         ("none/*", set()),
     ],
 )
-def test_globs_find_what_a_shell_finds(
+def test_globs_find_the_same_files_as_a_shell(
     object_store_uri: str, pattern: str, expected: set[str]
 ) -> None:
     root = join_uri(object_store_uri, "store")
@@ -92,7 +92,7 @@ def test_a_listing_of_nothing_is_an_empty_table_of_the_same_schema(object_store_
         assert (table.num_rows, table.schema) == (0, LISTING)
 
 
-def test_a_copy_into_another_bucket_lands_there(gs_uri: str, s3_uri: str, gcs_server) -> None:
+def test_an_object_can_be_copied_into_another_bucket(gs_uri: str, s3_uri: str, gcs_server) -> None:
     second = gcs_server.fresh_uri()
     put(gs_uri, "a.jpg")
     for target in (second, s3_uri):
@@ -101,7 +101,7 @@ def test_a_copy_into_another_bucket_lands_there(gs_uri: str, s3_uri: str, gcs_se
     assert below(gs_uri, listed(gs_uri)) == {"a.jpg"}
 
 
-def test_a_missing_bucket_is_told_from_a_missing_object(object_store_uri: str) -> None:
+def test_a_missing_bucket_is_distinguished_from_a_missing_object(object_store_uri: str) -> None:
     uri = join_uri(object_store_uri + "-none", "a.jpg")
     with pytest.raises(StorageError, match=r"cannot read .*: no such bucket$"):
         read_bytes(uri)
@@ -110,7 +110,7 @@ def test_a_missing_bucket_is_told_from_a_missing_object(object_store_uri: str) -
 
 
 @pytest.mark.parametrize("scheme", ["gs", "s3"])
-def test_an_address_without_bucket_is_refused_whatever_is_done_with_it(scheme: str) -> None:
+def test_an_address_without_bucket_is_refused_by_every_operation(scheme: str) -> None:
     uri = f"{scheme}://"
     for use in (
         read_bytes,
@@ -129,7 +129,7 @@ def test_an_address_without_bucket_is_refused_whatever_is_done_with_it(scheme: s
 REFUSED_NAMES = ["tab\there.jpg", "x//y.jpg", "dot/../z.jpg", "./a.jpg", "bell\a.jpg", "x/./y.jpg"]
 
 
-def test_names_that_obstore_refuses_are_listed_and_cost_themselves_alone(
+def test_names_that_obstore_refuses_are_listed_and_only_they_fail(
     object_store_uri: str,
 ) -> None:
     put(object_store_uri, *ANY_STORE_NAMES)
@@ -166,7 +166,7 @@ def test_a_prefix_that_holds_a_refused_name_is_listed_behind_what_came_before(
     assert below(object_store_uri, listed(join_uri(object_store_uri, "night/*.jpg"))) == {*names}
 
 
-def test_a_slash_at_either_end_of_a_name_does_not_make_it_another_objects(
+def test_a_slash_at_either_end_of_a_name_never_reaches_another_object(
     object_store_uri: str,
 ) -> None:
     put(object_store_uri, "a.jpg")
@@ -175,7 +175,7 @@ def test_a_slash_at_either_end_of_a_name_does_not_make_it_another_objects(
             read_bytes(f"{object_store_uri}/{name}")
 
 
-def test_what_lists_odd_names_says_which_extra_is_missing(
+def test_listing_unusual_names_reports_which_extra_is_missing(
     object_store_uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put_by_client(object_store_uri, "x//y.jpg")
@@ -235,7 +235,7 @@ def test_errors_hold_no_credentials(object_store_uri: str, monkeypatch: pytest.M
         f"the key {SECRET} is not known",
     ],
 )
-def test_secrets_are_cut_out_of_any_text(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_secrets_are_removed_from_any_text(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
     cleaned = without_secrets(text)
     assert SECRET not in cleaned
@@ -280,7 +280,7 @@ def test_any_name_that_a_disk_takes_is_listed_and_read_again(name: str) -> None:
         assert read_bytes(uri) == b"data"
 
 
-def test_a_name_that_is_not_utf_8_becomes_text_and_costs_only_itself(folder: Path) -> None:
+def test_a_name_that_is_not_utf_8_becomes_text_and_affects_no_other(folder: Path) -> None:
     put(str(folder), "good.jpg")
     Path(os.fsdecode(os.fsencode(folder) + b"/bad\xff\xfe.jpg")).write_bytes(b"x")
     assert below(str(folder), listed(str(folder))) == {"good.jpg", r"bad\xff\xfe.jpg"}
@@ -288,7 +288,7 @@ def test_a_name_that_is_not_utf_8_becomes_text_and_costs_only_itself(folder: Pat
         read_bytes(rf"{folder}/bad\xff\xfe.jpg")
 
 
-def test_links_to_files_are_listed_and_links_that_lead_nowhere_stop_nothing(folder: Path) -> None:
+def test_links_to_files_are_listed_and_broken_links_stop_nothing(folder: Path) -> None:
     put(str(folder), "real.jpg", "sub/below.jpg")
     (folder / "link.jpg").symlink_to("real.jpg")
     (folder / "dangling.jpg").symlink_to("nowhere.jpg")
@@ -326,7 +326,7 @@ def test_pipes_and_devices_are_neither_listed_nor_waited_for(folder: Path) -> No
 
 
 @pytest.mark.skipif(RUNS_AS_ROOT, reason="root may enter any folder")
-def test_a_folder_that_may_not_be_entered_is_named_and_only_where_it_matters(folder: Path) -> None:
+def test_an_unreadable_folder_is_reported_only_if_it_could_match(folder: Path) -> None:
     put(str(folder), "a.jpg", "locked/b.jpg")
     (folder / "locked").chmod(0)
     try:
@@ -337,20 +337,20 @@ def test_a_folder_that_may_not_be_entered_is_named_and_only_where_it_matters(fol
         (folder / "locked").chmod(0o755)
 
 
-def test_a_glob_enters_no_folder_that_it_cannot_match_in(folder: Path) -> None:
+def test_a_glob_lists_no_folder_that_cannot_match(folder: Path) -> None:
     put(str(folder), "a.jpg", "sub/b.jpg", "sub/deep/c.jpg")
     for pattern, depth in (("*.jpg", 0), ("*/*.jpg", 1), ("sub/*.jpg", 0), ("**/c.jpg", 9)):
         uri = f"{folder}/{pattern}"
         assert min(_globs.depth_below(store._fixed_part(uri), uri), 9) == depth
 
 
-def test_a_folder_that_is_not_there_is_named(folder: Path) -> None:
+def test_a_missing_folder_is_named(folder: Path) -> None:
     for uri in (f"{folder}/none", f"{folder}/none/*.jpg"):
         with pytest.raises(StorageError, match=r"cannot list '.*': No such file or directory"):
             list(list_objects(uri))
 
 
-def test_a_path_that_no_system_takes_is_an_error_like_another(folder: Path) -> None:
+def test_a_path_that_no_system_accepts_is_an_ordinary_error(folder: Path) -> None:
     for uri in (f"{folder}/nul\0.jpg", f"{folder}/{'x' * 300}"):
         with pytest.raises(StorageError, match="cannot read"):
             read_bytes(uri)
@@ -360,7 +360,7 @@ def test_a_path_that_no_system_takes_is_an_error_like_another(folder: Path) -> N
             write_bytes(uri, b"")
 
 
-def test_a_failed_writing_leaves_nothing_behind_and_the_old_object_whole(tmp_path: Path) -> None:
+def test_a_failed_write_leaves_nothing_behind_and_keeps_the_old_object(tmp_path: Path) -> None:
     put(str(tmp_path), "file", "folder/inside")
     before = sorted(tmp_path.rglob("*"))
     for target in ("file/below", "folder", "file/deep/below"):
@@ -371,7 +371,7 @@ def test_a_failed_writing_leaves_nothing_behind_and_the_old_object_whole(tmp_pat
 
 
 @pytest.mark.skipif(RUNS_AS_ROOT, reason="root may write into any folder")
-def test_a_folder_that_may_not_be_written_is_an_error(tmp_path: Path) -> None:
+def test_a_folder_without_write_permission_is_an_error(tmp_path: Path) -> None:
     tmp_path.chmod(0o555)
     try:
         with pytest.raises(StorageError, match="Permission denied"):
@@ -380,7 +380,7 @@ def test_a_folder_that_may_not_be_written_is_an_error(tmp_path: Path) -> None:
         tmp_path.chmod(0o755)
 
 
-def test_a_reader_holds_the_old_object_while_the_new_one_takes_its_name(tmp_path: Path) -> None:
+def test_a_reader_keeps_the_old_object_while_a_new_one_replaces_it(tmp_path: Path) -> None:
     uri = str(tmp_path / "a")
     write_bytes(uri, b"old" * 10_000)
     with store.open_file(uri) as reader:
@@ -389,7 +389,7 @@ def test_a_reader_holds_the_old_object_while_the_new_one_takes_its_name(tmp_path
     assert read_bytes(uri) == b"new"
 
 
-def test_written_files_have_the_rights_that_the_user_gives_new_files(tmp_path: Path) -> None:
+def test_written_files_have_the_usual_permissions_of_new_files(tmp_path: Path) -> None:
     before = os.umask(0o027)
     try:
         write_bytes(str(tmp_path / "a"), b"")
@@ -451,12 +451,12 @@ def test_globs_match_what_pythons_own_glob_matches_on_real_folders(
         ("/a/[a&&b|~-]", "/a/&", True),
     ],
 )
-def test_a_glob_fits_or_does_not(pattern: str, name: str, fits: bool) -> None:
+def test_globs_match_the_expected_addresses(pattern: str, name: str, fits: bool) -> None:
     assert (_globs.to_regex(pattern).fullmatch(name) is not None) == fits
 
 
 @given(st.text("ab/*?[]!-^\\.", max_size=12))
-def test_every_glob_can_be_matched_against(pattern: str) -> None:
+def test_every_text_is_a_valid_glob(pattern: str) -> None:
     _globs.to_regex("/" + pattern).fullmatch("/a/b")
 
 
@@ -471,7 +471,7 @@ def test_a_glob_without_wildcards_matches_itself_alone(name: str) -> None:
 
 
 @pytest.mark.parametrize("uri", ["http://host/a.jpg", "hdfs://a", "GS://bucket/a", "azure://c/a"])
-def test_an_unknown_scheme_is_wrong_use_and_told_with_the_known_ones(uri: str) -> None:
+def test_an_unknown_scheme_is_a_usage_error_that_names_the_known_ones(uri: str) -> None:
     for use in (store.scheme_of, store.absolute_uri, read_bytes, store.is_remote):
         with pytest.raises(UsageError, match=r"use a local path, gs:// or s3://, not \w+://"):
             use(uri)
@@ -488,7 +488,7 @@ def test_an_unknown_scheme_is_wrong_use_and_told_with_the_known_ones(uri: str) -
         ("a/b://c", ""),
     ],
 )
-def test_the_scheme_is_what_stands_before_the_two_slashes(uri: str, scheme: str) -> None:
+def test_the_scheme_is_the_part_before_the_two_slashes(uri: str, scheme: str) -> None:
     assert store.scheme_of(uri) == scheme
     assert store.is_remote(uri) == (scheme != "")
 
@@ -536,7 +536,7 @@ def test_a_file_address_of_another_machine_is_refused() -> None:
         store.absolute_uri("file://data/chips/a.jpg")
 
 
-def test_addresses_are_joined_and_parted() -> None:
+def test_addresses_are_joined_and_split() -> None:
     assert join_uri("gs://b/", "x", "y z") == "gs://b/x/y z"
     assert join_uri("/", "x") == "/x"
     assert store.parent_uri("gs://b/x/y.jpg") == "gs://b/x"
@@ -548,11 +548,11 @@ def test_addresses_are_joined_and_parted() -> None:
 @pytest.mark.parametrize(
     ("given", "clean"), [('"abc"', "abc"), ('W/"abc"', "abc"), ("abc", "abc"), (None, None)]
 )
-def test_an_etag_is_cleaned_of_what_answers_put_around_it(given: str, clean: str) -> None:
+def test_an_etag_is_cleaned_of_quotes_and_the_weak_mark(given: str, clean: str) -> None:
     assert store.clean_etag(given) == clean
 
 
-def test_delta_rs_is_given_what_reaches_the_same_store(
+def test_delta_rs_gets_options_that_reach_the_same_store(
     gs_uri: str, s3_uri: str, tmp_path: Path
 ) -> None:
     from deltalake import DeltaTable, write_deltalake

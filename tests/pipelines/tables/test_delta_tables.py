@@ -44,19 +44,19 @@ def uris(table: DeltaTable) -> list[str]:
 # --------------------------------------------------------------------------- opening, creating
 
 
-def test_a_table_that_is_not_there_is_none(output: str, tmp_path: Path) -> None:
+def test_opening_a_missing_table_returns_none(output: str, tmp_path: Path) -> None:
     assert open_table(output, "chip_scores") is None
     assert open_table(str(tmp_path), "chip_scores") is None
 
 
-def test_a_created_table_is_opened_again_as_it_is(output: str) -> None:
+def test_a_created_table_is_opened_again_unchanged(output: str) -> None:
     created = ensure_table(output, SCORES)
     assert created.metadata().name == "chip_scores"
     assert created.metadata().partition_columns == ["run_date", "run_id"]
     assert ensure_table(output, SCORES).version() == created.version() == 0
 
 
-def test_an_output_takes_no_second_label_set(output: str) -> None:
+def test_an_output_refuses_a_second_label_set(output: str) -> None:
     ensure_table(output, chip_scores(LabelSet(("forest", "mine"))))
     with pytest.raises(UsageError) as refused:
         ensure_table(output, chip_scores(LabelSet(("forest", "fire"))))
@@ -66,7 +66,7 @@ def test_an_output_takes_no_second_label_set(output: str) -> None:
     assert "one OUTPUT holds one label set" in str(refused.value)
 
 
-def test_of_many_other_columns_some_are_told_and_the_rest_are_counted(output: str) -> None:
+def test_of_many_different_columns_some_are_named_and_the_others_counted(output: str) -> None:
     ensure_table(output, chip_scores(LabelSet(tuple(f"a{n}" for n in range(9)))))
     with pytest.raises(UsageError, match=r"other columns: score_a1 .*score_a4 .*, and 4 more; one"):
         check_table(output, chip_scores(LabelSet(("a0",))))
@@ -78,14 +78,14 @@ def test_labels_that_share_a_column_name_are_still_two_labels(output: str) -> No
         ensure_table(output, chip_scores(LabelSet(("mobile home",))))
 
 
-def test_creators_at_the_same_moment_all_get_the_one_table(output: str) -> None:
+def test_concurrent_creators_all_get_the_same_table(output: str) -> None:
     with ThreadPoolExecutor(8) as pool:
         tables = list(pool.map(lambda _: ensure_table(output, SCORES), range(8)))
     assert {table.metadata().id for table in tables} == {open_scores(output).metadata().id}
     assert open_scores(output).version() == 0
 
 
-def test_of_two_label_sets_at_the_same_moment_one_is_refused(output: str) -> None:
+def test_of_two_concurrent_label_sets_one_is_refused(output: str) -> None:
     def create(label: str) -> str:
         try:
             ensure_table(output, chip_scores(LabelSet((label,))))
@@ -100,14 +100,14 @@ def test_of_two_label_sets_at_the_same_moment_one_is_refused(output: str) -> Non
     assert f"score_{winner}" in [field.name for field in open_scores(output).schema().fields]
 
 
-def test_a_file_in_the_way_is_wrong_use(tmp_path: Path) -> None:
+def test_a_file_in_the_way_is_a_usage_error(tmp_path: Path) -> None:
     (tmp_path / "output").write_text("not a folder")
     for call in (lambda o: open_table(o, "runs"), lambda o: ensure_table(o, RUNS)):
         with pytest.raises(UsageError, match="must be a folder"):
             call(str(tmp_path / "output"))
 
 
-def test_a_broken_log_is_told_in_one_line(output: str) -> None:
+def test_a_broken_log_is_reported_in_one_line(output: str) -> None:
     ensure_table(output, RUNS)
     log = Path(output, "runs", "_delta_log", "00000000000000000000.json")
     log.write_text("{ no json")
@@ -116,13 +116,13 @@ def test_a_broken_log_is_told_in_one_line(output: str) -> None:
     assert "\n" not in str(failed.value)
 
 
-def test_a_folder_that_cannot_be_made_is_told_in_one_line() -> None:
+def test_a_folder_that_cannot_be_created_is_reported_in_one_line() -> None:
     with pytest.raises(StorageError, match="cannot create '/proc/none/runs': ") as failed:
         ensure_table("/proc/none", RUNS)
     assert "\n" not in str(failed.value)
 
 
-def test_a_bucket_that_is_not_there_is_wrong_use(object_store_uri: str) -> None:
+def test_a_missing_bucket_is_a_usage_error(object_store_uri: str) -> None:
     gone = object_store_uri.replace("test-", "gone-")
     calls: list[Callable[[], object]] = [
         lambda: open_table(gone, "runs"),
@@ -136,7 +136,7 @@ def test_a_bucket_that_is_not_there_is_wrong_use(object_store_uri: str) -> None:
 # --------------------------------------------------------------------------- committing
 
 
-def test_a_commit_makes_its_files_rows_of_the_table(output: str) -> None:
+def test_a_commit_adds_the_rows_of_its_files_to_the_table(output: str) -> None:
     partition = {"run_date": NIGHT, "run_id": "run-1"}
     table = ensure_table(output, SCORES)
     files = [write_rows(output, SCORES, partition, [scored(name)], name) for name in ("a", "b")]
@@ -152,7 +152,7 @@ def test_a_commit_makes_its_files_rows_of_the_table(output: str) -> None:
     assert table.history(1)[0]["listed"] == "3"
 
 
-def test_object_stores_hold_tables_as_disks_do(object_store_uri: str) -> None:
+def test_tables_can_be_in_object_stores(object_store_uri: str) -> None:
     output = f"{object_store_uri}/out"
     assert open_table(output, "chip_scores") is None
     commit_rows(output, SCORES, "run-1", [scored("a"), scored("b")])
@@ -174,7 +174,7 @@ def test_a_run_without_rows_is_published_too(output: str) -> None:
     assert uris(open_scores(output)) == []
 
 
-def test_a_replacement_leaves_one_set_of_the_runs_rows(output: str) -> None:
+def test_after_a_replacement_the_run_has_one_set_of_rows(output: str) -> None:
     commit_rows(output, SCORES, "run-1", [scored("a"), scored("b")])
     commit_rows(output, SCORES, "run-2", [scored("x")])
     commit_rows(output, SCORES, "run-1", [scored("b"), scored("c")], replace=True)
@@ -184,14 +184,14 @@ def test_a_replacement_leaves_one_set_of_the_runs_rows(output: str) -> None:
     assert uris(open_scores(output)) == ["x"]
 
 
-def test_a_replacement_takes_the_place_of_the_runs_rows_under_any_date(output: str) -> None:
+def test_a_replacement_replaces_the_runs_rows_of_any_date(output: str) -> None:
     commit_rows(output, SCORES, "run-1", [scored("a")], "2026-07-01")
     commit_rows(output, SCORES, "run-2", [scored("x")], "2026-07-01")
     commit_rows(output, SCORES, "run-1", [scored("b")], "2026-07-02", replace=True)
     assert uris(open_scores(output)) == ["b", "x"]
 
 
-def test_a_run_was_committed_when_its_rows_were(output: str) -> None:
+def test_the_commit_time_of_a_run_is_that_of_its_rows(output: str) -> None:
     before = datetime.now(UTC) - timedelta(milliseconds=1)
     commit_rows(output, SCORES, "run-1", [scored("a")])
     commit_rows(output, SCORES, "run-2", [])
@@ -202,7 +202,7 @@ def test_a_run_was_committed_when_its_rows_were(output: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["100%25", "back\\slash", "new\nline"])
-def test_a_folder_name_that_delta_would_misread_is_refused_and_nothing_is_made(
+def test_a_folder_name_that_delta_would_misread_is_refused_and_nothing_is_created(
     tmp_path: Path, name: str
 ) -> None:
     with pytest.raises(UsageError, match="in the folder's name"):
@@ -210,7 +210,7 @@ def test_a_folder_name_that_delta_would_misread_is_refused_and_nothing_is_made(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_of_two_publishers_from_one_snapshot_the_second_must_look_again(output: str) -> None:
+def test_of_two_publishers_from_one_snapshot_the_second_is_refused(output: str) -> None:
     ensure_table(output, SCORES)
     first, second = open_scores(output), open_scores(output)
     partition = {"run_date": NIGHT, "run_id": "run-1"}
@@ -245,7 +245,7 @@ def test_many_publishers_at_once_lose_nothing(output: str) -> None:
     assert next_transactions(table, "another")[0] == ("publisher", 7)
 
 
-def test_what_is_published_outlives_checkpoints_and_old_log_files(output: str) -> None:
+def test_published_runs_survive_checkpoints_and_log_clean_up(output: str) -> None:
     """delta-rs writes a checkpoint by itself at the 100th commit; clean-up then drops the log."""
     commit_rows(output, SCORES, "first", [])
     table = open_scores(output)
@@ -265,7 +265,7 @@ def test_what_is_published_outlives_checkpoints_and_old_log_files(output: str) -
     assert next_transactions(table, "first") == [("publisher", 103), ("run:first", 2)]
 
 
-def test_published_run_ids_keeps_those_that_are(output: str) -> None:
+def test_published_run_ids_returns_only_published_runs(output: str) -> None:
     commit_rows(output, SCORES, "with-rows", [scored("a")])
     commit_rows(output, SCORES, "without-rows", [])
     asked = ["with-rows", "without-rows", "never"]
@@ -277,7 +277,7 @@ def test_published_run_ids_keeps_those_that_are(output: str) -> None:
 # --------------------------------------------------------------------------- reading
 
 
-def test_a_dataset_of_some_runs_holds_theirs_only(output: str) -> None:
+def test_a_dataset_of_some_runs_has_only_their_rows(output: str) -> None:
     for run_id in ("run-1", "run-2", "run-3"):
         commit_rows(output, SCORES, run_id, [scored(f"of-{run_id}")])
     some = open_dataset(open_scores(output), {"run-1", "run-3"}).to_table(["chip_uri"])

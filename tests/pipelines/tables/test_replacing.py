@@ -64,9 +64,7 @@ def reported_ids(output: str) -> list[str]:
     [("tmp_path", 0), ("tmp_path", 2), ("s3_uri", 2)],
     indirect=["place"],
 )
-def test_a_replacement_that_died_half_way_shows_what_it_was_to_replace(
-    output, monkeypatch, given_up
-):
+def test_after_a_replacement_died_half_way_the_old_rows_are_visible(output, monkeypatch, given_up):
     first = make_plan(output)
     publish_run(first, stage(first, 1))
     before = seen(output)
@@ -106,7 +104,7 @@ def test_a_third_attempt_after_a_dead_second_shows_the_first_until_it_is_publish
     assert sum(row["what"] != "scored" for row in seen(output)) == 3
 
 
-def test_what_the_table_no_longer_has_is_not_waited_for(output, tmp_path, monkeypatch):
+def test_rows_that_were_vacuumed_are_not_an_error(output, tmp_path, monkeypatch):
     """After a vacuum: no quarantined rows, rather than an error or those of the other attempt."""
     first = make_plan(output)
     publish_run(first, stage(first, 1))

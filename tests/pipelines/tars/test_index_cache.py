@@ -71,9 +71,7 @@ def test_the_second_night_reads_no_header_of_an_unchanged_tar(tmp_path, object_s
         opened.clear()
 
 
-def test_a_tar_that_was_replaced_is_read_again_and_its_index_takes_the_old_ones_place(
-    tmp_path, archive, opened
-):
+def test_a_replaced_tar_is_read_again_and_its_index_replaces_the_old_one(tmp_path, archive, opened):
     listed(archive, tmp_path / "out")
     before = len(kept(tmp_path / "out"))
     store.write_bytes(f"{archive}/s.tar", tar_bytes(FILES[1:]))
@@ -132,7 +130,9 @@ def test_a_tar_that_was_not_read_to_its_end_is_read_again(tmp_path, archive, ope
     assert f"{archive}/cut.tar#a.jpg" in listed(archive, tmp_path / "out")["chip_uri"].to_pylist()
 
 
-def test_a_tar_that_is_replaced_while_it_is_read_is_not_remembered(tmp_path, archive, monkeypatch):
+def test_the_index_of_a_tar_that_is_replaced_while_being_read_is_not_stored(
+    tmp_path, archive, monkeypatch
+):
     """Where content makes the etag, the version that was listed may come back."""
     path = Path(archive) / "s.tar"
     old, when = path.read_bytes(), path.stat().st_mtime_ns
@@ -150,14 +150,14 @@ def test_a_tar_that_is_replaced_while_it_is_read_is_not_remembered(tmp_path, arc
     listed(archive, tmp_path / "out")
 
 
-def test_a_tar_without_an_etag_is_read_and_not_remembered(tmp_path, archive, opened):
+def test_the_index_of_a_tar_without_an_etag_is_not_stored(tmp_path, archive, opened):
     shard = {"chip_uri": f"{archive}/s.tar", "etag": None, "size_bytes": 1}
     for _ in range(2):
         assert len(list(IndexCache(str(tmp_path / "out")).members_of(shard))) == 4
     assert (len(opened), kept(tmp_path / "out")) == (2, [])
 
 
-def test_an_estimate_uses_stored_indexes_and_stores_none(tmp_path, archive, opened):
+def test_an_estimate_uses_stored_indexes_and_stores_no_new_ones(tmp_path, archive, opened):
     listed(archive, tmp_path / "out", store_new=False)
     assert kept(tmp_path / "out") == []
     listed(archive, tmp_path / "out")
@@ -167,7 +167,7 @@ def test_an_estimate_uses_stored_indexes_and_stores_none(tmp_path, archive, open
 
 
 @pytest.mark.parametrize("broken", ["write_bytes", "read_bytes", "head_object"])
-def test_a_store_that_refuses_writes_costs_one_try_a_warning_and_no_chip(
+def test_a_store_that_refuses_writes_causes_one_warning_and_loses_no_chip(
     broken, tmp_path, archive, monkeypatch, caplog
 ):
     for number in range(40):
@@ -189,7 +189,7 @@ def test_a_store_that_refuses_writes_costs_one_try_a_warning_and_no_chip(
     assert "tars are read without their stored indexes: cannot reach" in caplog.text
 
 
-def test_old_indexes_are_deleted_and_younger_ones_stay(tmp_path, object_store_uri, opened):
+def test_old_indexes_are_deleted_and_younger_ones_kept(tmp_path, object_store_uri, opened):
     later, earlier = (datetime.now(UTC) + timedelta(hours=sign) for sign in (1, -1))
     for place in (str(tmp_path), object_store_uri):
         output, archive = f"{place}/out", fill(f"{place}/chips")

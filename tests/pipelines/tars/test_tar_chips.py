@@ -32,7 +32,7 @@ def read(uri) -> tuple[dict[str, float], dict[str, str]]:
     return means, {row["chip_id"]: row["reason"] for row in rejected}
 
 
-def test_members_are_chips_with_the_pixels_of_loose_ones(tmp_path, object_store_uri):
+def test_members_have_the_same_pixels_as_loose_files(tmp_path, object_store_uri):
     loose = tmp_path / "loose" / "deep"
     loose.mkdir(parents=True)
     for name, data in PICTURES.items():
@@ -51,14 +51,14 @@ def test_members_are_chips_with_the_pixels_of_loose_ones(tmp_path, object_store_
             assert row["etag"] == f"{etag}@{row['offset_bytes']}+{len(data)}"
 
 
-def test_a_file_whose_name_looks_like_a_members_is_a_file(tmp_path):
+def test_a_file_with_a_name_like_a_member_is_read_as_a_file(tmp_path):
     (tmp_path / "s.tar#a.jpg").write_bytes(PICTURES["deep/1.jpg"])
     (tmp_path / "s.tar").write_bytes(tar_bytes([("b#c.jpg", PICTURES["deep/2.jpg"])]))
     means, rejected = read(tmp_path)
     assert (set(means), rejected) == ({"s.tar#a", "b#c"}, {})
 
 
-def test_names_in_a_tar_are_data_and_of_one_name_the_last_counts(tmp_path):
+def test_any_member_name_is_accepted_and_if_it_occurs_twice_the_last_counts(tmp_path):
     first, last = jpg_bytes((0, 0, 0)), jpg_bytes((250, 250, 250))
     names = ["../../etc/a.jpg", "/abs.jpg", "new\nline.jpg", "q'\"uote.jpg", "top.JPG"]
     files = [("twice.jpg", first), *((name, first) for name in names), ("twice.jpg", last)]
@@ -100,7 +100,7 @@ def test_a_tar_that_cannot_be_read_is_rejected_with_the_reason(tmp_path, name, d
     assert (set(means), rejected) == ({"a"}, {store.file_stem(name): reason})
 
 
-def test_the_whole_members_of_a_cut_off_tar_are_scored(tmp_path):
+def test_complete_members_of_a_truncated_tar_are_scored(tmp_path):
     data = tar_bytes(PICTURES.items())
     (tmp_path / "s.tar").write_bytes(data[: len(data) // 2])
     means, rejected = read(tmp_path)
@@ -108,7 +108,7 @@ def test_the_whole_members_of_a_cut_off_tar_are_scored(tmp_path):
     assert rejected == {"s": "bad_shard"}
 
 
-def test_a_member_that_is_too_large_is_not_read_and_costs_only_itself(tmp_path, monkeypatch):
+def test_a_member_that_is_too_large_is_not_read_and_affects_no_other(tmp_path, monkeypatch):
     asked = []
     read_range = store.read_range
     monkeypatch.setattr(
@@ -125,7 +125,7 @@ def test_a_member_that_is_too_large_is_not_read_and_costs_only_itself(tmp_path, 
     assert [length for _, length in asked] == [900, 900]
 
 
-def test_the_rows_of_a_task_are_one_range_unless_the_gaps_are_too_long(tmp_path, monkeypatch):
+def test_the_rows_of_a_task_are_read_as_one_range_unless_gaps_are_too_long(tmp_path, monkeypatch):
     asked = []
     read_range = store.read_range
     monkeypatch.setattr(
@@ -152,7 +152,7 @@ def test_a_manifest_may_not_point_anywhere_in_a_tar(tmp_path):
             read_row(row)
 
 
-def test_a_chip_of_which_only_the_address_is_known_is_found_again(tmp_path, object_store_uri):
+def test_a_chip_is_found_by_its_address_alone(tmp_path, object_store_uri):
     for uri in (str(tmp_path), object_store_uri):
         store.write_bytes(f"{uri}/a.tar#b/s.tar", tar_bytes([("c.tar#d/e.jpg", b"in")]))
         store.write_bytes(f"{uri}/a.tar", tar_bytes([("other.jpg", b"x")]))
@@ -184,13 +184,13 @@ def test_media_types_come_from_the_names_of_the_members(tmp_path):
     assert planned_chips(tmp_path, "tif")["chip_id"].to_pylist() == ["b"]
 
 
-def test_shard_etags_come_back_out_of_their_members():
+def test_the_etag_of_a_shard_can_be_read_from_that_of_a_member():
     assert tar_chips.shard_etag("a@b@512+3") == "a@b"
     assert tar_chips.shard_etag(None) is None
     assert tar_chips.shard_etag("plain") is None
 
 
-def test_a_shard_that_loose_chips_lie_beside_is_read_with_them(tmp_path):
+def test_a_shard_next_to_loose_chips_is_read_with_them(tmp_path):
     (tmp_path / "s.tar").write_bytes(tar_bytes(PICTURES.items()))
     (tmp_path / "r.jpg").write_bytes(jpg_bytes())
     (tmp_path / "t.jpg").write_bytes(jpg_bytes())

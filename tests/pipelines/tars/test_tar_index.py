@@ -25,7 +25,7 @@ def by_tarfile(data: bytes) -> list[tuple[str, int, int]]:
 
 
 @given(_FILES, _FORMS)
-def test_members_are_those_that_tarfile_finds(files, form):
+def test_members_are_the_same_as_in_tarfile(files, form):
     data = tar_bytes(files, form)
     found = members(data)
     assert [(o, s) for _, o, s in found] == [(o, s) for _, o, s in by_tarfile(data)]
@@ -33,7 +33,7 @@ def test_members_are_those_that_tarfile_finds(files, form):
 
 
 @given(_FILES, _FORMS, st.data())
-def test_a_tar_that_was_damaged_anywhere_is_read_or_refused(files, form, draw):
+def test_a_tar_with_damage_anywhere_is_read_or_refused(files, form, draw):
     data = bytearray(tar_bytes(files, form))
     for _ in range(draw.draw(st.integers(1, 4))):
         data[draw.draw(st.integers(0, len(data) - 1))] = draw.draw(st.integers(0, 255))
@@ -45,14 +45,14 @@ def test_a_tar_that_was_damaged_anywhere_is_read_or_refused(files, form, draw):
     assert all(offset >= 0 and offset + size <= len(data) for _, offset, size in found)
 
 
-def test_a_name_with_a_prefix_and_one_of_other_bytes():
+def test_names_with_a_prefix_or_with_bytes_that_are_not_utf_8_are_read():
     long = "folder/" * 15 + "a.jpg"
     assert members(tar_bytes([(long, b"x")]))[0][0] == long
     odd = tar_bytes([("b\udcff.jpg", b"x")], tarfile.GNU_FORMAT)
     assert members(odd)[0][0] == "b\\xff.jpg"
 
 
-def test_links_folders_devices_and_sparse_files_are_passed_over():
+def test_links_folders_devices_and_sparse_files_are_skipped():
     sparse = bytearray(header("sparse.jpg", b"S", 512))
     tar = b"".join(
         [
@@ -69,7 +69,7 @@ def test_links_folders_devices_and_sparse_files_are_passed_over():
     assert [name for name, *_ in members(tar)] == ["a.jpg"]
 
 
-def test_a_pax_header_may_give_the_size_and_the_name():
+def test_a_pax_header_may_set_the_size_and_the_name():
     tar = pax(path="new\nline#.jpg", size="3") + header("x", b"0", 0) + padded(b"abc") + END
     ((name, offset, size),) = members(tar)
     assert (name, tar[offset : offset + size]) == ("new\nline#.jpg", b"abc")
@@ -97,7 +97,7 @@ def test_a_pax_header_may_give_the_size_and_the_name():
         (header("a", b"0")[:-1] + b"x" + END, "no tar header"),
     ],
 )
-def test_what_cannot_be_read_is_refused(tar, message):
+def test_unreadable_tars_are_refused(tar, message):
     with pytest.raises(DamagedTar, match=message):
         members(tar)
 

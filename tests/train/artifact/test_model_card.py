@@ -83,17 +83,17 @@ def test_every_section_of_the_card_is_there_and_full(artifact):
 
 
 def test_labels_with_few_chips_are_named_with_their_counts(artifact):
-    told = " ".join(find_weaknesses(artifact))
+    text = " ".join(find_weaknesses(artifact))
     learnt = artifact.training["positives"]["train"]
-    assert f"water ({learnt['water']})" in told
-    assert "haze (0)" in told
-    assert f"clear ({learnt['clear']})" not in told
+    assert f"water ({learnt['water']})" in text
+    assert "haze (0)" in text
+    assert f"clear ({learnt['clear']})" not in text
 
 
 def test_labels_without_proof_are_named(artifact):
-    told = [w for w in find_weaknesses(artifact) if w.startswith("No validation chip proves")]
-    assert len(told) == 1
-    assert all(name in told[0] for name in artifact.unproven_thresholds)
+    found = [w for w in find_weaknesses(artifact) if w.startswith("No validation chip proves")]
+    assert len(found) == 1
+    assert all(name in found[0] for name in artifact.unproven_thresholds)
 
 
 def test_a_missing_test_part_is_told_and_a_present_one_is_not(artifact):
@@ -102,7 +102,7 @@ def test_a_missing_test_part_is_told_and_a_present_one_is_not(artifact):
 
 
 def test_thresholds_that_do_worse_than_a_half_are_told(artifact):
-    def told(cross_fitted: float) -> bool:
+    def is_reported(cross_fitted: float) -> bool:
         validation = dict(artifact.figures["validation"])
         validation["cross_fitted"] = {"micro_f1": cross_fitted}
         validation["at_half"] = {"micro_f1": 0.5}
@@ -111,8 +111,8 @@ def test_thresholds_that_do_worse_than_a_half_are_told(artifact):
             "worse than 0.5" in w for w in find_weaknesses(replace(artifact, figures=figures))
         )
 
-    assert told(0.49)
-    assert not told(0.51)
+    assert is_reported(0.49)
+    assert not is_reported(0.51)
 
 
 # --- The STAC item ------------------------------------------------------------------------------

@@ -204,8 +204,8 @@ def published_csv(folder, row: str = "clear,0.88,0.54,0.946,0.69,0.964") -> str:
 def test_published_figures_are_next_to_ours_with_a_note_on_the_data(tmp_path):
     by_label = read_published(published_csv(tmp_path))
     chips = {"train": 60, "validation": 20, "test": 40}
-    beside = set_beside({"cnn": CNN}, "test", PLANET_LABELS, chips, by_label)
-    assert beside["means"] == [
+    compared = set_beside({"cnn": CNN}, "test", PLANET_LABELS, chips, by_label)
+    assert compared["means"] == [
         {
             "name": "cnn",
             "title": "Baseline CNN",
@@ -214,11 +214,11 @@ def test_published_figures_are_next_to_ours_with_a_note_on_the_data(tmp_path):
             "here": pytest.approx(0.4),
         }
     ]
-    row = beside["labels"][0]
+    row = compared["labels"][0]
     assert row["label"] == "clear"
     assert (row["published"]["cnn"], row["here"]["cnn"]) == (0.946, 0.7)
     assert (row["published_threshold"]["cnn"], row["best_threshold"]["cnn"]) == (0.54, 0.2)
-    assert "far fewer chips" in beside["statement"]
+    assert "far fewer chips" in compared["statement"]
     whole = {"train": 25_000, "validation": 9_000, "test": 6_000}
     assert "fewer" not in set_beside({}, "test", PLANET_LABELS, whole, None)["statement"]
 
