@@ -33,7 +33,7 @@ def _own_pixel_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
     """Keep the tests out of the user's own cache of decoded chips."""
     folder = tmp_path_factory.mktemp("pixels")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pixel_cache, "default_folder", lambda: folder)
+        patch.setattr(pixel_cache, "cache_folder", lambda: folder)
         yield
 
 

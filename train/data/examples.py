@@ -17,11 +17,10 @@ from pipelines.storage.store import read_bytes
 from schemas.artifact import Preprocessing
 from schemas.labels import LabelSet
 from schemas.tables import QuarantineReason
-from train.data._pixel_array import DecodedChip
 from train.data.dataset import LabelledChips
 from train.data.pixel_cache import content_key, version_key
 from train.data.pixel_rows import PixelRows, PixelSource, chunk_rows
-from train.data.pixel_store import MemoryPixels, StoredChip
+from train.data.pixel_store import DecodedChip, MemoryPixels, StoredChip
 
 Truth = npt.NDArray[np.uint8]
 

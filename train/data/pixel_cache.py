@@ -1,6 +1,6 @@
 """The cache of decoded chips: its folder, how a chip is identified, and how its size is limited.
 
-The folder holds one array (`train.data._pixel_array`) for each archive and each way to make
+The folder holds one array (`train.data.pixel_store`) for each archive and each way to make
 pixels. A chip is identified by what it was decoded from: by the sha256 of its bytes, or, in an
 object store, by address, etag and size, which change whenever the object does. The time and size
 of a local file are not enough (`cp -p` and tar keep the time), so local files are read each time
@@ -64,7 +64,7 @@ class PixelCache:
         """
         arrays = _arrays(self.folder)
         held = sum(size for _, size, _ in arrays)
-        for path, size, _ in sorted(arrays, key=lambda array: array[2]):
+        for _, size, path in arrays:
             if held + wanted_bytes > self.most_bytes and path != keep:
                 path.unlink(missing_ok=True)
                 held -= size
@@ -83,16 +83,11 @@ def choose_cache(asked: str | None, gigabytes: float = DEFAULT_CACHE_GB) -> Pixe
         return None
     if asked is not None and is_remote(asked):
         raise UsageError(f"--pixel_cache {asked}: give a local folder, or {NO_CACHE}")
-    folder = default_folder() if asked is None else Path(asked).resolve()
+    folder = cache_folder() / "pixels" if asked is None else Path(asked).resolve()
     reason = _why_not_writable(folder)
     if reason and asked is not None:
         raise UsageError(f"--pixel_cache {asked}: {reason}; give another folder, or {NO_CACHE}")
     return None if reason else PixelCache(folder, int(gigabytes * 1e9))
-
-
-def default_folder() -> Path:
-    """`pixels` in the user's cache folder."""
-    return cache_folder() / "pixels"
 
 
 def content_key(data: bytes) -> bytes:
@@ -143,11 +138,11 @@ def _why_not_writable(folder: Path) -> str:
     return "" if os.access(folder, os.W_OK | os.X_OK) else "it is not writable"
 
 
-def _arrays(folder: Path) -> list[tuple[Path, int, float]]:
-    """Path, bytes and time of last use of each array; other files are ignored."""
+def _arrays(folder: Path) -> list[tuple[float, int, Path]]:
+    """Time of last use, bytes and path of each array, oldest first; other files are ignored."""
     found = []
     for path in (path for pattern in _ARRAYS for path in folder.glob(pattern)):
         with suppress(FileNotFoundError):  # removed by another run
             status = path.stat()
-            found.append((path, status.st_size, status.st_mtime))
-    return found
+            found.append((status.st_mtime, status.st_size, path))
+    return sorted(found)

@@ -8,6 +8,7 @@ import shutil
 import signal
 import time
 from dataclasses import replace
+from io import FileIO
 from pathlib import Path
 
 import numpy as np
@@ -22,14 +23,21 @@ from pipelines.storage.store import write_bytes
 from schemas.artifact import BANDS, Preprocessing
 from schemas.labels import PLANET_LABELS
 from tests.support.drawn_chips import draw_jpg
-from train.data import _pixel_array, examples
-from train.data._pixel_array import DecodedChip, PixelArray
+from train.data import examples, pixel_store
 from train.data.dataset import LabelledChips, list_training_chips, match_chips
 from train.data.examples import Examples, decode_chips
 from train.data.label_files import LabelRow
 from train.data.pixel_cache import PixelCache, array_name, choose_cache, decoder_digest
 from train.data.pixel_rows import PixelRows, chunks
-from train.data.pixel_store import MemoryPixels, open_pixels
+from train.data.pixel_store import (
+    DecodedChip,
+    MemoryPixels,
+    append_rows,
+    open_pixels,
+    read_rows,
+    row_type,
+    to_rows,
+)
 from train.networks.registry import channel_statistics
 
 JPG = Preprocessing("jpg", 8, BANDS["jpg"], None, (1, 512))
@@ -76,7 +84,7 @@ def arrays(cache: PixelCache) -> list[Path]:
 
 
 def row_bytes(preprocessing: Preprocessing = JPG) -> int:
-    return _pixel_array.row_type(preprocessing.input_shape).itemsize
+    return row_type(preprocessing.input_shape).itemsize
 
 
 def decoded(folder: Path) -> np.ndarray:
@@ -212,9 +220,12 @@ def test_a_run_resumes_from_the_chunks_that_a_killed_one_wrote(archive, cache, m
     def die(*_: object) -> None:
         raise KeyboardInterrupt
 
-    append = PixelArray.append
     with monkeypatch.context() as patch:
-        patch.setattr(PixelArray, "append", lambda s, rows: die() if len(s) else append(s, rows))
+        patch.setattr(
+            pixel_store,
+            "append_rows",
+            lambda file, rows: die() if file.tell() else append_rows(file, rows),
+        )
         with pytest.raises(KeyboardInterrupt):
             load(archive, cache)
     found, store = load(archive, cache)
@@ -236,9 +247,9 @@ def test_a_write_that_is_killed_at_any_byte_leaves_only_whole_rows(archive, cach
 
 def append_until_killed(path: Path, seed: int) -> None:
     rng = np.random.default_rng(seed)
-    array = PixelArray(path, (8, 8, 3))
-    while True:
-        array.append(_pixel_array.to_rows([random_chip(rng) for _ in range(50)], (8, 8, 3)))
+    with FileIO(path, "a+") as file:
+        while True:
+            append_rows(file, to_rows([random_chip(rng) for _ in range(50)], row_type((8, 8, 3))))
 
 
 def random_chip(rng: np.random.Generator) -> DecodedChip:
@@ -257,9 +268,10 @@ def test_two_processes_that_are_killed_while_writing_leave_intact_rows(tmp_path)
         assert writer.pid is not None
         os.kill(writer.pid, signal.SIGKILL)
         writer.join()
-    rows = PixelArray(path, (8, 8, 3)).read()
+    with FileIO(path) as file:
+        rows = read_rows(file, row_type((8, 8, 3)))
     assert len(rows) >= 400
-    assert all(_pixel_array.is_intact(row) for row in rows)
+    assert all(pixel_store.is_intact(row) for row in rows)
 
 
 def test_arrays_of_earlier_versions_are_ignored_and_removed_for_room(archive, cache):
@@ -349,7 +361,7 @@ def test_a_full_disk_is_reported_in_one_line(archive, cache, monkeypatch):
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(_pixel_array.os, "fsync", full)
+    monkeypatch.setattr(pixel_store.os, "fsync", full)
     with pytest.raises(UsageError, match="No space left on device; give another folder"):
         load(archive, cache)
     assert cache.held_bytes == 0
@@ -360,7 +372,7 @@ def test_a_folder_that_cannot_be_used_is_refused_if_it_was_asked_for(tmp_path, m
     for asked in (str(tmp_path / "file"), "gs://bucket/pixels"):
         with pytest.raises(UsageError, match="--pixel_cache"):
             choose_cache(asked)
-    monkeypatch.setattr("train.data.pixel_cache.default_folder", lambda: tmp_path / "file/pixels")
+    monkeypatch.setattr("train.data.pixel_cache.cache_folder", lambda: tmp_path / "file")
     assert choose_cache(None) is None
     assert choose_cache("none") is None
     assert choose_cache(str(tmp_path / "new"), 0.5) == PixelCache(tmp_path / "new", 500_000_000)
