@@ -28,7 +28,15 @@ from schemas.external_tables import (
 )
 from schemas.statements import statements
 from schemas.tables import QUARANTINE, RUNS
-from tests.support.published_runs import SCORES, at, commit_rows, given_up, publish, run_row, scored
+from tests.support.published_runs import (
+    SCORES,
+    at,
+    commit_rows,
+    publish,
+    quarantined_row,
+    run_row,
+    scored,
+)
 
 STATEMENTS = sorted((Path(schemas.__file__).parent / "sql" / "bigquery").rglob("*.sql"))
 VIEWS = {**statements("bigquery/published"), **statements("bigquery/views")}
@@ -103,7 +111,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> str:
         scored("twice", "road", "habitation"),
         scored("no sky", "water", sky=None),
     ]
-    publish(output, "run-1", june, [given_up("q1", "empty")], published_at=at(1, 3))
+    publish(output, "run-1", june, [quarantined_row("q1", "empty")], published_at=at(1, 3))
     july = [
         scored("cut", "road", "slash_burn", etag="2", sky="haze", scored_at=at(2)),
         scored("box-july", "conventional_mine", sky="partly_cloudy", scored_at=at(2), **BOX),
@@ -111,15 +119,21 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> str:
         scored("twice", "road", score_road=0.625, scored_at=at(2)),
         scored("hidden", "road", sky="cloudy", scored_at=at(2), score_road=1.0),
     ]
-    broken = [given_up("q1", "truncated"), given_up("q2", "truncated"), given_up("q3", "empty")]
+    broken = [
+        quarantined_row("q1", "truncated"),
+        quarantined_row("q2", "truncated"),
+        quarantined_row("q3", "empty"),
+    ]
     publish(output, "run-2", july, broken, "2026-07-02", published_at=at(2, 3))
     again = [scored("twice", "selective_logging", scored_at=at(2, 1))]
     publish(output, "run-3", again, [], "2026-07-02")
     relabelled = [{**july[0], "labels": ["haze", "road"]}, {**july[3], "labels": ["clear"]}]
     commit_rows(output, SCORES, "new-labels", relabelled, "2026-07-02")
     commit_rows(output, RUNS, "new-labels", [run_row(at(2, 5), kind="relabel")], "2026-07-02")
-    publish(output, "nothing", [], [given_up("q4", "empty")], "2026-07-02", published_at=at(2, 4))
-    commit_rows(output, QUARANTINE, "dying", [given_up("q5", "empty")], "2026-07-02")
+    publish(
+        output, "nothing", [], [quarantined_row("q4", "empty")], "2026-07-02", published_at=at(2, 4)
+    )
+    commit_rows(output, QUARANTINE, "dying", [quarantined_row("q5", "empty")], "2026-07-02")
     commit_rows(output, RUNS, "failed", [run_row(at(2), status="failed")], "2026-07-02")
     publish(output, "taken-back", [scored("cut", "blooming", etag="3")])
     commit_rows(output, RUNS, "taken-back", [run_row(at(3), scored=1)])
@@ -190,7 +204,7 @@ def test_bigquery_shows_quarantine_of_a_run_without_scores_once_it_is_in_runs(
     """BigQuery does not see the transactions by which a run without rows is known as published."""
     output, shown = str(tmp_path), "SELECT chip_uri FROM {}quarantine"
     publish(output, "run-1", [scored("a")], published_at=at(2))
-    publish(output, "run-2", [], [given_up("b", "empty")])
+    publish(output, "run-2", [], [quarantined_row("b", "empty")])
     assert query.ask(output, shown.format("")).to_pylist() == [{"chip_uri": "b"}]
     with as_in_bigquery(output) as connection:
         assert answer(connection, shown.format(f"{DATASET}.")) == []
@@ -235,7 +249,7 @@ def test_the_command_writes_lists_and_prints_the_ddl_over_them(
     gs_uri: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output = f"{gs_uri}/forest"
-    publish(output, "run-1", [scored("a")], [given_up("b", "empty")], published_at=at(2))
+    publish(output, "run-1", [scored("a")], [quarantined_row("b", "empty")], published_at=at(2))
     assert ask("--output", output, "--file_lists", "--dataset", "mine") == 0
     text = store.read_bytes(f"{output}/_bigquery/chip_scores.txt").decode()
     (line,) = text.splitlines()
@@ -273,7 +287,7 @@ def test_the_command_prints_the_ddl_over_the_delta_tables(
         (["--output", "here", "--file_lists"], "gs:// only"),
     ],
 )
-def test_wrong_use_is_told_in_one_line(
+def test_a_usage_error_is_reported_in_one_line(
     arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert ask(*arguments) == 2

@@ -30,8 +30,8 @@ from tests.support.published_runs import (
     SCORES,
     at,
     commit_rows,
-    given_up,
     publish,
+    quarantined_row,
     run_row,
     scored,
     write_rows,
@@ -49,8 +49,8 @@ _VIEWS = ("chip_scores", "latest_chip_scores", "observations", "open_quarantine"
 def output(tmp_path) -> str:
     """An old night and a recent one, of three files each, with quarantine."""
     place = str(tmp_path / "out")
-    publish_files(place, "old", "abc", OLD, at(1), [given_up("x", "empty", etag="1")])
-    publish_files(place, "recent", "def", RECENT, at(2), [given_up("y", "unreadable")])
+    publish_files(place, "old", "abc", OLD, at(1), [quarantined_row("x", "empty", etag="1")])
+    publish_files(place, "recent", "def", RECENT, at(2), [quarantined_row("y", "unreadable")])
     return place
 
 

@@ -22,7 +22,7 @@ from pipelines.errors import StorageError, UsageError
 from schemas.labels import PLANET_LABELS, LabelSet
 from schemas.render import arrow_schema
 from schemas.tables import QUARANTINE, READ_ORDER
-from tests.support.published_runs import SCORES, at, commit_rows, given_up, publish, scored
+from tests.support.published_runs import SCORES, at, commit_rows, publish, quarantined_row, scored
 
 pytest_plugins = ["tests.support.object_stores"]
 
@@ -114,10 +114,10 @@ def test_counts_equal_those_computed_from_the_files(output: str) -> None:
 
 def test_rows_of_a_run_that_is_not_published_are_not_seen(output: str) -> None:
     """A publisher commits quarantine first: until the scores follow, nothing of it counts."""
-    publish(output, "run-1", [scored("a")], [given_up("b", "empty")], published_at=at(1, 3))
-    commit_rows(output, QUARANTINE, "run-2", [given_up("c", "truncated")])
+    publish(output, "run-1", [scored("a")], [quarantined_row("b", "empty")], published_at=at(1, 3))
+    commit_rows(output, QUARANTINE, "run-2", [quarantined_row("c", "truncated")])
     assert rows(output, "SELECT chip_uri, run_id FROM quarantine") == [("b", "run-1")]
-    publish(output, "run-3", [], [given_up("d", "empty")])
+    publish(output, "run-3", [], [quarantined_row("d", "empty")])
     assert rows(output, "SELECT chip_uri FROM quarantine ORDER BY 1") == [("b",), ("d",)]
     assert rows(output, "SELECT run_id FROM runs") == [("run-1",)]
 
@@ -170,7 +170,7 @@ def test_without_a_sky_group_every_chip_is_observed(output: str) -> None:
 
 
 def test_tables_that_the_sql_does_not_name_are_not_opened(output: str) -> None:
-    publish(output, "run-1", [scored("a")], [given_up("b", "empty")], published_at=at(2))
+    publish(output, "run-1", [scored("a")], [quarantined_row("b", "empty")], published_at=at(2))
     for name in ("quarantine", "runs"):
         for entry in Path(output, name, "_delta_log").iterdir():
             entry.write_text("broken")
@@ -197,7 +197,7 @@ def test_tables_in_object_stores_can_be_queried_too(object_store_uri: str) -> No
     with pytest.raises(UsageError, match="there is no OUTPUT"):
         query.ask(output, "FROM runs")
     assert rows(object_store_uri, "SELECT count(*) FROM chip_scores") == [(0,)]
-    publish(output, "run-1", [scored("a"), scored("b")], [given_up("c", "empty")])
+    publish(output, "run-1", [scored("a"), scored("b")], [quarantined_row("c", "empty")])
     assert rows(output, "SELECT count(*) FROM latest_chip_scores") == [(2,)]
     assert rows(output, "SELECT chip_uri FROM quarantine") == [("c",)]
 
@@ -336,12 +336,14 @@ def test_a_place_is_compared_across_chips_with_the_same_box(output: str) -> None
 
 
 def test_quarantine_last_night(output: str) -> None:
-    publish(output, "run-1", [scored("a")], [given_up("old", "wrong_size")], night="2026-07-01")
-    broken = [given_up(uri, "truncated") for uri in ("t2", "t1", "t3")]
-    broken.append(given_up("e", "empty"))
+    publish(
+        output, "run-1", [scored("a")], [quarantined_row("old", "wrong_size")], night="2026-07-01"
+    )
+    broken = [quarantined_row(uri, "truncated") for uri in ("t2", "t1", "t3")]
+    broken.append(quarantined_row("e", "empty"))
     publish(output, "run-2", [scored("a"), scored("b", sky="cloudy")], broken, night="2026-07-02")
-    publish(output, "run-3", [], [given_up("t1", "truncated")], night="2026-07-02")
-    commit_rows(output, QUARANTINE, "run-4", [given_up("x", "empty")], night="2026-07-03")
+    publish(output, "run-3", [], [quarantined_row("t1", "truncated")], night="2026-07-02")
+    commit_rows(output, QUARANTINE, "run-4", [quarantined_row("x", "empty")], night="2026-07-03")
     answer = asked(output, "quarantine_last_night")
     assert picked(answer, "reason", "chips", "share_of_night", "a_chip_uri", "a_message") == [
         ("truncated", 3, 0.5, "t1", "truncated it is"),
@@ -496,7 +498,7 @@ def test_the_questions_can_be_listed(capsys: pytest.CaptureFixture[str]) -> None
         (["--output", "ftp://host/out", "SELECT 1"], "use a local path, gs:// or s3://"),
     ],
 )
-def test_wrong_use_is_told_in_one_line(
+def test_a_usage_error_is_reported_in_one_line(
     output: str, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = [argument.replace("OUTPUT", output) for argument in arguments]

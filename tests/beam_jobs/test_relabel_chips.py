@@ -23,7 +23,7 @@ from pipelines.runs import committing, staging
 from schemas.artifact import ModelArtifact, thresholds_digest
 from schemas.labels import PLANET_LABELS
 from schemas.tables import chip_scores
-from tests.support.published_runs import at, commit_rows, given_up, publish, scored
+from tests.support.published_runs import at, commit_rows, publish, quarantined_row, scored
 from tests.support.relabelling import HALF, HALF_DIGEST, LOW, Relabel
 from tests.support.samples import JPG
 
@@ -317,7 +317,9 @@ def test_a_relabelling_that_died_is_resumed_by_its_run_id(relabel, monkeypatch, 
 
 
 def test_withdrawing_a_relabelling_shows_the_earlier_labels(relabel, capsys):
-    publish(relabel.output, "one", [scored("a")], [given_up("x", "empty")], published_at=at(1))
+    publish(
+        relabel.output, "one", [scored("a")], [quarantined_row("x", "empty")], published_at=at(1)
+    )
     relabel(LOW, "--run_id", "new")
     done = chips_done(relabel.output, "model-1").read_all()
     assert withdraw(relabel.output, "one") == 2

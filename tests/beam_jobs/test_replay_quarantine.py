@@ -12,7 +12,7 @@ from beam_jobs.query import ask
 from pipelines.commands import exit_code
 from pipelines.runs import run_plan, staging
 from pipelines.scoring import scoring
-from tests.support.published_runs import at, given_up, publish, scored
+from tests.support.published_runs import at, publish, quarantined_row, scored
 from tests.support.quick_scoring import QuickClassifier
 from tests.support.samples import jpg_bytes, make_artifact
 
@@ -198,13 +198,13 @@ def test_an_invalid_selection_is_a_usage_error(jobs, flags):
 def test_open_quarantine_is_the_newest_state_of_each_chip(tmp_path):
     output = str(tmp_path)
     first = [
-        given_up("twice", "unreadable"),
-        given_up("scored", "empty"),
-        given_up("late", "empty"),
+        quarantined_row("twice", "unreadable"),
+        quarantined_row("scored", "empty"),
+        quarantined_row("late", "empty"),
     ]
     publish(output, "one", [scored("known", scored_at=at(1))], first)
-    again = [given_up("twice", "empty", quarantined_at=at(2)),
-             given_up("known", "empty", etag="2", quarantined_at=at(2))]  # fmt: skip
+    again = [quarantined_row("twice", "empty", quarantined_at=at(2)),
+             quarantined_row("known", "empty", etag="2", quarantined_at=at(2))]  # fmt: skip
     publish(output, "two", [scored("scored", etag="2", scored_at=at(2))], again)
     unknown = ask(output, "SELECT chip_uri, reason, run_id FROM open_quarantine ORDER BY 1")
     assert [tuple(row.values()) for row in unknown.to_pylist()] == [

@@ -503,7 +503,7 @@ _WRONG_USE = {
 }
 
 
-def test_wrong_use_ends_with_2_and_one_line_before_tensorflow_is_loaded(artifact, tmp_path):
+def test_a_usage_error_ends_with_2_and_one_line_before_tensorflow_is_loaded(artifact, tmp_path):
     (tmp_path / "texts").mkdir()
     (tmp_path / "texts" / "a.txt").write_text("")
     (tmp_path / "nothing").mkdir()

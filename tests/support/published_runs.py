@@ -53,7 +53,7 @@ def scored(
     }
 
 
-def given_up(uri: str, reason: str, **more: Any) -> dict[str, Any]:
+def quarantined_row(uri: str, reason: str, **more: Any) -> dict[str, Any]:
     """A row of quarantine."""
     return {
         "chip_uri": uri,

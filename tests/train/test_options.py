@@ -19,7 +19,7 @@ def options(*flags: str) -> TrainOptions:
     return parse_train_options([*NEEDED, *flags])
 
 
-def test_without_flags_options_are_their_own_defaults():
+def test_without_flags_all_options_have_their_defaults():
     assert options() == TrainOptions("c", "l", "a")
 
 
@@ -38,7 +38,7 @@ def test_flags_that_were_removed_are_accepted_with_a_warning_and_change_nothing(
     ]
 
 
-def test_a_recipe_fills_in_what_is_not_given_and_no_more():
+def test_a_recipe_fills_in_only_missing_flags():
     asked = options("--epochs", "7", "--recipe", "best", "--augmentation", "flips")
     assert (asked.epochs, asked.augmentation.level) == (7, "flips")
     assert asked.monitor == RECIPES["best"]["monitor"]
@@ -46,12 +46,12 @@ def test_a_recipe_fills_in_what_is_not_given_and_no_more():
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_every_recipe_is_made_of_flags_that_there_are(name):
+def test_every_recipe_uses_existing_flags(name):
     assert set(RECIPES[name]) <= {flag.field for flag in flags_of(TrainOptions)}
     check_options(options("--recipe", name))
 
 
-def test_the_study_is_what_is_done_without_a_recipe():
+def test_without_a_recipe_the_study_is_followed():
     assert {**vars(options("--recipe", "study")), "recipe": None} == vars(options())
 
 
@@ -68,6 +68,6 @@ def test_the_study_is_what_is_done_without_a_recipe():
         (["--augmentation_strength", "nan"], "must be a number, not 'nan'"),
     ],
 )
-def test_what_does_not_fit_is_refused(flags, said):
+def test_contradictory_options_are_refused(flags, said):
     with pytest.raises(UsageError, match=said):
         check_options(options(*flags))

@@ -44,7 +44,7 @@ def test_a_bar_chart_has_a_bar_and_a_number_for_each_value_and_a_dash_for_none(t
     assert tops[0] < tops[2] < tops[1] < tops[3]  # a row a name, in it a bar a series
 
 
-def test_a_heat_map_holds_each_number_in_its_cell_and_nothing_for_nan(tmp_path, drawn):
+def test_a_heat_map_has_each_number_in_its_cell_and_nothing_for_nan(tmp_path, drawn):
     values = np.array([[1000, 0], [np.nan, 3]])
     draw_heat_map(tmp_path / "map.png", values, ["a", "b"], ["c", "d"], "counts", logarithmic=True)
     axes = drawn[0].axes[0]
@@ -58,7 +58,7 @@ def test_a_heat_map_too_large_for_numbers_has_a_scale_instead(tmp_path, drawn):
     assert [texts(axes) for axes in drawn[0].axes] == [[], []]
 
 
-def test_lines_leave_a_gap_at_none_and_have_one_colour_a_name_in_all_panels(tmp_path, drawn):
+def test_lines_have_a_gap_at_none_and_one_colour_per_name_in_all_panels(tmp_path, drawn):
     first = Panel("loss", "epoch", {"one": (range(1, 4), [1, None, 3]), "two": ([1], [2])})
     second = Panel("F1", "epoch", {"two": ([1, 2], [0.5, 1])}, marks={"best": 2}, y_range=(0, 1))
     draw_lines(tmp_path / "lines.png", [first, second])
@@ -88,7 +88,7 @@ def test_an_image_grid_shows_every_picture_pixel_by_pixel_in_its_place(tmp_path)
     assert lefts[0] == lefts[3] < lefts[1] == lefts[4] < lefts[2]
 
 
-def test_the_same_values_give_the_same_bytes_and_others_do_not(tmp_path):
+def test_the_same_values_produce_the_same_bytes_and_others_do_not(tmp_path):
     def bars(value: float) -> bytes:
         path: Path = tmp_path / "bars.png"
         draw_bars(path, ["$x_1$ is no formula"], {"": [value]}, "chips", "chips")

@@ -44,12 +44,14 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return dict(json.loads(result))
 
 
-def test_missed_nights_are_one_launch_and_nights_do_not_overlap(night: dict[str, Any]) -> None:
+def test_one_launch_makes_up_for_missed_nights_and_nights_do_not_overlap(
+    night: dict[str, Any],
+) -> None:
     assert night["dag"]["catchup"] is False
     assert night["dag"]["max_active_runs"] == 1
 
 
-def test_a_night_is_scored_then_looked_for_then_looked_at(night: dict[str, Any]) -> None:
+def test_a_night_is_scored_then_found_then_checked(night: dict[str, Any]) -> None:
     assert night["dag"]["order"] == {
         "score": ["published"],
         "published": ["looks_right"],
@@ -62,7 +64,7 @@ def test_a_failed_task_sends_a_mail(night: dict[str, Any]) -> None:
     assert night["failed"] == "job failed"
 
 
-def test_the_request_is_one_that_dataflows_api_and_the_template_take(night: dict[str, Any]) -> None:
+def test_dataflows_api_and_the_template_accept_the_request(night: dict[str, Any]) -> None:
     (launched,) = night["launched"]
     assert (launched["project_id"], launched["location"]) == ("forest-project", "europe-west4")
     message = dataflow_v1beta3.LaunchFlexTemplateRequest()._pb
@@ -82,7 +84,7 @@ def test_a_run_is_named_by_its_night_however_late_it_is_launched(night: dict[str
     assert sent["jobName"] == "forest-chips-2026-11-21"
 
 
-def test_a_second_launch_of_a_night_meets_the_first(night: dict[str, Any]) -> None:
+def test_a_second_launch_of_a_night_has_the_same_job_name(night: dict[str, Any]) -> None:
     assert night["first"]["ends"]["currentState"] == "JOB_STATE_DONE"
     assert "active job forest-chips-2026-11-21" in night["second"]["refused"]
 
@@ -90,7 +92,7 @@ def test_a_second_launch_of_a_night_meets_the_first(night: dict[str, Any]) -> No
 @pytest.mark.parametrize(
     ("task", "condition"), [("published", "status = 'published'"), ("looks_right", "= 'bad'")]
 )
-def test_a_check_asks_for_its_night_and_fails_where_the_answer_is_no(
+def test_a_check_queries_its_night_and_fails_if_the_answer_is_no(
     night: dict[str, Any], task: str, condition: str
 ) -> None:
     yes, no = night[task]

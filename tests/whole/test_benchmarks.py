@@ -77,7 +77,7 @@ def verdict(name: str, figures: Figures, flags: dict[str, bool] = AVX2):
 # --- Arithmetic ---------------------------------------------------------------------------------
 
 
-def test_a_slope_leaves_the_start_up_out() -> None:
+def test_a_slope_excludes_the_start_up() -> None:
     slope = slope_between((1000, run_of(6.0, 11.0, 900)), (5000, run_of(14.0, 23.0, 800)))
     assert slope.chips_per_s == 500
     assert slope.startup_s == 4
@@ -85,7 +85,7 @@ def test_a_slope_leaves_the_start_up_out() -> None:
     assert slope.peak_bytes == 900
 
 
-def test_sizes_that_cannot_be_told_apart_are_refused() -> None:
+def test_sizes_that_are_too_close_are_refused() -> None:
     with pytest.raises(ValueError, match="larger"):
         slope_between((1000, run_of(6.0)), (1000, run_of(7.0)))
     with pytest.raises(ValueError, match="no longer"):
@@ -97,7 +97,7 @@ def test_the_limit_of_two_that_share_the_cores_is_below_both() -> None:
     assert shared_limit(45, 5000) == pytest.approx(44.6, abs=0.01)
 
 
-def test_a_ratio_is_made_of_neighbours_so_that_drift_cancels() -> None:
+def test_a_ratio_uses_neighbouring_repeats_so_that_drift_cancels() -> None:
     figures = figures_of(a=[90, 45, 9], b=[100, 50, 10])
     assert figures.ratio("a", "b") == pytest.approx(0.9)
     assert figures.spread("a") == pytest.approx(81 / 45)
@@ -105,7 +105,7 @@ def test_a_ratio_is_made_of_neighbours_so_that_drift_cancels() -> None:
     assert figures.ratio("a", "b") == pytest.approx(67.5 / 50)
 
 
-def test_sizes_are_whole_batches_with_the_seconds_asked_for_between_them() -> None:
+def test_sizes_are_whole_batches_that_differ_by_the_requested_seconds() -> None:
     few, many = Bench.sizes_for(1000, 10)
     assert few >= 256
     assert [few % 256, many % 256] == [0, 0]
@@ -118,7 +118,7 @@ def test_on_a_gpu_both_sizes_are_so_large_that_the_job_tunes_itself() -> None:
     assert few == pytest.approx((many - few) / 5, rel=0.01)
 
 
-def test_what_a_gpu_waits_is_told_from_start_up_by_two_sizes() -> None:
+def test_idle_time_of_a_gpu_is_separated_from_start_up_by_two_sizes() -> None:
     """Of 10 s more, kernels run in 9 s more; the start, with 5 s of tuning, counts for nothing."""
     small = replace(run_of(30.0), gpu_busy_seconds=7.0)
     large = replace(run_of(40.0), gpu_busy_seconds=16.0)
@@ -126,7 +126,7 @@ def test_what_a_gpu_waits_is_told_from_start_up_by_two_sizes() -> None:
     assert slope_between((1000, run_of(30.0)), (5000, large)).gpu_waiting_share is None
 
 
-def test_a_gpu_is_busy_for_the_share_of_time_that_each_sample_speaks_for() -> None:
+def test_each_sample_counts_for_the_time_since_the_one_before() -> None:
     samples = """\
 0, 2026/11/22 16:39:01.000, 90
 0, 2026/11/22 16:39:01.200, 100
@@ -136,7 +136,7 @@ def test_a_gpu_is_busy_for_the_share_of_time_that_each_sample_speaks_for() -> No
     assert busy_seconds(samples) == pytest.approx(0.3)
 
 
-def test_samples_of_several_gpus_are_told_apart() -> None:
+def test_samples_of_several_gpus_are_kept_apart() -> None:
     samples = "\n".join(
         f"{index}, 2026/11/22 16:39:0{second}.000, {percent}"
         for second in range(5)
@@ -146,7 +146,7 @@ def test_samples_of_several_gpus_are_told_apart() -> None:
 
 
 @pytest.mark.parametrize("samples", ["", "No devices were found", "0, 2026/11/22 16:39, [N/A]\n"])
-def test_a_gpu_of_which_nothing_can_be_read_gives_no_figure(samples) -> None:
+def test_a_gpu_without_readable_samples_has_no_figure(samples) -> None:
     assert busy_seconds(samples) is None
 
 
@@ -171,7 +171,7 @@ def test_a_run_is_watched_by_the_drivers_tool_which_is_not_counted_itself(
     assert "--id=1 " in (tmp_path / "asked").read_text()
 
 
-def test_on_a_gpu_the_report_has_its_rate_its_share_of_the_bare_model_and_what_it_waits(
+def test_on_a_gpu_the_report_has_rate_share_of_the_bare_model_and_idle_time(
     tmp_path: Path, monkeypatch
 ) -> None:
     """A model of 8,000 chips/s at 1,024 a call and 9,000 at 2,048, where 4,096 do not fit."""
@@ -275,7 +275,7 @@ def test_json_holds_figures_repeats_targets_notes_and_machine(tmp_path: Path) ->
     assert found["machine"]["cores"] == 2
 
 
-def test_the_text_says_machine_figure_spread_and_verdict() -> None:
+def test_the_text_has_machine_figure_spread_and_verdict() -> None:
     figures = figures_of(
         ours__vgg16__jpg__chips_per_s=[90, 110], limits__vgg16__jpg__shared_chips_per_s=[100, 100]
     )
@@ -287,7 +287,7 @@ def test_the_text_says_machine_figure_spread_and_verdict() -> None:
     assert "not measured" in text
 
 
-def test_the_picture_marks_who_decodes_to_black(tmp_path: Path) -> None:
+def test_the_picture_marks_peers_that_decode_to_black(tmp_path: Path) -> None:
     figures = figures_of(
         ours__mean_colour__jpg__chips_per_s=[4000, 4200],
         peers__tf_data__mean_colour__chips_per_s=[2500],
@@ -319,7 +319,7 @@ def test_requirements_without_section_or_pin_are_refused(text: str) -> None:
         read_requirements(text)
 
 
-def test_few_pictures_make_a_folder_of_any_size(tmp_path: Path) -> None:
+def test_a_few_pictures_fill_a_folder_of_any_size(tmp_path: Path) -> None:
     write_chips(tmp_path / "chips", 3)
     pool = ChipPool("jpg", tmp_path / "chips", tmp_path / "work")
     paths = sorted(pool.folder(7).iterdir())
@@ -329,7 +329,7 @@ def test_few_pictures_make_a_folder_of_any_size(tmp_path: Path) -> None:
         ChipPool("tif", tmp_path / "chips", tmp_path / "work")
 
 
-def test_a_run_is_measured_with_the_processes_that_it_starts(tmp_path: Path) -> None:
+def test_a_run_is_measured_including_its_child_processes(tmp_path: Path) -> None:
     child = "x = bytearray(80_000_000); import time; time.sleep(0.6); sum(range(3_000_000))"
     parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}]); print(7)"
     run = run_measured([sys.executable, "-c", parent], tmp_path, tmp_path / "run.log")
@@ -339,7 +339,7 @@ def test_a_run_is_measured_with_the_processes_that_it_starts(tmp_path: Path) -> 
     assert run.peak_bytes > 80_000_000
 
 
-def test_what_a_run_maps_from_a_file_is_not_counted_as_held(tmp_path: Path) -> None:
+def test_memory_mapped_from_a_file_is_not_counted_as_anonymous(tmp_path: Path) -> None:
     (tmp_path / "mapped").write_bytes(bytes(200_000_000))
     program = (
         "import mmap, time\n"
@@ -354,7 +354,7 @@ def test_what_a_run_maps_from_a_file_is_not_counted_as_held(tmp_path: Path) -> N
     assert run.peak_bytes > 250_000_000
 
 
-def test_a_failed_run_says_its_last_lines(tmp_path: Path) -> None:
+def test_a_failed_run_reports_its_last_lines(tmp_path: Path) -> None:
     with pytest.raises(CommandFailed, match="no such thing"):
         run_measured(
             [sys.executable, "-c", "raise SystemExit('no such thing')"],

@@ -135,7 +135,7 @@ def test_the_projects_source_is_staged_for_the_workers(submitted: Submitted) -> 
     assert store.head_object(f"gs://{location}") is not None
 
 
-def test_the_graph_is_the_story_of_the_job_in_its_order(submitted: Submitted) -> None:
+def test_the_graph_has_the_steps_of_the_job_in_order(submitted: Submitted) -> None:
     transforms = submitted.graph.components.transforms
     (story,) = (t for t in transforms.values() if t.unique_name == "ScoreArchive")
     assert [transforms[step].unique_name for step in story.subtransforms] == [
@@ -204,7 +204,7 @@ def test_no_pixels_and_no_scores_leave_a_worker(submitted: Submitted) -> None:
         assert stay.isdisjoint(parts_of(components, coder_id))
 
 
-def test_units_are_made_for_so_many_workers(submitted: Submitted) -> None:
+def test_unit_sizes_depend_on_the_number_of_workers(submitted: Submitted) -> None:
     assert submitted.plan.unit_rows == (256, 256, 88)
     assert submitted.plan.to_score == CHIPS
 
@@ -218,7 +218,7 @@ def test_without_a_gpu_the_job_asks_for_none(bucket: str) -> None:
     assert found.plan.unit_rows == (CHIPS,)
 
 
-def test_a_night_with_nothing_to_score_and_a_published_run_leave_a_job_all_the_same(
+def test_a_night_with_nothing_to_score_and_a_published_run_still_submit_a_job(
     bucket: str,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],

@@ -52,12 +52,12 @@ def test_every_base_is_pinned_to_a_version() -> None:
         assert name == "${VARIANT}" or tag not in ("", "latest")
 
 
-def test_beam_in_the_image_is_the_beam_that_the_job_is_built_with() -> None:
+def test_the_image_has_the_same_beam_version_as_the_job() -> None:
     assert bases()["beam"].endswith(":${BEAM}")
     assert build_arguments()["BEAM"] == constraints()["apache-beam"]
 
 
-def test_all_parts_are_for_one_python_that_the_project_runs_on() -> None:
+def test_all_parts_use_one_python_that_the_project_supports() -> None:
     beam = re.search(r"python(3\.\d+)_sdk", bases()["beam"])
     launcher = re.search(r"python3(\d+)-template", bases()["launcher"])
     assert beam
@@ -68,7 +68,7 @@ def test_all_parts_are_for_one_python_that_the_project_runs_on() -> None:
     assert beam[1] == "3.12"
 
 
-def test_cuda_is_what_tensorflow_was_built_for_or_a_little_newer() -> None:
+def test_cuda_has_the_version_of_tensorflow_or_a_little_newer() -> None:
     import tensorflow as tf
 
     built = tf.sysconfig.get_build_info()
@@ -93,7 +93,7 @@ def copied() -> list[str]:
     return [path for paths in arguments for path in paths[:-1]]
 
 
-def test_what_is_copied_is_there_and_not_ignored() -> None:
+def test_copied_paths_exist_and_are_not_ignored() -> None:
     lines = (_ROOT / "deploy" / "Dockerfile.dockerignore").read_text().splitlines()
     let_in = [line[1:] for line in lines if line.startswith("!")]
     assert "*" in lines
@@ -103,7 +103,7 @@ def test_what_is_copied_is_there_and_not_ignored() -> None:
         assert not any(fnmatch.fnmatch(path, line) for line in lines if line[:2] == "**")
 
 
-def test_the_image_holds_what_a_worker_needs_and_not_the_trainer() -> None:
+def test_the_image_has_what_a_worker_needs_but_not_the_trainer() -> None:
     (made,) = (rest for rest in given("RUN") if rest.startswith("mkdir"))
     packages = {path for path in copied() if (_ROOT / path).is_dir()}
     assert packages == {"schemas", "pipelines", "beam_jobs"} == set(PROJECT_PACKAGES)

@@ -52,7 +52,7 @@ def test_the_launch_without_a_template_is_not_refused() -> None:
     job_flags.check_job(options.beam_args, options.gpu, options.addresses())
 
 
-def test_the_templates_parameters_fit_its_patterns() -> None:
+def test_parameters_of_the_template_fit_its_patterns() -> None:
     (words,) = starting("gcloud dataflow flex-template run")
     lists = [words[i + 1] for i, word in enumerate(words) if word == "--parameters"]
     given = dict(pair.split("=", 1) for pairs in lists for pair in pairs.split(","))
@@ -70,14 +70,14 @@ def test_the_template_is_built_where_the_scheduler_looks_for_it() -> None:
     assert (_ROOT / words[words.index("--metadata-file") + 1]).is_file()
 
 
-def test_what_is_read_and_copied_is_there() -> None:
+def test_files_that_are_read_and_copied_exist() -> None:
     (build,) = starting("gcloud builds submit")
     assert (_ROOT / build[build.index("--config") + 1]).is_file()
     (example,) = starting("cp terraform.tfvars.example")
     assert (_ROOT / "deploy" / "terraform" / example[1]).is_file()
 
 
-def test_links_lead_somewhere() -> None:
+def test_links_lead_to_existing_files() -> None:
     for page in (_README, _ROOT / "deploy" / "flink" / "README.md"):
         for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
             assert (page.parent / link).exists(), link

@@ -9,7 +9,7 @@ import pytest
 
 from beam_jobs import query
 from beam_jobs.__main__ import COMMANDS
-from tests.support.published_runs import at, given_up, publish, scored
+from tests.support.published_runs import at, publish, quarantined_row, scored
 
 _ROOT = Path(__file__).parents[2]
 PAGES = [
@@ -31,7 +31,7 @@ def output(tmp_path_factory: pytest.TempPathFactory) -> str:
     """An OUTPUT with a night in it."""
     folder = str(tmp_path_factory.mktemp("output"))
     rows = [scored("a", "road", observed_at=at(1)), scored("b", sky="cloudy")]
-    publish(folder, "run-1", rows, [given_up("c", "empty")], published_at=at(2))
+    publish(folder, "run-1", rows, [quarantined_row("c", "empty")], published_at=at(2))
     return folder
 
 

@@ -56,7 +56,7 @@ def _rows(uri: str) -> list[tuple[str, str, int]]:
     return sorted((r["uri"], r["etag"], r["size_bytes"]) for rows in tables for r in rows)
 
 
-def test_a_store_of_which_a_fifth_of_the_requests_fail_gives_what_a_sound_one_gives(
+def test_a_store_on_which_a_fifth_of_the_requests_fail_returns_the_same_as_a_sound_one(
     object_store_uri: str, faulty: Faulty
 ) -> None:
     chips = {f"{object_store_uri}/night/{i:03}.jpg": bytes([i]) * 20_000 for i in range(100)}
@@ -81,7 +81,7 @@ def test_a_store_of_which_a_fifth_of_the_requests_fail_gives_what_a_sound_one_gi
     ]
 
 
-def test_an_object_that_stays_unreadable_costs_itself_alone(
+def test_an_object_that_stays_unreadable_affects_no_other(
     object_store_uri: str, faulty: Faulty
 ) -> None:
     uri = f"{object_store_uri}/always503.jpg"
@@ -91,7 +91,7 @@ def test_an_object_that_stays_unreadable_costs_itself_alone(
     assert rejected.value.reason == QuarantineReason.UNREADABLE
 
 
-def test_what_was_created_though_the_answer_was_lost_is_ours_and_stays_so(
+def test_an_object_counts_as_created_even_if_the_answer_was_lost(
     object_store_uri: str, faulty: Faulty
 ) -> None:
     uri = f"{object_store_uri}/answerlost"
@@ -101,7 +101,9 @@ def test_what_was_created_though_the_answer_was_lost_is_ours_and_stays_so(
         assert store.read_bytes(uri) == b"ours"
 
 
-def test_a_store_that_is_down_is_no_fault_of_a_chip(object_store_uri: str, faulty: Faulty) -> None:
+def test_a_store_that_is_down_does_not_quarantine_a_chip(
+    object_store_uri: str, faulty: Faulty
+) -> None:
     uri = f"{object_store_uri}/chip.jpg"
     began = time.monotonic()
     with faulty(uri, 1, HASTY), pytest.raises(StoreDown, match="nor anything else there") as down:
@@ -119,7 +121,7 @@ def test_a_listing_of_a_store_that_is_down_ends_at_the_deadline(
     assert time.monotonic() - began < 30  # other stores have 60 seconds
 
 
-def test_what_will_not_pass_is_not_tried_again(object_store_uri: str) -> None:
+def test_permanent_errors_are_not_retried(object_store_uri: str) -> None:
     began = time.monotonic()
     with pytest.raises(StorageError, match="no such object"):
         store.read_bytes(f"{object_store_uri}/none.jpg")
@@ -160,7 +162,7 @@ def test_requests_keep_to_a_rate_that_doubles_every_20_minutes() -> None:
     assert _sent_until(rate, clock, 2300) == pytest.approx(20 * 100, rel=0.05)
 
 
-def test_below_the_rate_nobody_waits() -> None:
+def test_below_the_rate_no_request_waits() -> None:
     clock = Clock()
     rate = RequestRate(10, clock, clock.sleep)
     for _ in range(100):

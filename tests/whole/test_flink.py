@@ -61,7 +61,7 @@ def test_the_pools_user_is_made_in_the_image() -> None:
     assert re.search(rf"useradd .*{user}\b", (_ROOT / "deploy" / "Dockerfile").read_text())
 
 
-def test_all_parts_speak_of_one_flink_that_this_beam_has_a_job_server_for() -> None:
+def test_all_parts_use_one_flink_version_that_this_beam_supports() -> None:
     images = {found["image"] for found in services().values() if "flink" in found["image"]}
     (version,) = {re.sub(r"flink:([\d.]+)-java\d+", r"\1", image) for image in images}
     given = beams()
@@ -73,7 +73,7 @@ def test_all_parts_speak_of_one_flink_that_this_beam_has_a_job_server_for() -> N
     assert given["flink_job_server_jar"].endswith(f"-{beam[1]}.jar")
 
 
-def test_the_documented_command_is_one_that_the_job_takes() -> None:
+def test_the_job_accepts_the_documented_command() -> None:
     options = parse_score_options(command(), datetime.now(UTC))
     launch.check_beam_args(options.beam_args, SCORE_LINE.flag_names())
     given = beams()
@@ -109,7 +109,7 @@ def score(chips: Path, artifact: Path, output: Path, *flags: str) -> dict[str, l
 @pytest.mark.flink
 @pytest.mark.skipif(not _JAR, reason="BEAM_FLINK_JOB_SERVER_JAR names no job server")
 @pytest.mark.skipif(shutil.which("java") is None, reason="no Java on PATH")
-def test_flink_gives_the_rows_of_the_in_process_engine(tmp_path: Path) -> None:
+def test_flink_publishes_the_same_rows_as_the_in_process_engine(tmp_path: Path) -> None:
     make_artifact(tmp_path / "artifact")
     write_chips(tmp_path / "chips", 60)
     places = (tmp_path / "chips", tmp_path / "artifact")

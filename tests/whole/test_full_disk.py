@@ -39,7 +39,7 @@ def seen(output: Path) -> list[int]:
 
 
 @pytest.mark.parametrize("room", [0, 4])  # the plan, then two or three files a unit
-def test_a_disk_that_fills_up_in_staging_fails_the_run_and_room_mends_it(
+def test_a_disk_that_is_full_while_staging_fails_the_run_which_resumes_with_more_space(
     flags, quick_score, room, tmp_path, monkeypatch, capsys
 ):
     written = []

@@ -83,5 +83,5 @@ def test_every_table_is_created() -> None:
         ("SELECT chip_uri + 1 FROM forest_chips.chip_scores", "No matching signature"),
     ],
 )
-def test_what_bigquery_would_refuse_it_refuses(sql: str, message: str) -> None:
+def test_the_analyzer_refuses_what_bigquery_would_refuse(sql: str, message: str) -> None:
     assert message in analyzed(sql)[-1]["error"]

@@ -69,7 +69,7 @@ def check_answers(output: str, uris: Sequence[str]) -> None:
 @settings(max_examples=2, deadline=None)
 @given(names=st.sets(NAMES, min_size=1, max_size=12), folder=NAMES)
 @example(names={*ODD, LONG}, folder="'; DROP TABLE runs; --\n*")
-def test_a_local_name_stays_data_from_listing_to_answer(quick_score, artifact, names, folder):
+def test_any_local_name_is_unchanged_from_listing_to_answer(quick_score, artifact, names, folder):
     with tempfile.TemporaryDirectory() as place:
         archive, output = f"{place}/x{folder}", f"{place}/out"
         uris = [f"{archive}/{name}.jpg" for name in sorted(names)]
@@ -84,7 +84,9 @@ def test_a_local_name_stays_data_from_listing_to_answer(quick_score, artifact, n
         assert (again["listed"], again["skipped"]) == (len(uris), len(uris))
 
 
-def test_an_objects_name_stays_data_from_listing_to_answer(quick_score, artifact, s3_uri, tmp_path):
+def test_any_object_name_is_unchanged_from_listing_to_answer(
+    quick_score, artifact, s3_uri, tmp_path
+):
     """Names that obstore takes for others are quarantined under their own."""
     plain = [f"night/{name}.jpg" for name in ODD if not set(name) & set("\n\r\t\x1b\x7f")]
     odd = ["night/../x.jpg", "night//x.jpg", "night/a\tb.jpg", "night/./x.jpg"]

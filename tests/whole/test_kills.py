@@ -93,7 +93,7 @@ def watching(place: Path, night: str) -> Iterator[set[tuple[int, int, int]]]:
 
 
 @pytest.mark.parametrize("kill", range(_KILLS))
-def test_a_run_that_is_killed_and_started_again_loses_and_doubles_no_chip(place, seconds, kill):
+def test_a_run_that_is_killed_and_restarted_loses_and_doubles_no_chip(place, seconds, kill):
     moment = random.Random(_SEED * 1000 + kill).uniform(0, 1.1 * seconds)
     print(f"SEED={_SEED}, kill {kill}: after {moment:.3f} of {seconds:.3f} s")
     night = f"night-{kill}"

@@ -35,7 +35,7 @@ def score(folder: Path, network: str) -> list[dict]:
     return delta_tables.open_dataset(table).to_table().to_pylist()
 
 
-def test_cnn_sky_learns_the_sky_alone_and_is_scored_and_measured_as_such(tmp_path, capsys):
+def test_cnn_sky_learns_only_sky_labels_and_is_scored_and_measured_on_them(tmp_path, capsys):
     tags = draw_labelled_jpgs(tmp_path / "chips", 8)
     write_labels(tmp_path / "labels.csv", {**tags, "c1": "primary", "c2": "cloudy"})
     assert train(tmp_path, "cnn_sky", "--image_size", "26") == 0
@@ -97,7 +97,7 @@ def test_a_model_of_tifs_scores_tifs_as_it_was_trained_to_read_them(tmp_path, ba
     np.testing.assert_allclose(scores, predict_scores(model, pixels), atol=1e-6)
 
 
-def test_all_bands_are_refused_before_any_work_where_the_network_takes_colours(tmp_path, capsys):
+def test_bands_all_is_refused_before_any_work_if_the_network_takes_only_colours(tmp_path, capsys):
     write_sample_archive(tmp_path, 1, media_type="tif")
     assert train(tmp_path, "cnn_grey", "--bands", "all") == 2
     assert "--bands all: cnn_grey takes red, green, blue of a tif" in capsys.readouterr().err

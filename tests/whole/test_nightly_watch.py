@@ -36,7 +36,7 @@ def add_chips(folder, night: str, colours) -> None:
         (folder / f"{night}-{number}.jpg").write_bytes(data)
 
 
-def test_a_night_of_black_pictures_is_held_until_somebody_publishes_it(score, tmp_path):
+def test_a_night_of_black_pictures_is_held_until_an_operator_publishes_it(score, tmp_path):
     rng = np.random.default_rng(0)
     for night in ("n1", "n2"):
         add_chips(tmp_path / "chips", night, rng.integers(20, 250, 40))

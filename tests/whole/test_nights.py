@@ -115,7 +115,7 @@ changes = st.lists(
     named=st.lists(st.booleans(), min_size=3, max_size=3),
     seed=st.integers(0, 9),
 )
-def test_every_chip_of_three_nights_is_scored_given_up_or_skipped_and_planned_once(
+def test_every_chip_of_three_nights_is_scored_quarantined_or_skipped_and_planned_once(
     quick_score, artifact, nights, named, seed
 ):
     with tempfile.TemporaryDirectory() as folder:

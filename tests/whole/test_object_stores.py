@@ -98,7 +98,7 @@ def _gcs_bucket(uri: str) -> storage.Bucket:
 # Objects
 
 
-def test_hostile_names_round_trip_from_put_over_list_to_get(object_store_uri: str) -> None:
+def test_hostile_names_are_unchanged_by_put_list_and_get(object_store_uri: str) -> None:
     store = _open(object_store_uri)
     for name in HOSTILE:
         obstore.put(store, name, name.encode())

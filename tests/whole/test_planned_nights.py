@@ -59,7 +59,7 @@ def chips_of(tmp_path: Path, run_id: str) -> list[str]:
     return sorted(found)
 
 
-def test_a_new_model_works_through_an_old_archive_from_its_newest_chips_on(
+def test_a_new_model_scores_an_old_archive_starting_with_the_newest_chips(
     score, artifacts, tmp_path
 ):
     paths = write_chips(tmp_path / "chips", 10)
@@ -96,7 +96,7 @@ def test_chips_that_keep_failing_do_not_keep_the_nights_from_being_published(sco
     assert chips_of(tmp_path, "n3") == ["lost"]
 
 
-def test_new_failures_count_beside_old_ones(score, tmp_path):
+def test_new_failures_count_in_addition_to_old_ones(score, tmp_path):
     chips = tmp_path / "chips"
     write_chips(chips, 9)
     (chips / "lost.jpg").symlink_to(tmp_path / "nowhere")
@@ -111,7 +111,7 @@ def test_new_failures_count_beside_old_ones(score, tmp_path):
     assert counts(tmp_path, "n3") == [15, 9, 0, 4, 2]
 
 
-def test_a_sidecar_tells_more_of_the_chips_and_belongs_to_the_run(score, tmp_path):
+def test_a_sidecar_adds_columns_and_belongs_to_the_run(score, tmp_path):
     write_chips(tmp_path / "chips", 2)
     (tmp_path / "s.csv").write_text("chip_id,scene_id\nchip_00001,s1\n")
     assert score("n1", "--sidecar", tmp_path / "s.csv", "--plan_only")[0] == 0
@@ -125,7 +125,7 @@ def test_a_sidecar_tells_more_of_the_chips_and_belongs_to_the_run(score, tmp_pat
     assert (code, "names no chip that is listed" in error) == (2, True)
 
 
-def test_a_plan_alone_scores_nothing_and_is_gone_on_with_or_given_as_a_manifest(score, tmp_path):
+def test_a_plan_scores_nothing_and_can_be_resumed_or_used_as_a_manifest(score, tmp_path):
     write_chips(tmp_path / "chips", 5)
     code, out, _ = score("n1", "--plan_only")
     assert (code, "5 chips listed, 5 to score" in out) == (0, True)
@@ -148,7 +148,7 @@ def test_a_plan_alone_scores_nothing_and_is_gone_on_with_or_given_as_a_manifest(
     assert counts(tmp_path, "n4") == [5, 5, 0, 0, 0]
 
 
-def test_chips_in_tars_are_scored_once_and_anew_when_their_tar_is_replaced(score, tmp_path):
+def test_chips_in_tars_are_scored_once_and_again_when_their_tar_is_replaced(score, tmp_path):
     write_chips(tmp_path / "chips", 2)
     members = [(f"deep/{i}.jpg", jpg_bytes((9 * i, 9, 9))) for i in range(4)]
     shard = tmp_path / "chips" / "s.tar"
@@ -177,7 +177,7 @@ def test_chips_in_tars_are_scored_once_and_anew_when_their_tar_is_replaced(score
     assert counts(tmp_path, "n7") == [3, 3, 0, 0, 0]
 
 
-def test_a_run_is_not_gone_on_with_for_another_number_of_chips(score, tmp_path, monkeypatch):
+def test_a_run_is_not_resumed_with_another_number_of_chips(score, tmp_path, monkeypatch):
     write_chips(tmp_path / "chips", 3)
     with monkeypatch.context() as patch:
         patch.setattr(launch, "run_graph", _die)

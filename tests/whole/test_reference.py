@@ -13,7 +13,7 @@ from pipelines.run_log import EVENTS
 _ROOT = Path(__file__).parents[2]
 
 
-def test_the_stored_page_is_what_the_code_says() -> None:
+def test_the_stored_page_is_up_to_date() -> None:
     again = "write it again: python -m docs.make_reference"
     assert PAGE.read_text("utf-8") == reference(), again
 

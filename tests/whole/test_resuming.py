@@ -87,7 +87,7 @@ def test_a_dead_run_resumes_with_its_manifest_and_scores_the_missing_units(died,
     assert "1 scored, 0 quarantined, 10 skipped" in out
 
 
-def test_a_run_that_had_staged_all_is_published_without_a_graph(score, tmp_path, monkeypatch):
+def test_a_completely_staged_run_is_published_without_a_graph(score, tmp_path, monkeypatch):
     def die(plan, units):
         raise RuntimeError("the power went")
 
@@ -131,7 +131,7 @@ def test_options_that_change_no_row_may_change(died, tmp_path, artifact):
     assert json.loads(record["options"])["max_quarantine_ratio"] == 0.5
 
 
-def test_what_a_dead_run_staged_is_deleted_after_the_days_that_are_given(died, tmp_path):
+def test_staged_files_of_a_dead_run_are_deleted_after_the_given_days(died, tmp_path):
     dead = tmp_path / "out" / "_staging" / "night.1"
     then = time.time() - 3.5 * 86_400
     for path in (path for path in dead.rglob("*") if path.is_file()):
@@ -142,7 +142,7 @@ def test_what_a_dead_run_staged_is_deleted_after_the_days_that_are_given(died, t
     assert not dead.exists()
 
 
-def test_a_second_start_that_finds_its_files_taken_ends_well(score, tmp_path, monkeypatch):
+def test_a_start_succeeds_if_another_start_has_published_its_files(score, tmp_path, monkeypatch):
     """Another start of the run publishes it, and drops its staging, while this one still scores."""
     stage_unit = staging.stage_unit
 

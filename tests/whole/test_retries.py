@@ -57,7 +57,7 @@ def test_units_scored_twice_are_published_once_with_the_rows_staged_first(tmp_pa
     assert ask(output, f"{a_unit} 'chip_00004' AND 'chip_00007'").num_rows == 1
 
 
-def test_a_refusal_is_written_into_runs_once_by_the_last_step_and_the_launcher(
+def test_a_refusal_is_written_to_runs_only_once_by_last_step_and_launcher(
     quick_score, artifact, tmp_path
 ):
     write_chips(tmp_path / "chips", 10)[3].write_bytes(b"")

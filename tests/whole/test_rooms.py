@@ -125,7 +125,7 @@ def test_each_module_imports_only_rooms_below_its_own(package: str) -> None:
     assert [o for module, source in found.items() for o in offences(module, source)] == []
 
 
-def test_each_room_is_there_and_each_module_has_a_room() -> None:
+def test_each_room_exists_and_each_module_has_a_room() -> None:
     modules = sources(*PACKAGES)
     found = {room_of(module) for module in modules} - {""}
     assert found == set(ROOMS)

@@ -112,7 +112,7 @@ def test_the_study_leaves_models_figures_report_and_slides(finished):
         assert model["figures"]["test"]["chips"] == 6
 
 
-def test_the_best_model_is_there_as_keras_and_as_h5(finished):
+def test_the_best_model_is_saved_as_keras_and_as_h5(finished):
     best = read_study(finished)["comparison"]["best"]
     artifact = read_artifact(finished / "study/best")
     assert {"model.keras", "model.h5"} <= set(artifact.files)
@@ -120,7 +120,7 @@ def test_the_best_model_is_there_as_keras_and_as_h5(finished):
 
 
 @pytest.mark.parametrize("name", ["report.html", "slides.html"])
-def test_a_page_asks_no_server_and_needs_no_other_file(finished, name):
+def test_a_page_requests_nothing_from_a_server_and_needs_no_other_file(finished, name):
     page = read_page(finished / "study" / name)
     outside = [a for a in page.addresses if not a.startswith(("#", "data:image/png;base64,"))]
     assert outside == []
@@ -142,7 +142,7 @@ def test_the_numbers_in_the_report_are_those_of_the_json(finished):
             assert cell_text(value) in text
 
 
-def test_every_picture_that_the_markdown_links_to_is_there(finished):
+def test_every_picture_that_the_markdown_links_to_exists(finished):
     links = re.findall(r"\]\(([^)]+\.png)\)", (finished / "study/report.md").read_text())
     assert {link.split("/")[0] for link in links} == {
         "exploration",
@@ -169,7 +169,7 @@ def test_a_finished_model_is_not_trained_again(finished, capsys):
     assert capsys.readouterr().out.count("kept: ") == 4  # the exploration and the forest, too
 
 
-def test_a_stopped_study_goes_on_where_it_was(finished, tmp_path, monkeypatch, capsys):
+def test_a_stopped_study_continues_where_it_stopped(finished, tmp_path, monkeypatch, capsys):
     copy(finished, tmp_path)
     flags = ["--split", str(tmp_path / "split.csv"), "--epochs", "2"]
     save = Checkpoints.save
@@ -192,9 +192,7 @@ def test_a_stopped_study_goes_on_where_it_was(finished, tmp_path, monkeypatch, c
     assert read_study(tmp_path)["models"]["cnn"]["epochs"] == 2
 
 
-def test_a_model_that_fails_costs_the_study_that_model_alone(
-    finished, tmp_path, monkeypatch, capsys
-):
+def test_a_model_that_fails_does_not_stop_the_study(finished, tmp_path, monkeypatch, capsys):
     copy(finished, tmp_path)
     shutil.rmtree(tmp_path / "study/models/mean_colour")
 
@@ -209,7 +207,7 @@ def test_a_model_that_fails_costs_the_study_that_model_alone(
     assert list(read_study(tmp_path)["models"]) == ["forest", "cnn"]
 
 
-def test_hostile_label_names_stand_in_the_report_as_text(tmp_path):
+def test_hostile_label_names_are_shown_in_the_report_as_text(tmp_path):
     names = ["<script>x</script>", "a|b", "*c*"]
     draw_labelled_jpgs(tmp_path / "chips", 12)
     write_labels(tmp_path / "labels.csv", {f"c{i}": names[i % 3] for i in range(12)})

@@ -87,7 +87,7 @@ def test_every_variable_is_declared_used_and_described() -> None:
     assert all(len(body["description"]) > 10 for body in variables().values())
 
 
-def test_every_reference_leads_to_a_resource_or_a_local_value() -> None:
+def test_every_reference_names_a_resource_or_a_local_value() -> None:
     made = {
         f"{kind}.{name}"
         for block in blocks("resource")
@@ -99,7 +99,7 @@ def test_every_reference_leads_to_a_resource_or_a_local_value() -> None:
     assert set(re.findall(r"\blocal\.(\w+)", _CODE)) <= local
 
 
-def test_the_example_sets_what_has_to_be_set_and_no_more() -> None:
+def test_the_example_sets_exactly_the_required_variables() -> None:
     with (_FOLDER / "terraform.tfvars.example").open() as file:
         example = {name for name in hcl2.load(file) if not name.startswith("__")}
     needed = {name for name, body in variables().items() if "default" not in body}
@@ -150,7 +150,7 @@ _ALL = {
 
 @terraform
 @pytest.mark.parametrize("given", [{}, _ALL], ids=["least", "all"])
-def test_the_nightly_request_is_one_that_dataflows_api_takes(
+def test_dataflows_api_accepts_the_nightly_request(
     request_of: Any, given: dict[str, object]
 ) -> None:
     sent = request_of(**given)

@@ -34,7 +34,7 @@ def trained(tmp_path_factory) -> Path:
     return folder
 
 
-def test_the_artifact_is_whole_and_opens_with_keras_alone(trained):
+def test_the_artifact_is_complete_and_opens_with_keras_alone(trained):
     import keras
 
     artifact = read_artifact(trained / "model")
@@ -55,7 +55,7 @@ def test_the_artifact_is_whole_and_opens_with_keras_alone(trained):
     assert not held & {"bare_ground", "primary"}
 
 
-def test_the_artifact_tells_what_it_was_trained_on_and_what_was_set_aside(trained):
+def test_the_artifact_records_what_it_was_trained_on_and_what_was_set_aside(trained):
     artifact = read_artifact(trained / "model")
     training = artifact.training
     assert training["chips"]["train"] + training["chips"]["validation"] == 24
@@ -140,7 +140,7 @@ def test_other_labels_and_a_split_with_a_test_part(tmp_path, capsys):
     assert "Test" in capsys.readouterr().out
 
 
-def test_a_test_part_is_kept_where_one_is_asked_for(tmp_path):
+def test_a_test_part_is_kept_on_request(tmp_path):
     write_labels(tmp_path / "labels.csv", draw_labelled_jpgs(tmp_path / "chips", 10))
     assert train(tmp_path, "--test_share", "0.2", "--validation_share", "0.3") == 0
     artifact = read_artifact(tmp_path / "model")
@@ -153,7 +153,7 @@ def test_a_test_part_is_kept_where_one_is_asked_for(tmp_path):
     assert figures["at_threshold"] == artifact.figures["test"]["at_threshold"]
 
 
-def test_a_second_training_finds_its_pixels_and_makes_the_same_model(tmp_path, capsys):
+def test_a_second_training_finds_its_pixels_and_returns_the_same_model(tmp_path, capsys):
     write_labels(tmp_path / "labels.csv", draw_labelled_jpgs(tmp_path / "chips", 10))
     digests = []
     for flags in ([], [], ["--pixel_cache", "none"]):
@@ -166,7 +166,7 @@ def test_a_second_training_finds_its_pixels_and_makes_the_same_model(tmp_path, c
     assert len(set(digests)) == 1
 
 
-def test_sky_labels_by_argmax_and_a_calibrated_model_go_into_the_artifact(tmp_path, capsys):
+def test_the_artifact_records_argmax_for_sky_labels_and_calibration(tmp_path, capsys):
     write_labels(tmp_path / "labels.csv", draw_labelled_jpgs(tmp_path / "chips", 12))
     assert train(tmp_path, "--sky_rule", "argmax", "--calibrate", "--threshold_beta", "2") == 0
     artifact = read_artifact(tmp_path / "model")
@@ -196,7 +196,7 @@ def test_training_on_one_archive_of_both_kinds_takes_jpgs_and_says_so(tmp_path, 
     assert read_artifact(tmp_path / "model").preprocessing.media_type == "jpg"
 
 
-def test_an_artifact_is_replaced_and_nothing_else_ever_is(tmp_path, capsys):
+def test_only_an_artifact_is_ever_replaced(tmp_path, capsys):
     write_labels(tmp_path / "labels.csv", draw_labelled_jpgs(tmp_path / "chips", 6))
     assert train(tmp_path) == 0
     before = read_artifact(tmp_path / "model").model_digest
@@ -246,7 +246,7 @@ def test_training_that_diverges_fails_and_writes_nothing(tmp_path, capsys):
         (["--chips", "ftp://host/chips"], "ftp"),
     ],
 )
-def test_wrong_use_ends_with_2_and_one_line(tmp_path, capsys, flags, said):
+def test_a_usage_error_ends_with_2_and_one_line(tmp_path, capsys, flags, said):
     write_labels(tmp_path / "labels.csv", draw_labelled_jpgs(tmp_path / "chips", 2))
     assert train(tmp_path, *flags) == 2
     err = capsys.readouterr().err
@@ -261,7 +261,7 @@ def test_a_file_that_cannot_be_read_ends_with_1_and_one_line(tmp_path, capsys, f
     assert capsys.readouterr().err == "error: cannot read 'nowhere': No such file or directory\n"
 
 
-def test_tensorflow_is_not_loaded_for_help_or_wrong_use(tmp_path):
+def test_tensorflow_is_not_loaded_for_help_or_usage_errors(tmp_path):
     write_labels(tmp_path / "labels.csv", {"a": "clear"})
     program = (
         "import sys\n"

@@ -19,7 +19,7 @@ from pipelines.tables import commits, publications
 from pipelines.tables.commits import PublishConflict
 from pipelines.tables.delta_tables import open_table
 from schemas.tables import COMMIT_ORDER
-from tests.support.published_runs import at, given_up, publish, scored
+from tests.support.published_runs import at, publish, quarantined_row, scored
 from tests.support.staged_runs import CHIPS, dying_at, empty_tables, labelled, make_plan, stage
 
 pytest_plugins = ["tests.support.object_stores"]
@@ -37,7 +37,7 @@ def output(request, tmp_path) -> str:
     place = str(tmp_path)
     if request.param != "local":
         place = f"{request.getfixturevalue(f'{request.param}_uri')}/tables"
-    publish(place, "one", [scored("a"), scored("b")], [given_up("c", "empty", etag="1")],
+    publish(place, "one", [scored("a"), scored("b")], [quarantined_row("c", "empty", etag="1")],
             published_at=at(1))  # fmt: skip
     publish(place, "two", [scored("b", etag="2")], published_at=at(2))
     return place
@@ -92,7 +92,7 @@ def test_a_withdrawal_is_visible_as_a_whole_even_if_it_died_half_way(
     tmp_path, monkeypatch, dies_at
 ):
     output = str(tmp_path)
-    publish(output, "one", [scored("a")], [given_up("c", "empty")], published_at=at(1))
+    publish(output, "one", [scored("a")], [quarantined_row("c", "empty")], published_at=at(1))
     withdraw_from = withdrawing._withdraw_from
 
     def dying(output, name, *args):

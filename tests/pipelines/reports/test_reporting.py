@@ -25,7 +25,7 @@ from pipelines.storage import store
 from schemas.labels import PLANET_LABELS
 from schemas.tables import QUARANTINE, RUNS, chip_scores
 from tests.support.nights import HOLD, night, planned, three_nights
-from tests.support.published_runs import at, commit_rows, given_up, run_row, scored
+from tests.support.published_runs import at, commit_rows, quarantined_row, run_row, scored
 from tests.support.samples import jpg_bytes
 from tests.support.staged_runs import empty_tables, labelled
 from tests.support.tiffs import encode_tif
@@ -83,7 +83,7 @@ def test_a_night_leaves_a_report_with_its_counts_verdict_and_the_nights_before(o
 def test_the_page_requests_nothing_from_a_server_and_runs_no_script(output, tmp_path):
     chip = tmp_path / "chip.jpg"
     chip.write_bytes(jpg_bytes())
-    by_hand(output, [scored(str(chip), "road")], [given_up(HOSTILE, "empty")])
+    by_hand(output, [scored(str(chip), "road")], [quarantined_row(HOSTILE, "empty")])
     write_report(output, "r")
     html = store.read_bytes(report_uri(output, "r")).decode()
     found = Page(html)
@@ -99,7 +99,7 @@ def test_the_page_requests_nothing_from_a_server_and_runs_no_script(output, tmp_
 
 
 def test_hostile_names_messages_and_options_stay_data(output):
-    bad = given_up(HOSTILE, "truncated", message="<img src=x onerror=alert(2)>")
+    bad = quarantined_row(HOSTILE, "truncated", message="<img src=x onerror=alert(2)>")
     options = {"chips": "</code><script>"}
     by_hand(output, [scored(HOSTILE, "road")], [bad], options=json.dumps(options))
     write_report(output, "r")
@@ -129,7 +129,7 @@ def test_the_chips_of_the_rarest_labels_are_those_of_the_highest_scores(output):
 
 
 def test_examples_of_quarantined_chips_are_few_of_each_reason(output):
-    bad = [given_up(f"/{n}", ("empty", "truncated")[n % 2]) for n in range(40)]
+    bad = [quarantined_row(f"/{n}", ("empty", "truncated")[n % 2]) for n in range(40)]
     by_hand(output, [], bad)
     rejected = gather_facts(read_record(output, "r"), published_rows(output, "r"), []).rejected
     assert {reason: len(some) for reason, some in rejected.items()} == {"empty": 5, "truncated": 5}

@@ -8,7 +8,7 @@ from pipelines.runs.staging import StagedFile, StagedUnit
 from pipelines.tables.parquet_files import parquet_bytes
 from schemas.render import file_schema
 from schemas.tables import QUARANTINE
-from tests.support.published_runs import NIGHT, commit_rows, given_up, publish
+from tests.support.published_runs import NIGHT, commit_rows, publish, quarantined_row
 from tests.support.staged_runs import make_plan
 
 
@@ -28,13 +28,33 @@ def staged(tmp_path, *rows) -> StagedUnit:
 @pytest.mark.parametrize(
     ("before", "now", "expected"),
     [
-        (given_up("a", "unreadable", etag="1"), given_up("a", "unreadable", etag="1"), 1),
-        (given_up("a", "unreadable", etag="1"), given_up("a", "out_of_memory", etag="1"), 1),
-        (given_up("a", "unreadable", etag=None), given_up("a", "unreadable", etag=None), 1),
-        (given_up("a", "unreadable", etag="1"), given_up("a", "unreadable", etag="2"), 0),
-        (given_up("a", "unreadable", etag="1"), given_up("a", "empty", etag="1"), 0),
-        (given_up("a", "empty", etag="1"), given_up("a", "unreadable", etag="1"), 0),
-        (given_up("b", "unreadable", etag="1"), given_up("a", "unreadable", etag="1"), 0),
+        (
+            quarantined_row("a", "unreadable", etag="1"),
+            quarantined_row("a", "unreadable", etag="1"),
+            1,
+        ),
+        (
+            quarantined_row("a", "unreadable", etag="1"),
+            quarantined_row("a", "out_of_memory", etag="1"),
+            1,
+        ),
+        (
+            quarantined_row("a", "unreadable", etag=None),
+            quarantined_row("a", "unreadable", etag=None),
+            1,
+        ),
+        (
+            quarantined_row("a", "unreadable", etag="1"),
+            quarantined_row("a", "unreadable", etag="2"),
+            0,
+        ),
+        (quarantined_row("a", "unreadable", etag="1"), quarantined_row("a", "empty", etag="1"), 0),
+        (quarantined_row("a", "empty", etag="1"), quarantined_row("a", "unreadable", etag="1"), 0),
+        (
+            quarantined_row("b", "unreadable", etag="1"),
+            quarantined_row("a", "unreadable", etag="1"),
+            0,
+        ),
     ],
 )
 def test_the_same_version_must_have_failed_for_temporary_reasons(
@@ -46,7 +66,7 @@ def test_the_same_version_must_have_failed_for_temporary_reasons(
 
 
 def test_each_chip_counts_once_however_often_it_failed(output, tmp_path):
-    row = given_up("a", "unreadable", etag="1")
+    row = quarantined_row("a", "unreadable", etag="1")
     publish(output, "early", [], [row])
     publish(output, "later", [], [row])
     plan = make_plan(output, model_digest="model-1")
@@ -54,7 +74,7 @@ def test_each_chip_counts_once_however_often_it_failed(output, tmp_path):
 
 
 def test_another_model_and_a_run_that_is_not_published_do_not_count(output, tmp_path):
-    row = given_up("a", "unreadable", etag="1")
+    row = quarantined_row("a", "unreadable", etag="1")
     publish(output, "early", [], [row])
     commit_rows(output, QUARANTINE, "dead", [{**row, "chip_uri": "b"}], NIGHT)
     unit = staged(tmp_path, row, {**row, "chip_uri": "b"})

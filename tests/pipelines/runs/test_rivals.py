@@ -19,7 +19,7 @@ from pipelines.tables.delta_tables import open_dataset, open_table
 from schemas.labels import PLANET_LABELS
 from schemas.render import file_schema
 from schemas.tables import CHIP_MANIFEST, chip_scores
-from tests.support.published_runs import commit_rows, given_up, publish, scored
+from tests.support.published_runs import commit_rows, publish, quarantined_row, scored
 from tests.support.quick_scoring import start
 from tests.support.samples import jpg_bytes, make_artifact, write_chips
 from tests.support.staged_runs import empty_tables, labelled, make_plan
@@ -94,7 +94,7 @@ def test_a_rival_is_noticed_even_right_before_the_commit(output, monkeypatch):
 
 def test_permanently_quarantined_chips_count_as_published_too(output):
     plan = planned(output, "slow")
-    bad = [given_up("a", "empty", etag="1"), given_up("b", "unreadable", etag="1")]
+    bad = [quarantined_row("a", "empty", etag="1"), quarantined_row("b", "unreadable", etag="1")]
     publish(output, "fast", [], bad, night=NIGHT)
     with pytest.raises(RunFailed, match="has published 1 of its 3 chips"):
         publish_planned(plan)

@@ -34,10 +34,10 @@ def output(place) -> str:
     return empty_tables(place)
 
 
-def stage(plan: RunPlan, given_up: int) -> list[StagedUnit]:
+def stage(plan: RunPlan, quarantined_row: int) -> list[StagedUnit]:
     """Both units, with so many chips of the first given up."""
     return [
-        stage_unit([labelled(0, 0, 5 - given_up, given_up, True)], plan.staging),
+        stage_unit([labelled(0, 0, 5 - quarantined_row, quarantined_row, True)], plan.staging),
         stage_unit([labelled(1, 5, 3, 0, True)], plan.staging),
     ]
 
@@ -46,7 +46,7 @@ def seen(output: str) -> list[dict[str, Any]]:
     return ask(output, SEEN).to_pylist()
 
 
-def given_up_ids(output: str) -> list[str]:
+def quarantined_ids(output: str) -> list[str]:
     """What the next run's planning takes for given up; the rows' address is their id's."""
     reasons = [reason.value for reason in QuarantineReason]
     found = chips_quarantined(output, "m", reasons).read_all()["chip_uri"].to_pylist()
@@ -60,30 +60,36 @@ def reported_ids(output: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("place", "given_up"),
+    ("place", "quarantined_row"),
     [("tmp_path", 0), ("tmp_path", 2), ("s3_uri", 2)],
     indirect=["place"],
 )
-def test_after_a_replacement_died_half_way_the_old_rows_are_visible(output, monkeypatch, given_up):
+def test_after_a_replacement_died_half_way_the_old_rows_are_visible(
+    output, monkeypatch, quarantined_row
+):
     first = make_plan(output)
     publish_run(first, stage(first, 1))
     before = seen(output)
     assert len(before) == 8
     second = make_plan(output, attempt=2, run_date="2026-11-23")
-    staged = stage(second, given_up)
+    staged = stage(second, quarantined_row)
     with monkeypatch.context() as patch:
         patch.setattr(committing, "commit_rows", dying_at("chip_scores"))
         with pytest.raises(KeyboardInterrupt):
             publish_run(second, staged)
     assert publications.attempts_of(open_table(output, "quarantine"), "r1") == 2
     assert seen(output) == before
-    assert given_up_ids(output) == [row["chip_id"] for row in before if row["what"] != "scored"]
-    assert reported_ids(output) == given_up_ids(output)
+    assert quarantined_ids(output) == [row["chip_id"] for row in before if row["what"] != "scored"]
+    assert reported_ids(output) == quarantined_ids(output)
     publish_run(second, staged)
     after = seen(output)
     assert len(after) == 8
-    assert sum(row["what"] != "scored" for row in after) == len(given_up_ids(output)) == given_up
-    assert reported_ids(output) == given_up_ids(output)
+    assert (
+        sum(row["what"] != "scored" for row in after)
+        == len(quarantined_ids(output))
+        == quarantined_row
+    )
+    assert reported_ids(output) == quarantined_ids(output)
 
 
 def test_a_third_attempt_after_a_dead_second_shows_the_first_until_it_is_published(

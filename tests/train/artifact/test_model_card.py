@@ -45,12 +45,12 @@ def without_test_part(artifact: ModelArtifact) -> ModelArtifact:
 # --- The card -----------------------------------------------------------------------------------
 
 
-def test_card_and_item_lie_in_the_artifact_and_are_digested_with_it(folder, artifact):
+def test_card_and_item_are_in_the_artifact_with_their_digests(folder, artifact):
     assert {"model_card.md", "mlm_item.json"} <= set(artifact.files)
     assert (folder / "model_card.md").read_text() == render_model_card(artifact)
 
 
-def test_the_card_gives_each_label_with_its_counts_threshold_and_f1(artifact):
+def test_the_card_shows_counts_threshold_and_f1_of_each_label(artifact):
     card = render_model_card(artifact)
     for name, threshold in zip(artifact.label_set.names, artifact.thresholds, strict=True):
         row = artifact.figures["test"]["labels"][name]
@@ -69,7 +69,7 @@ def test_the_card_reports_on_the_test_part_with_intervals(artifact):
     assert f"On {figures['chips']} test chips" in card
 
 
-def test_every_section_of_the_card_is_there_and_full(artifact):
+def test_every_section_of_the_card_exists_and_is_not_empty(artifact):
     sections = re.split(r"^## ", render_model_card(artifact), flags=re.M)[1:]
     titles = [section.splitlines()[0] for section in sections]
     assert titles == [
@@ -96,12 +96,12 @@ def test_labels_without_proof_are_named(artifact):
     assert all(name in found[0] for name in artifact.unproven_thresholds)
 
 
-def test_a_missing_test_part_is_told_and_a_present_one_is_not(artifact):
+def test_only_a_missing_test_part_is_reported(artifact):
     assert not any("no test part" in weakness for weakness in find_weaknesses(artifact))
     assert any("no test part" in w for w in find_weaknesses(without_test_part(artifact)))
 
 
-def test_thresholds_that_do_worse_than_a_half_are_told(artifact):
+def test_thresholds_that_do_worse_than_a_half_are_reported(artifact):
     def is_reported(cross_fitted: float) -> bool:
         validation = dict(artifact.figures["validation"])
         validation["cross_fitted"] = {"micro_f1": cross_fitted}
@@ -165,7 +165,7 @@ def test_the_item_has_every_field_that_stac_and_its_model_extension_require(fold
     assert all(re.fullmatch(r"[0-9A-Za-z_-]+", c["name"]) for c in classes)
 
 
-def test_the_item_of_a_tif_model_tells_how_radiometric_values_become_pixels(tmp_path):
+def test_the_item_of_a_tif_model_describes_how_radiometric_values_become_pixels(tmp_path):
     write_labels(tmp_path / "labels.csv", draw_labelled_tifs(tmp_path / "chips", 8))
     folder = train(tmp_path, "--image_size", "16")
     artifact = read_artifact(folder)
@@ -180,7 +180,7 @@ def test_the_item_of_a_tif_model_tells_how_radiometric_values_become_pixels(tmp_
         assert f"{high!r}" in operation["expression"]
 
 
-def test_each_file_of_the_artifact_is_an_asset_that_lies_beside_the_item(folder, artifact):
+def test_each_file_of_the_artifact_is_an_asset_next_to_the_item(folder, artifact):
     item = json.loads((folder / "mlm_item.json").read_bytes())
     assert set(item["assets"]) == {*artifact.files, "artifact.json"} - {"mlm_item.json"}
     for asset in item["assets"].values():

@@ -56,7 +56,7 @@ def csv(tmp_path, text: str, encoding: str = "utf-8") -> str:
     ],
     ids=["plain", "windows", "bom", "spaces", "extensions", "columns", "quotes", "short row"],
 )
-def test_a_labels_csv_is_read_in_all_its_usual_spellings(tmp_path, text, encoding):
+def test_a_labels_csv_is_read_in_all_its_usual_forms(tmp_path, text, encoding):
     found = read_labels(csv(tmp_path, text, encoding))
     assert [row.name for row in found] == ["a", "b"]
     assert [row.tags for row in found] == [{"clear", "primary"}, set()]
@@ -86,7 +86,7 @@ def test_a_csv_in_another_encoding_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["train 1", 'quo"te', "tab\tname", "naïve-雲", "v1.2"])
-def test_names_are_data_whatever_letters_they_have(name):
+def test_names_may_have_any_letters(name):
     assert split_extension(name) == (name, None)
     assert split_extension(name + ".TIFF") == (name, "tif")
 
@@ -112,12 +112,12 @@ def test_a_split_takes_val_for_validation_and_extensions_and_any_case(tmp_path):
         ("image_name,tags\na,clear\n", "'split'"),
     ],
 )
-def test_a_split_that_is_none_is_refused(tmp_path, text, named):
+def test_an_invalid_split_is_refused(tmp_path, text, named):
     with pytest.raises(UsageError, match=named):
         read_split(csv(tmp_path, text))
 
 
-def test_planet_labels_are_chosen_where_the_file_speaks_of_the_sky_or_of_nothing_else():
+def test_the_planet_labels_are_used_if_the_file_has_sky_labels_or_only_planet_labels():
     assert choose_label_set(rows(a="clear primary")) is PLANET_LABELS
     assert choose_label_set(rows(a="primary", b="water")) is PLANET_LABELS
 
@@ -137,7 +137,7 @@ def test_labels_that_would_share_a_column_are_refused():
         choose_label_set(rows(a="a-b", b="a_b"))
 
 
-def test_a_label_set_file_adds_labels_and_its_mistakes_are_told(tmp_path):
+def test_a_label_set_file_adds_labels_and_its_mistakes_are_reported(tmp_path):
     path = tmp_path / "labels.json"
     path.write_text('{"labels": ["clear", "cloudy", "glacier"], "sky": ["clear", "cloudy"]}')
     label_set = read_label_set(str(path))
@@ -154,7 +154,7 @@ def test_two_sky_labels_in_a_row_are_refused_with_the_name_of_the_chip():
         check_rows(rows(a="clear", b="clear haze"), PLANET_LABELS)
 
 
-def test_an_archive_is_listed_by_media_type_and_other_files_are_left(tmp_path):
+def test_an_archive_is_listed_by_media_type_without_other_files(tmp_path):
     for name in ("a.jpg", "sub/b.JPEG", "c.tiff", "labels.csv", "a.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
@@ -181,21 +181,21 @@ def test_rows_without_chip_and_chips_without_row_and_rows_without_sky_are_counte
     assert counts == (1, 2, 1)
 
 
-def test_no_sky_label_is_missed_where_the_label_set_has_no_sky():
+def test_sky_labels_are_not_expected_if_the_label_set_has_none():
     chips = match_chips(
         rows_of_media_type(rows(a="dock"), "jpg"), local("a.jpg"), LabelSet(("dock",))
     )
     assert chips.rows_without_sky_label == 0
 
 
-def test_the_order_of_the_labels_csv_is_kept_beside_that_of_the_names():
+def test_the_order_of_the_labels_csv_is_kept_too():
     table = rows_of_media_type(rows(b="clear", gone="haze", a="clear"), "jpg")
     chips = match_chips(table, local("x/a.jpg", "x/b.jpg"), PLANET_LABELS)
     assert chips.listed == ("b", "a")
     assert list(chips.uris) == ["a", "b"]
 
 
-def test_scenes_are_read_where_there_are_any(tmp_path):
+def test_scenes_are_read_if_there_are_any(tmp_path):
     path = csv(tmp_path, "image_name,tags,scene_id\na.jpg,clear,s1\na.tif,clear,s1\nb,haze,\n")
     assert read_scenes(path) == read_scenes(path, required=False) == {"a": "s1"}
     without = csv(tmp_path, "image_name,tags\na,clear\n")
@@ -214,7 +214,7 @@ def test_two_files_of_one_name_and_a_csv_about_other_chips_are_refused():
         match_chips(table, local("x/b.jpg"), PLANET_LABELS)
 
 
-def test_decoding_keeps_the_order_and_names_what_would_not_decode(tmp_path):
+def test_decoding_keeps_the_order_and_names_chips_that_cannot_be_decoded(tmp_path):
     colours = {"a": (200, 0, 0), "c": (0, 0, 200), "d": (0, 200, 0)}
     for name, colour in colours.items():
         (tmp_path / f"{name}.jpg").write_bytes(draw_jpg(colour, 40, 100))
@@ -240,7 +240,7 @@ def test_decoding_keeps_the_order_and_names_what_would_not_decode(tmp_path):
     }
 
 
-def test_for_the_sky_alone_other_labels_and_chips_without_a_sky_label_go(tmp_path):
+def test_for_sky_labels_only_other_labels_and_chips_without_a_sky_label_are_removed(tmp_path):
     held = rows(a="clear primary", b="water", c="haze", d="")
     uris = local(*(f"/chips/{name}.jpg" for name in "abcd"))
     chips = keep_sky(match_chips({r.name: r for r in held}, uris, PLANET_LABELS), PLANET_LABELS)
@@ -271,7 +271,7 @@ def test_tif_bands_are_scaled_between_the_percentiles_of_the_training_chips(tmp_
     assert found.bands == ("red", "green", "blue")
 
 
-def test_of_large_chips_a_sample_of_pixels_gives_nearly_the_same_scaling(tmp_path, monkeypatch):
+def test_a_sample_of_the_pixels_of_large_chips_has_nearly_the_same_scaling(tmp_path, monkeypatch):
     rng = np.random.default_rng(0)
     for name in "abc":
         write_tif(tmp_path / f"{name}.tif", rng.integers(0, 10_000, (4, 64, 64), np.uint16))

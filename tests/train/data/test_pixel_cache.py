@@ -114,7 +114,7 @@ def test_without_a_cache_pixels_are_the_same_and_nothing_is_written(archive, cac
     assert "in memory" in store.describe()
 
 
-def test_a_renamed_chip_is_found_and_a_replaced_one_decoded_whatever_its_time_and_size(
+def test_a_renamed_chip_is_found_and_a_replaced_one_decoded_even_with_the_same_time_and_size(
     archive, cache
 ):
     path = archive / "c3.jpg"
@@ -139,12 +139,12 @@ def test_a_renamed_chip_is_found_and_a_replaced_one_decoded_whatever_its_time_an
         replace(JPG, media_type="tif", scaling=((0.0, 9.0),) * 3),
     ],
 )
-def test_another_preprocessing_has_an_array_of_its_own(other):
+def test_another_preprocessing_has_its_own_array(other):
     assert array_name(other, URIS) != array_name(JPG, URIS)
     assert array_name(replace(JPG, accepted_sides_px=(2, 3)), URIS) == array_name(JPG, URIS)
 
 
-def test_another_scaling_decoder_and_folder_have_arrays_of_their_own(monkeypatch):
+def test_another_scaling_decoder_or_folder_has_its_own_array(monkeypatch):
     tif = Preprocessing("tif", 8, BANDS["tif"], ((0.0, 9.0),) * 4, (1, 512))
     assert array_name(replace(tif, scaling=((0.0, 9.5),) * 4), URIS) != array_name(tif, URIS)
     before = array_name(JPG, URIS)
@@ -400,7 +400,7 @@ def test_an_object_is_not_even_read_again_until_it_is_replaced(
     places=st.lists(st.tuples(st.integers(0, 2), st.integers(0, 3)), max_size=12),
     data=st.data(),
 )
-def test_rows_are_indexed_as_the_array_that_they_stand_for(places, data):
+def test_rows_are_indexed_like_one_array(places, data):
     rng = np.random.default_rng(0)
     arrays = [rng.integers(0, 256, (4, 2, 2, 3), dtype=np.uint8) for _ in range(3)]
     rows = PixelRows.of(arrays, places, (2, 2, 3))
@@ -419,7 +419,7 @@ def test_rows_are_indexed_as_the_array_that_they_stand_for(places, data):
     np.testing.assert_array_equal(np.concatenate([*chunks(rows, 40), whole[:0]]), whole)
 
 
-def test_statistics_are_exact_whatever_they_are_taken_from(monkeypatch):
+def test_statistics_are_exact_for_arrays_and_for_rows(monkeypatch):
     pixels = np.random.default_rng(0).integers(0, 256, (9, 4, 4, 3), dtype=np.uint8)
     rows = PixelRows.of([pixels[:5], pixels[5:]], [(i // 5, i % 5) for i in range(9)], (4, 4, 3))
     monkeypatch.setattr("train.data.pixel_rows.chunk_rows", lambda *_: 2)

@@ -64,7 +64,7 @@ def test_scenes_are_whole_and_no_single_move_brings_a_label_into_training_or_val
 @given(truth=chips(), shares=st.sampled_from(SHARES), seed=st.integers(0, 9))
 @example(truth=np.zeros((3, 1), np.uint8), shares=(0.9, 0.05, 0.05), seed=0)
 @example(truth=np.zeros((2, 1), np.uint8), shares=(0.9, 0.05, 0.05), seed=0)
-def test_parts_have_their_sizes_but_for_labels_that_keep_a_chip(truth, shares, seed):
+def test_parts_have_their_sizes_unless_a_label_would_lose_its_last_chip(truth, shares, seed):
     off = np.bincount(stratify(truth, shares, seed), minlength=len(shares)) - whole_sizes(
         len(truth), shares
     )
@@ -74,7 +74,7 @@ def test_parts_have_their_sizes_but_for_labels_that_keep_a_chip(truth, shares, s
 
 
 @given(total=st.integers(0, 500), shares=st.sampled_from(SHARES))
-def test_whole_sizes_sum_to_the_total_and_lie_within_one_of_the_shares(total, shares):
+def test_whole_sizes_sum_to_the_total_and_differ_from_the_shares_by_less_than_one(total, shares):
     sizes = whole_sizes(total, shares)
     assert sizes.sum() == total
     if total * min(shares) >= 1:
@@ -87,7 +87,7 @@ def test_the_same_seed_gives_the_same_parts(truth, shares, seed):
     np.testing.assert_array_equal(stratify(truth, shares, seed), stratify(truth, shares, seed))
 
 
-def test_labels_come_into_parts_by_their_shares_where_a_lot_would_miss_them():
+def test_rare_labels_are_divided_by_their_shares_unlike_in_a_random_split():
     rng = np.random.default_rng(3)
     frequency = np.array([0.9, 0.3, 0.1, 0.02, 0.005])
     truth = (rng.random((4000, 5)) < frequency).astype(np.uint8)
@@ -109,14 +109,14 @@ def test_a_label_of_two_chips_is_learned_from_one_and_validated_with_the_other()
         assert all(set(parts[truth[:, label] > 0]) == {0, 1} for label in (1, 2, 3))
 
 
-def test_labels_that_dealing_out_alone_would_keep_from_a_part_are_brought_there():
+def test_labels_that_the_first_assignment_leaves_out_of_a_part_are_moved_there():
     truth = np.array([[0, 1, 1], [1, 1, 0], [1, 0, 0], [0, 1, 1]], np.uint8)
     for seed in range(10):
         parts = stratify(truth, (0.7, 0.3), seed)
         assert all(truth[parts == part].any(axis=0).all() for part in (0, 1))
 
 
-def test_sizes_are_made_exact_where_labels_alone_would_not_make_them():
+def test_sizes_are_made_exact_after_the_labels_are_assigned():
     truth = np.array([[1, 1], [0, 1], [1, 0], [0, 1]] * 3, np.uint8)
     for seed in range(10):
         assert np.bincount(stratify(truth, (0.6, 0.4), seed)).tolist() == [7, 5]
@@ -164,7 +164,7 @@ def labels(tmp_path) -> str:
         ({"split": "study"}, {"train": 62, "validation": 22, "test": 16}),
     ],
 )
-def test_the_shares_asked_for_are_dealt_out(labels, flags, expected):
+def test_parts_have_the_requested_shares(labels, flags, expected):
     rule = read_split_rule(labels, **flags)
     parts = assign_parts(make_chips(100), LABELS, rule, seed=1)
     assert sizes(parts) == expected
@@ -177,7 +177,7 @@ def test_the_shares_asked_for_are_dealt_out(labels, flags, expected):
 
 
 @pytest.mark.parametrize(("counts"), [STUDY_NETWORKS, STUDY_FOREST])
-def test_of_enough_chips_the_study_takes_its_numbers_from_the_start_of_the_list(counts):
+def test_with_enough_chips_the_study_takes_its_numbers_from_the_start_of_the_list(counts):
     total = sum(counts.values())
     chips = make_chips(total + 9)
     parts = assign_parts(chips, LABELS, study_rule(counts, {}), seed=0)
@@ -186,7 +186,7 @@ def test_of_enough_chips_the_study_takes_its_numbers_from_the_start_of_the_list(
     assert named == set(chips.listed[:total])
 
 
-def test_a_scene_goes_into_one_part(labels, tmp_path):
+def test_a_scene_is_in_one_part(labels, tmp_path):
     scenes = "".join(f"n{i:05d},s{i // 10}\n" for i in range(90))
     rule = read_split_rule(labels, groups=csv(tmp_path, "image_name,scene_id\n" + scenes))
     parts = assign_parts(make_chips(100), LABELS, rule, seed=0)
@@ -195,7 +195,7 @@ def test_a_scene_goes_into_one_part(labels, tmp_path):
     assert all(len({where[f"n{i:05d}"] for i in range(s, s + 10)}) == 1 for s in range(0, 90, 10))
 
 
-def test_scenes_in_the_labels_csv_are_used_and_a_split_that_tears_them_is_refused(tmp_path):
+def test_scenes_in_the_labels_csv_are_used_and_a_split_that_divides_them_is_refused(tmp_path):
     text = "image_name,tags,scene_id,split\n"
     text += "n00000,dock,s1,train\nn00001,dock,s1,val\nn00002,dock,,val\n"
     path = csv(tmp_path, text)
@@ -239,7 +239,7 @@ def test_flags_that_contradict_each_other_are_refused(labels, tmp_path, monkeypa
         min_size=1,
     )
 )
-def test_parts_written_as_csv_are_read_again(tmp_path_factory, parts):
+def test_parts_written_as_csv_are_read_back(tmp_path_factory, parts):
     known = {split_extension(name)[0]: part for name, part in parts.items()}
     listed = {part: [n for n, found in known.items() if found == part] for part in PARTS}
     assert read_split(csv(tmp_path_factory.mktemp("split"), split_csv(listed))) == known

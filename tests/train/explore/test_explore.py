@@ -41,7 +41,7 @@ def rows_of(path: Path) -> list[list[str]]:
 
 
 @given(TAGS)
-def test_counts_alone_and_together_are_those_of_counting_by_hand(tags):
+def test_counts_alone_and_together_equal_those_of_a_simple_loop(tags):
     found = count_labels(tags, LABELS)
     for i, one in enumerate(LABELS.names):
         held = [row for row in tags if one in row]
@@ -78,7 +78,7 @@ def test_the_labels_of_the_real_list_are_counted_as_its_authors_do(shared_data, 
 # --- Chips --------------------------------------------------------------------------------------
 
 
-def test_average_chips_are_the_means_of_the_labels_chips_pixel_by_pixel(tmp_path, monkeypatch):
+def test_the_average_chip_of_a_label_is_the_mean_of_its_chips_pixel_by_pixel(tmp_path, monkeypatch):
     monkeypatch.setattr(_chip_survey, "_CHIPS_A_CHUNK", 3)
     rng = np.random.default_rng(0)
     values = rng.integers(0, 256, (10, 4, 8, 8)).astype(np.uint16)
@@ -101,7 +101,7 @@ def test_average_chips_are_the_means_of_the_labels_chips_pixel_by_pixel(tmp_path
     assert survey.kinds == {ChipKind("4 x uint16", 8, 8): 10}
 
 
-def test_a_damaged_chip_is_named_with_its_reason_and_moves_no_average(tmp_path):
+def test_a_damaged_chip_is_named_with_its_reason_and_changes_no_average(tmp_path):
     grey = np.full((4, 8, 8), 100, np.uint16)
     write_tif(tmp_path / "good.tif", grey)
     write_tif(tmp_path / "short.tif", grey)
@@ -124,7 +124,7 @@ def test_a_damaged_chip_is_named_with_its_reason_and_moves_no_average(tmp_path):
 
 
 @given(TAGS, st.integers(0, 5))
-def test_the_sample_shows_every_label_that_occurs_where_there_is_room(tags, seed):
+def test_the_sample_shows_every_label_that_occurs_if_there_is_room(tags, seed):
     held = {f"c{i}": tag for i, tag in enumerate(tags)}
     chosen = choose_samples(list(held), held, LABELS, 4, seed)
     assert len(chosen) == len(set(chosen)) == min(4, len(held))
@@ -169,7 +169,7 @@ def test_mean_colours_are_those_of_the_chips_and_empty_without_any(explored):
     assert table["all chips"] == ["3", *["120.000000"] * 3]
 
 
-def test_kinds_and_damage_are_of_all_chips_with_or_without_a_row(explored):
+def test_kinds_and_damaged_files_include_chips_without_a_row(explored):
     assert rows_of(explored / "kinds.csv")[1:] == [
         ["3-component JPEG (YCbCr)", "64", "64", "3"],
         ["4-component JPEG (CMYK)", "32", "32", "1"],
@@ -200,7 +200,7 @@ def test_the_summary_names_every_picture_and_counts_what_was_set_aside(explored)
 
 
 @pytest.mark.parametrize("extension", ["jpg", "tif"])
-def test_an_archive_of_damaged_chips_alone_is_explored_all_the_same(tmp_path, extension):
+def test_an_archive_of_damaged_chips_only_can_be_explored(tmp_path, extension):
     (tmp_path / f"a.{extension}").write_bytes(b"words")
     write_labels(tmp_path / "labels.csv", {"a": "sea sand"})
     flags = ["--chips", str(tmp_path), "--labels", str(tmp_path / "labels.csv")]
@@ -234,7 +234,7 @@ def test_tifs_are_stretched_and_their_near_infrared_is_averaged_too(tmp_path):
         (["--media_type", "png"], "png"),
     ],
 )
-def test_wrong_use_ends_with_2_and_one_line(tmp_path, capsys, flags, said):
+def test_a_usage_error_ends_with_2_and_one_line(tmp_path, capsys, flags, said):
     write_labels(tmp_path / "labels.csv", {"a": "clear"})
     given = ["--labels", str(tmp_path / "labels.csv"), "--output", str(tmp_path / "out"), *flags]
     assert main(["explore", *given]) == 2

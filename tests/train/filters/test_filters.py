@@ -43,7 +43,7 @@ def simple() -> Any:
     return model
 
 
-def test_a_filter_gets_what_it_wants_and_nothing_else(simple):
+def test_the_picture_of_a_filter_has_what_excites_it_and_nothing_else(simple):
     found = ascend(cut_network(simple, "conv"), [0, 1], side_px=12, steps=40, seed=0)
     red, no_blue = found.pictures
     assert (red[..., 0] > 250).all()
@@ -53,7 +53,7 @@ def test_a_filter_gets_what_it_wants_and_nothing_else(simple):
     np.testing.assert_allclose(found.reached, [0.2 * (255 - 1000), 0.2 * -1000], atol=1)
 
 
-def test_a_filter_of_edges_gets_edges_though_they_go_both_ways_in_every_picture(simple):
+def test_the_picture_of_an_edge_filter_has_edges_in_both_directions(simple):
     import keras
 
     seeing = keras.models.clone_model(simple)
@@ -76,7 +76,9 @@ def test_a_filter_s_picture_does_not_depend_on_which_others_are_drawn(simple, mo
 
 
 @pytest.mark.parametrize(("network", "layer"), [("vgg16", "block2_conv1"), ("cnn_grey", "conv3")])
-def test_a_cut_network_answers_as_the_whole_one_but_below_0_too(network, layer):
+def test_a_cut_network_returns_the_same_values_as_the_whole_one_and_negative_ones_too(
+    network, layer
+):
     import keras
 
     model = NETWORKS[network].build((40, 40, 3), 2)
@@ -140,7 +142,7 @@ QUICK = ["--filters", "3", "--image_size", "56", "--steps", "4"]
 
 
 @pytest.mark.parametrize("preprocessing", ["jpg", "tif"])
-def test_an_artifact_s_filters_are_drawn_and_more_excited_than_at_the_start(
+def test_filters_of_an_artifact_are_drawn_and_more_excited_than_at_the_start(
     tmp_path, preprocessing
 ):
     make_artifact(tmp_path / "model", network="cnn", **_of(preprocessing))
@@ -206,7 +208,7 @@ def artifacts(tmp_path_factory) -> Path:
         (["--network", "vgg16", "--weights", "nowhere.h5"], "nowhere.h5"),
     ],
 )
-def test_wrong_use_ends_with_2_and_one_line(artifacts, capsys, monkeypatch, flags, said):
+def test_a_usage_error_ends_with_2_and_one_line(artifacts, capsys, monkeypatch, flags, said):
     monkeypatch.chdir(artifacts)
     assert main(["filters", *flags, "--output", "out"]) == 2
     err = capsys.readouterr().err

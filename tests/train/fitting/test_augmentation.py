@@ -44,7 +44,7 @@ def test_flips_and_quarter_turns_are_the_eight_symmetries_exactly_and_all_occur(
     assert (np.sum(which, axis=0) > 10).all()
 
 
-def test_none_leaves_every_pixel_alone():
+def test_none_changes_no_pixel():
     pixels = chips(3)
     np.testing.assert_array_equal(varied(pixels, "none"), pixels)
 
@@ -54,7 +54,7 @@ def test_at_strength_0_the_levels_are_flips_and_quarter_turns():
     np.testing.assert_allclose(varied(pixels, "strong", 3, 0.0), varied(pixels, "flips", 3))
 
 
-def test_the_seed_decides_all_of_it():
+def test_augmentation_depends_only_on_the_seed():
     pixels = chips(5, bands=4)
     np.testing.assert_array_equal(varied(pixels, "strong", 1), varied(pixels, "strong", 1))
     assert not np.allclose(varied(pixels, "strong", 1), varied(pixels, "strong", 2))
@@ -111,7 +111,7 @@ def test_a_shift_moves_pixels_by_its_share_of_the_side_and_reflects_at_the_edge(
     np.testing.assert_allclose(moved[:, 8:], chip[0, :, :7:-1], atol=1e-3)
 
 
-def test_symmetries_keep_the_centre_where_it_is():
+def test_symmetries_keep_the_centre():
     import tensorflow as tf
 
     matrices = draw_symmetries(tf.constant(50), (0, 0))

@@ -32,7 +32,7 @@ def progress(*losses: float) -> Progress:
     return made
 
 
-def test_a_checkpoint_comes_back_as_it_was_and_the_one_before_it_is_gone(tmp_path):
+def test_a_checkpoint_is_read_back_unchanged_and_the_one_before_is_removed(tmp_path):
     kept = Checkpoints(tmp_path / "kept", {"seed": 0, "upsample": ("a",)})
     assert kept.load() is None
     kept.save(progress(0.5), [np.zeros(4)])
@@ -46,7 +46,7 @@ def test_a_checkpoint_comes_back_as_it_was_and_the_one_before_it_is_gone(tmp_pat
     assert len(list(kept.folder.iterdir())) == 3
 
 
-def test_a_checkpoint_that_was_cut_off_is_not_seen(tmp_path, monkeypatch):
+def test_an_incomplete_checkpoint_is_ignored(tmp_path, monkeypatch):
     kept = Checkpoints(tmp_path / "kept", {})
     kept.save(progress(0.5), [np.zeros(4)])
 
@@ -72,7 +72,7 @@ def test_another_training_is_refused_with_what_differs_and_what_to_do(tmp_path):
     assert "\n" not in said
 
 
-def test_what_is_known_before_the_chips_are_read_is_compared_before(tmp_path):
+def test_options_are_compared_before_the_chips_are_read(tmp_path):
     Checkpoints(tmp_path / "kept", {"seed": 0, "chips": "12"}).save(progress(0.5), WEIGHTS)
     Checkpoints(tmp_path / "kept", {"seed": 0}).check()
     Checkpoints(tmp_path / "nowhere", {"seed": 1}).check()
@@ -153,7 +153,7 @@ def test_killed_training_refuses_other_options_in_one_line(killed, capsys):
     assert err.count("\n") == 1
 
 
-def test_killed_training_goes_on_and_ends_as_if_it_had_not_been(killed, capsys):
+def test_killed_training_resumes_and_ends_as_if_it_had_not_been_killed(killed, capsys):
     kept = killed / "model.training"
     assert json.loads((kept / "state.json").read_text())["epochs"] == 2
     assert not (killed / "model").exists()
@@ -168,7 +168,7 @@ def test_killed_training_goes_on_and_ends_as_if_it_had_not_been(killed, capsys):
     assert model.model_digest == whole.model_digest
 
 
-def test_dropout_goes_on_with_the_numbers_that_it_would_have_drawn(tmp_path, monkeypatch):
+def test_resumed_dropout_draws_the_same_numbers(tmp_path, monkeypatch):
     random = np.random.default_rng(0)
     pixels = random.integers(0, 256, (12, 26, 26, 3), dtype=np.uint8)
     truth = random.integers(0, 2, (12, 3), dtype=np.uint8)

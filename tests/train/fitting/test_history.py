@@ -38,7 +38,7 @@ def test_batches_pool_to_the_micro_averages_of_scikit_learn():
     )
 
 
-def test_where_nothing_is_chosen_and_nothing_holds_the_shares_are_0():
+def test_without_predicted_and_true_labels_the_measures_are_0():
     tally = Tally()
     tally.add(np.zeros((2, 3)), np.zeros((2, 3)), 0.0)
     measures = tally.measures()
@@ -54,6 +54,6 @@ def test_map_is_scikit_learns_macro_average_over_labels_that_have_positives():
     assert mean_average_precision(scores, np.zeros_like(truth)) == 0
 
 
-def test_the_table_has_a_row_an_epoch():
+def test_the_table_has_one_row_per_epoch():
     table = history_csv({"loss": [0.5, 1 / 3], "val_loss": [2.0, 1e-7]})
     assert table == "epoch,loss,val_loss\n1,0.5,2\n2,0.333333,1e-07\n"

@@ -38,12 +38,12 @@ def test_focal_loss_is_that_of_keras_without_its_balance():
     assert value("focal") == pytest.approx(float(reference(TARGETS, SCORES)), rel=1e-5)
 
 
-def test_asymmetric_loss_forgets_negatives_below_its_margin():
+def test_asymmetric_loss_ignores_negatives_below_its_margin():
     terms = [np.log(0.9), 0.15**4 * np.log(0.85), 0, np.log(0.5)]
     assert value("asymmetric") == pytest.approx(-np.mean(terms), rel=1e-4)
 
 
-def test_a_weight_multiplies_the_positives_of_its_label_alone():
+def test_a_weight_multiplies_only_the_positives_of_its_label():
     terms = [3 * np.log(0.9), np.log(0.8), np.log(0.96), np.log(0.5)]
     assert value("bce", weights=(3.0, 1.0)) == pytest.approx(-np.mean(terms), rel=1e-5)
 
@@ -54,7 +54,7 @@ def test_scores_of_0_and_1_have_a_finite_loss(name):
     assert value(name, scores=TARGETS) == pytest.approx(0, abs=1e-6)
 
 
-def test_a_positive_weighs_as_much_as_its_negatives_are_more_within_bounds():
+def test_the_weight_of_a_positive_is_the_number_of_negatives_per_positive_within_bounds():
     truth = np.zeros((1000, 4), np.uint8)
     for label, positives in enumerate((900, 100, 2, 0)):
         truth[:positives, label] = 1

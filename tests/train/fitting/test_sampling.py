@@ -45,7 +45,7 @@ def test_whole_factors_are_shown_exactly():
     assert np.bincount(order).tolist() == [1, 3, 2]
 
 
-def test_a_label_below_the_share_is_repeated_by_the_root_of_how_far_below():
+def test_a_label_below_the_share_is_repeated_by_the_square_root_of_the_ratio():
     truth = truth_of_counts(10, 40, 500)
     factors = repeat_factors(truth, 0.04)
     assert factors[[0, 9, 10, 39, 999]] == pytest.approx([2, 2, 1, 1, 1])
@@ -61,5 +61,5 @@ def test_an_upsampled_label_is_shown_as_often_as_the_median_one():
     assert (common == 1).all()
 
 
-def test_rare_chips_hold_a_label_of_less_than_3_percent():
+def test_rare_chips_have_a_label_of_less_than_3_percent():
     assert rare_chips(truth_of_counts(29, 30, 900)).sum() == 29

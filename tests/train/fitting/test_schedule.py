@@ -34,7 +34,7 @@ def test_a_constant_rate_stays_after_its_warm_up():
     assert rate_schedule(0.1, 10, 12, Schedule()) == 0.1
 
 
-def test_lower_blocks_of_vgg16_have_lower_rates_and_the_top_the_whole():
+def test_lower_blocks_of_vgg16_have_lower_rates_and_the_top_the_full_rate():
     from train.networks.registry import build_vgg16
 
     paths = [v.path for v in build_vgg16((32, 32, 3), 2).trainable_variables]
@@ -78,7 +78,7 @@ def test_weight_decay_shrinks_weights_without_a_gradient_by_the_rate_times_it():
     assert learn(model, optimizer, 0.0) == pytest.approx([1 - 0.1 * 0.2] * 2)
 
 
-def test_the_average_is_what_is_validated_and_training_goes_on_from_its_own_weights():
+def test_the_average_is_validated_and_training_continues_with_its_own_weights():
     model = two_weights()
     optimizer = make_optimizer(model, 0.1, 10, 1, Schedule(ema=0.75))
     average, gradients = None, [1.0, 1.0, -1.0]

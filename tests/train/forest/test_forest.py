@@ -43,7 +43,7 @@ def noisy(count: int) -> tuple[np.ndarray, np.ndarray]:
     return features, truth
 
 
-def test_the_grid_is_that_of_a_forest_grown_for_each_combination_and_fold():
+def test_the_grid_equals_growing_a_forest_for_each_combination_and_fold():
     features, truth = noisy(60)
     fit = fit_forest(features, truth, ForestGrid((3, 1), (5, 11), folds=3), seed=4)
     assert (fit.grid.max_depths, fit.grid.trees) == ((1, 3), (5, 11))
@@ -67,7 +67,7 @@ def test_the_forest_is_grown_with_the_best_parameters_on_all_chips():
     np.testing.assert_array_equal(forest_scores(fit.forest, features), expected)
 
 
-def test_of_equal_combinations_the_shallowest_and_then_the_smallest_is_taken():
+def test_of_equal_combinations_the_shallowest_then_the_smallest_is_chosen():
     means = np.array([[0.5, 0.7], [0.7, 0.6]])
     fit = ForestFit(None, ForestGrid((1, 2), (10, 20)), 5, means, means)
     assert (fit.max_depth, fit.trees) == (1, 20)
@@ -82,13 +82,13 @@ def test_a_rule_of_colour_is_found_and_a_label_never_seen_scores_0():
     assert (scores[:, 2] == 0).all()
 
 
-def test_a_single_label_that_always_holds_scores_1():
+def test_a_single_label_that_every_chip_has_scores_1():
     features, _ = colours(20, seed=0)
     fit = fit_forest(features, np.ones((20, 1), np.uint8), ForestGrid((1,), (3,)), seed=0)
     assert forest_scores(fit.forest, features).tolist() == [[1.0]] * 20
 
 
-def test_there_are_no_more_folds_than_chips():
+def test_there_are_never_more_folds_than_chips():
     fit = fit_forest(*colours(3, seed=0), ForestGrid((1,), (3,)), seed=0)
     assert fit.folds == 3
 
@@ -121,7 +121,7 @@ def given(folder: Path) -> list[str]:
     return ["--chips", str(folder / "chips"), "--labels", str(folder / "labels.csv"), *SMALL]
 
 
-def test_the_study_s_share_of_one_in_four_is_tested(grown):
+def test_one_chip_in_four_is_tested_as_in_the_study(grown):
     summary = json.loads((grown / "out/summary.json").read_text())
     assert sum(summary["chips"].values()) == 39
     assert summary["chips"]["test"] in (9, 10)
@@ -159,7 +159,7 @@ def test_the_same_seed_gives_the_same_scores_and_another_seed_others(grown):
     assert scores("0") == (grown / "out/forest_scores.csv").read_bytes() != scores("1")
 
 
-def test_a_split_s_train_and_validation_parts_are_learned_from(grown, tmp_path):
+def test_the_train_and_validation_parts_of_a_split_train_the_forest(grown, tmp_path):
     parts = {f"c{i}": ("train", "val", "test")[i % 3] for i in range(1, 40)}
     lines = ["image_name,split", *(f"{name},{part}" for name, part in parts.items())]
     (tmp_path / "split.csv").write_text("\n".join(lines), encoding="utf-8")
@@ -171,7 +171,7 @@ def test_a_split_s_train_and_validation_parts_are_learned_from(grown, tmp_path):
     assert summary["chips"] == {"train": 26, "test": 13}
 
 
-def test_other_chips_are_tested_by_a_forest_of_all_chips(grown, tmp_path):
+def test_other_chips_are_tested_with_a_forest_trained_on_all_chips(grown, tmp_path):
     (tmp_path / "others").mkdir()
     (tmp_path / "others/c1.jpg").write_bytes(draw_jpg(COLOURS["bare_ground"], seed=99))
     write_labels(tmp_path / "others.csv", {"c1": "clear bare_ground"})
@@ -187,7 +187,7 @@ def test_other_chips_are_tested_by_a_forest_of_all_chips(grown, tmp_path):
     assert summary["figures"]["test"]["at_half"]["sample_f1"] == 1
 
 
-def test_tifs_are_told_apart_by_all_four_bands(tmp_path):
+def test_all_four_bands_of_tifs_are_used(tmp_path):
     write_labels(tmp_path / "labels.csv", draw_labelled_tifs(tmp_path / "chips", 24))
     options = ForestOptions(
         chips=str(tmp_path / "chips"),
@@ -203,7 +203,7 @@ def test_tifs_are_told_apart_by_all_four_bands(tmp_path):
     assert summary["figures"]["test"]["at_half"]["micro_f1"] == 1
 
 
-def test_chips_of_which_none_decodes_are_refused_with_a_reason(tmp_path):
+def test_if_no_chip_can_be_decoded_the_reason_is_reported(tmp_path):
     (tmp_path / "chips").mkdir()
     for i in range(8):
         (tmp_path / f"chips/c{i}.jpg").write_bytes(b"")
@@ -225,7 +225,7 @@ def test_chips_of_which_none_decodes_are_refused_with_a_reason(tmp_path):
         (["--media_type", "tif"], "tif"),
     ],
 )
-def test_wrong_use_ends_with_2_and_one_line(grown, tmp_path, capsys, flags, said):
+def test_a_usage_error_ends_with_2_and_one_line(grown, tmp_path, capsys, flags, said):
     assert main(["forest", *given(grown), "--output", str(tmp_path / "out"), *flags]) == 2
     err = capsys.readouterr().err
     assert said in err

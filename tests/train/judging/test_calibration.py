@@ -28,7 +28,7 @@ def draw(chips: int, temperatures: list[float], seed: int = 0) -> tuple[np.ndarr
     return right * temperatures, truth.astype(np.uint8)
 
 
-def test_with_many_chips_the_temperatures_that_spoilt_the_scores_are_found():
+def test_with_many_chips_the_right_temperatures_are_found():
     logits, truth = draw(20_000, [1.0, 3.0, 0.4])
     assert fit_temperatures(logits, truth) == pytest.approx([1.0, 3.0, 0.4], rel=0.05)
 
@@ -38,7 +38,7 @@ def test_few_chips_move_a_temperature_little():
     assert (np.abs(np.log(fit_temperatures(logits, truth))) < 1).all()
 
 
-def test_a_label_of_few_positives_follows_the_others():
+def test_a_label_with_few_positives_follows_the_others():
     logits, truth = draw(20_000, [3.0, 3.0, 3.0])
     truth[:, 2] = 0
     truth[: OWN_RARER // 10, 2] = 1
@@ -50,7 +50,7 @@ def test_a_label_of_few_positives_follows_the_others():
     arrays.arrays(np.uint8, (9, 2), elements=st.integers(0, 1)),
 )
 @settings(max_examples=50)
-def test_temperatures_are_always_usable_numbers(logits, truth):
+def test_temperatures_are_always_finite_and_within_their_limits(logits, truth):
     temperatures = fit_temperatures(logits, truth)
     assert ((temperatures > 0.04) & (temperatures < 21)).all()
     if not truth.any() or truth.all():
@@ -89,7 +89,7 @@ def test_a_model_without_sigmoid_at_its_end_is_refused():
         fold_temperatures(model, np.ones(2))
 
 
-def test_the_calibration_error_is_the_mean_gap_between_scores_and_what_holds():
+def test_the_calibration_error_is_the_mean_gap_between_scores_and_true_shares():
     scores = np.array([[0.9, 0.9, 0.9, 0.9, 0.1, 0.1]], np.float32).T
     truth = np.array([[1, 1, 1, 0, 0, 0]]).T
     found = measure_calibration(scores, truth)
@@ -100,7 +100,7 @@ def test_the_calibration_error_is_the_mean_gap_between_scores_and_what_holds():
     assert [b["share"] for b in found["bins"]] == [0.0, 0.75]
 
 
-def test_scores_at_the_very_ends_are_binned_and_cost_a_finite_loss():
+def test_scores_of_0_and_1_are_in_a_bin_and_have_a_finite_loss():
     found = measure_calibration(np.array([[0.0], [1.0]]), np.array([[1], [0]]))
     assert found["expected_error"] == 1.0
     assert 10 < found["log_loss"] < 20

@@ -79,7 +79,7 @@ def means(by_label: list[dict[str, list[float | None]]], key: str) -> list[float
     return [float(np.mean(values)) if values else None for values in known]
 
 
-def test_an_interval_holds_its_figure_and_narrows_with_more_chips():
+def test_an_interval_contains_its_figure_and_narrows_with_more_chips():
     widths = []
     for chips in (50, 5000):
         generator = np.random.default_rng(1)
@@ -92,7 +92,7 @@ def test_an_interval_holds_its_figure_and_narrows_with_more_chips():
     assert widths[0] == pytest.approx(10 * widths[1], rel=0.3)
 
 
-def test_a_label_that_never_holds_has_no_interval():
+def test_a_label_that_no_chip_has_has_no_interval():
     scores = np.full((4, 2), 0.6)
     truth = np.array([[1, 0]] * 4)
     found = bootstrap(scores, truth, {"x": scores >= 0.5}, ("seen", "unseen"))
@@ -108,7 +108,7 @@ def test_the_same_chips_give_the_same_intervals():
     assert first == second
 
 
-def test_f_beta_of_nothing_is_not_defined_and_of_counts_weighs_recall_by_beta():
+def test_f_beta_is_undefined_without_counts_and_weighs_recall_by_beta():
     assert np.isnan(f_beta(0, 0, 0, beta=1))
     precision, recall = 3 / 4, 3 / 12
     for beta in (0.5, 1, 2):

@@ -41,7 +41,7 @@ def model():
     return built
 
 
-def test_thresholds_come_from_validation_alone_and_figures_from_all_but_training(model, parts):
+def test_thresholds_come_from_validation_and_figures_from_validation_and_test(model, parts):
     options = JudgingOptions(ThresholdOptions("best", beta=2.0))
     description, temperatures = judge(model, parts, LABELS, options)
     scores = predict_scores(model, parts["validation"].pixels)
@@ -57,7 +57,9 @@ def test_thresholds_come_from_validation_alone_and_figures_from_all_but_training
     assert cross_fitted == measure_overall(truth, chosen)
 
 
-def test_a_calibrated_model_says_what_holds_and_its_figures_tell_how_it_was_before(model, parts):
+def test_scores_of_a_calibrated_model_match_frequencies_and_figures_from_before_are_kept(
+    model, parts
+):
     description, temperatures = judge(model, parts, LABELS, JudgingOptions(calibrate=True))
     assert all(temperature > 1.5 for temperature in temperatures.values())
     for figures in description["figures"].values():

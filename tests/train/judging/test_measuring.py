@@ -33,7 +33,7 @@ def few_draws(monkeypatch):
 
 @given(MANY)
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_figures_agree_with_counting_by_hand(chips):
+def test_figures_agree_with_a_simple_count(chips):
     scores, truth = chips
     figures = measure(scores, truth, LABELS, (0.25, 0.5, 0.75))
     json.dumps(figures, allow_nan=False)
@@ -101,7 +101,7 @@ def test_decisions_follow_the_sky_rule_and_those_at_a_half_never_do():
     assert figures["labels"]["clear"]["at_threshold"]["predicted"] == 1
 
 
-def test_a_sample_without_any_label_counts_for_no_sample_f1():
+def test_a_sample_without_any_label_does_not_count_in_sample_f1():
     truth = np.array([[1, 0, 0], [0, 0, 0]], np.uint8)
     nothing = np.zeros((2, 3), bool)
     assert measure_overall(truth, truth == 1)["sample_f1"] == 1.0
@@ -138,7 +138,7 @@ def test_the_table_shows_each_label_and_a_dash_for_what_is_not_defined():
     assert lines[6].startswith("  macro F1 (mean over labels): 0.500")
 
 
-def test_scores_come_in_the_order_of_the_chips_whatever_the_batches():
+def test_scores_are_in_the_order_of_the_chips_whatever_the_batches():
     from train.networks.registry import build_mean_colour
 
     model = build_mean_colour((4, 4, 3), 2)

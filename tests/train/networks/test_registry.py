@@ -65,7 +65,7 @@ def test_cnn_has_995_761_parameters_all_of_them_trainable():
     assert model.count_params() == count(model.trainable_weights) == 995_761
 
 
-def test_cnn_is_the_study_s_row_of_layers():
+def test_cnn_has_the_layers_of_the_study():
     layers = CNN.build((64, 64, 3), 17).layers
     assert [type(layer).__name__ for layer in layers] == [
         *("InputLayer", "Rescaling", "Conv2D", "Conv2D", "MaxPooling2D", "Conv2D"),
@@ -77,7 +77,7 @@ def test_cnn_is_the_study_s_row_of_layers():
     assert [layer.rate for layer in layers if type(layer).__name__ == "Dropout"] == [0.5, 0.5]
 
 
-def test_cnn_takes_pixels_of_0_to_255_and_tells_white_from_black():
+def test_cnn_takes_pixels_of_0_to_255_and_distinguishes_white_from_black():
     model = CNN.build((32, 32, 3), 5)
     pixels = np.stack([np.zeros((32, 32, 3)), np.full((32, 32, 3), 255)]).astype(np.float32)
     black, white = model(pixels, training=False).numpy()
@@ -86,7 +86,7 @@ def test_cnn_takes_pixels_of_0_to_255_and_tells_white_from_black():
     assert (np.abs(white - 0.5) < 0.4).all()  # unscaled, 255 would drive scores to 0 and 1
 
 
-def test_a_fourth_band_widens_the_first_convolution_alone():
+def test_a_fourth_band_widens_only_the_first_convolution():
     bands = {
         name: NETWORKS[name].build((64, 64, 4), 17).count_params() for name in ("vgg16", "cnn")
     }
@@ -108,7 +108,7 @@ def test_networks_take_all_bands_of_a_tif_unless_rgb_is_asked_for():
     ("name", "side", "flattened"),
     [("vgg16", 64, True), ("vgg16", 65, False), ("cnn", 128, True), ("cnn", 129, False)],
 )
-def test_large_inputs_are_averaged_where_flattening_would_explode(name, side, flattened):
+def test_large_inputs_are_averaged_instead_of_flattened(name, side, flattened):
     layers = [layer.name for layer in NETWORKS[name].build((side, side, 3), 17).layers]
     assert ("flatten" in layers, "average" in layers) == (flattened, not flattened)
 
@@ -134,7 +134,7 @@ def test_mean_colour_has_no_pooling_to_choose():
         with_pooling(MEAN_COLOUR, "average")
 
 
-def test_cnn_grey_takes_colours_alone():
+def test_cnn_grey_takes_only_colours():
     assert choose_bands(NETWORKS["cnn_grey"], "tif", None) == ("red", "green", "blue")
     with pytest.raises(UsageError, match="cnn_grey takes red, green, blue of a tif"):
         choose_bands(NETWORKS["cnn_grey"], "tif", "all")
@@ -147,13 +147,13 @@ def test_cnn_batch_norm_normalises_the_128_values_after_the_first_dense_layer():
     assert model.count_params() == 995_761 + 4 * 128
 
 
-def test_cnn_sky_gives_scores_that_sum_to_1():
+def test_scores_of_cnn_sky_sum_to_1():
     model = NETWORKS["cnn_sky"].build((32, 32, 3), 4)
     pixels = np.random.default_rng(0).integers(0, 256, (6, 32, 32, 3)).astype(np.float32)
     np.testing.assert_allclose(model(pixels, training=False).numpy().sum(axis=1), 1, atol=1e-6)
 
 
-def test_cnn_grey_sees_the_luminance_that_pillow_sees():
+def test_cnn_grey_uses_the_same_luminance_as_pillow():
     model = NETWORKS["cnn_grey"].build((32, 32, 3), 2)
     pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
     seen = keras_model_up_to(model, "luminance")(pixels[None].astype(np.float32)).numpy()
@@ -238,16 +238,16 @@ def test_the_input_normalisation_starts_from_the_training_pixels(vgg16):
     ("chips", "batch"),
     [(1, 8), (74, 8), (127, 8), (128, 16), (800, 64), (1285, 128), (32_000, 128)],
 )
-def test_the_default_batch_leaves_eight_steps_an_epoch_where_it_can(chips, batch):
+def test_the_default_batch_size_leaves_eight_steps_per_epoch_if_possible(chips, batch):
     assert default_batch_size(chips, VGG16) == batch
 
 
-def test_cnn_trains_in_the_study_s_batches_of_256_where_there_are_chips_enough():
+def test_cnn_trains_in_the_study_s_batches_of_256_if_there_are_enough_chips():
     assert default_batch_size(20_000, CNN) == 256
     assert default_batch_size(800, CNN) == 64
 
 
-def test_auto_precision_is_bfloat16_only_where_it_is_native_and_gains():
+def test_auto_precision_is_bfloat16_only_if_it_is_native_and_the_network_gains():
     assert choose_precision("auto", VGG16) == ("bfloat16" if native_bfloat16() else "float32")
     assert choose_precision("auto", MEAN_COLOUR) == "float32"
     assert choose_precision("float32", VGG16) == "float32"
@@ -262,7 +262,7 @@ def examples(count: int, seed: int, side: int = 8) -> Examples:
     return Examples(tuple(f"c{i}" for i in range(count)), pixels, truth)
 
 
-def test_fitting_learns_and_gives_back_the_best_epoch_in_a_model_never_compiled(capsys):
+def test_fitting_learns_and_returns_the_best_epoch_as_an_uncompiled_model(capsys):
     from train.judging.measuring import predict_scores
 
     options = FitOptions(epochs=12, batch_size=8, learning_rate=0.5, precision="float32", seed=3)

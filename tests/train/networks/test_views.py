@@ -85,7 +85,9 @@ def test_a_saved_model_with_views_needs_no_code_of_this_project(cnn, tmp_path, f
     np.testing.assert_array_equal(predict_scores(loaded, PIXELS), predict_scores(model, PIXELS))
 
 
-def test_a_saved_model_with_views_is_of_keras_own_layers_and_has_its_ends(cnn, tmp_path):
+def test_a_saved_model_with_views_has_only_keras_layers_and_the_same_inputs_and_outputs(
+    cnn, tmp_path
+):
     with_views(cnn, 8).save(tmp_path / MODEL_FILE)
     architecture = keras_file.read_architecture(tmp_path / MODEL_FILE)
     keras_file.refuse_code(architecture)
@@ -140,7 +142,7 @@ def test_a_model_with_views_is_calibrated_like_any_other(cnn):
     np.testing.assert_allclose(scores, 1 / (1 + np.exp(-logits / 2)), atol=1e-6)
 
 
-def test_three_views_are_no_group_and_refused(tmp_path, capsys):
+def test_three_views_are_refused_since_they_are_not_a_group(tmp_path, capsys):
     flags = ["--chips", "c", "--labels", "l", "--artifact", str(tmp_path / "m")]
     assert main([*flags, "--test_time_views", "3"]) == 2
     assert "choose from 1, 2, 4, 8" in capsys.readouterr().err.replace("'", "")

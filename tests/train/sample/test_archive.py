@@ -190,7 +190,7 @@ def test_a_jpg_is_about_as_large_as_a_real_one(tmp_path: Path) -> None:
     assert 8_000 < np.median(sizes_bytes) < 25_000
 
 
-def test_a_tif_lies_on_earth_and_is_stored_as_the_real_ones_are(tmp_path: Path) -> None:
+def test_a_tif_has_a_position_on_earth_and_is_stored_like_the_real_ones(tmp_path: Path) -> None:
     archive = write_sample_archive(tmp_path, 4, media_type="tif")
     corners = set()
     for path in archive.chip_paths:
@@ -207,7 +207,7 @@ def test_a_tif_lies_on_earth_and_is_stored_as_the_real_ones_are(tmp_path: Path) 
     assert len(corners) == 4
 
 
-def test_a_tif_holds_the_counts_unchanged(tmp_path: Path) -> None:
+def test_a_tif_contains_the_counts_unchanged(tmp_path: Path) -> None:
     counts = to_counts(scenes("clear", "primary", count=1)[0])
     path = tmp_path / "chip.tif"
     path.write_bytes(encode_geotiff(counts, 300_000.0, 9_500_000.0, 32720))
@@ -233,7 +233,7 @@ def test_counts_are_in_the_order_and_of_the_size_of_the_real_bands() -> None:
 # --- Pictures -----------------------------------------------------------------------------------
 
 
-def test_a_scene_is_reflectance_and_follows_from_its_generator_alone() -> None:
+def test_a_scene_is_reflectance_and_depends_only_on_its_generator() -> None:
     one, other = (draw_chip(("haze", "primary"), np.random.default_rng(1)) for _ in range(2))
     assert one.shape == (256, 256, 4)
     assert one.dtype == np.float32
@@ -252,7 +252,7 @@ def test_every_combination_of_the_list_can_be_drawn_and_every_label_alters_the_p
         assert np.isfinite(draw_chip(tags, np.random.default_rng(0))).all()
 
 
-def test_cloud_is_brighter_and_whiter_than_forest_and_haze_lies_between() -> None:
+def test_cloud_is_brighter_and_whiter_than_forest_and_haze_is_in_between() -> None:
     forest, haze = scenes("clear", "primary"), scenes("haze", "primary")
     cloud = scenes("cloudy")
     brightness = [picture[..., :3].mean() for picture in (forest, haze, cloud)]
@@ -264,7 +264,7 @@ def test_cloud_is_brighter_and_whiter_than_forest_and_haze_lies_between() -> Non
     assert cloud_grey > 0.88
 
 
-def test_haze_takes_the_contrast_out_of_a_scene() -> None:
+def test_haze_reduces_the_contrast_of_a_scene() -> None:
     clear = scenes("agriculture", "clear", "primary")[..., :3].std((1, 2)).mean()
     hazy = scenes("agriculture", "haze", "primary")[..., :3].std((1, 2)).mean()
     assert hazy < 0.5 * clear
@@ -321,7 +321,7 @@ def test_labels_that_cannot_be_drawn_are_refused_by_name() -> None:
 # --- Command line -------------------------------------------------------------------------------
 
 
-def test_the_command_says_in_one_line_what_it_wrote_where(
+def test_the_command_prints_in_one_line_what_it_wrote_and_where(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asked = ["--output", str(tmp_path / "sample"), "--chips", "2", "--media_type", "both"]
@@ -361,5 +361,5 @@ def test_an_output_that_is_a_file_is_refused(
     assert file.read_text() == "mine"
 
 
-def test_shortened_options_are_not_guessed_at(tmp_path: Path) -> None:
+def test_abbreviated_options_are_refused(tmp_path: Path) -> None:
     assert main(["--output", str(tmp_path), "--chip", "1"]) == 2

@@ -66,7 +66,7 @@ def test_the_best_model_is_chosen_on_validation_and_not_on_test():
     assert choose_best({"cnn": CNN, "vgg16": VGG, "late": late}) == "vgg16"
 
 
-def test_a_model_that_knows_fewer_labels_or_is_no_network_is_never_the_best():
+def test_a_model_with_fewer_labels_and_the_forest_are_never_the_best():
     forest = {**VGG, "network": None}
     assert choose_best({"cnn": CNN, "cnn_sky": SKY, "forest": forest}) == "cnn"
     assert choose_best({"forest": forest}) is None
@@ -148,7 +148,7 @@ def test_findings_name_labels_by_how_well_they_are_found():
     assert found[-1].endswith("gains compared with 0.5 for all: 0.600, not 0.300.")
 
 
-def test_an_example_tells_precision_and_recall_in_chips():
+def test_an_example_explains_precision_and_recall_in_chips():
     found = model({"road": 0.6, "water": 0.9, "mine": 0.2})
     for row in found["figures"]["validation"]["labels"].values():
         row["at_threshold"] |= {"precision": 0.514, "recall": 0.75}
@@ -179,13 +179,13 @@ def test_models_that_cannot_be_trained_are_refused_by_name(asked, has_sky, said)
         choose_models(asked, has_sky)
 
 
-def test_the_study_s_rare_label_is_repeated_or_else_the_rarest_that_occurs():
+def test_the_rare_label_of_the_study_is_repeated_or_the_rarest_that_occurs():
     assert label_to_upsample({"clear": 9, "blow_down": 4, "mine": 1}) == "blow_down"
     assert label_to_upsample({"clear": 9, "blow_down": 0, "mine": 1}) == "mine"
     assert label_to_upsample({"clear": 0}) is None
 
 
-def test_a_share_is_drawn_by_lot_and_keeps_the_order():
+def test_a_share_is_random_and_keeps_the_order():
     names = [f"c{i:03}" for i in range(100)]
     drawn = take_share(names, 0.1, seed=0)
     assert len(drawn) == 10

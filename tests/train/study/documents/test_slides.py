@@ -7,7 +7,7 @@ from tests.support.pages import HOSTILE, read
 from train.study.documents.slides import Slide, render_slides
 
 
-def test_each_slide_is_a_page_of_its_own_with_its_number():
+def test_each_slide_is_a_page_with_its_number():
     page = render_slides([Slide("One", [Bullets([HOSTILE])]), Slide("Two", [Paragraph("p")])])
     assert page.count('<section class="slide">') == 2
     assert "2 / 2" in page

@@ -68,7 +68,7 @@ def ask(options: StudyOptions, name: str = "mean_colour") -> tuple[str, bool]:
     return artifact.model_digest, was_there
 
 
-def test_what_is_asked_for_again_is_kept(options, trained):
+def test_a_model_with_the_same_options_is_kept(options, trained):
     first, was_there = ask(options)
     assert not was_there
     assert ask(options) == (first, True)
@@ -77,13 +77,13 @@ def test_what_is_asked_for_again_is_kept(options, trained):
 
 
 @pytest.mark.parametrize("change", [{"seed": 1}, {"epochs": 3}, {"image_size": 32}])
-def test_a_model_that_is_asked_for_otherwise_is_trained_anew(options, trained, change):
+def test_a_model_with_other_options_is_trained_again(options, trained, change):
     first, _ = ask(options)
     assert ask(replace(options, **change))[0] != first
     assert len(trained) == 2
 
 
-def test_a_damaged_artifact_is_made_anew(options, trained):
+def test_a_damaged_artifact_is_made_again(options, trained):
     ask(options)
     (network_folder(Path(options.output), "mean_colour") / "model.keras").write_bytes(b"damaged")
     assert ask(options)[1] is False
@@ -91,13 +91,13 @@ def test_a_damaged_artifact_is_made_anew(options, trained):
     assert len(trained) == 2
 
 
-def test_an_artifact_that_somebody_put_there_is_not_taken_for_the_study_s(options, trained):
+def test_a_foreign_artifact_in_the_folder_is_not_used(options, trained):
     ask(options)
     make_artifact(network_folder(Path(options.output), "mean_colour"), seed=77)
     assert ask(options)[1] is False
 
 
-def test_other_chips_labels_or_parts_make_another_model(options, trained):
+def test_other_chips_labels_or_parts_need_a_new_model(options, trained):
     ask(options)
     chips, folder = Path(options.chips), Path(options.chips).parent
     (chips / "c1.jpg").write_bytes((chips / "c2.jpg").read_bytes() + b"\0")
@@ -122,7 +122,7 @@ def test_chips_without_a_row_or_a_part_change_no_model(options, trained):
     assert ask(options)[1] is True
 
 
-def test_a_report_takes_up_what_fits_and_nothing_else(options, trained):
+def test_a_report_includes_only_results_that_fit(options, trained):
     ask(options)
     material, folder = gather_material(options), Path(options.output)
 
@@ -134,7 +134,7 @@ def test_a_report_takes_up_what_fits_and_nothing_else(options, trained):
     assert not fits(replace(options, seed=1), material)
 
 
-def test_checkpoints_of_a_training_that_was_asked_for_otherwise_are_forgotten(options, monkeypatch):
+def test_checkpoints_of_a_training_with_other_options_are_deleted(options, monkeypatch):
     def stop(options):
         checkpoint_folder(Path(options.artifact)).mkdir(parents=True, exist_ok=True)
         raise KeyboardInterrupt
@@ -165,7 +165,7 @@ def test_without_a_test_part_the_forest_is_tested_on_validation(options, tmp_pat
     assert not find_forest(replace(options, seed=1), material, folder)
 
 
-def test_networks_differ_from_the_baseline_in_what_the_plan_says(options):
+def test_networks_differ_from_the_baseline_as_the_plan_says(options):
     material, folder = gather_material(options), Path(options.output)
     asked = {
         name: network_options(model, options, material, folder)
