@@ -60,7 +60,7 @@ def main(arguments: Sequence[str]) -> int:
     if options.max_quarantine_ratio is not None:
         plan = replace(plan, max_quarantine_ratio=options.max_quarantine_ratio)
     _check_whole(plan)
-    if attempts.read_hold(plan):  # an operator has looked at it
+    if attempts.read_reason(plan, attempts.HOLD_FILE):  # an operator has looked at it
         publishing.publish_run(replace(plan, drift=replace(plan.drift, hold=False)), [])
         print(summary_text(plan, records.read_summary(plan)))
         return 0

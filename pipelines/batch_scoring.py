@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import apache_beam as beam
 
@@ -17,10 +18,11 @@ from schemas.artifact import ModelArtifact
 from schemas.precision import Precision
 
 
+@dataclass(eq=False)
 class ScoreArchive(beam.PTransform):
     """Score the chips of a planned run and publish it.
 
-    Args:
+    Attributes:
         plan: the run, whose manifest is stored.
         units: numbers of the units to score; the others are staged already.
         artifact: the model's description when the run was planned.
@@ -29,33 +31,24 @@ class ScoreArchive(beam.PTransform):
         settings: applied on every worker.
     """
 
-    def __init__(
-        self,
-        plan: RunPlan,
-        units: Sequence[int],
-        artifact: ModelArtifact,
-        batch_size: int | None,
-        precision: Precision,
-        settings: WorkerSettings | None = None,
-    ) -> None:
-        super().__init__()
-        self._plan = plan
-        self._units = units
-        self._artifact = artifact
-        self._settings = settings
-        self._model = SharedModel(
-            plan.artifact, plan.model_digest, precision, batch_size, plan.to_score, settings
-        )
+    plan: RunPlan
+    units: Sequence[int]
+    artifact: ModelArtifact
+    batch_size: int | None
+    precision: Precision
+    settings: WorkerSettings | None = None
 
     def expand(self, pbegin: beam.pvalue.PBegin) -> beam.PCollection[None]:
         """Only addresses before the Reshuffle, only file names after the staging."""
-        plan, artifact, model = self._plan, self._artifact, self._model
+        plan, settings = self.plan, self.settings
+        scored = (self.precision, self.batch_size, plan.to_score)
+        model = SharedModel(plan.artifact, plan.model_digest, *scored, settings)
         return (
             pbegin
-            | ReadManifest(plan.manifest, self._units)
-            | ReadChips(artifact.preprocessing, model.batch_size, self._settings)
+            | ReadManifest(plan.manifest, self.units)
+            | ReadChips(self.artifact.preprocessing, model.ask_batch_size, settings)
             | ScoreChips(model)
-            | LabelChips(artifact)
+            | LabelChips(self.artifact)
             | StageUnits(plan.staging)
-            | PublishRun(plan, self._settings)
+            | PublishRun(plan, settings)
         )

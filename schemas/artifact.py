@@ -91,16 +91,13 @@ class Preprocessing:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Preprocessing:
         """Rebuild one from its `dataclasses.asdict`, read from JSON."""
-        scaling = data["scaling"]
+        scaling, sides = data["scaling"], data["accepted_sides_px"]
         return cls(
             media_type=data["media_type"],
             image_size=int(data["image_size"]),
             bands=tuple(data["bands"]),
             scaling=None if scaling is None else tuple((float(a), float(b)) for a, b in scaling),
-            accepted_sides_px=(
-                int(data["accepted_sides_px"][0]),
-                int(data["accepted_sides_px"][1]),
-            ),
+            accepted_sides_px=(int(sides[0]), int(sides[1])),
         )
 
 

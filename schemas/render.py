@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import pyarrow as pa
 
@@ -21,33 +22,23 @@ from schemas.statements import header_of, statements
 from schemas.table import Column, ColumnType, Table
 from schemas.tables import TABLES
 
-_ARROW_TYPES: dict[ColumnType, pa.DataType] = {
-    "string": pa.string(),
-    "int64": pa.int64(),
-    "float32": pa.float32(),
-    "float64": pa.float64(),
-    "date": pa.date32(),
-    "timestamp": pa.timestamp("us", tz="UTC"),
-    # Delta and Parquet both call a list's items "element"; Arrow alone says "item".
-    "list<string>": pa.list_(pa.field("element", pa.string())),
-}
-_DUCKDB_TYPES: dict[ColumnType, str] = {
-    "string": "VARCHAR",
-    "int64": "BIGINT",
-    "float32": "FLOAT",
-    "float64": "DOUBLE",
-    "date": "DATE",
-    "timestamp": "TIMESTAMP WITH TIME ZONE",
-    "list<string>": "VARCHAR[]",
-}
-_BIGQUERY_TYPES: dict[ColumnType, str] = {
-    "string": "STRING",
-    "int64": "INT64",
-    "float32": "FLOAT64",
-    "float64": "FLOAT64",
-    "date": "DATE",
-    "timestamp": "TIMESTAMP",
-    "list<string>": "ARRAY<STRING>",
+
+class _Types(NamedTuple):
+    arrow: pa.DataType
+    duckdb: str
+    bigquery: str
+
+
+# Delta and Parquet both call a list's items "element"; Arrow alone says "item".
+_TEXTS = pa.list_(pa.field("element", pa.string()))
+_TYPES: dict[ColumnType, _Types] = {
+    "string": _Types(pa.string(), "VARCHAR", "STRING"),
+    "int64": _Types(pa.int64(), "BIGINT", "INT64"),
+    "float32": _Types(pa.float32(), "FLOAT", "FLOAT64"),
+    "float64": _Types(pa.float64(), "DOUBLE", "FLOAT64"),
+    "date": _Types(pa.date32(), "DATE", "DATE"),
+    "timestamp": _Types(pa.timestamp("us", tz="UTC"), "TIMESTAMP WITH TIME ZONE", "TIMESTAMP"),
+    "list<string>": _Types(_TEXTS, "VARCHAR[]", "ARRAY<STRING>"),
 }
 
 
@@ -84,7 +75,7 @@ def bigquery_fields(table: Table) -> list[dict[str, str]]:
     return [
         {
             "name": column.name,
-            "type": _bigquery_item_type(column),
+            "type": _TYPES[column.type].bigquery.removeprefix("ARRAY<").removesuffix(">"),
             "mode": _bigquery_mode(column),
             "description": text_with_unit(column),
         }
@@ -113,12 +104,12 @@ def bigquery_ddl(table: Table) -> str:
 
 def bigquery_columns(schema: pa.Schema) -> dict[str, str]:
     """Each column's name and BigQuery type, for a schema with the types of the tables."""
-    names = {arrow: _BIGQUERY_TYPES[kind] for kind, arrow in _ARROW_TYPES.items()}
+    names = {types.arrow: types.bigquery for types in _TYPES.values()}
     return {field.name: names[field.type] for field in schema}
 
 
 def text_with_unit(column: Column) -> str:
-    """A column's description with its unit, for for formats without a field for units."""
+    """A column's description with its unit, for formats without a field for units."""
     return f"{column.description} Unit: {column.unit}." if column.unit else column.description
 
 
@@ -182,13 +173,13 @@ def _arrow_field(column: Column, description_key: str) -> pa.Field:
     facts = {description_key: text, "unit": column.unit, "label": column.label}
     metadata = {key: value for key, value in facts.items() if value}
     return pa.field(
-        column.name, _ARROW_TYPES[column.type], nullable=not column.required, metadata=metadata
+        column.name, _TYPES[column.type].arrow, nullable=not column.required, metadata=metadata
     )
 
 
 def _duckdb_column(column: Column) -> str:
     required = " NOT NULL" if column.required else ""
-    return f"{column.name} {_DUCKDB_TYPES[column.type]}{required}"
+    return f"{column.name} {_TYPES[column.type].duckdb}{required}"
 
 
 def _duckdb_text(text: str) -> str:
@@ -199,11 +190,7 @@ def _bigquery_column(column: Column) -> str:
     # An array is never null in BigQuery, and may not be declared so.
     required = " NOT NULL" if _bigquery_mode(column) == "REQUIRED" else ""
     options = f"OPTIONS (description = {_bigquery_text(text_with_unit(column))})"
-    return f"{column.name} {_BIGQUERY_TYPES[column.type]}{required} {options}"
-
-
-def _bigquery_item_type(column: Column) -> str:
-    return _BIGQUERY_TYPES[column.type].removeprefix("ARRAY<").removesuffix(">")
+    return f"{column.name} {_TYPES[column.type].bigquery}{required} {options}"
 
 
 def _bigquery_mode(column: Column) -> str:

@@ -59,10 +59,7 @@ class QuarantineReason(StrEnum):
     )
 
 
-def reasons_text() -> str:
-    """The closed list of quarantine reasons as one sentence for a column's description."""
-    return "; ".join(f"{reason.value}: {reason.description}" for reason in QuarantineReason)
-
+_REASONS = "; ".join(f"{reason.value}: {reason.description}" for reason in QuarantineReason)
 
 CHIP_COLUMNS = (
     Column("chip_uri", "string", "Absolute address of the chip's object.", required=True),
@@ -124,7 +121,7 @@ QUARANTINE = Table(
     version=1,
     columns=(
         *CHIP_COLUMNS,
-        Column("reason", "string", f"One of a closed list: {reasons_text()}.", required=True),
+        Column("reason", "string", f"One of a closed list: {_REASONS}.", required=True),
         Column("message", "string", "What was wrong with this chip.", required=True),
         _MODEL_DIGEST,
         Column(

@@ -133,7 +133,7 @@ def _refusal_or_failure(plan: RunPlan, error: Exception) -> RunFailed | None:
     The engines wrap what a worker raises; if the last step refused to publish, it has left the
     reason in the staging folder.
     """
-    if reason := attempts.read_refusal(plan):
+    if reason := attempts.read_reason(plan, attempts.REFUSAL_FILE):
         return RunFailed(reason)
     if isinstance(error, UsageError | ArtifactError):  # chips were read: no usage error any more
         return RunFailed(f"{error}; nothing was published")

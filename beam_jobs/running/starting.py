@@ -78,7 +78,7 @@ def start_run(options: RunOptions, our_flags: Sequence[str]) -> RunStart:
     artifact = check_run(options, our_flags)
     attempt, begun = _find_attempt(options)
     published = not options.rescore and _is_published(options)
-    hold = attempts.read_hold(begun) if begun and not published else ""
+    hold = attempts.read_reason(begun, attempts.HOLD_FILE) if begun and not published else ""
     started_at, version = time.time(), -1
     if not (begun or published):
         check_tables(options.output, artifact)

@@ -21,7 +21,7 @@ def report_outcome(plan: RunPlan, counters: Mapping[str, int] | None = None) -> 
         counters: what the engine counted since this start, retried bundles included; None if no
             engine ran.
     """
-    if reason := attempts.read_hold(plan):
+    if reason := attempts.read_reason(plan, attempts.HOLD_FILE):
         print(hold_text(plan, reason))
         return EXIT_BAD_NIGHT
     summary = records.read_summary(plan)

@@ -48,17 +48,8 @@ _PRIOR = 0.5  # chips added to each bin: an empty one would make the index infin
 
 @dataclass(frozen=True)
 class DriftLimits:
-    """Which nights are bad, and whether a bad one is published.
-
-    Attributes:
-        psi: a label's population stability index from which a night is bad.
-        quarantine: how much more of the chips may be quarantined, as a share of all chips.
-        volume: how many times fewer or more chips a night may have than any night before.
-        nights: published runs to compare with, at most; 0 turns the check off.
-        hold: whether a bad night waits for an operator instead of being published.
-        empty: whether a night without chips is checked for its volume. It is bad if the archive
-            grows every night; other archives may have nothing new.
-    """
+    """Which nights are bad, and whether a bad one is published. The help of each flag says what
+    its field means."""
 
     psi: float = flag(
         "A night is bad if the population stability index of a label's scores reaches this.",

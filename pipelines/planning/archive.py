@@ -56,20 +56,14 @@ def _list_images(uri: str, endings: tuple[str, ...], read_members: ReadMembers) 
     except StorageError as error:
         raise UsageError(f"--chips: {error}") from error
     members = list_members(pa.concat_tables(shards), endings, read_members)
-    found = _with_members(pa.concat_tables(images), list(members))
+    # Chips outside shards get nulls in the columns of the shard.
+    found = pa.concat_tables([*images, *members], promote_options="default")
     if not found.num_rows:
         raise UsageError(
             f"--chips {uri!r} holds no image: {objects} objects, "
             f"none ending in {', '.join(endings)}; check the address and --media_type"
         )
     return found
-
-
-def _with_members(images: pa.Table, members: list[pa.Table]) -> pa.Table:
-    if not members:
-        return images
-    # Chips outside shards get nulls in the columns of the shard.
-    return pa.concat_tables([images, *members], promote_options="default")
 
 
 def _chips_of(listing: pa.Table) -> pa.Table:

@@ -37,14 +37,10 @@ def read_manifest(uri: str) -> pa.Table:
     if not table.num_rows:
         raise UsageError(f"manifest {uri!r} has no rows")
     chips = _typed(table, uri)
-    _refuse_faults(chips, f"manifest {uri!r}")
-    return _fill_versions(chips)
-
-
-def _refuse_faults(chips: pa.Table, where: str) -> None:
-    refuse_faults(chips, "chip_uri", _SIZE_FAULT, where)
+    refuse_faults(chips, "chip_uri", _SIZE_FAULT, f"manifest {uri!r}")
     if not set(BOUNDS).isdisjoint(chips.column_names):
-        refuse_faults(with_bounds(chips), "chip_uri", BOUNDS_FAULTS, where)
+        refuse_faults(with_bounds(chips), "chip_uri", BOUNDS_FAULTS, f"manifest {uri!r}")
+    return _fill_versions(chips)
 
 
 def _typed(table: pa.Table, uri: str) -> pa.Table:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import apache_beam as beam
 
@@ -37,24 +38,23 @@ _COPY_THREADS = 16
 _log = logging.getLogger(__name__)
 
 
+@dataclass(eq=False)
 class PublishRun(beam.PTransform):
     """Staged units, collected on one worker, to a published run.
 
-    Args:
+    Attributes:
         plan: the run.
         settings: applied on the worker that publishes.
     """
 
-    def __init__(self, plan: RunPlan, settings: WorkerSettings | None = None) -> None:
-        super().__init__()
-        self._plan = plan
-        self._settings = settings
+    plan: RunPlan
+    settings: WorkerSettings | None = None
 
     def expand(self, staged: beam.PCollection[str]) -> beam.PCollection[None]:
         """One element, the plan, with all units' records as a side input: so no units work too."""
         pipeline = staged.pipeline
-        plan = pipeline | "Plan" >> beam.Create([self._plan.to_json()], reshuffle=False)
-        return plan | "Publish" >> beam.Map(_publish, beam.pvalue.AsIter(staged), self._settings)
+        plan = pipeline | "Plan" >> beam.Create([self.plan.to_json()], reshuffle=False)
+        return plan | "Publish" >> beam.Map(_publish, beam.pvalue.AsIter(staged), self.settings)
 
 
 def publish_run(plan: RunPlan, units: Iterable[StagedUnit]) -> None:
@@ -145,7 +145,7 @@ def _hold(plan: RunPlan, counts: RunCounts, verdict: Verdict) -> None:
     """Leave the run staged for an operator. The file is written last, since the launcher looks for
     it."""
     records.record_hold(plan, counts, verdict)
-    attempts.write_hold(plan, "; ".join(verdict.texts))
+    attempts.write_reason(plan, attempts.HOLD_FILE, "; ".join(verdict.texts))
     log_verdict(plan, verdict, HELD)
 
 

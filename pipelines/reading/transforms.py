@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import apache_beam as beam
@@ -24,73 +25,66 @@ class UnitAddress(NamedTuple):
     manifest_uri: str
 
 
+@dataclass(eq=False)
 class ReadManifest(beam.PTransform):
     """The units of a manifest, spread over the workers by address and read there.
 
-    Args:
+    Attributes:
         manifest_uri: a manifest written by `run_plan.store_plan`.
         units: numbers of the row groups to read.
     """
 
-    def __init__(self, manifest_uri: str, units: Sequence[int]) -> None:
-        super().__init__()
-        self._addresses = [UnitAddress(number, manifest_uri) for number in units]
+    manifest_uri: str
+    units: Sequence[int]
 
     def expand(self, pbegin: beam.pvalue.PBegin) -> beam.PCollection[Unit]:
         """Addresses, the Reshuffle, then the row groups."""
+        addresses = [UnitAddress(number, self.manifest_uri) for number in self.units]
         return (
             pbegin
-            | "Addresses" >> beam.Create(self._addresses, reshuffle=False)
+            | "Addresses" >> beam.Create(addresses, reshuffle=False)
             | "Spread" >> beam.Reshuffle()
             | "ReadUnits" >> beam.Map(read_unit).with_output_types(Unit)
         )
 
 
+@dataclass(eq=False)
 class ReadChips(beam.PTransform):
     """Units to batches of decoded chips; chips that cannot be decoded are in the batch as rejected.
 
-    Args:
+    Attributes:
         preprocessing: how bytes become pixels, from the artifact.
         batch_size: called on the worker; returns the number of chips in a batch.
         settings: applied on the worker first.
     """
 
-    def __init__(
-        self,
-        preprocessing: Preprocessing,
-        batch_size: Callable[[], int],
-        settings: WorkerSettings | None = None,
-    ) -> None:
-        super().__init__()
-        self._fn = ReadChipsFn(preprocessing, batch_size, settings)
+    preprocessing: Preprocessing
+    batch_size: Callable[[], int]
+    settings: WorkerSettings | None = None
 
     def expand(self, units: beam.PCollection[Unit]) -> beam.PCollection[ChipBatch]:
         """One DoFn, a generator."""
-        return units | beam.ParDo(self._fn).with_output_types(ChipBatch)
+        fn = ReadChipsFn(self.preprocessing, self.batch_size, self.settings)
+        return units | beam.ParDo(fn).with_output_types(ChipBatch)
 
 
+@dataclass(eq=False)
 class ReadChipsFn(beam.DoFn):
     """Reads ahead over the units of a bundle."""
 
-    def __init__(
-        self,
-        preprocessing: Preprocessing,
-        batch_size: Callable[[], int],
-        settings: WorkerSettings | None = None,
-    ) -> None:
-        self._preprocessing = preprocessing
-        self._ask_batch_size = batch_size
-        self._settings = settings
+    preprocessing: Preprocessing
+    ask_batch_size: Callable[[], int]
+    settings: WorkerSettings | None = None
 
     def setup(self) -> None:
         """Apply the settings, and get the batch size."""
-        if self._settings:
-            self._settings.apply()
-        self._batch_size = self._ask_batch_size()
+        if self.settings:
+            self.settings.apply()
+        self._batch_size = self.ask_batch_size()
 
     def start_bundle(self) -> None:
         """Start without the batches of a failed bundle."""
-        self._ahead = ReadAhead(self._preprocessing, self._batch_size)
+        self._ahead = ReadAhead(self.preprocessing, self._batch_size)
 
     def process(self, unit: Unit) -> Iterator[ChipBatch]:
         """Yield the batches that are due; the unit's last ones are still being read."""

@@ -33,7 +33,7 @@ def find_attempt(output: str, run_id: str) -> tuple[int, RunPlan | None]:
     attempt = known["chip_scores"] + 1
     while True:
         plan = run_plan.read_plan(output, run_id, attempt)
-        if plan is not None and not read_refusal(plan):
+        if plan is not None and not read_reason(plan, REFUSAL_FILE):
             return attempt, plan
         if plan is None and attempt > max(known.values()):
             return attempt, None
@@ -50,37 +50,24 @@ def find_staged(output: str, run_id: str) -> RunPlan | None:
     return plan
 
 
-def read_refusal(plan: RunPlan) -> str:
-    """Why the graph's last step refused to publish; "" if it did not."""
-    return _read_reason(plan, REFUSAL_FILE)
-
-
-def read_hold(plan: RunPlan) -> str:
-    """Why the graph's last step holds the run; "" if it does not."""
-    return _read_reason(plan, HOLD_FILE)
-
-
-def write_hold(plan: RunPlan, reason: str) -> None:
-    """Store why the run is held."""
-    _write_reason(plan, HOLD_FILE, reason)
-
-
 @contextmanager
 def recording_refusal(plan: RunPlan) -> Iterator[None]:
     """If publishing is refused within the block, store why."""
     try:
         yield
     except RunFailed as error:
-        _write_reason(plan, REFUSAL_FILE, str(error))
+        write_reason(plan, REFUSAL_FILE, str(error))
         raise
 
 
-def _write_reason(plan: RunPlan, file: str, reason: str) -> None:
+def write_reason(plan: RunPlan, file: str, reason: str) -> None:
+    """Store why the run is refused (REFUSAL_FILE) or held (HOLD_FILE)."""
     text = json.dumps({"reason": reason})
     store.write_bytes(store.join_uri(plan.staging, file), text.encode())
 
 
-def _read_reason(plan: RunPlan, file: str) -> str:
+def read_reason(plan: RunPlan, file: str) -> str:
+    """Why the graph's last step refused to publish the run, or holds it; "" if it does not."""
     uri = store.join_uri(plan.staging, file)
     if store.head_object(uri) is None:
         return ""

@@ -114,7 +114,11 @@ def record_failure(plan: RunPlan, reason: str) -> None:
 
 
 def _is_refusal_recorded(plan: RunPlan) -> bool:
-    record = read_record(plan.output, plan.run_id) if attempts.read_refusal(plan) else None
+    record = (
+        read_record(plan.output, plan.run_id)
+        if attempts.read_reason(plan, attempts.REFUSAL_FILE)
+        else None
+    )
     planned_at = datetime.fromtimestamp(plan.planned_at, UTC)
     return record is not None and (record["status"], record["planned_at"]) == (FAILED, planned_at)
 

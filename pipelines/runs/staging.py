@@ -18,7 +18,6 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from time import perf_counter
-from typing import Any
 
 import apache_beam as beam
 import pyarrow as pa
@@ -34,7 +33,6 @@ from pipelines.tables.parquet_files import parquet_bytes
 UNITS_FOLDER = "units"
 _RECORD = ".json"
 _READ_THREADS = 16
-"""How published files are compressed."""
 
 _log = logging.getLogger(__name__)
 
@@ -98,27 +96,26 @@ class StagedUnit:
         return cls(**{**data, "spent": Spent(**data["spent"])})
 
 
+@dataclass(eq=False)
 class StageUnits(beam.PTransform):
     """Labelled batches to staged files; returns the staged units' records as JSON.
 
-    Args:
+    Attributes:
         staging: address of the run's staging folder.
     """
 
-    def __init__(self, staging: str) -> None:
-        super().__init__()
-        self._staging = staging
+    staging: str
 
     def expand(self, batches: beam.PCollection[LabelledBatch]) -> beam.PCollection[str]:
         """One DoFn."""
-        return batches | beam.ParDo(StageUnitsFn(self._staging)).with_output_types(str)
+        return batches | beam.ParDo(StageUnitsFn(self.staging)).with_output_types(str)
 
 
+@dataclass(eq=False)
 class StageUnitsFn(beam.DoFn):
     """Collects a unit's batches, which fusion brings in order and in one bundle."""
 
-    def __init__(self, staging: str) -> None:
-        self._staging = staging
+    staging: str
 
     def start_bundle(self) -> None:
         """Forget what a failed bundle may have left."""
@@ -130,7 +127,7 @@ class StageUnitsFn(beam.DoFn):
             raise RuntimeError(f"unit {self._batches[0].unit} ended without its last batch")
         self._batches.append(batch)
         if batch.last:
-            yield stage_unit(self._batches, self._staging).to_json()
+            yield stage_unit(self._batches, self.staging).to_json()
             self._batches = []
 
     def finish_bundle(self) -> None:
@@ -193,15 +190,11 @@ def _stem(staging: str, number: int) -> str:
 def _store_record(unit: StagedUnit, staging: str) -> StagedUnit:
     uri = f"{_stem(staging, unit.number)}{_RECORD}"
     if store.create_bytes(uri, unit.to_json().encode()):
-        _log_staged(unit)
+        metrics.count_unit(unit.spent.stage_ms)
+        fields = {"scored": unit.scored, "reasons": unit.reasons, **asdict(unit.spent)}
+        event("unit_staged", unit=unit.number, **fields)
         return unit
     return StagedUnit.from_json(store.read_bytes(uri))
-
-
-def _log_staged(unit: StagedUnit) -> None:
-    metrics.count_unit(unit.spent.stage_ms)
-    fields: dict[str, Any] = {"scored": unit.scored, "reasons": unit.reasons, **asdict(unit.spent)}
-    event("unit_staged", unit=unit.number, **fields)
 
 
 def staged_numbers(staging: str) -> list[int]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,36 +20,30 @@ from schemas.render import file_schema
 from schemas.tables import QUARANTINE, chip_scores
 
 
+@dataclass(eq=False)
 class LabelChips(beam.PTransform):
     """Scores to rows in the CHIP_SCORES and QUARANTINE file schemas.
 
-    Args:
+    Attributes:
         artifact: has labels, thresholds and digests.
     """
 
-    def __init__(self, artifact: ModelArtifact) -> None:
-        super().__init__()
-        self._artifact = artifact
+    artifact: ModelArtifact
 
     def expand(self, batches: beam.PCollection[ScoredBatch]) -> beam.PCollection[LabelledBatch]:
-        """One DoFn."""
-        fn = LabelChipsFn(self._artifact)
-        return batches | beam.ParDo(fn).with_output_types(LabelledBatch)
+        """One function, which labels a batch with the current time."""
+        return batches | beam.Map(label_batch, self.artifact).with_output_types(LabelledBatch)
 
 
-class LabelChipsFn(beam.DoFn):
-    """Labels batches, with the current time."""
+def label_batch(
+    batch: ScoredBatch, artifact: ModelArtifact, now: datetime | None = None
+) -> LabelledBatch:
+    """The rows of a batch, in the file schemas of CHIP_SCORES and QUARANTINE.
 
-    def __init__(self, artifact: ModelArtifact) -> None:
-        self._artifact = artifact
-
-    def process(self, batch: ScoredBatch) -> Iterator[LabelledBatch]:
-        """Label one batch."""
-        yield label_batch(batch, self._artifact, datetime.now(UTC))
-
-
-def label_batch(batch: ScoredBatch, artifact: ModelArtifact, now: datetime) -> LabelledBatch:
-    """The rows of a batch, in the file schemas of CHIP_SCORES and QUARANTINE."""
+    Args:
+        now: when it was scored; by default the current time.
+    """
+    now = now or datetime.now(UTC)
     return LabelledBatch(
         unit=batch.unit,
         last=batch.last,

@@ -6,6 +6,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
 from functools import cache
 from time import perf_counter
 
@@ -30,10 +31,11 @@ from schemas.precision import Precision
 from schemas.tables import QuarantineReason
 
 
+@dataclass(eq=False)
 class SharedModel:
     """The model of a worker process, loaded by the first DoFn that needs it and shared by all.
 
-    Args:
+    Attributes:
         artifact_uri: address of the model artifact, fetched and checked on the worker.
         model_digest: the digest of the plan; another one is refused.
         precision: of the computation; the worker decides what `auto` means.
@@ -42,73 +44,64 @@ class SharedModel:
         settings: applied first; Beam sets up the scoring step before the reading step.
     """
 
-    def __init__(
-        self,
-        artifact_uri: str,
-        model_digest: str,
-        precision: Precision,
-        batch_size: int | None,
-        chips: int,
-        settings: WorkerSettings | None = None,
-    ) -> None:
-        self._artifact_uri = artifact_uri
-        self._model_digest = model_digest
-        self._precision = precision
-        self._batch_size = batch_size
-        self._chips = chips
-        self._settings = settings
-        self._shared = Shared()
+    artifact_uri: str
+    model_digest: str
+    precision: Precision
+    batch_size: int | None
+    chips: int
+    settings: WorkerSettings | None = None
+    _shared: Shared = field(default_factory=Shared)
 
     def classifier(self) -> Classifier:
         """The model; loaded and tuned to the device by the first call in this process."""
         found: Classifier = self._shared.acquire(self._load)
         return found
 
-    def batch_size(self) -> int:
+    def ask_batch_size(self) -> int:
         """Chips per call on this machine, the same for reading and scoring."""
-        return self._batch_size or self.classifier().batch_size
+        return self.batch_size or self.classifier().batch_size
 
     def _load(self) -> Classifier:
-        if self._settings:
-            self._settings.apply()
+        if self.settings:
+            self.settings.apply()
         quiet_tensorflow()
         began = perf_counter()
-        folder, artifact = open_artifact(self._artifact_uri, self._model_digest)
-        model = Classifier(folder, artifact, self._precision, self._batch_size, self._chips)
+        folder, artifact = open_artifact(self.artifact_uri, self.model_digest)
+        model = Classifier(folder, artifact, self.precision, self.batch_size, self.chips)
         seconds = perf_counter() - began
-        event("model_loaded", model_digest=self._model_digest, process=os.getpid(), seconds=seconds)
+        event("model_loaded", model_digest=self.model_digest, process=os.getpid(), seconds=seconds)
         return model
 
 
+@dataclass(eq=False)
 class ScoreChips(beam.PTransform):
     """Chips to scores.
 
-    Args:
+    Attributes:
         model: the model of the worker.
     """
 
-    def __init__(self, model: SharedModel) -> None:
-        super().__init__()
-        self._fn = ScoreChipsFn(model.classifier)
+    model: SharedModel
 
     def expand(self, batches: beam.PCollection[ChipBatch]) -> beam.PCollection[ScoredBatch]:
         """One DoFn."""
-        return batches | beam.ParDo(self._fn).with_output_types(ScoredBatch)
+        fn = ScoreChipsFn(self.model.classifier)
+        return batches | beam.ParDo(fn).with_output_types(ScoredBatch)
 
 
+@dataclass(eq=False)
 class ScoreChipsFn(beam.DoFn):
     """Scores batches with the classifier that all DoFns of a process share.
 
-    Args:
-        classifier: returns it; called on the worker.
+    Attributes:
+        get_classifier: returns it; called on the worker.
     """
 
-    def __init__(self, classifier: Callable[[], Classifier]) -> None:
-        self._get_classifier = classifier
+    get_classifier: Callable[[], Classifier]
 
     def setup(self) -> None:
         """Get the model, which is loaded once in a process."""
-        self._classifier = self._get_classifier()
+        self._classifier = self.get_classifier()
 
     def start_bundle(self) -> None:
         """Forget what a failed bundle may have left."""

@@ -147,21 +147,13 @@ def commit_in_turn(commit: Callable[[], T], purpose: str) -> T:
     Raises:
         RunFailed: `COMMIT_TRIES` commits met with conflicts.
     """
-    for _ in _commit_tries():
+    for number in range(1, COMMIT_TRIES + 1):
         try:
             return commit()
-        except PublishConflict:
-            continue
+        except PublishConflict:  # wait at random: else the same processes would conflict again
+            if number < COMMIT_TRIES:
+                time.sleep(random.uniform(0, min(_LONGEST_WAIT_S, 0.02 * 2**number)))
     raise RunFailed(f"cannot {purpose}: {COMMIT_TRIES} commits met with conflicts")
-
-
-def _commit_tries() -> Iterator[int]:
-    """Numbers of the tries of a commit, with a random wait in between, longer each time: otherwise
-    the same processes would conflict again."""
-    for number in range(COMMIT_TRIES):
-        if number:
-            time.sleep(random.uniform(0, min(_LONGEST_WAIT_S, 0.02 * 2**number)))
-        yield number
 
 
 def next_turn(table: DeltaTable) -> tuple[str, int]:

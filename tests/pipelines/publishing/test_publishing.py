@@ -11,7 +11,7 @@ from pipelines.planning.done import scores_version
 from pipelines.publishing import publishing
 from pipelines.publishing.publishing import finish_record, publish_run
 from pipelines.runs import attempts, committing
-from pipelines.runs.attempts import read_refusal
+from pipelines.runs.attempts import REFUSAL_FILE, read_reason
 from pipelines.runs.counting import RunCounts, check_quarantine, count_run
 from pipelines.runs.records import read_summary
 from pipelines.runs.run_plan import read_plan, store_plan
@@ -245,7 +245,7 @@ def test_a_run_that_lost_or_doubled_a_chip_or_quarantined_too_many_is_not_publis
     with pytest.raises(RunFailed, match=message):
         publish_run(plan, staged)
     assert [rows(output, name) for name in ("chip_scores", "quarantine", "runs")] == [[], [], []]
-    assert read_refusal(plan).startswith("run r1: ")
+    assert read_reason(plan, REFUSAL_FILE).startswith("run r1: ")
     assert store.head_object(staged[0].quarantine.uri) is not None
 
 
@@ -265,7 +265,7 @@ def test_a_ratio_is_compared_as_people_write_it():
 
 
 def test_a_run_that_was_not_refused_has_no_refusal(output):
-    assert read_refusal(make_plan(output)) == ""
+    assert read_reason(make_plan(output), REFUSAL_FILE) == ""
 
 
 def test_staged_chips_are_those_of_units_with_a_record(output):

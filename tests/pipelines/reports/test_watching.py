@@ -182,16 +182,16 @@ def test_a_last_step_that_died_between_the_row_and_the_file_holds_the_run_again(
 ):
     three_nights(output)
 
-    def die(plan, reason):
+    def die(*_):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(attempts, "write_hold", die)
+        patch.setattr(attempts, "write_reason", die)
         with pytest.raises(KeyboardInterrupt):
             night(output, "today", highest=0.4, drift=HOLD)
     (_, plan) = attempts.find_attempt(output, "today")
     publish_run(plan, [])
-    assert attempts.read_hold(plan).startswith("psi of ")
+    assert attempts.read_reason(plan, attempts.HOLD_FILE).startswith("psi of ")
     assert read_record(output, "today")["status"] == "held"
 
 

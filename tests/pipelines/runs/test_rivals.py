@@ -12,7 +12,7 @@ from pipelines.planning.done import scores_version
 from pipelines.publishing import publishing
 from pipelines.publishing.publishing import publish_run
 from pipelines.runs import attempts
-from pipelines.runs.attempts import read_refusal
+from pipelines.runs.attempts import REFUSAL_FILE, read_reason
 from pipelines.runs.run_plan import RunPlan, store_plan
 from pipelines.tables import publications
 from pipelines.tables.delta_tables import open_dataset, open_table
@@ -71,7 +71,7 @@ def test_a_run_whose_chips_another_has_published_meanwhile_is_not_published(outp
         "run slow: run fast was faster and has published 2 of its 3 chips; nothing was published; "
         "run again to score what is left"
     )
-    assert read_refusal(plan) == str(lost.value)
+    assert read_reason(plan, REFUSAL_FILE) == str(lost.value)
     assert run_ids(output) == {"fast"}
     assert attempts.find_attempt(output, "slow")[1] is None
 
@@ -89,7 +89,7 @@ def test_a_rival_is_noticed_even_right_before_the_commit(output, monkeypatch):
     with pytest.raises(RunFailed, match="run fast was faster and has published 1 of its 3 chips"):
         publish_planned(plan)
     assert run_ids(output) == {"fast"}
-    assert "fast was faster" in read_refusal(plan)
+    assert "fast was faster" in read_reason(plan, REFUSAL_FILE)
 
 
 def test_permanently_quarantined_chips_count_as_published_too(output):

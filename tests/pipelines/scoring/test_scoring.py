@@ -228,9 +228,9 @@ def test_dofns_of_a_process_share_one_model_and_agree_on_the_batch_size(monkeypa
     copies = [pickle.loads(pickle.dumps(model)) for _ in range(3)]
     classifiers = [copy.classifier() for copy in copies]
     assert classifiers[0] is classifiers[1] is classifiers[2]
-    assert [copy.batch_size() for copy in copies] == [1024] * 3
+    assert [copy.ask_batch_size() for copy in copies] == [1024] * 3
     assert loaded == [("gs://models/a", "digest", "auto", None, 5000)]
 
 
 def test_a_given_batch_size_is_used_without_loading_the_model() -> None:
-    assert SharedModel("/nowhere", "digest", "auto", 7, 0).batch_size() == 7
+    assert SharedModel("/nowhere", "digest", "auto", 7, 0).ask_batch_size() == 7
