@@ -1,1 +1,1 @@
-"""What measures: limits of the machine, this project, and what people would use instead."""
+"""Benchmarks: the limits of the machine, this project, and what people would use instead."""

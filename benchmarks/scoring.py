@@ -2,7 +2,7 @@
 
     python -m benchmarks.scoring --json figures.json --picture figures.png
 
-Ours and the limits are measured in turns, so that a slower machine affects both; a ratio is made of
+Ours and the limits are measured in turns, so that a slower machine affects both; a ratio uses
 neighbouring repeats. docs/benchmarks.md says how to read it.
 """
 

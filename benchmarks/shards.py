@@ -70,7 +70,7 @@ def read_all(chips: pa.Table) -> Iterator[int]:
 
 
 def write_loose(uri: str, pictures: list[bytes], count: int) -> None:
-    """The pictures again and again, an object each."""
+    """The pictures again and again, each as one object."""
 
     def write(number: int) -> None:
         name = f"{uri}/{number // 1000:04d}/chip_{number:07d}.jpg"

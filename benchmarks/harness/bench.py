@@ -33,12 +33,12 @@ class Bench:
         repeats: how often.
         sizes, peer_sizes: archive sizes; None to choose them by speed.
         memory_sizes: the smaller and the larger archive of the memory's measurement.
-        seconds, peer_seconds: how long the work between two sizes shall take.
+        seconds, peer_seconds: how long the work between two sizes should take.
         artifact: a trained model, None for random weights.
-        work: folder for all that is made.
+        work: folder for all files that are created.
         figures: what was measured so far.
         best_model: batch size and precision at which the bare VGG16 is fastest here.
-        gpu: name of the GPU, "" without one or as long as nothing was measured.
+        gpu: name of the GPU, "" without one or before the first measurement.
         warm: whether the command has run once.
     """
 

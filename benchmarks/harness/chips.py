@@ -53,7 +53,7 @@ class ChipPool:
         return folder
 
     def _nearby(self, original: Path) -> Path:
-        """The original, or its copy if it is on another file system."""
+        """The original, or a copy if the original is on another file system."""
         copy = self._links / "originals" / original.name
         if not copy.exists():
             copy.parent.mkdir(parents=True, exist_ok=True)

@@ -56,12 +56,12 @@ class Slope:
     """Two runs of a command over archives of two sizes, without the start-up.
 
     Attributes:
-        chips_per_s: chips more for seconds more.
+        chips_per_s: additional chips per additional second.
         startup_s: seconds that no chip accounts for.
-        cpu_ms_per_chip: CPU time more for chips more.
+        cpu_ms_per_chip: additional CPU time per additional chip.
         peak_bytes: the larger of the two peaks.
         others_share: the larger of the two shares.
-        gpu_waiting_share: share of the seconds more in which no kernel ran, None without a GPU.
+        gpu_waiting_share: share of these seconds in which no kernel ran, None without a GPU.
     """
 
     chips_per_s: float

@@ -53,7 +53,7 @@ def _keep(bench: Bench, found: list[Rates]) -> None:
 
 def _limits_of(bench: Bench, network: str, kind: MediaType) -> Rates:
     """Bare read + decode, the bare model as the job calls it and at its best, and what the two
-    would reach together: on shared cores, or the slower of the two where a GPU has the model."""
+    would reach together: on shared cores, or the slower of the two if the model runs on a GPU."""
     folder = bench.pools[kind].folder(SOME_CHIPS)
     artifact = artifact_for(network, kind, bench.work)
     decode = limits.measure("decode", artifact, folder, seconds=_LIMIT_SECONDS)
@@ -100,7 +100,7 @@ def _probe(bench: Bench, network: str, kind: MediaType, auto: Mapping[str, Any])
     for size, other in sorted(others - {job}):
         try:
             found = _model(bench, network, kind, size, other, _PROBE_SECONDS)
-        except RuntimeError as error:  # a GPU may have no memory for that many
+        except RuntimeError as error:  # a GPU may not have the memory for that many
             bench.fail(f"limits.{network}.{kind}.{other}.batch_{size}", error)
             continue
         rates[size, other] = found["chips_per_s"]
@@ -162,7 +162,7 @@ def _measure_ours(bench: Bench, network: str, kind: MediaType, before: Rates) ->
 
 
 def _add_share_of_model(bench: Bench, network: str, kind: MediaType) -> None:
-    """Of this round: how much of the rate we reach that the bare model has as we call it."""
+    """The share of the bare model's rate that we reach in this round."""
     name, bare = f"ours.{network}.{kind}", f"limits.{network}.{kind}.as_the_job"
     ours_now, bare_now = (bench.figures.values[f"{n}.chips_per_s"][-1] for n in (name, bare))
     bench.figures.add(f"{name}.share_of_bare_model", ours_now / bare_now, "share")

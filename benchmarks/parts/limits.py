@@ -45,7 +45,7 @@ def model_rate(
     many calls at a time as the job makes; without a batch size, with the one that a large job
     takes here.
 
-    A batch may take longer than `seconds`: at least two a thread are timed.
+    A batch may take longer than `seconds`: at least two per thread are timed.
     """
     from pipelines.scoring.classifier import Classifier
     from pipelines.scoring.devices import find_gpu
@@ -118,7 +118,7 @@ def tif_decode_cost(artifact: Path, chips: Path, seconds: float) -> dict[str, An
 
 
 def decode_folder(folder: Path, preprocessing: Preprocessing, count: int) -> npt.NDArray[np.uint8]:
-    """`uint8 [count, S, S, bands]` from a folder's chips, again and again where they are fewer."""
+    """`uint8 [count, S, S, bands]` from a folder's chips, repeated if there are fewer."""
     paths = sorted(folder.iterdir())
     pixels = np.empty((count, *preprocessing.input_shape), np.uint8)
     for number in range(count):

@@ -28,7 +28,7 @@ def compare(data: Sequence[bytes], preprocessing: Preprocessing, seconds: float)
     """Milliseconds a chip on one thread: `ours_ms`, and `raw_ms` if the raw way returns the
     same pixels (within a level of rounding), else None.
 
-    Both in turns, and the best turn of each: what else the machine does only adds.
+    Both in turns, and the best turn of each: other load only makes a turn slower.
     """
     ways: dict[str, Decode] = {"ours_ms": decoding.decode_chip}
     if _raw_fits(data[0], preprocessing):

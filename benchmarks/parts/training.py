@@ -44,7 +44,7 @@ def measure(artifact: Path, chips: Path) -> dict[str, float]:
 
 
 def trainer_rate(examples: Examples, options: FitOptions) -> float:
-    """Chips/s of the trainer: what more epochs take more, so without its start."""
+    """Chips/s of the trainer, from the time of additional epochs, so without its start."""
     validation = _first(examples, 1)
     seconds = []
     for epochs in (1, 1 + _MORE_EPOCHS):

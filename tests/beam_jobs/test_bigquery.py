@@ -1,4 +1,4 @@
-"""BigQuery's statements say what DuckDB's say: parsed strictly, and asked of the same rows."""
+"""BigQuery's statements mean the same as DuckDB's: strictly parsed, run on the same rows."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ OF_BIGQUERY_ALONE = re.compile(r"WITH CONNECTION `[^`]+`|WITH PARTITION COLUMNS 
 
 
 def parsed(sql: str) -> exp.Expr:
-    """The one statement, understood to its end: a `Command` is one that sqlglot passed over."""
+    """The one statement, completely parsed: a `Command` is one that sqlglot did not parse."""
     (tree,) = sqlglot.parse(sql, dialect="bigquery", error_level=sqlglot.ErrorLevel.RAISE)
     assert tree is not None
     assert not isinstance(tree, exp.Command)
@@ -102,7 +102,7 @@ def test_what_bigquery_cannot_express_is_not_rendered() -> None:
 
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Three nights in which everything happens that a question tells apart."""
+    """Three nights with every case that a question distinguishes."""
     output = str(tmp_path_factory.mktemp("archive"))
     june = [
         scored("cut", "primary", etag="1", observed_at=at(1, month=6)),
@@ -201,7 +201,7 @@ def test_rows_of_unpublished_runs_are_in_the_external_tables_and_in_no_view(
 def test_bigquery_shows_quarantine_of_a_run_without_scores_once_it_is_in_runs(
     tmp_path: Path,
 ) -> None:
-    """BigQuery does not see the transactions by which a run without rows is known as published."""
+    """BigQuery does not see the transactions that mark a run without rows as published."""
     output, shown = str(tmp_path), "SELECT chip_uri FROM {}quarantine"
     publish(output, "run-1", [scored("a")], published_at=at(2))
     publish(output, "run-2", [], [quarantined_row("b", "empty")])
@@ -222,7 +222,7 @@ def test_all_questions_and_views_exist() -> None:
 
 
 def test_the_file_lists_have_exactly_the_rows_of_the_tables_unlike_a_wildcard(archive: str) -> None:
-    """A wildcard finds what was withdrawn, and what no commit names yet."""
+    """A wildcard also finds files that were withdrawn, or are not committed yet."""
     tables = bigquery.open_tables(archive)
     bigquery.write_file_lists(archive, tables)
     for name, table in tables.items():

@@ -1,4 +1,4 @@
-"""The template's metadata says what the scoring job takes, and its patterns let through no more."""
+"""The template's metadata has the scoring job's flags; its patterns accept only valid values."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def fits(parameter: dict[str, Any], value: str) -> bool:
 
 
 def is_taken(name: str, value: str) -> bool:
-    """Whether the scoring job takes a template's parameter so."""
+    """Whether the scoring job accepts this value of a template's parameter."""
     flags = as_flags([f"--{flag}={text}" for flag, text in {**NEEDED, name: value}.items()])
     try:
         options = parse_score_options(flags, datetime.now(UTC))

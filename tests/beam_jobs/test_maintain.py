@@ -1,4 +1,4 @@
-"""Housekeeping: the tables get quick to open and old nights leave, and no reader sees a gap."""
+"""Maintenance: tables are quick to open, old nights are removed, and readers see no gap."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def output(tmp_path) -> str:
 
 
 def publish_files(output, run_id, uris, night, published_at, quarantine=(), **more) -> None:
-    """A run of a file for each chip."""
+    """A run with one file per chip."""
     publish(output, run_id, [], quarantine, night)
     table = open_table(output, "chip_scores")
     part = {"run_date": night, "run_id": run_id}
@@ -152,7 +152,7 @@ def test_compacted_runs_are_withdrawn_and_replaced_completely(output, capsys):
 
 
 def test_no_commit_removes_files_that_compaction_has_just_replaced(output, capsys):
-    """delta-rs alone would let both land, and a withdrawn run's rows would stay."""
+    """delta-rs alone would accept both commits, and a withdrawn run's rows would stay."""
     stale = open_table(output, "chip_scores")
     run(output, capsys)
     with pytest.raises(PublishConflict):
@@ -251,7 +251,7 @@ def test_vacuum_deletes_files_that_are_in_no_snapshot_of_the_last_hours(output, 
 
 
 def test_files_without_a_commit_are_deleted_only_when_they_are_old(output, capsys):
-    """A publisher may be at work on young ones."""
+    """New ones may belong to a running publisher."""
     folder = Path(output, "chip_scores", f"run_date={RECENT}", "run_id=dead")
     folder.mkdir()
     young, old = folder / "unit-0.parquet", folder / "unit-1.parquet"
@@ -361,7 +361,7 @@ def test_readers_see_the_same_rows_all_the_time(output, capsys):
         while not ended.is_set():
             try:
                 answers.append(ask(output, sql).to_pylist())
-            except Exception as error:  # whatever it is, the reader has seen it
+            except Exception as error:  # any error: the reader has seen it
                 answers.append(error)
 
     reader = threading.Thread(target=read)

@@ -113,7 +113,7 @@ def test_counts_equal_those_computed_from_the_files(output: str) -> None:
 
 
 def test_rows_of_a_run_that_is_not_published_are_not_seen(output: str) -> None:
-    """A publisher commits quarantine first: until the scores follow, nothing of it counts."""
+    """A publisher commits quarantine first; without the scores, the run is not published."""
     publish(output, "run-1", [scored("a")], [quarantined_row("b", "empty")], published_at=at(1, 3))
     commit_rows(output, QUARANTINE, "run-2", [quarantined_row("c", "truncated")])
     assert rows(output, "SELECT chip_uri, run_id FROM quarantine") == [("b", "run-1")]
@@ -240,7 +240,7 @@ def test_every_threat_has_its_score_in_the_alerts(output: str) -> None:
 
 
 def test_land_use_by_month(output: str) -> None:
-    """Of July's four pictures one is cloudy: shares are of three. In August nothing was seen."""
+    """Of July's four pictures one is cloudy: shares are of three. In August all are cloudy."""
     july = [
         scored("a", "agriculture", "cultivation"),
         scored("b", "agriculture", sky="haze"),
@@ -284,7 +284,7 @@ def test_never_observed(output: str) -> None:
 
 
 def test_newly_appeared(output: str) -> None:
-    """A cloudy picture between two looks is passed over, and a new score is no new picture."""
+    """A cloudy picture between two looks is skipped, and a new score is not a new picture."""
     looks: list[list[dict[str, Any]]] = [
         [
             scored("cut", "primary", etag="1"),

@@ -1,4 +1,4 @@
-"""New thresholds on stored scores: new labels, and nothing else that changes."""
+"""New thresholds on stored scores change the labels and nothing else."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ pytest_plugins = ["tests.support.object_stores"]
 
 @pytest.fixture
 def relabel(tmp_path, capsys):
-    """Runs the command in this process; gives exit code, output and error."""
+    """Runs the command in this process; returns exit code, output and error."""
     return Relabel(tmp_path, capsys)
 
 

@@ -1,4 +1,4 @@
-"""Chips that were given up are tried again, as they lie in the store now."""
+"""Quarantined chips are tried again, in their current version in the store."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def artifacts(tmp_path_factory) -> dict[str, Path]:
 
 
 class Jobs:
-    """The commands in this process, two chips a unit; each gives exit code, output and error."""
+    """The commands in this process, two chips per unit; each returns code, output and error."""
 
     def __init__(self, folder: Path, artifacts: dict[str, Path], capsys) -> None:
         self.chips, self.output = folder / "chips", str(folder / "out")
@@ -59,7 +59,7 @@ class Jobs:
         return str(self.rows("SELECT run_date FROM runs WHERE run_id = 'again'")[0][0])
 
     def unknown(self) -> dict[str, tuple]:
-        """Chips of which nothing is known: reason, run and night."""
+        """Chips without scores: reason, run and night."""
         found = self.rows("SELECT chip_id, reason, run_id, run_date::VARCHAR FROM open_quarantine")
         assert len({row[0] for row in found}) == len(found)
         return {row[0]: row[1:] for row in found}

@@ -39,7 +39,7 @@ _ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def score(artifact, tmp_path, capsys):
-    """Runs the command in this process; gives exit code, standard output and error."""
+    """Runs the command in this process; returns exit code, standard output and error."""
 
     def run(chips, *flags, artifact=artifact, output=tmp_path / "out"):
         arguments = ["--chips", chips, "--artifact", artifact, "--output", output, *flags]
@@ -51,7 +51,7 @@ def score(artifact, tmp_path, capsys):
 
 
 def rows(output, name: str) -> list[dict]:
-    """A table's rows; none where there is no table."""
+    """A table's rows; none if there is no table."""
     table = delta_tables.open_table(str(output), name)
     if table is None:
         return []

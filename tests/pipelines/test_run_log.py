@@ -1,4 +1,4 @@
-"""A run's log: each event a line of JSON that names its run; text stays as it was."""
+"""A run's log: each event is a line of JSON that names its run; plain text is unchanged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Numbers of things read as people write them."""
+"""Counts of things, as people write them."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""An artifact is opened when all of it fits together, and refused with the values that do not."""
+"""An artifact opens if all of it fits together; else the values that differ are named."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ def folder(whole: Path, tmp_path: Path) -> Path:
 
 
 def edit(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
-    """Change artifact.json as a careless hand would."""
+    """Change artifact.json, as a careless person would."""
     data = json.loads((folder / ARTIFACT_FILE).read_bytes())
     change(data)
     (folder / ARTIFACT_FILE).write_text(json.dumps(data))
 
 
 def save_model(folder: Path, *layers: Any, shape: tuple[int, int, int] = (64, 64, 3)) -> None:
-    """Put a model of these layers there instead, with hashes and digest to match."""
+    """Replace the model by one of these layers, with matching hashes and digest."""
     import keras
 
     keras.Sequential([keras.Input(shape), *layers]).save(folder / MODEL_FILE)
@@ -73,7 +73,7 @@ def record_model(folder: Path) -> None:
 def rezip(
     folder: Path, changes: Mapping[str, bytes], compression: int = zipfile.ZIP_STORED
 ) -> None:
-    """Write model.keras anew with some of its members changed, and its hash with it."""
+    """Rewrite model.keras with some of its members changed, and update its hash."""
     path = folder / MODEL_FILE
     with zipfile.ZipFile(path) as old:
         members = {name: old.read(name) for name in old.namelist()} | dict(changes)

@@ -1,4 +1,4 @@
-"""Scores become labels by one rule, whoever asks."""
+"""Scores become labels by one rule, everywhere in the project."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A label set is ordered, consistent, and known by sound column names."""
+"""A label set is ordered and consistent, and its columns have valid names."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NAMES = st.text(LETTERS, min_size=1, max_size=12).map(str.strip).filter(bool)
 
 @st.composite
 def label_sets(draw: st.DrawFn) -> LabelSet:
-    """Label sets as they may be: names whose columns differ, and some of them of the sky."""
+    """Valid label sets: names whose columns differ, some of them sky labels."""
     unique = st.lists(NAMES, min_size=1, max_size=8, unique_by=lambda n: score_column(n).lower())
     names = draw(unique)
     sky = draw(st.lists(st.sampled_from(names), unique=True, max_size=4))

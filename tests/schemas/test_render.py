@@ -116,7 +116,7 @@ def test_a_delta_table_keeps_types_comments_and_labels(table: Table, tmp_path: P
     for field, column in zip(schema, table.columns, strict=True):
         assert field.metadata[b"comment"].decode() == text_with_unit(column)
         assert field.metadata.get(b"label", b"").decode() == column.label
-    # Newer features of the format would shut readers out.
+    # Newer features of the format would exclude readers.
     assert (delta.protocol().min_reader_version, delta.protocol().min_writer_version) == (1, 2)
 
 
@@ -145,7 +145,7 @@ def test_duckdb_reads_arrow_rows_as_the_types_of_its_ddl(table: Table) -> None:
 
 @each_table
 def test_bigquery_takes_names_descriptions_and_modes(table: Table) -> None:
-    """Its limits: 300 letters a name, 1,024 a column's description."""
+    """Its limits: 300 letters for a name, 1,024 for the description of a column."""
     fields = bigquery_fields(table)
     assert [field["name"] for field in fields] == list(table.column_names)
     for field, column in zip(fields, table.columns, strict=True):

@@ -32,7 +32,7 @@ os.environ["AIRFLOW__CORE__UNIT_TEST_MODE"] = "True"
 
 
 class FakeDataflow:
-    """Takes launches as Dataflow does: one active job of a name."""
+    """Accepts launches as Dataflow does: only one active job per name."""
 
     def __init__(self) -> None:
         self.launched: list[dict[str, Any]] = []
@@ -66,7 +66,7 @@ class FakeBigQuery:
 
 
 class FakeTaskInstance:
-    """Keeps what a task tells the next ones."""
+    """Stores the values that a task passes to the next ones."""
 
     def __init__(self) -> None:
         self.values: dict[str, Any] = {}
@@ -90,7 +90,7 @@ def context(day: str) -> dict[str, Any]:
 
 
 def started(task: Any, day: str, dataflow: FakeDataflow) -> dict[str, Any]:
-    """Start the job of a day, and end it; or tell the refusal."""
+    """Start the job of a day and end it; returns the refusal if there is one."""
     from airflow.exceptions import TaskDeferred
     from airflow.providers.google.cloud.links.dataflow import DataflowJobLink
 
@@ -108,7 +108,7 @@ def started(task: Any, day: str, dataflow: FakeDataflow) -> dict[str, Any]:
 
 
 def failure(task: Any, day: str) -> str:
-    """What the task raises where Dataflow says that its job failed."""
+    """What the task raises if Dataflow says that its job failed."""
     try:
         task.execute_complete(context(day), {"status": "error", "message": "job failed"})
     except Exception as error:

@@ -1,7 +1,7 @@
 """Commands as processes of their own, forked from one that has imported TensorFlow, Keras and Beam.
 
 To start Python and import these takes 6 s of CPU, a fork 0.01 s. A forked command has arguments,
-environment, working folder, outputs, signals and an exit code, as one that a shell starts has.
+environment, working folder, outputs, signals and an exit code, like one that a shell starts.
 """
 
 from __future__ import annotations

@@ -144,7 +144,7 @@ class _GcsHandler(BaseHTTPRequestHandler):
     do_GET = do_HEAD = do_PUT = do_POST = do_PATCH = do_DELETE = _serve
 
     def log_message(self, format: str, *args: object) -> None:
-        """Print nothing: a line for each request would hide the test's own output."""
+        """Print nothing: one line per request would hide the test's own output."""
 
     def _read_body(self) -> bytes:
         """The whole body, because what a route leaves unread would break keep-alive."""
@@ -389,7 +389,7 @@ class _XmlCall:
     def list_objects(self) -> _Reply:
         """One page of names in order, those that share a prefix up to the delimiter rolled up.
 
-        The token is the last name that a page used up, also within a rolled-up prefix: so a page
+        The token is the last name that a page consumed, even within a rolled-up prefix: so a page
         never repeats a prefix that the page before had shown.
         """
         after = self.query.get("continuation-token") or self.query.get("start-after", "")
@@ -422,7 +422,7 @@ class _XmlCall:
 
 
 def _folder(name: str, prefix: str, delimiter: str) -> str:
-    """The common prefix that stands for this name in a listing, or none."""
+    """The common prefix that replaces this name in a listing, or none."""
     head, found, _ = name[len(prefix) :].partition(delimiter) if delimiter else ("", "", "")
     return prefix + head + delimiter if found else ""
 
@@ -489,7 +489,7 @@ def _object_headers(resource: dict[str, Any]) -> dict[str, str]:
 
 
 def _check_conditions(headers: Any, resource: dict[str, Any]) -> None:
-    """Refuse a read whose preconditions fail, in the order that HTTP gives them (RFC 9110)."""
+    """Refuse a read whose preconditions fail, in the order that HTTP prescribes (RFC 9110)."""
     etag, updated = _etag(resource), _updated(resource).replace(microsecond=0)
     if wanted := headers.get("If-Match"):
         if not _names(wanted, etag):

@@ -1,6 +1,6 @@
 """Small files whose headers claim what would take too much memory, too much time, or other files.
 
-Each has once stopped a process that decoded it, or filled its memory, or is of the same kind:
+Each has once stopped a process that decoded it, or filled its memory, or is similar to such a file:
 docs/decisions/hostile-input.md says which, and how long they took.
 """
 
@@ -30,7 +30,7 @@ from train.sample.encoding import encode_markerless_jpg
 
 _METADATA = 42112
 _SIDE = JPG.accepted_sides_px[1]
-_ROOM = TIF.max_bytes - (64 << 10)  # what a chip may weigh, less its header
+_ROOM = TIF.max_bytes - (64 << 10)  # the largest chip that is accepted, without its header
 
 
 def bombs() -> Iterator[tuple[str, bytes, Preprocessing]]:
@@ -116,7 +116,7 @@ def tif_of_unknown_tags(tags: int) -> bytes:
 
 
 def tif_of_shared_strips() -> bytes:
-    """Strips of a row, in bands apart, that are all the same megabyte of deflate's empty blocks."""
+    """Strips of one row and band, all of which are the same megabyte of empty deflate blocks."""
     row = zlib.compress(bytes(2 * _SIDE), 0)
     idle = row[:2] + b"\0\0\0\xff\xff" * 200_000 + row[2:]
     tif = encode_tif(

@@ -71,14 +71,14 @@ def _truncate(data: bytes, other: bytes, draw: Draw) -> bytes:
 
 def _flip(data: bytes, other: bytes, draw: Draw) -> bytes:
     changed = bytearray(data)
-    reach = draw.choice((32, 600, len(data)))  # most of what can go wrong stands in the header
+    reach = draw.choice((32, 600, len(data)))  # most of what can go wrong is in the header
     for _ in range(draw.choice((1, 2, 8, 64))):
         changed[draw.randrange(min(reach, len(data)))] ^= 1 << draw.randrange(8)
     return bytes(changed)
 
 
 def _flip_end(data: bytes, other: bytes, draw: Draw) -> bytes:
-    """A TIFF's directory often stands at its end."""
+    """A TIFF's directory is often at its end."""
     return _flip(data[::-1], other, draw)[::-1]
 
 
@@ -130,7 +130,7 @@ _CHANGES = (
 
 
 def hostile_files(count: int, seed: int) -> Iterator[tuple[bytes, Preprocessing]]:
-    """Bombs, then mutated chips, now and then under the other kind's name. All that is encoded is
+    """Bombs, then mutated chips, sometimes under the name of the other kind. Everything is
     encoded before the first comes."""
     draw, sound = random.Random(seed), chips()
     known = [(data, preprocessing) for _, data, preprocessing in bombs()]
@@ -146,7 +146,7 @@ def hostile_files(count: int, seed: int) -> Iterator[tuple[bytes, Preprocessing]
 
 
 def outcome(data: bytes, preprocessing: Preprocessing) -> str:
-    """`scored`, or the reason; a decoder's surprise is a decode_error to the scoring job, too."""
+    """`scored`, or the reason; an unexpected error is a decode_error in the scoring job, too."""
     try:
         pixels = decode(data, preprocessing)
     except ChipRejected as rejected:

@@ -6,7 +6,7 @@ import numpy as np
 
 
 def mutate(data: bytes, rng: np.random.Generator) -> bytes:
-    """Some bytes changed, dropped or put in, mostly in the first thousand, where the header is."""
+    """Some bytes changed, removed or added, mostly in the first thousand, where the header is."""
     mutant = bytearray(data)
     for _ in range(rng.integers(1, 6)):
         at = int(rng.integers(min(len(mutant), 1000) if rng.random() < 0.8 else len(mutant)))

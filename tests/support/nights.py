@@ -1,4 +1,4 @@
-"""Nights of one unit, planned, staged and published by hand, for what judges and reports them."""
+"""Nights of one unit, planned, staged and published by hand, for tests of drift and reports."""
 
 from __future__ import annotations
 
@@ -40,6 +40,6 @@ def night(
 
 
 def three_nights(output: str) -> None:
-    """Publish three nights alike."""
+    """Publish three similar nights."""
     for number in range(3):
         night(output, f"n{number}")

@@ -32,7 +32,7 @@ class ObjectStoreServer(ChildServer, ABC):
         """Create an empty bucket; returns its URI."""
 
     def fresh_uri(self) -> str:
-        """The URI of a new bucket with a random name: isolation without clean-up."""
+        """The URI of a new bucket with a random name, so that tests need no clean-up."""
         return self.create_bucket(f"test-{uuid.uuid4().hex[:12]}")
 
 

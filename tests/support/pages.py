@@ -5,7 +5,7 @@ from __future__ import annotations
 from html.parser import HTMLParser
 
 HOSTILE = "<script>alert('x')</script> | [a](http://b) *c* `d` \\ \" & ![e](f)"
-"""Text that means something in HTML and in Markdown."""
+"""Text with special characters of HTML and of Markdown."""
 
 
 class Reader(HTMLParser):

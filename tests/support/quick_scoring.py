@@ -48,7 +48,7 @@ def start(
     prepare: Callable[[], None] | None = None,
     switches: Sequence[str] = (),
 ) -> Forked:
-    """Start the scoring command, four chips a unit.
+    """Start the scoring command with four chips per unit.
 
     Args:
         flags: name, without dashes, to value.

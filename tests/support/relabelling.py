@@ -15,7 +15,7 @@ from schemas.labels import PLANET_LABELS
 HALF = dict.fromkeys(PLANET_LABELS.names, 0.5)
 HALF_DIGEST = thresholds_digest(HALF)
 LOW = {**HALF, "road": 0.2}
-"""Of rows as `scored` makes them, these give each chip a road besides."""
+"""Thresholds with which each row that `scored` makes also gets the label road."""
 
 
 class Relabel:

@@ -1,4 +1,4 @@
-"""Runs made by hand as far as a publisher takes them over: a plan, and units that are staged."""
+"""Runs made by hand up to the point of publication: a plan, and staged units."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def stage(plan: RunPlan) -> list[StagedUnit]:
 
 
 def dying_at(table: str) -> Callable[..., None]:
-    """A `commit_rows` by which the publisher dies before it commits to a table."""
+    """A `commit_rows` that makes the publisher die before it commits to a table."""
     commit = committing.commit_rows
 
     def dying_commit(plan: RunPlan, name: str, files: Any) -> None:

@@ -32,7 +32,7 @@ def header(name: str, kind: bytes = b"0", size: int = 0, size_field: bytes | Non
 
 
 def padded(data: bytes) -> bytes:
-    """Data as they stand in a tar: filled up to whole blocks."""
+    """Data as they are stored in a tar: padded to whole blocks."""
     return data + bytes(-len(data) % 512)
 
 

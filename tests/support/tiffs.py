@@ -37,7 +37,7 @@ TILE_WIDTH, TILE_HEIGHT, TILE_OFFSETS, TILE_COUNTS = 322, 323, 324, 325
 def draw_bands(
     height: int = 80, width: int = 100, bands: int = 4, dtype: str = "uint16", seed: int = 0
 ) -> npt.NDArray[Any]:
-    """`[bands, height, width]` of random values between 2,000 and 12,000 (of a byte: any)."""
+    """`[bands, height, width]` of random values between 2,000 and 12,000 (as bytes: any)."""
     rng = np.random.default_rng(seed)
     low, high = (0, 256) if dtype == "uint8" else (2000, 12000)
     return rng.integers(low, high, (bands, height, width)).astype(dtype)
@@ -78,7 +78,7 @@ def with_values(data: bytes, tag: int, values: dict[int, int]) -> bytes:
 
 
 def with_list(data: bytes, tag: int, values: Sequence[int]) -> bytes:
-    """A little-endian classic TIFF with another list of values (as LONG), put behind the rest."""
+    """A little-endian classic TIFF with another list of values (as LONG), appended to the file."""
     changed = bytearray(data + bytes(len(data) % 2))
     struct.pack_into("<HII", changed, _entry(data, tag) + 2, 4, len(values), len(changed))
     return bytes(changed) + struct.pack(f"<{len(values)}I", *values)

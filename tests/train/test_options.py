@@ -1,4 +1,4 @@
-"""The options of training: what flags become, recipes, and what contradicts what."""
+"""The options of training: flags, recipes, and contradictions."""
 
 from __future__ import annotations
 

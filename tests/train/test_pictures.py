@@ -1,4 +1,4 @@
-"""Pictures show the values they were given, and the same values give the same file."""
+"""Pictures show their values, and the same values produce the same file."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_a_bar_chart_has_a_bar_and_a_number_for_each_value_and_a_dash_for_none(t
     assert [tuple(line.get_xdata()) for line in axes.lines] == [(0.1, 0.9)]
     assert [text.get_text() for text in drawn[0].legends[0].get_texts()] == ["ours", "theirs"]
     tops = [bar.get_y() for bar in axes.patches]
-    assert tops[0] < tops[2] < tops[1] < tops[3]  # a row a name, in it a bar a series
+    assert tops[0] < tops[2] < tops[1] < tops[3]  # one row per name, with one bar per series
 
 
 def test_a_heat_map_has_each_number_in_its_cell_and_nothing_for_nan(tmp_path, drawn):

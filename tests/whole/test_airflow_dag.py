@@ -26,7 +26,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def night(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What came of the DAG's tasks on 22 November."""
+    """The results of the DAG's tasks on 22 November."""
     program, dag = (
         _ROOT / "tests/support/airflow_tasks.py",
         _ROOT / "deploy/airflow/forest_chips_dag.py",

@@ -101,7 +101,7 @@ def test_a_ratio_uses_neighbouring_repeats_so_that_drift_cancels() -> None:
     figures = figures_of(a=[90, 45, 9], b=[100, 50, 10])
     assert figures.ratio("a", "b") == pytest.approx(0.9)
     assert figures.spread("a") == pytest.approx(81 / 45)
-    figures.add("a", 1000, "chips/s")  # no neighbours any more
+    figures.add("a", 1000, "chips/s")  # no longer neighbours
     assert figures.ratio("a", "b") == pytest.approx(67.5 / 50)
 
 

@@ -1,4 +1,4 @@
-"""The job as Dataflow would get it: written as a template by the command line, and read."""
+"""The job as Dataflow would get it: the command writes it as a template, which is read here."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _SEEK_NO_CREDENTIALS = """
 from apache_beam.internal.gcp import auth
 auth._Credentials._credentials_init = True
 """
-"""Beam looks for credentials for some 20 seconds, also where --no_auth wants none."""
+"""Beam looks for credentials for some 20 seconds, even with --no_auth."""
 
 
 class Submitted(NamedTuple):
@@ -52,7 +52,7 @@ class Submitted(NamedTuple):
 
 @pytest.fixture(scope="module")
 def bucket(gcs_server: GcsServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A bucket with an artifact and a manifest of chips that nobody looks at."""
+    """A bucket with an artifact and a manifest of chips that are never read."""
     folder = tmp_path_factory.mktemp("artifact")
     make_artifact(folder)
     uri = gcs_server.fresh_uri()
@@ -85,7 +85,7 @@ def flags_of(bucket: str, run_id: str) -> list[str]:
 
 
 def launch(bucket: str, run_id: str, *flags: str) -> int:
-    """Launch a job as a Flex Template's launcher does; gives the exit code."""
+    """Launch a job as a Flex Template's launcher does; returns the exit code."""
     return exit_code(score_chips.main, [*flags_of(bucket, run_id), *flags])
 
 
@@ -153,7 +153,7 @@ def steps_with(graph: beam_runner_api_pb2.Pipeline, urn: str) -> list[str]:
 
 
 def crossing(graph: beam_runner_api_pb2.Pipeline) -> dict[str, str]:
-    """Collections that leave a worker, by group or as a side input: who takes them, and the id of
+    """Collections that leave a worker, by group or as a side input: their consumer, and the id of
     the coder of their elements."""
     found = {}
     collections = graph.components.pcollections
@@ -170,7 +170,7 @@ def crossing(graph: beam_runner_api_pb2.Pipeline) -> dict[str, str]:
 
 
 def parts_of(components: beam_runner_api_pb2.Components, coder_id: str) -> set[str]:
-    """A coder's id and those of the coders that it is made of."""
+    """The id of a coder and of the coders in it."""
     parts = components.coders[coder_id].component_coder_ids
     return {coder_id}.union(*(parts_of(components, part) for part in parts))
 
@@ -224,7 +224,7 @@ def test_a_night_with_nothing_to_score_and_a_published_run_still_submit_a_job(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Where a launcher leaves no job, Dataflow says that the launch failed."""
+    """If a launcher submits no job, Dataflow reports that the launch failed."""
     for path in write_chips(tmp_path, 2):
         store.write_bytes(f"{bucket}/few/{path.name}", path.read_bytes())
     places = [f"--artifact={bucket}/artifact", f"--output={bucket}/scored"]

@@ -1,4 +1,4 @@
-"""The image's recipe, read: pinned bases, paths that exist, the versions of constraints.txt."""
+"""The Dockerfile has pinned bases, existing paths, and the versions of constraints.txt."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ _SETTINGS = {
 
 
 def commands() -> list[str]:
-    """The README's commands, a line each, with its variables filled in."""
+    """The README's commands, one per line, with its variables filled in."""
     blocks = re.findall(r"```sh\n(.*?)```", _README.read_text(), re.DOTALL)
     text = "\n".join(blocks).replace("\\\n", " ")
     for name, value in _SETTINGS.items():

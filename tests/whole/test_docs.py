@@ -1,4 +1,4 @@
-"""What the pages say can be done, can be done: SQL that runs, commands and files that exist."""
+"""The pages are right: their SQL runs, and their commands and files exist."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every way of running the job gives the same rows, and a worker's death loses and doubles none.
+"""Every way of running the job publishes the same rows; a worker's death loses and doubles none.
 
 `ENGINE_CHIPS=5000` makes the archive larger than the suite has time for.
 """
@@ -23,7 +23,7 @@ from tests.support.samples import write_chips
 
 CHIPS = int(os.environ.get("ENGINE_CHIPS", "300"))
 UNIT_CHIPS = max(40, CHIPS // 10)
-FEW = 3  # chips a unit where a worker is to be killed between two of many
+FEW = 3  # small units, so that a worker can be killed between two of many
 TOLERANCE = 1e-6
 """Largest difference of a score between two engines: batches are cut alike, so little is left."""
 
@@ -90,7 +90,7 @@ def expected(archive: Path, artifact: Path, tmp_path_factory: pytest.TempPathFac
 
 @pytest.fixture
 def mark() -> Iterator[str]:
-    """Stands in the environment of what a test starts; none of it may outlive the test."""
+    """A mark in the environment of the processes that a test starts; none may outlive the test."""
     mark = uuid.uuid4().hex
     yield mark
     try:

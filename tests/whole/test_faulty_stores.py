@@ -127,14 +127,14 @@ def test_permanent_errors_are_not_retried(object_store_uri: str) -> None:
         store.read_bytes(f"{object_store_uri}/none.jpg")
     with pytest.raises(StorageError, match="NoSuchBucket"):
         list(store.list_objects(f"{object_store_uri}-none"))
-    assert time.monotonic() - began < 20  # tries would go on for 60
+    assert time.monotonic() - began < 20  # retries would take 60
 
 
 # --- The rate of requests -----------------------------------------------------------------------
 
 
 class Clock:
-    """A time that passes when somebody sleeps."""
+    """A clock that advances when a thread sleeps."""
 
     def __init__(self) -> None:
         self.now = 1000.0

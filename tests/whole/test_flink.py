@@ -1,4 +1,4 @@
-"""Flink: the cluster's file and its command fit Beam; the job runs on it where there is one."""
+"""Flink: the cluster's file and its command fit Beam; the job runs on a cluster if there is one."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_the_command_uses_all_slots() -> None:
 
 
 def score(chips: Path, artifact: Path, output: Path, *flags: str) -> dict[str, list[float]]:
-    """Run the command; gives each chip's scores."""
+    """Run the command; returns each chip's scores."""
     places = ["--chips", str(chips), "--artifact", str(artifact), "--output", str(output)]
     done = subprocess.run(
         [sys.executable, "-m", "beam_jobs.score_chips", *places, "--precision=float32", *flags],

@@ -1,5 +1,5 @@
-"""A disk that is full: one line that says so, nothing half published, and on with it once there is
-room."""
+"""A disk that is full: the command says so in one line, publishes nothing half, and resumes once
+there is space."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def seen(output: Path) -> list[int]:
     return list(ask(str(output), _SEEN).to_pylist()[0].values())
 
 
-# --- A disk that takes so many files more ---------------------------------------------------------
+# --- A disk with room for that many files ---------------------------------------------------------
 
 
 @pytest.mark.parametrize("room", [0, 4])  # the plan, then two or three files a unit

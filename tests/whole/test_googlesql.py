@@ -31,7 +31,7 @@ pytestmark = pytest.mark.skipif(
 
 
 def analyzed(*given: str) -> list[dict[str, Any]]:
-    """What the analyzer says of the views, and then of other statements."""
+    """The analyzer's results for the views, then for other statements."""
     script = [*(view_ddl(name, select) for name, select in VIEWS.items()), *given]
     question = {
         "dataset": DATASET,

@@ -1,5 +1,5 @@
-"""Whatever the bytes: each chip is scored or rejected with a reason, soon, in bounded memory, and
-nothing else is opened."""
+"""Whatever its bytes are, each chip is scored or rejected with a reason, quickly and in bounded
+memory, and nothing else is opened."""
 
 from __future__ import annotations
 

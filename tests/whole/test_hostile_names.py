@@ -1,4 +1,4 @@
-"""A name is data, whatever it holds: from the listing through the tables to SQL and its answers."""
+"""Any name is only data: from the listing through the tables to SQL and its answers."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def published(output: str) -> dict[str, str]:
 
 
 def check_answers(output: str, uris: Sequence[str]) -> None:
-    """SQL finds each chip by its name, and every format gives the names back."""
+    """SQL finds each chip by its name, and every format prints the names unchanged."""
     for uri in uris:
         quoted = uri.replace("'", "''")
         for table in ("chip_scores", "latest_chip_scores"):
@@ -87,7 +87,7 @@ def test_any_local_name_is_unchanged_from_listing_to_answer(quick_score, artifac
 def test_any_object_name_is_unchanged_from_listing_to_answer(
     quick_score, artifact, s3_uri, tmp_path
 ):
-    """Names that obstore takes for others are quarantined under their own."""
+    """Names that obstore confuses with others are quarantined under their own name."""
     plain = [f"night/{name}.jpg" for name in ODD if not set(name) & set("\n\r\t\x1b\x7f")]
     odd = ["night/../x.jpg", "night//x.jpg", "night/a\tb.jpg", "night/./x.jpg"]
     long = "night/" + "/".join("x" * 200 for _ in range(4)) + "/" + "y" * 180 + ".jpg"

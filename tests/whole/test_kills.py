@@ -1,6 +1,6 @@
-"""The scoring command is killed at any moment: started again, it ends as if nothing had happened.
+"""The scoring command is killed at any moment; started again, it ends as if nothing had happened.
 
-`make soak` kills it 100 times at random. A seed is printed, and taken from SEED where that is set.
+`make soak` kills it 100 times at random. The seed is printed; SEED sets it.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def place(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def seconds(place) -> float:
-    """How long the command takes when nobody kills it."""
+    """How long the command takes when it is not killed."""
     score(place, "warm").finish()  # the first also starts what the others are forked from
     began = time.monotonic()
     assert score(place, "whole").finish()[0] == 0
@@ -75,7 +75,7 @@ def seen(place: Path, night: str) -> tuple[int, int, int]:
 
 @contextmanager
 def watching(place: Path, night: str) -> Iterator[set[tuple[int, int, int]]]:
-    """Reads again and again meanwhile; gives all that was ever seen."""
+    """Reads again and again meanwhile; returns everything that was ever seen."""
     found: set[tuple[int, int, int]] = set()
     ended = threading.Event()
 
@@ -89,7 +89,7 @@ def watching(place: Path, night: str) -> Iterator[set[tuple[int, int, int]]]:
             yield found
         finally:
             ended.set()
-    watcher.result()  # what a reader met with is a failure, too
+    watcher.result()  # a reader's error is a failure, too
 
 
 @pytest.mark.parametrize("kill", range(_KILLS))
@@ -118,7 +118,7 @@ def check_whole(place: Path, night: str) -> None:
 
 
 def die_at_commit(name: str, moment: str) -> None:
-    """Be killed before, in or after the commit to a table."""
+    """Kill this process before, during or after the commit to a table."""
     commit_files = committing.commit_files
 
     def commit_or_die(table: DeltaTable, *args: Any, **kwargs: Any) -> None:
@@ -162,7 +162,7 @@ def test_a_publisher_killed_around_a_commit_leaves_a_whole_run_or_none(place, ta
 
 @pytest.mark.parametrize("kill", range(max(2, _KILLS // 3)))
 def test_a_replacement_that_is_killed_shows_the_old_run_or_the_new_one(tmp_path, place, kill):
-    """Three more chips have broken since. A third of the moments lie around the publication."""
+    """Three more chips have broken since. A third of the moments are around the publication."""
     write_chips(tmp_path / "chips", _CHIPS)[3].write_bytes(b"")
     flags = {"chips": tmp_path / "chips", "artifact": place / "model", "run_id": "night"}
     (tmp_path / "out-night").mkdir()

@@ -1,4 +1,4 @@
-"""The scoring command over four nights: exit codes, and what a bad night is held by."""
+"""The scoring command over four nights: exit codes, and why a bad night is held."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ from tests.support.samples import jpg_bytes
 
 @pytest.fixture
 def score(artifact, tmp_path, monkeypatch, capsys):
-    """Runs one night over the archive; gives exit code and what was said."""
+    """Runs one night over the archive; returns exit code and output."""
     monkeypatch.setattr(scoring.SharedModel, "_load", lambda self: QuickClassifier())
 
     def run(run_id: str, *flags: str) -> tuple[int, str]:

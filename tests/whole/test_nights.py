@@ -1,4 +1,4 @@
-"""Whatever three nights bring, every chip is accounted for, and planned once."""
+"""Whatever happens in three nights, every chip is accounted for, and planned once."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ CONTENT = {
 
 @dataclass
 class Archive:
-    """A folder of chips, and what ought to be known of it.
+    """A folder of chips, and what runs over it should report.
 
     Attributes:
         kinds: of the chips that are there now, by name.
@@ -57,13 +57,13 @@ class Archive:
         self.kinds[name] = kind
 
     def remove(self, name: str) -> None:
-        """Take a chip away, where there is one."""
+        """Remove a chip if there is one."""
         (self.folder / name).unlink(missing_ok=True)
         self.kinds.pop(name, None)
         self.done.discard(name)
 
     def expect(self) -> dict[str, int]:
-        """What a run over it has to count; then it is done."""
+        """The expected counts of a run, after which these chips are done."""
         left = {name: kind for name, kind in self.kinds.items() if name not in self.done}
         self.done |= {name for name, kind in left.items() if kind != TEMPORARY}
         scored = sum(kind == SOUND for kind in left.values())
@@ -75,7 +75,7 @@ class Archive:
         }
 
     def manifest(self, path: Path, draw: random.Random) -> Path:
-        """A manifest that names every chip, and some of them twice or thrice."""
+        """A manifest that names every chip, some of them two or three times."""
         uris = [str(self.folder / name) for name in self.kinds]
         named = uris + draw.choices(uris, k=len(uris))
         draw.shuffle(named)
@@ -85,7 +85,7 @@ class Archive:
 
 
 def run(score: Score, artifact: Path, chips: Path, place: Path) -> dict[str, int]:
-    """Score; gives the counts of the run's record."""
+    """Score; returns the counts of the run's record."""
     flags = {"chips": chips, "artifact": artifact, "output": place / "out"}
     assert score(**flags, max_quarantine_ratio=1) == 0
     counts = "listed, skipped, scored, quarantined"
@@ -95,7 +95,7 @@ def run(score: Score, artifact: Path, chips: Path, place: Path) -> dict[str, int
 
 
 def seen(place: Path) -> set[str]:
-    """Addresses of the chips that are scored or given up; no version of a chip is scored twice."""
+    """Addresses of the scored or quarantined chips; no version of a chip is scored twice."""
     output = str(place / "out")
     twice = "SELECT chip_uri, etag FROM chip_scores GROUP BY ALL HAVING count(*) > 1"
     assert ask(output, twice).num_rows == 0
@@ -133,5 +133,5 @@ def test_every_chip_of_three_nights_is_scored_quarantined_or_skipped_and_planned
             chips = manifest if by_manifest else archive.folder
             assert run(quick_score, artifact, chips, place) == archive.expect()
             assert seen(place) >= {str(archive.folder / name) for name in archive.kinds}
-            # The same again: nothing but what may pass is planned.
+            # The same again: only temporary failures are planned.
             assert run(quick_score, artifact, archive.folder, place) == archive.expect()

@@ -1,4 +1,4 @@
-"""The object-store servers behave as the tests that stand upon them assume."""
+"""The object-store servers behave as other tests assume."""
 
 from __future__ import annotations
 
@@ -289,7 +289,7 @@ def test_gcs_client_preconditions_hold(gs_uri: str) -> None:
 
 
 def test_gcs_names_that_obstore_refuses(gcs_server: GcsServer, gs_uri: str) -> None:
-    """They survive in both APIs; obstore's listing fails whole, which callers must expect."""
+    """Both APIs keep them; obstore's listing fails completely, which callers must expect."""
     bucket = _gcs_bucket(gs_uri)
     for name in REFUSED_BY_OBSTORE:
         bucket.blob(name).upload_from_string(name.encode())

@@ -1,4 +1,4 @@
-"""What is planned, night after night: what is left over, tried again, told by a sidecar."""
+"""Plans of several nights: chips left over, tried again, or described by a sidecar."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def artifacts(tmp_path_factory) -> list[Path]:
 
 @pytest.fixture
 def score(artifacts, tmp_path, capsys, monkeypatch):
-    """Runs the command in this process; gives exit code, output and error."""
+    """Runs the command in this process; returns exit code, output and error."""
     monkeypatch.setattr(scoring.SharedModel, "_load", lambda self: QuickClassifier())
 
     def run(run_id: str, *flags: object, artifact: Path = artifacts[0]):
@@ -134,7 +134,7 @@ def test_a_plan_scores_nothing_and_can_be_resumed_or_used_as_a_manifest(score, t
     assert rows(tmp_path, "chip_scores") == rows(tmp_path, "runs") == []
 
     (tmp_path / "chips" / "late.jpg").write_bytes(jpg_bytes())
-    assert score("n1", "--plan_only")[1] == out  # the plan stands
+    assert score("n1", "--plan_only")[1] == out  # the plan is kept
     again = re.search("manifest    (.*)", score("n2", "--plan_only")[1])[1]
     assert pq.read_table(again).num_rows == 6
     assert chips.equals(pq.read_table(manifest))

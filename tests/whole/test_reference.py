@@ -1,4 +1,4 @@
-"""The reference is what the code says now, and leaves nothing out."""
+"""The reference agrees with the code, and is complete."""
 
 from __future__ import annotations
 

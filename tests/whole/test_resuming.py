@@ -1,4 +1,4 @@
-"""A run that died is gone on with, as it was begun, and only what is missing is scored."""
+"""A run that died is resumed with its first options, and only missing units are scored."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.support.samples import jpg_bytes, make_artifact, write_chips
 
 @pytest.fixture
 def score(artifact, tmp_path, capsys, monkeypatch):
-    """Runs the command in this process, four chips a unit; gives exit code, output and error."""
+    """Runs the command here, four chips per unit; returns exit code, output and error."""
     write_chips(tmp_path / "chips", 10)
     monkeypatch.setattr(run_plan, "UNIT_CHIPS", 4)
     monkeypatch.setattr(scoring.SharedModel, "_load", lambda self: QuickClassifier())

@@ -1,4 +1,4 @@
-"""What is done twice, as a retried bundle does it, counts once."""
+"""What is done twice, as in a retried bundle, counts once."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.support.samples import make_artifact, write_chips
 
 
 class Wavering(QuickClassifier):
-    """A model that scores a chip a little higher each time: what was scored twice shows."""
+    """A model that scores a chip a little higher each time, so that scoring twice is visible."""
 
     def __init__(self) -> None:
         self.calls = 0

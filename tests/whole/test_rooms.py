@@ -68,7 +68,7 @@ def room_of(module: str) -> str:
 
 
 def imports_of(module: str, source: str) -> Iterator[str]:
-    """Every module that source text imports, wherever in it: at the top or within functions."""
+    """Every module that source text imports, at the top or in functions."""
     package = module.rpartition(".")[0]
     for node in ast.walk(ast.parse(source)):
         match node:
@@ -88,7 +88,7 @@ def imports_of(module: str, source: str) -> Iterator[str]:
 
 
 def offences(module: str, source: str) -> list[str]:
-    """What a module imports and must not, in words."""
+    """The forbidden imports of a module, as messages."""
     return [f"{module} imports {n}" for n in imports_of(module, source) if not _allowed(module, n)]
 
 

@@ -1,4 +1,4 @@
-"""The whole study on a few chips drawn here: what it trains, keeps, writes and refuses."""
+"""The whole study on a few drawn chips: what it trains, keeps, writes and refuses."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def finished(tmp_path_factory) -> Path:
 
 
 def copy(finished: Path, folder: Path) -> Path:
-    """The finished study once more, to be changed: what is in it fits the chips beside it."""
+    """A copy of the finished study and its chips, for a test to change."""
     for name in ("chips", "study"):
         shutil.copytree(finished / name, folder / name)
     for name in ("labels.csv", "split.csv"):

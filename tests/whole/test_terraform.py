@@ -43,7 +43,7 @@ def run(*arguments: str, folder: Path = _FOLDER, given: str = "") -> str:
 
 
 def unquoted(value: Any) -> Any:
-    """The parser's tree with plain texts for quoted ones."""
+    """The parser's tree with quotes removed from texts."""
     if isinstance(value, dict):
         return {unquoted(name): unquoted(item) for name, item in value.items()}
     if isinstance(value, list):
@@ -108,7 +108,7 @@ def test_the_example_sets_exactly_the_required_variables() -> None:
 
 @pytest.fixture
 def request_of(tmp_path: Path) -> Any:
-    """Gives the nightly request for some variables: what `terraform console` makes of the
+    """Returns the nightly request for some variables: what `terraform console` makes of the
     expressions, with a text for each thing that only Google knows."""
     locals_ = re.search(r"^locals \{.*?^\}", (_FOLDER / "schedule.tf").read_text(), re.S | re.M)
     body = re.search(r"base64encode\((jsonencode\(\{.*?\}\))\)\n", _TEXT, re.S)

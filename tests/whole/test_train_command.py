@@ -1,4 +1,4 @@
-"""The whole command, on a few chips drawn here: what it writes, says and refuses."""
+"""The whole command on a few drawn chips: what it writes, prints and refuses."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def train(folder: Path, *flags: str, artifact: str = "model") -> int:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory) -> Path:
-    """A folder with 24 jpgs, their labels, and a model of them that was trained long enough."""
+    """A folder with 24 jpgs, their labels, and a model that was trained on them long enough."""
     folder = tmp_path_factory.mktemp("jpg")
     tags = draw_labelled_jpgs(folder / "chips", 24)
     (folder / "chips/broken.jpg").write_bytes(b"\xff\xd8\xff cut off")

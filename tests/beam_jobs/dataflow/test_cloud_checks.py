@@ -1,4 +1,4 @@
-"""What Google is asked before a launch, and what is made of its answers."""
+"""What Google is asked before a launch, and how its answers are used."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ L4 = GPU_TYPES["nvidia-l4"]
 
 
 def listed(*zones: str) -> dict[str, Any]:
-    """An aggregated list as Compute Engine answers it: zones without any are named, too."""
+    """An aggregated list as Compute Engine answers it: zones without any GPU are listed, too."""
     empty = {"zones/us-east9-x": {"warning": {"code": "NO_RESULTS_ON_PAGE"}}}
     return {"items": {**empty, **{f"zones/{z}": {"acceleratorTypes": [{}]} for z in zones}}}
 

@@ -1,4 +1,4 @@
-"""Beam's flags for Dataflow: given ones stand, missing ones are filled in, bad ones refused."""
+"""Beam's flags for Dataflow: given ones are kept, missing ones filled in, invalid ones refused."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ L4 = "--dataflow_service_options=worker_accelerator=type:nvidia-l4;count:1;insta
 
 
 def completed(*flags: str, gpu: str | None = None, units: int = 100) -> dict[str, Any]:
-    """Beam's options as a job of so many units is launched with them."""
+    """Beam's options for a job with that many units."""
     args = complete_flags([*BASE, *flags], gpu, units, "run-1")
     launch.check_beam_args(args, our_flags=[])
     return dict(PipelineOptions(args).get_all_options())

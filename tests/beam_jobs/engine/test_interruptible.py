@@ -1,4 +1,4 @@
-"""A command that is told to stop does so at once, and leaves its reason."""
+"""An interrupted command stops at once, and records why."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_an_exception_in_another_thread_ends_the_work_only_if_it_is_fatal(monkey
     never = threading.Event()
 
     def work() -> None:
-        for error in (KeyError("harmless"), OSError("fatal"), OSError("told by the first")):
+        for error in (KeyError("harmless"), OSError("fatal"), OSError("from the first thread")):
             thread = threading.Thread(target=_raise, args=(error,))
             thread.start()
             thread.join()

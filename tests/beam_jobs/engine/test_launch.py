@@ -1,4 +1,4 @@
-"""The launcher knows Beam's flags, and which of them mean that nobody waits."""
+"""The launcher knows Beam's flags, and which of them mean that it does not wait."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Workers elsewhere get this project's source with the job, and the launcher sees to it."""
+"""The launcher sends this project's source to workers on other machines."""
 
 from __future__ import annotations
 

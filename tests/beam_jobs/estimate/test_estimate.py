@@ -32,7 +32,7 @@ PRICES = (
 
 @pytest.fixture
 def estimate(artifact, tmp_path, capsys):
-    """Runs the command in this process; gives exit code, output and error."""
+    """Runs the command in this process; returns exit code, output and error."""
 
     def run(*flags: object, output: Path = tmp_path / "out") -> tuple[int, str, str]:
         paths = {"chips": tmp_path / "chips", "artifact": artifact, "output": output}
@@ -126,7 +126,7 @@ def test_an_output_with_another_label_set_is_reported_before_anything_is_listed(
     estimate, tmp_path, flags
 ):
     ensure_table(str(tmp_path / "out"), chip_scores(LabelSet(("fire", "mine"))))
-    code, out, err = estimate(*flags)  # where there are no chips to list, either
+    code, out, err = estimate(*flags)  # even if there are no chips to list
     assert (code, out) == (2, "")
     assert "one OUTPUT holds one label set" in err
     assert len(err.splitlines()) == 1

@@ -1,4 +1,4 @@
-"""A machine fetches a remote artifact once, whole, whatever its processes do."""
+"""A machine fetches a remote artifact once and completely, whatever its processes do."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def uploaded(tmp_path: Path, gs_uri: str) -> tuple[str, ModelArtifact]:
-    """An artifact's address, and what lies there."""
+    """An artifact's address, and its files there."""
     artifact = make_artifact(tmp_path / "model")
     for path in (tmp_path / "model").iterdir():
         store.write_bytes(f"{gs_uri}/model/{path.name}", path.read_bytes())

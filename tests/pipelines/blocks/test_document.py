@@ -1,4 +1,4 @@
-"""Documents as web page and as Markdown: both say all of it, and text never becomes markup."""
+"""Documents as web page and as Markdown: both are complete, and text never becomes markup."""
 
 from __future__ import annotations
 

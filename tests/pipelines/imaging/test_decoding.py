@@ -53,7 +53,7 @@ def claiming(jpg: bytes, width: int, height: int) -> bytes:
 
 @contextlib.contextmanager
 def memory_limit(more_bytes: int = 512 << 20) -> Iterator[None]:
-    """Let this process have so much more memory than it has now, and no more."""
+    """Limit how much more memory this process can get."""
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (used + more_bytes, hard))

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreference
 
 
 def tif_bounds(tif: bytes) -> tuple[float, ...] | None:
-    """West, south, east, north of one tif; None where it does not say."""
+    """West, south, east, north of one tif; None if it has no position."""
     try:
         (found,) = bounds_of([read_place(tif, read_layout(tif))])
     except ChipRejected:

@@ -44,7 +44,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreference
 
 
 def directory(entries: list[tuple[int, int, int, int]], claimed: int | None = None) -> bytes:
-    """A little-endian TIFF of nothing but a directory: (tag, type, count, value) each."""
+    """A little-endian TIFF that is only a directory of (tag, type, count, value)."""
     head = b"II*\0" + struct.pack("<IH", 8, len(entries) if claimed is None else claimed)
     return head + b"".join(struct.pack("<HHII", *entry) for entry in entries)
 

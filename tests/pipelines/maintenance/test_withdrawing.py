@@ -1,4 +1,4 @@
-"""A run is taken back whole, and what a dead run had staged whole is published."""
+"""A run is withdrawn completely, and a completely staged run can be published later."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def test_a_withdrawal_waits_its_turn_behind_a_publisher(tmp_path, monkeypatch):
 
     def conflicting(*args):
         if next(conflicts, False):
-            raise PublishConflict("somebody else")
+            raise PublishConflict("another publisher")
         withdraw_from(*args)
 
     monkeypatch.setattr(commits, "withdraw_rows", conflicting)

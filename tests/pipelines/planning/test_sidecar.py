@@ -16,7 +16,7 @@ _NOTHING = dict.fromkeys(GIVEN)
 
 
 def values_by_chip(sidecar, chips):
-    """Chip to what is known of it after planning."""
+    """Chip id to its sidecar columns after planning."""
     rows = select_chips(chips, versions([]), None, read_sidecar(str(sidecar))).chips.read_all()
     return {row["chip_id"]: {name: row[name] for name in GIVEN} for row in rows.to_pylist()}
 

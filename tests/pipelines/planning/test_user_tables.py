@@ -22,7 +22,7 @@ _ADDRESSES = st.one_of(
 
 
 def _result(make_absolute):
-    """The addresses, or what is said of the first that is refused."""
+    """The addresses, or the message about the first that is refused."""
     try:
         return make_absolute()
     except UsageError as error:

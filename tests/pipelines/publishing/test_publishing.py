@@ -1,4 +1,4 @@
-"""A run is published whole, once, or not at all."""
+"""A run is published once and completely, or not at all."""
 
 import json
 from dataclasses import replace
@@ -121,7 +121,7 @@ def test_rows_of_a_publisher_that_died_are_replaced_by_the_next_attempt(output, 
     monkeypatch.setattr(committing, "commit_rows", commit)
 
     assert attempts.find_attempt(output, "r1") == (2, None)
-    plan = make_plan(output, attempt=2)  # by now the chip that was empty is whole
+    plan = make_plan(output, attempt=2)  # meanwhile the empty chip was repaired
     units = [
         stage_unit([labelled(0, 0, 5, 0, True)], plan.staging),
         stage_unit([labelled(1, 5, 3, 0, True)], plan.staging),
@@ -288,7 +288,7 @@ def test_publishing_waits_its_turn_behind_another_publisher(output, monkeypatch)
 
     def commit(table, *args, **kwargs):
         if next(conflicts, False):
-            raise PublishConflict("somebody else")
+            raise PublishConflict("another publisher")
         commit_files(table, *args, **kwargs)
 
     monkeypatch.setattr(committing, "commit_files", commit)
@@ -298,7 +298,7 @@ def test_publishing_waits_its_turn_behind_another_publisher(output, monkeypatch)
 
 def test_publishing_that_always_conflicts_fails_and_says_so(output, monkeypatch):
     def commit(*args, **kwargs):
-        raise PublishConflict("somebody else")
+        raise PublishConflict("another publisher")
 
     monkeypatch.setattr(committing, "commit_files", commit)
     plan = make_plan(output)

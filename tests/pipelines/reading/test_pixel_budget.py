@@ -25,7 +25,7 @@ THREADS = 8
 
 @pytest.fixture(autouse=True)
 def budget(monkeypatch: pytest.MonkeyPatch) -> PixelBudget:
-    """A budget of its own: threads of other tests may still hold slots of the shared one."""
+    """A separate budget: threads of other tests may still hold slots of the shared one."""
     budget = PixelBudget(BATCHES_AHEAD + 1)
     monkeypatch.setattr(reading_ahead, "_budget", budget)
     return budget

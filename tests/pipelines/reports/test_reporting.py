@@ -1,4 +1,4 @@
-"""A night's report tells what happened, and is a page that can do nothing."""
+"""A night's report says what happened, on a page that runs and requests nothing."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""A night is judged before it is published, told in one line, and held where that was asked for."""
+"""A night is judged before it is published, logged in one line, and held on request."""
 
 import json
 import logging
@@ -35,7 +35,7 @@ def output(tmp_path) -> str:
 
 
 def verdict_lines(caplog) -> list[dict]:
-    """What the lines for alarms say."""
+    """The logged lines that alarms match."""
     events = [record for record in caplog.records if getattr(record, "event", "") == "run_judged"]
     return [{"level": each.levelname, **each.event_fields} for each in events]
 

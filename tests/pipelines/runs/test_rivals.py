@@ -77,7 +77,7 @@ def test_a_run_whose_chips_another_has_published_meanwhile_is_not_published(outp
 
 
 def test_a_rival_is_noticed_even_right_before_the_commit(output, monkeypatch):
-    """The other commits after this run's first look and before its commit."""
+    """The other run commits after this run's first check and before its commit."""
     plan = planned(output, "slow")
     copy = publishing._copy
 
@@ -116,7 +116,7 @@ def test_runs_with_other_chips_versions_or_models_are_not_rivals(output, other):
 
 
 def test_a_run_published_before_the_plan_is_not_a_rival(output):
-    """Its chips are not in the manifest; where they are, the run was asked to score them again."""
+    """Its chips are not in the manifest, unless the run is to score them again."""
     publish(output, "early", [scored("a")], night=NIGHT)
     plan = planned(output, "late")
     publish_planned(plan)
@@ -148,14 +148,14 @@ def test_runs_since_a_version_are_those_committed_after_it(output):
 
 @pytest.fixture(params=["local", "gs", "s3"])
 def place(request, tmp_path) -> str:
-    """Where tables lie: on a disk and on both object stores."""
+    """Where the tables are: on a disk and on both object stores."""
     if request.param == "local":
         return str(tmp_path / "tables")
     return f"{request.getfixturevalue(f'{request.param}_uri')}/tables"
 
 
 def chips_of(output: str) -> Counter[str]:
-    """How often each chip is in what readers see."""
+    """How often readers see each chip."""
     scores, quarantine = (open_table(output, name) for name in ("chip_scores", "quarantine"))
     published = publications.published_run_ids(scores, run_ids(output, "quarantine"))
     return Counter(

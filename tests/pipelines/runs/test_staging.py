@@ -1,4 +1,4 @@
-"""A unit is staged whole or not at all."""
+"""A unit is staged completely or not at all."""
 
 import io
 import os
@@ -27,7 +27,7 @@ from tests.support.staged_runs import labelled
 
 @pytest.fixture(params=["local", "gs", "s3"])
 def place(request, tmp_path) -> str:
-    """A staging folder of each kind."""
+    """A staging folder in each kind of store."""
     if request.param == "local":
         return str(tmp_path)
     return f"{request.getfixturevalue(f'{request.param}_uri')}/staging"

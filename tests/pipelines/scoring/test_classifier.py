@@ -122,7 +122,7 @@ def test_code_in_a_model_file_is_not_run_even_if_all_checks_are_skipped(tmp_path
     inputs = keras.Input(artifact.preprocessing.input_shape)
     code = keras.layers.Lambda(lambda x: (open(mark, "w"), x)[1])  # noqa: SIM115
     outputs = keras.layers.Dense(17)(keras.layers.Flatten()(code(inputs)))
-    Path(mark).unlink()  # of the building
+    Path(mark).unlink()  # of Keras building the model
     keras.Model(inputs, outputs).save(tmp_path / "model.keras")
     with pytest.raises(ValueError, match="unsafe"):
         Classifier(tmp_path, artifact, "float32")
@@ -181,7 +181,7 @@ def test_an_artifact_fetched_while_it_was_being_uploaded_fails_that_time_only(tm
 
 
 class ProcessorAsGpu(Gpu):
-    """A GPU of which only the name is untrue."""
+    """The CPU under the name of a GPU."""
 
     memory = 10**12
 
@@ -210,7 +210,7 @@ def small(tmp_path_factory):
 
 
 def _rates(monkeypatch, rates):
-    """Have timing find these rates, by batch size; of XLA's function the second, where two."""
+    """Make timing return these rates, by batch size; if there are two, the second is XLA's."""
     timed = []
 
     def measure_rate(call, pixels, calls_at_a_time):
@@ -336,7 +336,7 @@ def gpu():
 
 
 def _on_processor(artifact, monkeypatch):
-    """float32 scores of the processor beside the GPU."""
+    """float32 scores of the CPU, to compare with the GPU's."""
     import tensorflow as tf
 
     with monkeypatch.context() as patched, tf.device("CPU:0"):
@@ -363,7 +363,7 @@ def test_mixed_precision_on_a_gpu_changes_scores_little(vgg16, gpu, monkeypatch,
 
 @pytest.mark.gpu
 def test_a_model_tuned_to_a_gpu_computes_the_same_scores_as_an_untuned_one(vgg16, gpu, monkeypatch):
-    """The real search, the real compiler; XLA's function is taken whether it wins or not."""
+    """The real search, the real compiler; XLA's function is used whether it is faster or not."""
     monkeypatch.setattr("pipelines.scoring.tuning.is_faster", lambda rate, than: True)
     tuned = Classifier(*vgg16, "float32", chips=10**9)
     assert tuned.xla

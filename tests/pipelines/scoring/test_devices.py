@@ -1,4 +1,4 @@
-"""What is known of a GPU's memory: from a driver that is a fake, and from failures."""
+"""What is known of a GPU's memory: from a fake driver, and from failures."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from schemas.precision import gpu_precision
 
 
 class Driver:
-    """As much of libcuda as is asked; `fails` names the function that fails."""
+    """The functions of libcuda that are called; `fails` names the one that fails."""
 
     def __init__(self, fails: str = "") -> None:
         self._fails = fails

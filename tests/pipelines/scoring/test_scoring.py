@@ -1,4 +1,4 @@
-"""Batches are scored whole, in halves where memory is short, and bad scores are rejected."""
+"""Batches are scored at once, or in halves if memory is short; bad scores are rejected."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def test_a_chip_whose_scores_are_not_all_finite_is_rejected() -> None:
 
 
 def _batches(counts: list[int]) -> list[ChipBatch]:
-    """Batches of two units, each of other chips."""
+    """Batches of two units with different chips."""
     batches, first = [], 0
     for number, count in enumerate(counts):
         pixels = np.zeros((count, 2, 2, 3), np.uint8)
@@ -146,7 +146,7 @@ def _rows(scored: list[ScoredBatch]) -> list[tuple[int, bool, list[str], list, l
 
 @pytest.mark.parametrize("counts", [[4], [5, 3], [6, 6, 2, 6, 6, 1], [1] * 12])
 def test_batches_scored_at_the_same_time_have_the_rows_of_batches_scored_in_turn(counts) -> None:
-    """Chips 6 and 13, which no memory suffices for and which has no finite scores, included."""
+    """Including chip 6, which never fits in memory, and chip 13, which has no finite scores."""
     in_turn = _run(_batches(counts), SmallDevice(memory=4, never=(6,)))
     together = _run(_batches(counts), Gpu(memory=4, never=(6,)))
     assert _rows(together) == _rows(in_turn)

@@ -1,4 +1,4 @@
-"""What a worker with a GPU decides at start-up, on devices that are only numbers."""
+"""What a worker with a GPU decides at start-up, on simulated devices."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MIB = 2**20
 
 
 class Device:
-    """Reaches a rate at each batch size, with weights and so many bytes a chip."""
+    """Has a rate for each batch size, and needs memory for weights and for each chip."""
 
     def __init__(self, rates: list[float], memory: int = 2**60, chip: int = MIB) -> None:
         self._rates = dict(zip(SIZES, rates, strict=False))

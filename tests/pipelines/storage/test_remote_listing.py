@@ -20,7 +20,7 @@ NAMES = [
 
 @pytest.fixture
 def pages(monkeypatch):
-    """Pages of four names, so that few objects are many; gives the parts that were listed."""
+    """Pages of four names, so that few objects fill several; returns the parts that were listed."""
     parts = []
     chunks = remote_listing._chunks
     monkeypatch.setattr(remote_listing, "_PAGE_ROWS", 4)
@@ -52,7 +52,7 @@ def test_folders_are_listed_in_parallel_and_every_name_occurs_once(object_store_
 
 
 def test_a_folder_of_objects_alone_is_listed_in_one_go(object_store_uri, pages):
-    put(object_store_uri, NAMES)  # the first is an object beside the folders
+    put(object_store_uri, NAMES)  # the first is an object next to the folders
     assert len(listed(f"{object_store_uri}/night")) == len(NAMES)
     assert len(pages) == 1
 

@@ -1,4 +1,4 @@
-"""`s3://` leads to the store that options or the usual environment variables name."""
+"""`s3://` means the store that options or the usual environment variables name."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from tests.support.quick_scoring import start
 from tests.support.samples import make_artifact, write_chips
 
 NOBODY = "http://127.0.0.1:1"
-SECRET = "not-to-be-told-to-anybody"
+SECRET = "not-to-be-printed-anywhere"
 ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 REGIONS = ("AWS_REGION", "AWS_DEFAULT_REGION")
 
 
 @pytest.fixture
 def bare(s3_uri: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A bucket; in the environment keys, and nothing that says where the store is."""
+    """A bucket; the environment has keys, but does not say where the store is."""
     for name in (*ENDPOINTS, *REGIONS, "AWS_ALLOW_HTTP", "AWS_CONDITIONAL_PUT"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
@@ -145,7 +145,7 @@ def test_the_settings_are_applied_before_the_model_is_fetched(
 def test_a_whole_job_runs_on_a_store_that_only_its_flags_name(
     bare: str, s3_server: S3Server, tmp_path: Path
 ) -> None:
-    """From listing to published rows, and the keys are told nowhere."""
+    """From listing to published rows, and the keys are printed nowhere."""
     store.configure(StoreSettings(s3_endpoint=s3_server.url))
     make_artifact(tmp_path / "model")
     for path in [*write_chips(tmp_path / "chips", 5), *(tmp_path / "model").iterdir()]:

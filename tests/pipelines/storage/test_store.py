@@ -143,7 +143,7 @@ def test_names_that_obstore_refuses_are_listed_and_only_they_fail(
         *REFUSED_NAMES,
     }
     refused = pa.array([join_uri(object_store_uri, name) for name in REFUSED_NAMES])
-    # The same etags, whoever lists: else every chip were new when one odd name comes.
+    # The same etags from both clients: else one unusual name would make every chip new.
     columns = ["uri", "etag", "size_bytes"]
     kept = after.filter(pc.invert(pc.is_in(after["uri"], refused)))
     assert kept.select(columns).equals(before.select(columns))

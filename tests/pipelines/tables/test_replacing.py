@@ -25,7 +25,7 @@ UNION ALL SELECT chip_id, reason FROM quarantine ORDER BY chip_id"""
 
 @pytest.fixture
 def place(request) -> str:
-    """On a disk, unless a test asks for another place by its fixture."""
+    """On a disk, unless a test names another fixture."""
     return str(request.getfixturevalue(getattr(request, "param", "tmp_path")))
 
 
@@ -34,10 +34,10 @@ def output(place) -> str:
     return empty_tables(place)
 
 
-def stage(plan: RunPlan, quarantined_row: int) -> list[StagedUnit]:
-    """Both units, with so many chips of the first given up."""
+def stage(plan: RunPlan, quarantined: int) -> list[StagedUnit]:
+    """Both units, with that many quarantined chips in the first."""
     return [
-        stage_unit([labelled(0, 0, 5 - quarantined_row, quarantined_row, True)], plan.staging),
+        stage_unit([labelled(0, 0, 5 - quarantined, quarantined, True)], plan.staging),
         stage_unit([labelled(1, 5, 3, 0, True)], plan.staging),
     ]
 
@@ -47,32 +47,32 @@ def seen(output: str) -> list[dict[str, Any]]:
 
 
 def quarantined_ids(output: str) -> list[str]:
-    """What the next run's planning takes for given up; the rows' address is their id's."""
+    """The ids of the chips that the next plan skips as quarantined."""
     reasons = [reason.value for reason in QuarantineReason]
     found = chips_quarantined(output, "m", reasons).read_all()["chip_uri"].to_pylist()
     return sorted(file_stem(uri) for uri in found)
 
 
 def reported_ids(output: str) -> list[str]:
-    """What the run's report tells of as given up."""
+    """The ids of the quarantined chips in the run's report."""
     batches = published_rows(output, "r1").quarantine(["chip_id"])
     return sorted(chip for batch in batches for chip in batch.column("chip_id").to_pylist())
 
 
 @pytest.mark.parametrize(
-    ("place", "quarantined_row"),
+    ("place", "quarantined"),
     [("tmp_path", 0), ("tmp_path", 2), ("s3_uri", 2)],
     indirect=["place"],
 )
 def test_after_a_replacement_died_half_way_the_old_rows_are_visible(
-    output, monkeypatch, quarantined_row
+    output, monkeypatch, quarantined
 ):
     first = make_plan(output)
     publish_run(first, stage(first, 1))
     before = seen(output)
     assert len(before) == 8
     second = make_plan(output, attempt=2, run_date="2026-11-23")
-    staged = stage(second, quarantined_row)
+    staged = stage(second, quarantined)
     with monkeypatch.context() as patch:
         patch.setattr(committing, "commit_rows", dying_at("chip_scores"))
         with pytest.raises(KeyboardInterrupt):
@@ -85,9 +85,7 @@ def test_after_a_replacement_died_half_way_the_old_rows_are_visible(
     after = seen(output)
     assert len(after) == 8
     assert (
-        sum(row["what"] != "scored" for row in after)
-        == len(quarantined_ids(output))
-        == quarantined_row
+        sum(row["what"] != "scored" for row in after) == len(quarantined_ids(output)) == quarantined
     )
     assert reported_ids(output) == quarantined_ids(output)
 
@@ -111,7 +109,7 @@ def test_a_third_attempt_after_a_dead_second_shows_the_first_until_it_is_publish
 
 
 def test_rows_that_were_vacuumed_are_not_an_error(output, tmp_path, monkeypatch):
-    """After a vacuum: no quarantined rows, rather than an error or those of the other attempt."""
+    """After a vacuum there are no quarantined rows, instead of an error or those of the attempt."""
     first = make_plan(output)
     publish_run(first, stage(first, 1))
     second = make_plan(output, attempt=2)

@@ -34,7 +34,7 @@ def opened(monkeypatch) -> list[str]:
 
 @pytest.fixture
 def archive(tmp_path) -> str:
-    """A tar of chips, one of none, and a loose chip."""
+    """A tar of chips, a tar without chips, and a loose chip."""
     return fill(f"{tmp_path}/chips")
 
 
@@ -46,7 +46,7 @@ def fill(uri: str) -> str:
 
 
 def listed(archive: str, output: object, media_type=None, store_new: bool = True) -> pa.Table:
-    """The chips as the nightly plan lists them; they are the same as without kept indexes."""
+    """The chips as the nightly plan lists them; they are the same as without stored indexes."""
     found = list_chips(archive, media_type, IndexCache(str(output), store_new).members_of)
     assert found.equals(list_chips(archive, media_type))
     return found
@@ -133,7 +133,7 @@ def test_a_tar_that_was_not_read_to_its_end_is_read_again(tmp_path, archive, ope
 def test_the_index_of_a_tar_that_is_replaced_while_being_read_is_not_stored(
     tmp_path, archive, monkeypatch
 ):
-    """Where content makes the etag, the version that was listed may come back."""
+    """If the etag depends on the content, the version that was listed may come back."""
     path = Path(archive) / "s.tar"
     old, when = path.read_bytes(), path.stat().st_mtime_ns
 
@@ -185,7 +185,7 @@ def test_a_store_that_refuses_writes_causes_one_warning_and_loses_no_chip(
     found = listed(archive, tmp_path / "out")
     assert found.num_rows == 44
     assert expected is None or found.equals(expected)
-    assert 1 <= len(asked) <= 8  # a try for each thread, not for each of 42 tars
+    assert 1 <= len(asked) <= 8  # one try per thread, not one per tar
     assert "tars are read without their stored indexes: cannot reach" in caplog.text
 
 

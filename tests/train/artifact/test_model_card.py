@@ -1,4 +1,4 @@
-"""The card and the STAC item say what the artifact says, and hide no weakness."""
+"""The card and the STAC item agree with the artifact, and hide no weakness."""
 
 from __future__ import annotations
 

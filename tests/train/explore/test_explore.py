@@ -181,7 +181,7 @@ def test_kinds_and_damaged_files_include_chips_without_a_row(explored):
 
 def test_the_average_chips_are_on_their_sheet(explored):
     sheet = np.asarray(Image.open(explored / "average_chips.png").convert("RGB"))
-    assert tuple(sheet[30 + 64, 8 + 64]) == (120, 120, 120)  # clear stands first
+    assert tuple(sheet[30 + 64, 8 + 64]) == (120, 120, 120)  # clear comes first
 
 
 def test_the_summary_names_every_picture_and_counts_what_was_set_aside(explored):

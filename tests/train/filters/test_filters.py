@@ -1,4 +1,4 @@
-"""Ascent finds the picture that a filter wants, and the command draws it for any network."""
+"""Ascent finds the picture that excites a filter; the command draws it for any network."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from train.networks.vgg_weights import (
 
 @pytest.fixture(scope="module")
 def simple() -> Any:
-    """A network of which filter 0 wants red, filter 1 wants no blue, and 2 an upright edge.
+    """A network: filter 0 responds to red, filter 1 to missing blue, and 2 to an upright edge.
 
-    No filter answers to anything as it is: each bias is far below 0, behind a ReLU.
+    No filter responds at first: each bias is far below 0, behind a ReLU.
     """
     import keras
 

@@ -1,4 +1,4 @@
-"""Augmentation moves pixels and never invents ground; what it does to colour is a gain."""
+"""Augmentation moves pixels and never invents ground; colours change by gains only."""
 
 from __future__ import annotations
 

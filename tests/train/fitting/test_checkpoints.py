@@ -1,4 +1,4 @@
-"""Training that was killed goes on as if it had not been; other training is refused."""
+"""Killed training resumes as if it had not been killed; other training is refused."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_of_equally_good_epochs_the_first_stays_the_best():
 
 
 def command(folder: Path, name: str, *flags: str) -> list[str]:
-    """Training with everything on that has a state."""
+    """Training with every option that has a state."""
     return [
         *("--chips", str(folder / "chips"), "--labels", str(folder / "labels.csv")),
         *("--artifact", str(folder / name), "--network", "mean_colour", "--image_size", "16"),
@@ -123,7 +123,7 @@ def command(folder: Path, name: str, *flags: str) -> list[str]:
 
 
 def die_in_epoch_3() -> None:
-    """Make this process kill itself when training comes to its third epoch."""
+    """Make this process kill itself when training reaches its third epoch."""
     train_epoch = epochs._train_epoch
 
     def train_or_die(step, train, plan, epoch):
@@ -136,7 +136,7 @@ def die_in_epoch_3() -> None:
 
 @pytest.fixture(scope="module")
 def killed(tmp_path_factory) -> Path:
-    """A folder with chips, labels, and what a training left that was killed in its third epoch."""
+    """A folder with chips, labels, and checkpoints of a training killed in its third epoch."""
     folder = tmp_path_factory.mktemp("killed")
     write_labels(folder / "labels.csv", draw_labelled_jpgs(folder / "chips", 12))
     training = fork(main, command(folder, "model"), folder / "log", prepare=die_in_epoch_3)
@@ -190,7 +190,7 @@ def test_resumed_dropout_draws_the_same_numbers(tmp_path, monkeypatch):
 
 
 def stop_after(epochs: int):
-    """What interrupts training once so many epochs are done, before the last is kept."""
+    """Interrupts training after that many epochs, before the last one is saved."""
 
     def report(progress, *_):
         if progress.epochs == epochs:

@@ -1,4 +1,4 @@
-"""Each epoch's measures are scikit-learn's, however the epoch was cut into batches."""
+"""Each epoch's measures equal scikit-learn's, whatever the batches."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an epoch shows: everything at least once, rare labels as often as was asked for."""
+"""An epoch shows each chip at least once, and rare labels as often as requested."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from train.fitting.sampling import epoch_order, rare_chips, repeat_factors, upsa
 
 
 def truth_of_counts(*counts: int, chips: int = 1000):
-    """Chips of which the last label's come first, and each label's chips start with the first."""
+    """`bool [n, labels]` in which a label has that many chips, counted from the first one."""
     truth = np.zeros((chips, len(counts)), np.uint8)
     for label, count in enumerate(counts):
         truth[:count, label] = 1

@@ -1,4 +1,4 @@
-"""The forest's grid search is the plain one, only faster; and it learns what colours can tell."""
+"""The grid search equals the simple one but is faster; the forest learns rules of colour."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ SMALL = ["--trees", "3", "9", "--max_depths", "2", "4", "--folds", "3", "--pixel
 
 
 def colours(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Mean colours, and labels: red, blue, and one that never holds."""
+    """Mean colours, and labels: red, blue, and one that no chip has."""
     features = np.random.default_rng(seed).uniform(0, 255, (count, 3))
     held = [features[:, 0] > 128, features[:, 2] > 128, np.zeros(count, bool)]
     return features, np.stack(held, axis=1).astype(np.uint8)
 
 
 def noisy(count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Mean colours and labels that they tell little of; every chip has one at least."""
+    """Mean colours, and labels that hardly depend on them; every chip has at least one."""
     rng = np.random.default_rng(0)
     features = rng.uniform(0, 255, (count, 3))
     truth = (features + rng.normal(0, 90, (count, 3)) > 128).astype(np.uint8)
@@ -126,7 +126,9 @@ def test_one_chip_in_four_is_tested_as_in_the_study(grown):
     assert sum(summary["chips"].values()) == 39
     assert summary["chips"]["test"] in (9, 10)
     assert summary["set_aside"]["rejected"] == {"empty": 1}
-    assert summary["figures"]["test"]["at_half"]["micro_f1"] == 1  # three colours tell all
+    assert (
+        summary["figures"]["test"]["at_half"]["micro_f1"] == 1
+    )  # the three colours decide the labels
     assert summary["best"] in [
         {key: row[key] for key in ("max_depth", "trees", "sample_f1")} for row in summary["grid"]
     ]

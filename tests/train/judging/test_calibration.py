@@ -1,4 +1,4 @@
-"""Temperatures make scores mean what they say, and are folded into the model exactly."""
+"""Temperatures make scores behave like probabilities, and are folded into the model exactly."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from train.networks.registry import build_mean_colour
 
 
 def draw(chips: int, temperatures: list[float], seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Logits that are too large by the temperatures, and truth drawn from what they should say."""
+    """Logits that are too large by the temperatures, and truth drawn from the right ones."""
     generator = np.random.default_rng(seed)
     right = generator.normal(0, 2, (chips, len(temperatures)))
     truth = generator.random(right.shape) < 1 / (1 + np.exp(-right))

@@ -1,4 +1,4 @@
-"""From a fitted network to what its artifact says of it."""
+"""From a fitted network to the fields of its artifact."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def parts() -> dict[str, Examples]:
 
 @pytest.fixture
 def model():
-    """A model that is right, and far too sure of it."""
+    """A model that is right, but overconfident."""
     built = build_mean_colour((4, 4, 3), 3)
     kernel = np.array([[40.0, -20, 20], [0, -20, 20], [0, -20, 20]])
     built.get_layer("scores").set_weights([kernel, np.array([-27.0, 30, -30])])

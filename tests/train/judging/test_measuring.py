@@ -1,4 +1,4 @@
-"""Figures agree with their definitions, and what is not defined is null."""
+"""Figures agree with their definitions, and undefined ones are null."""
 
 from __future__ import annotations
 

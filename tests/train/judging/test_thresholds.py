@@ -1,4 +1,4 @@
-"""Thresholds maximise F-beta exactly, or give way where few positives prove them."""
+"""Thresholds maximise F-beta exactly, or are shrunk if there are few positives."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ImageNet weights: checked wherever they come from, folded to see what they expect."""
+"""ImageNet weights: checked whatever their source, and folded to fit the input."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Test-time views: part of the model, so whoever scores with it need not know of them."""
+"""Test-time views are part of the model, so the scoring job need not know about them."""
 
 from __future__ import annotations
 
@@ -53,7 +53,9 @@ def test_scores_are_those_of_the_mean_logits_over_the_views_of_a_chip(cnn, views
     scores = predict_scores(with_views(cnn, views), PIXELS)
     np.testing.assert_allclose(scores, 1 / (1 + np.exp(-logits)), atol=1e-5)
     if views > 1:
-        assert np.ptp(of_views, axis=0).min() > 1e-3  # the views differ, or nothing is proven
+        assert (
+            np.ptp(of_views, axis=0).min() > 1e-3
+        )  # the views differ, or the test would prove nothing
 
 
 @pytest.mark.parametrize("views", GROUPS)

@@ -1,4 +1,4 @@
-"""Which networks of a study are trained, which are kept, and what the trainer is asked for."""
+"""Which networks of a study are trained or kept, and with which options."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def write_split(path: Path) -> None:
 
 @pytest.fixture
 def trained(monkeypatch) -> list[str]:
-    """The networks that a stand-in for the trainer was asked for; each gets random weights."""
+    """The networks that a fake trainer was called for; each gets random weights."""
     asked: list[str] = []
 
     def train(options):
