@@ -7,66 +7,28 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from pkgutil import resolve_name
 
 os.environ["KERAS_BACKEND"] = "tensorflow"  # whatever ~/.keras says: the trainer relies on it
 
 from pipelines.commands import exit_code
 from pipelines.quiet_tensorflow import quiet_tensorflow
 
-# Each command imports its own modules, so that --help is quick.
+_TRAIN = ("train.options:parse_train_options", "train.training:train_model")
 
-
-def _train(arguments: Sequence[str]) -> None:
-    from train.options import parse_train_options
-
-    options = parse_train_options(arguments)
-    from train.training import train_model
-
-    train_model(options)
-
-
-def _evaluate(arguments: Sequence[str]) -> None:
-    from train.evaluation import LINE, evaluate_artifact
-
-    evaluate_artifact(LINE.parse(arguments))
-
-
-def _explore(arguments: Sequence[str]) -> None:
-    from train.explore.explore import LINE, explore
-
-    explore(LINE.parse(arguments))
-
-
-def _filters(arguments: Sequence[str]) -> None:
-    from train.filters.filters import LINE, draw_filters
-
-    draw_filters(LINE.parse(arguments))
-
-
-def _forest(arguments: Sequence[str]) -> None:
-    from train.forest.forest_training import LINE, train_forest
-
-    train_forest(LINE.parse(arguments))
-
-
-def _study(arguments: Sequence[str]) -> None:
-    from train.study.options import LINE
-
-    options = LINE.parse(arguments)
-    from train.study.run import run_study
-
-    run_study(options)
-
-
-COMMANDS: Mapping[str, Callable[[Sequence[str]], None]] = {
-    "evaluate": _evaluate,
-    "explore": _explore,
-    "filters": _filters,
-    "forest": _forest,
-    "study": _study,
+COMMANDS: Mapping[str, tuple[str, str]] = {
+    "evaluate": ("train.evaluation:LINE.parse", "train.evaluation:evaluate_artifact"),
+    "explore": ("train.explore.explore:LINE.parse", "train.explore.explore:explore"),
+    "filters": ("train.filters.filters:LINE.parse", "train.filters.filters:draw_filters"),
+    "forest": (
+        "train.forest.forest_training:LINE.parse",
+        "train.forest.forest_training:train_forest",
+    ),
+    "study": ("train.study.options:LINE.parse", "train.study.run:run_study"),
 }
-"""The other commands, by their first word."""
+"""The other commands by their first word: what reads the options, and what does the work. Each is
+imported when it is needed, so that --help is quick."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -76,11 +38,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str]) -> int:
-    name, *rest = [*arguments] or [""]
-    if name in COMMANDS:
-        COMMANDS[name](rest)
-    else:
-        _train(arguments)
+    command = COMMANDS.get(arguments[0]) if arguments else None
+    read_options, work = command or _TRAIN
+    options = resolve_name(read_options)(arguments[1:] if command else arguments)
+    resolve_name(work)(options)
     return 0
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,8 @@ from schemas.artifact import ModelArtifact
 from train.artifact.export import resolve_target, write_model
 from train.data.splits import split_csv
 from train.fitting.checkpoints import Checkpoints, checkpoint_folder, forget_checkpoints
-from train.fitting.fit import Fit, FitOptions, choose_precision, default_batch_size, fit_network
+from train.fitting.epochs import FitOptions
+from train.fitting.fit import Fit, choose_precision, default_batch_size, fit_network
 from train.fitting.identity import options_identity, training_identity
 from train.judging.thresholds import ThresholdOptions
 from train.networks.pretrained import load_pretrained
@@ -54,19 +55,13 @@ def _fit(
     train, validation = data.parts["train"], data.parts["validation"]
     weights = options.weights or ("imagenet" if network.takes_imagenet else "none")
     pretrained = load_pretrained(weights)
-    fit_options = FitOptions(
-        epochs=options.epochs,
-        batch_size=options.batch_size or default_batch_size(len(train.names), network),
-        learning_rate=options.learning_rate or network.learning_rate,
-        precision=choose_precision(options.precision, network),
-        seed=options.seed,
-        patience=options.patience,
-        monitor=options.monitor,
-        deterministic=options.deterministic,
-        augmentation=options.augmentation,
-        imbalance=options.imbalance,
-        schedule=options.schedule,
-    )
+    known = {each.name: getattr(options, each.name) for each in fields(FitOptions)}
+    by_data = {
+        "batch_size": options.batch_size or default_batch_size(len(train.names), network),
+        "learning_rate": options.learning_rate or network.learning_rate,
+        "precision": choose_precision(options.precision, network),
+    }
+    fit_options = FitOptions(**known | by_data)
     started = pretrained.source if pretrained else "random weights"
     print(
         f"Training {network.name} from {started}: at most {fit_options.epochs} epochs, "

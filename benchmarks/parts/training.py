@@ -25,7 +25,8 @@ from train.data.label_files import LabelRow
 from train.data.pixel_cache import PixelCache
 from train.data.pixel_store import open_pixels
 from train.fitting.augmentation import Augmentation
-from train.fitting.fit import FitOptions, choose_precision, fit_network, precision_policy
+from train.fitting.epochs import FitOptions
+from train.fitting.fit import choose_precision, fit_network, precision_policy
 from train.networks.registry import NETWORKS
 
 _BATCH_SIZE = 32

@@ -11,55 +11,71 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from pipelines.errors import RunFailed
+from schemas.precision import Precision
 from train.data.examples import Examples
 from train.fitting.augmentation import Augmentation, augment
 from train.fitting.checkpoints import Checkpoints
 from train.fitting.history import Tally, mean_average_precision
 from train.fitting.progress import Monitor, Progress
-from train.fitting.sampling import epoch_order, rare_chips
+from train.fitting.sampling import Imbalance, epoch_order, rare_chips
+from train.fitting.schedule import Schedule
 from train.judging.measuring import compile_scorer
 
 _AHEAD = 2  # batches gathered while the network trains on one
 
 
 @dataclass(frozen=True)
-class FitPlan:
-    """What the loop needs besides the model and the chips.
+class FitOptions:
+    """How to fit.
 
     Attributes:
-        epochs: the most epochs.
+        epochs: the most epochs; early stopping may end sooner.
         batch_size: chips a step.
+        learning_rate: the highest rate of Adam.
+        precision: of the computation; weights are always float32.
+        seed: of the initial weights, the order of the chips and their augmentation.
         patience: epochs without a better one after which training ends.
-        monitor: the measure of validation that decides which epoch is best.
-        augmentation: how chips are varied.
-        factors: how often an epoch shows each chip, `float64 [n]`.
-        seed: of order and augmentation.
+        monitor: the validation measure that decides which epoch is better: loss or mAP.
+        augmentation, imbalance, schedule: see their classes.
+        deterministic: the same seed gives the same bits; slower.
     """
 
     epochs: int
     batch_size: int
-    patience: int
-    monitor: Monitor
-    augmentation: Augmentation
-    factors: npt.NDArray[np.float64]
+    learning_rate: float
+    precision: Precision
     seed: int
+    patience: int = 5
+    monitor: Monitor = "val_loss"
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    imbalance: Imbalance = field(default_factory=Imbalance)
+    schedule: Schedule = field(default_factory=Schedule)
+    deterministic: bool = False
+
+
+@dataclass(frozen=True)
+class FitPlan:
+    """How to fit to some chips; `factors` is how often an epoch shows each: `float64 [n]`."""
+
+    options: FitOptions
+    factors: npt.NDArray[np.float64]
 
     @property
     def steps_per_epoch(self) -> int:
         """Steps of an epoch; the last batch may be smaller."""
-        return math.ceil(round(float(self.factors.sum())) / self.batch_size)
+        return math.ceil(round(float(self.factors.sum())) / self.options.batch_size)
 
     def ended(self, progress: Progress) -> bool:
         """Whether all epochs are done, or there was no better one within `patience` epochs."""
-        waited = progress.epochs - progress.best_epoch
-        return progress.epochs >= self.epochs or (progress.epochs > 0 and waited >= self.patience)
+        done, waited = progress.epochs, progress.epochs - progress.best_epoch
+        return done >= self.options.epochs or (done > 0 and waited >= self.options.patience)
 
 
 def run_epochs(
@@ -81,7 +97,7 @@ def run_epochs(
     """
     variables = [*model.variables, *optimizer.variables]
     progress = _resume(variables, checkpoints)
-    step = compile_step(model, optimizer, loss, plan.augmentation)
+    step = compile_step(model, optimizer, loss, plan.options.augmentation)
     score = compile_scorer(model)
     while not plan.ended(progress):
         started = time.monotonic()
@@ -92,7 +108,7 @@ def run_epochs(
             row |= rest | {"seconds": time.monotonic() - started}
             if not (math.isfinite(row["loss"]) and math.isfinite(row["val_loss"])):
                 return _end_early(progress)
-            progress = progress.after(row, plan.monitor, model.get_weights)
+            progress = progress.after(row, plan.options.monitor, model.get_weights)
         _report(progress, row, plan)
         if checkpoints is not None:
             checkpoints.save(progress, [variable.numpy() for variable in variables])
@@ -157,17 +173,18 @@ def _train_epoch(
     """Run the steps of one epoch. Returns its measures."""
     from tqdm import tqdm
 
-    order = epoch_order(plan.factors, plan.seed, epoch)
+    order = epoch_order(plan.factors, plan.options.seed, epoch)
     first = (epoch - 1) * plan.steps_per_epoch
     batches = tqdm(
         _batches(train, order, plan),
         total=plan.steps_per_epoch,
         disable=None,  # without a terminal
         leave=False,
-        desc=f"Epoch {epoch}/{plan.epochs}",
+        desc=f"Epoch {epoch}/{plan.options.epochs}",
     )
     # Results are read at the end of the epoch: reading one waits for its step.
-    results = [(batch[1], *step(*batch, (plan.seed, first + i))) for i, batch in enumerate(batches)]
+    seed = plan.options.seed
+    results = [(batch[1], *step(*batch, (seed, first + i))) for i, batch in enumerate(batches)]
     tally = Tally()
     for truth, scores, lost in results:
         tally.add(scores.numpy(), truth.numpy(), float(lost))
@@ -178,12 +195,12 @@ def _batches(train: Examples, order: npt.NDArray[np.int64], plan: FitPlan) -> An
     """Batches of pixels, truth and augmentation strength, gathered ahead."""
     import tensorflow as tf
 
-    strength = np.where(rare_chips(train.truth), plan.augmentation.rare_strength, 1.0)
+    strength = np.where(rare_chips(train.truth), plan.options.augmentation.rare_strength, 1.0)
     columns = (train.pixels, train.truth, strength.astype(np.float32))
 
     def gather() -> Iterator[tuple[npt.NDArray[Any], ...]]:
-        for start in range(0, len(order), plan.batch_size):
-            chosen = order[start : start + plan.batch_size]
+        for start in range(0, len(order), plan.options.batch_size):
+            chosen = order[start : start + plan.options.batch_size]
             yield tuple(column[chosen] for column in columns)
 
     signature = tuple(tf.TensorSpec((None, *c.shape[1:]), c.dtype) for c in columns)
@@ -206,7 +223,7 @@ def _report(progress: Progress, row: dict[str, float], plan: FitPlan) -> None:
     figures = ", ".join(f"{name} {row[name]:.4f}" for name in shown)
     best = " *" if progress.improved else ""
     print(
-        f"Epoch {progress.epochs}/{plan.epochs}: {figures} ({row['seconds']:.0f} s){best}",
+        f"Epoch {progress.epochs}/{plan.options.epochs}: {figures} ({row['seconds']:.0f} s){best}",
         flush=True,
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,45 +12,14 @@ import numpy.typing as npt
 
 from schemas.precision import KERAS_POLICIES, Precision, gpu_precision, native_bfloat16
 from train.data.examples import Examples
-from train.fitting.augmentation import Augmentation
 from train.fitting.checkpoints import Checkpoints
-from train.fitting.epochs import FitPlan, run_epochs
+from train.fitting.epochs import FitOptions, FitPlan, run_epochs
 from train.fitting.losses import Loss, make_loss, positive_weights
-from train.fitting.progress import Monitor
 from train.fitting.sampling import Imbalance, repeat_factors, upsample_factors
-from train.fitting.schedule import Schedule, make_optimizer
+from train.fitting.schedule import make_optimizer
 from train.networks.registry import Network, set_input_statistics
 
 _MIN_BATCH, _STEPS_PER_EPOCH = 8, 8
-
-
-@dataclass(frozen=True)
-class FitOptions:
-    """How to fit.
-
-    Attributes:
-        epochs: the most epochs; early stopping may end sooner.
-        batch_size: chips a step.
-        learning_rate: the highest rate of Adam.
-        precision: of the computation; weights are always float32.
-        seed: of the initial weights, the order of the chips and their augmentation.
-        patience: epochs without a better one after which training ends.
-        monitor: the validation measure that decides which epoch is better: loss or mAP.
-        augmentation, imbalance, schedule: see their classes.
-        deterministic: the same seed gives the same bits; slower.
-    """
-
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    precision: Precision
-    seed: int
-    patience: int = 5
-    monitor: Monitor = "val_loss"
-    augmentation: Augmentation = field(default_factory=Augmentation)
-    imbalance: Imbalance = field(default_factory=Imbalance)
-    schedule: Schedule = field(default_factory=Schedule)
-    deterministic: bool = False
 
 
 @dataclass(frozen=True)
@@ -105,7 +74,7 @@ def fit_network(
     if load_weights is not None:
         load_weights(model)
     set_input_statistics(model, train.pixels)
-    plan = _plan(train, options, names)
+    plan = FitPlan(options, _factors(train, options.imbalance, names))
     optimizer = make_optimizer(
         model, options.learning_rate, plan.steps_per_epoch, options.epochs, options.schedule
     )
@@ -166,18 +135,6 @@ def precision_policy(precision: Precision) -> Iterator[None]:
         yield
     finally:
         keras.config.set_dtype_policy(before)
-
-
-def _plan(train: Examples, options: FitOptions, names: Sequence[str]) -> FitPlan:
-    return FitPlan(
-        epochs=options.epochs,
-        batch_size=options.batch_size,
-        patience=options.patience,
-        monitor=options.monitor,
-        augmentation=options.augmentation,
-        factors=_factors(train, options.imbalance, names),
-        seed=options.seed,
-    )
 
 
 def _factors(

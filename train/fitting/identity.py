@@ -10,7 +10,7 @@ from typing import Any
 from pipelines.flags import must_match
 from train.data.examples import Examples
 from train.data.label_files import Part
-from train.fitting.fit import FitOptions
+from train.fitting.epochs import FitOptions
 
 _MEASURED = ("batch_size", "learning_rate")
 """Options whose default depends on the data."""

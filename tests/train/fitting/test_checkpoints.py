@@ -18,7 +18,8 @@ from train.__main__ import main
 from train.data.examples import Examples
 from train.fitting import epochs
 from train.fitting.checkpoints import Checkpoints
-from train.fitting.fit import FitOptions, fit_network
+from train.fitting.epochs import FitOptions
+from train.fitting.fit import fit_network
 from train.fitting.progress import Progress
 from train.networks.registry import NETWORKS
 

@@ -12,8 +12,8 @@ from schemas.artifact_files import model_digest
 from schemas.labels import LabelSet
 from schemas.precision import native_bfloat16
 from train.data.examples import Examples
+from train.fitting.epochs import FitOptions
 from train.fitting.fit import (
-    FitOptions,
     choose_precision,
     default_batch_size,
     fit_network,
