@@ -14,7 +14,6 @@ from train.fitting.checkpoints import Checkpoints, checkpoint_folder, forget_che
 from train.fitting.epochs import FitOptions
 from train.fitting.fit import Fit, choose_precision, default_batch_size, fit_network
 from train.fitting.identity import options_identity, training_identity
-from train.judging.thresholds import ThresholdOptions
 from train.networks.pretrained import load_pretrained
 from train.networks.registry import Network
 from train.networks.vgg_weights import load_into
@@ -96,8 +95,13 @@ def _judge(
 ) -> tuple[dict[str, Any], dict[str, float]]:
     from train.judging.judge import JudgingOptions, judge
 
-    thresholds = ThresholdOptions(options.threshold_method, options.threshold_beta, options.seed)
-    judging = JudgingOptions(thresholds, options.sky_rule, options.calibrate)
+    judging = JudgingOptions(
+        options.threshold_method,
+        options.threshold_beta,
+        options.seed,
+        options.sky_rule,
+        options.calibrate,
+    )
     description, temperatures = judge(fit.model, data.parts, data.label_set, judging)
     return {"network": options.network, **description}, temperatures
 

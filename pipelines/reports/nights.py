@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -34,8 +33,7 @@ _LOOK_BACK = 200
 """How many of the newest runs are searched for the nights before."""
 
 
-@dataclass(frozen=True)
-class RowCounts:
+class RowCounts(NamedTuple):
     """Counts of rows of `chip_scores`; see `Night`."""
 
     scores: dict[str, Counts]
@@ -51,14 +49,7 @@ def staged_night(plan: RunPlan, counts: RunCounts, units: Iterable[StagedUnit]) 
     files = [unit.scores for unit in units if unit.scores]
     with ThreadPoolExecutor(_READ_THREADS) as pool:
         counted = add_up(pool.map(_count_file, files))
-    return Night(
-        run_id=plan.run_id,
-        run_date=plan.run_date,
-        scored=counts.scored,
-        quarantined=counts.quarantined,
-        scores=counted.scores,
-        labels=counted.labels,
-    )
+    return Night(plan.run_id, plan.run_date, counts.scored, counts.quarantined, *counted)
 
 
 def published_night(scores: DeltaTable, record: dict[str, Any]) -> Night:
@@ -78,14 +69,8 @@ def published_night(scores: DeltaTable, record: dict[str, Any]) -> Night:
 
 def as_night(record: dict[str, Any], counted: RowCounts) -> Night:
     """A run in numbers, from its row in `runs` and its counted rows."""
-    return Night(
-        run_id=record["run_id"],
-        run_date=str(record["run_date"]),
-        scored=record["scored"],
-        quarantined=record["quarantined"],
-        scores=counted.scores,
-        labels=counted.labels,
-    )
+    run_id, run_date = record["run_id"], str(record["run_date"])
+    return Night(run_id, run_date, record["scored"], record["quarantined"], *counted)
 
 
 def nights_before(
@@ -132,8 +117,8 @@ def score_labels(schema: pa.Schema) -> dict[str, str]:
     return {name: label.decode() for name, label in labels.items() if label}
 
 
-def add_up(parts: Iterable[RowCounts]) -> RowCounts:
-    """The counts of all the rows together."""
+def add_up(parts: Iterable[RowCounts | Night]) -> RowCounts:
+    """The counts of all the rows, or nights, together."""
     scores: dict[str, Counts] = {}
     labels: Counter[str] = Counter()
     for counted in parts:

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pipelines.blocks import document as doc
 from pipelines.blocks.html import render_html
-from pipelines.drift.checks import Counts, Night
+from pipelines.drift.checks import Night
 from pipelines.drift.verdicts import Finding, read_findings, worst_first
 from pipelines.reports.charts import score_histogram, share_bar
 from pipelines.reports.facts import Example, ReportFacts
+from pipelines.reports.nights import add_up
 from pipelines.reports.thumbnails import Thumbnail
 from pipelines.wording import count_of
 from schemas.tables import HELD, PUBLISHED, QuarantineReason
 
-_NOTABLE = (
-    0.4  # of the limit of PSI: 0.1 where that is 0.25, "no change" (see pipelines.drift.checks)
-)
+_NOTABLE = 0.4  # of the limit of PSI: 0.1 where that is 0.25 (see pipelines.drift.checks)
 _VERDICTS = {"good": "Good", "bad": "Bad", None: "Not judged"}
 _COUNTS = ("listed", "skipped", "left_over", "scored", "quarantined")
 
@@ -99,7 +98,8 @@ def _labels(facts: ReportFacts) -> Iterator[doc.Block]:
         "its limit is raised to match."
     )
     now = {label: _share(night.labels.get(label, 0), night.scored) for label in night.scores}
-    then = {label: _share_before(label, before) for label in night.scores}
+    scored, carried = sum(night.scored for night in before), add_up(before).labels
+    then = {label: carried[label] / scored if scored else None for label in night.scores}
     most = max([*now.values(), *(share or 0 for share in then.values())], default=0)
     psi = {f.label: f for f in read_findings(facts.record["findings"]) if f.check == "psi"}
     rows = [
@@ -132,7 +132,7 @@ def _psi_cell(finding: Finding | None) -> doc.Cell:
 def _scores(facts: ReportFacts) -> Iterator[doc.Block]:
     if not facts.night.scored:
         return
-    before = _scores_before(facts.before)
+    before = add_up(facts.before).scores
     yield doc.Heading("Scores")
     yield doc.Paragraph(
         "Bars: shares of this night's scores by bin; bins are narrow at both ends, and a bar's "
@@ -214,16 +214,3 @@ def _provenance(record: Mapping[str, Any]) -> Iterator[doc.Block]:
 
 def _share(part: int, whole: int) -> float:
     return part / whole if whole else 0.0
-
-
-def _share_before(label: str, before: Sequence[Night]) -> float | None:
-    scored = sum(night.scored for night in before)
-    return _share(sum(night.labels.get(label, 0) for night in before), scored) if scored else None
-
-
-def _scores_before(before: Sequence[Night]) -> dict[str, Counts]:
-    found: dict[str, Counts] = {}
-    for night in before:
-        for label, counts in night.scores.items():
-            found[label] = found[label] + counts if label in found else counts
-    return found

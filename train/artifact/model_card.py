@@ -27,14 +27,7 @@ _SKY_RULES = {
     "threshold": "Sky labels follow their thresholds like all others.",
     "argmax": "A chip gets the sky label with the highest score, whatever the thresholds.",
 }
-_OVERALL = {
-    "macro_f1": "macro F1",
-    "micro_f1": "micro F1",
-    "sample_f1": "sample F1",
-    "macro_f2": "macro F2",
-    "micro_f2": "micro F2",
-    "sample_f2": "sample F2",
-}
+_OVERALL = {f"{a}_f{beta}": f"{a} F{beta}" for beta in (1, 2) for a in ("macro", "micro", "sample")}
 
 
 def render_model_card(artifact: ModelArtifact) -> str:
@@ -49,9 +42,8 @@ def render_model_card(artifact: ModelArtifact) -> str:
         "Training": list(_training(artifact)),
         "Versions": [doc.Paragraph(", ".join(f"{n} {v}" for n, v in artifact.versions.items()))],
     }
-    blocks: list[doc.Block] = [
-        doc.Paragraph(["Model digest ", doc.Code(artifact.model_digest), "."])
-    ]
+    digest: doc.Text = ["Model digest ", doc.Code(artifact.model_digest), "."]
+    blocks: list[doc.Block] = [doc.Paragraph(digest)]
     for title, section in sections.items():
         blocks += [doc.Heading(title), *section]
     return render_markdown(doc.Document(f"Model card: {artifact.network}", blocks))
@@ -75,21 +67,13 @@ def _use(artifact: ModelArtifact) -> Iterator[doc.Text]:
 
 def _data(training: Mapping[str, Any]) -> Iterator[doc.Text]:
     options = training["options"]
-    yield [
-        "Chips ",
-        doc.Code(str(options["chips"])),
-        ", labels ",
-        doc.Code(str(options["labels"])),
-        ".",
-    ]
+    chips, labels = doc.Code(str(options["chips"])), doc.Code(str(options["labels"]))
+    yield ["Chips ", chips, ", labels ", labels, "."]
     parts = [f"{count:,} {part}" for part, count in training["chips"].items() if count]
     yield f"Chips by part: {', '.join(parts)}."
     excluded = {**training["set_aside"], **training["set_aside"]["rejected"]}
-    counts = [
-        f"{count:,} {name.replace('_', ' ')}"
-        for name, count in excluded.items()
-        if name != "rejected" and count
-    ]
+    del excluded["rejected"]
+    counts = [f"{count:,} {name.replace('_', ' ')}" for name, count in excluded.items() if count]
     if counts:
         yield f"Left out, or not as expected: {', '.join(counts)}."
 
@@ -126,9 +110,7 @@ def _labels(artifact: ModelArtifact) -> doc.TableBlock:
                 name,
                 learnt[name],
                 row["positives"],
-                chosen["predicted"],
-                chosen["precision"],
-                chosen["recall"],
+                *(chosen[key] for key in ("predicted", "precision", "recall")),
                 with_interval(chosen["f1"], ends["at_threshold"]["f1"]),
                 with_interval(row["average_precision"], ends["average_precision"]),
             ]

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -24,8 +25,7 @@ from train.data.examples import READING_THREADS, read_training_chip, truth_of
 _CHIPS_A_CHUNK = 128  # 128 x 255 is summed exactly in float32
 
 
-@dataclass(frozen=True, order=True)
-class ChipKind:
+class ChipKind(NamedTuple):
     """How chips are stored, from their headers."""
 
     mode: str
@@ -63,12 +63,6 @@ class ChipSurvey:
         return means
 
 
-@dataclass(frozen=True)
-class _Look:
-    pixels: Pixels
-    kind: ChipKind
-
-
 def survey_chips(
     uris: Sequence[str],
     tags: Mapping[str, frozenset[str]],
@@ -89,9 +83,9 @@ def survey_chips(
     names: list[str] = []
     for chunk in _look_at(uris, preprocessing):
         damaged |= {u: look for u, look in chunk.items() if isinstance(look, ChipRejected)}
-        seen = {u: look for u, look in chunk.items() if isinstance(look, _Look)}
-        kinds.update(look.kind for look in seen.values())
-        labelled = {file_stem(u): look.pixels for u, look in seen.items() if file_stem(u) in tags}
+        seen = [(file_stem(u), *look) for u, look in chunk.items() if isinstance(look, tuple)]
+        kinds.update(kind for _, _, kind in seen)
+        labelled = {name: pixels for name, pixels, _ in seen if name in tags}
         if labelled:
             names += labelled
             truth = truth_of([tags[name] for name in labelled], label_set)
@@ -104,7 +98,7 @@ def survey_chips(
 
 def _look_at(
     uris: Sequence[str], preprocessing: Preprocessing
-) -> Iterator[dict[str, _Look | ChipRejected]]:
+) -> Iterator[dict[str, tuple[Pixels, ChipKind] | ChipRejected]]:
     """The chips, in chunks."""
     from tqdm import tqdm
 
@@ -119,11 +113,10 @@ def _look_at(
             progress.update(len(chunk))
 
 
-def _look(uri: str, preprocessing: Preprocessing) -> _Look | ChipRejected:
+def _look(uri: str, preprocessing: Preprocessing) -> tuple[Pixels, ChipKind] | ChipRejected:
     try:
         data = read_training_chip(uri)
-        pixels = decode_chip(data, preprocessing)
-        return _Look(pixels, ChipKind(mode_of(data), *sides_px(data)))
+        return decode_chip(data, preprocessing), ChipKind(mode_of(data), *sides_px(data))
     except ChipRejected as rejection:
         return rejection
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.imaging.resize import Pixels
-from train.explore._chip_survey import ChipSurvey
+from train.explore._chip_survey import ChipKind, ChipSurvey
 from train.explore._label_statistics import LabelStatistics
 from train.pictures import BAND_COLOURS, as_rgb, draw_bars, draw_heat_map, draw_image_grid
 from train.results import describe_picture, write_table
@@ -52,7 +51,7 @@ def write_chip_results(
     return {
         "decoded": sum(survey.kinds.values()),
         "labelled": len(survey.names),
-        "kinds": [asdict(kind) | {"chips": chips} for kind, chips in kinds],
+        "kinds": [kind._asdict() | {"chips": chips} for kind, chips in kinds],
         "damaged": dict(Counter(r.reason.value for r in survey.damaged.values()).most_common()),
         "mean_colours": {
             name: dict(zip(survey.bands, _known(row), strict=True))
@@ -78,50 +77,26 @@ def _write_label_tables(folder: Path, found: LabelStatistics) -> None:
 def _draw_labels(folder: Path, found: LabelStatistics) -> list[dict[str, str]]:
     names, rows = found.label_set.names, f"of {found.rows:,} chips"
     ordered = sorted(found.counts, key=lambda name: -found.counts[name])
-    counts = [found.counts[name] for name in ordered]
-    draw_bars(folder / "label_counts.png", ordered, {"": counts}, f"Labels {rows}", "chips")
-    sizes = [str(size) for size in range(len(found.labels_a_chip))]
-    draw_bars(
-        folder / "labels_a_chip.png",
-        sizes,
-        {"": list(found.labels_a_chip)},
-        f"How many labels a chip has, {rows}",
-        "chips",
-    )
-    shown = found.label_sets[:_SHOWN_SETS]
-    draw_bars(
-        folder / "label_sets.png",
-        [", ".join(held) or "no label" for held, _ in shown],
-        {"": [chips for _, chips in shown]},
-        f"The {len(shown)} most frequent of {len(found.label_sets):,} label sets, {rows}",
-        "chips",
-    )
-    draw_heat_map(
-        folder / "together.png",
-        found.together,
-        names,
-        names,
-        "Chips that have both labels (on the diagonal: the label)",
-        logarithmic=True,
-    )
-    draw_heat_map(
-        folder / "together_shares.png",
-        found.shares,
-        names,
-        names,
-        "Of the chips with the row's label, the share that also has the column's",
-        value_format="{:.2f}",
-    )
+    sizes = {str(size): chips for size, chips in enumerate(found.labels_a_chip)}
+    sets = {", ".join(held) or "no label": n for held, n in found.label_sets[:_SHOWN_SETS]}
+    most = f"The {len(sets)} most frequent of {len(found.label_sets):,} label sets, {rows}"
+    for file, chips, title in (
+        ("label_counts.png", {name: found.counts[name] for name in ordered}, f"Labels {rows}"),
+        ("labels_a_chip.png", sizes, f"How many labels a chip has, {rows}"),
+        ("label_sets.png", sets, most),
+    ):
+        draw_bars(folder / file, list(chips), {"": list(chips.values())}, title, "chips")
+    title = "Chips that have both labels (on the diagonal: the label)"
+    draw_heat_map(folder / "together.png", found.together, names, names, title, logarithmic=True)
+    title = "Of the chips with the row's label, the share that also has the column's"
+    path = folder / "together_shares.png"
+    draw_heat_map(path, found.shares, names, names, title, value_format="{:.2f}")
     return [
         describe_picture("label_counts.png", "labels", f"How many {rows} have each label"),
         describe_picture("labels_a_chip.png", "labels", "How many labels a chip has"),
         describe_picture("label_sets.png", "labels", "The most frequent sets of labels"),
         describe_picture("together.png", "together", "How many chips have both of two labels"),
-        describe_picture(
-            "together_shares.png",
-            "together",
-            "Of the chips with the row's label, the share that also has the column's label",
-        ),
+        describe_picture("together_shares.png", "together", f"{title} label"),
     ]
 
 
@@ -129,11 +104,8 @@ def _write_chip_tables(folder: Path, survey: ChipSurvey, colours: npt.NDArray[np
     means = zip(_rows(survey), survey.chips.tolist(), colours.tolist(), strict=True)
     header = ("label", "chips", *survey.bands)
     write_table(folder / "mean_colours.csv", header, [(name, n, *row) for name, n, row in means])
-    kinds = [
-        (kind.mode, kind.width_px, kind.height_px, chips)
-        for kind, chips in sorted(survey.kinds.items())
-    ]
-    write_table(folder / "kinds.csv", ("mode", "width_px", "height_px", "chips"), kinds)
+    kinds = [(*kind, chips) for kind, chips in sorted(survey.kinds.items())]
+    write_table(folder / "kinds.csv", (*ChipKind._fields, "chips"), kinds)
     damaged = [(uri, r.reason.value, r.message) for uri, r in sorted(survey.damaged.items())]
     write_table(folder / "damaged.csv", ("chip", "reason", "message"), damaged)
 

@@ -26,12 +26,12 @@ def write_forest(
     figures: Mapping[str, Any],
     summary: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Write tables, pictures and `summary.json`; give the last.
+    """Write tables, pictures and `summary.json`; returns the last.
 
     Args:
         scores: `[n, labels]` of the test chips.
         figures: of the test chips, see `train.judging.measuring.measure`.
-        summary: what it is to say beside.
+        summary: the other fields of `summary.json`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     grid = _grid_rows(fit)
@@ -72,16 +72,10 @@ def _write_labels(
     learned = dict(zip(label_set.names, train.truth.sum(axis=0).tolist(), strict=True))
     header = ("label", "training_positives", "test_positives", "average_precision")
     measures = ("predicted", "precision", "recall", "f1")
-    rows = [
-        (
-            name,
-            learned[name],
-            row["positives"],
-            row["average_precision"],
-            *(row["at_half"][measure] for measure in measures),
-        )
-        for name, row in figures["labels"].items()
-    ]
+    rows = []
+    for name, row in figures["labels"].items():
+        found = (row["at_half"][measure] for measure in measures)
+        rows.append((name, learned[name], row["positives"], row["average_precision"], *found))
     write_table(folder / "forest_labels.csv", header + measures, rows)
 
 
@@ -103,17 +97,11 @@ def _draw(folder: Path, fit: ForestFit, figures: Mapping[str, Any]) -> list[dict
         name: [row["at_half"][measure] for row in labels.values()]
         for name, measure in {"F1": "f1", "precision": "precision", "recall": "recall"}.items()
     }
-    draw_bars(
-        folder / "forest_labels.png",
-        list(labels),
-        series,
-        f"The random forest on {figures['chips']:,} test chips",
-        "at score 0.5",
-        "{:.3f}",
-    )
+    tested = f"The random forest on {figures['chips']:,} test chips"
+    file = folder / "forest_labels.png"
+    draw_bars(file, list(labels), series, tested, "at score 0.5", "{:.3f}")
+    said = "The random forest, label by label, on test"
     return [
         describe_picture("forest_grid.png", "forest_grid", f"{title}; the best is framed"),
-        describe_picture(
-            "forest_labels.png", "forest_labels", "The random forest, label by label, on test"
-        ),
+        describe_picture("forest_labels.png", "forest_labels", said),
     ]

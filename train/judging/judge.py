@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,16 +24,14 @@ from train.judging.thresholds import ThresholdOptions, choose_thresholds, cross_
 
 
 @dataclass(frozen=True)
-class JudgingOptions:
-    """How scores become labels.
+class JudgingOptions(ThresholdOptions):
+    """How scores become labels, and how thresholds are chosen.
 
     Attributes:
-        thresholds: how thresholds are chosen.
         sky_rule: how sky labels are chosen.
         calibrate: whether each label gets a temperature first.
     """
 
-    thresholds: ThresholdOptions = field(default_factory=ThresholdOptions)
     sky_rule: SkyRule = "threshold"
     calibrate: bool = False
 
@@ -62,7 +60,7 @@ def judge(
     before, temperatures = _calibrate(model, judged, label_set) if options.calibrate else ({}, {})
     scored = {part: predict_scores(model, e.pixels) for part, e in judged.items()}
     validation = (scored["validation"], judged["validation"].truth)
-    thresholds, unproven = choose_thresholds(*validation, label_set.names, options.thresholds)
+    thresholds, unproven = choose_thresholds(*validation, label_set.names, options)
     figures: dict[Part, dict[str, Any]] = {
         part: measure(scores, judged[part].truth, label_set, thresholds, options.sky_rule)
         | ({"before_calibration": before[part]} if part in before else {})
@@ -101,7 +99,7 @@ def _calibrate(
 def _cross_fit(
     scores: Scores, truth: Truth, label_set: LabelSet, options: JudgingOptions
 ) -> dict[str, float | None]:
-    thresholds = cross_fitted_thresholds(scores, truth, label_set.names, options.thresholds)
+    thresholds = cross_fitted_thresholds(scores, truth, label_set.names, options)
     return measure_overall(truth, choose_labels(scores, thresholds, label_set, options.sky_rule))
 
 

@@ -60,11 +60,8 @@ def choose_thresholds(
     if options.method == "shrunk":
         thresholds = shrunk_thresholds(scores, truth, options.beta)
     else:
-        choose = _cross_fit if options.method == "cross_fit" else _best
-        thresholds = [
-            choose(column, held, options) if held.any() else prior_threshold(options.beta)
-            for column, held in zip(scores.T, truth.T, strict=True)
-        ]
+        pairs = zip(scores.T, truth.T, strict=True)
+        thresholds = [_own_threshold(column, held, options) for column, held in pairs]
     unproven = [name for name, held in zip(names, truth.T, strict=True) if not held.any()]
     return tuple(thresholds), tuple(unproven)
 
@@ -183,11 +180,11 @@ def _check(scores: Floats) -> npt.NDArray[np.float64]:
     return values
 
 
-def _best(scores: Floats, truth: Integers, options: ThresholdOptions) -> float:
-    return best_threshold(scores, truth, options.beta)
-
-
-def _cross_fit(scores: Floats, truth: Integers, options: ThresholdOptions) -> float:
+def _own_threshold(scores: Floats, truth: Integers, options: ThresholdOptions) -> float:
+    if not truth.any():
+        return prior_threshold(options.beta)
+    if options.method == "best":
+        return best_threshold(scores, truth, options.beta)
     return cross_fit_threshold(scores, truth, options.beta, options.seed)
 
 

@@ -11,11 +11,7 @@ from train.shared_options import PRECISION, SEED, CacheOptions, ChoiceOptions, L
 
 @dataclass(frozen=True)
 class StudyOptions(CacheOptions, ChoiceOptions, LabelledOptions):
-    """The options of the study; None stands for a default that depends on the data.
-
-    Attributes:
-        models: `all`, or names of `train.study.models.plan.MODELS` with commas between.
-    """
+    """The options of the study; None stands for a default that depends on the data."""
 
     output: str = flag(
         "The local folder for all results; what is finished there is not done again.",

@@ -42,7 +42,7 @@ def model():
 
 
 def test_thresholds_come_from_validation_and_figures_from_validation_and_test(model, parts):
-    options = JudgingOptions(ThresholdOptions("best", beta=2.0))
+    options = JudgingOptions("best", beta=2.0)
     description, temperatures = judge(model, parts, LABELS, options)
     scores = predict_scores(model, parts["validation"].pixels)
     truth = parts["validation"].truth

@@ -38,16 +38,16 @@ def compare_models(models: Mapping[str, Model]) -> list[dict[str, Any]]:
             "labels": len(model["labels"]),
             "parameters": model.get("parameters"),
             "seconds": model.get("seconds"),
-            "validation_best_f1": figures_of(model, "validation").get("mean_best_f1"),
-            "best_f1": figures_of(model, part).get("mean_best_f1"),
-            "f1": overall(model, part, "macro_f1"),
-            "f1_interval": interval(model, part, "macro_f1"),
-            "f1_at_half": overall(model, part, "macro_f1", "at_half"),
+            "validation_best_f1": figure(model, "validation", "mean_best_f1"),
+            "best_f1": figure(model, part, "mean_best_f1"),
+            "f1": figure(model, part, "at_threshold", "macro_f1"),
+            "f1_interval": figure(model, part, "intervals", "at_threshold", "macro_f1"),
+            "f1_at_half": figure(model, part, "at_half", "macro_f1"),
             "frequent_micro_f1": frequent_micro_f1(model, part),
             "frequent_micro_f1_at_half": frequent_micro_f1(model, part, "at_half"),
-            "sample_f2": overall(model, part, "sample_f2"),
-            "mean_average_precision": figures_of(model, part).get("mean_average_precision"),
-            "chips": figures_of(model, part).get("chips"),
+            "sample_f2": figure(model, part, "at_threshold", "sample_f2"),
+            "mean_average_precision": figure(model, part, "mean_average_precision"),
+            "chips": figure(model, part, "chips"),
         }
         for name, model in models.items()
     ]
@@ -95,9 +95,9 @@ def compare_labels(
     return {
         "part": part,
         "rows": rows,
-        "all": _means(rows),
-        "common": _means([row for row in rows if not row["is_rare"]]),
-        "rare": _means([row for row in rows if row["is_rare"]]),
+        "all": mean_f1s(rows),
+        "common": mean_f1s([row for row in rows if not row["is_rare"]]),
+        "rare": mean_f1s([row for row in rows if row["is_rare"]]),
     }
 
 
@@ -118,13 +118,10 @@ def choose_best(models: Mapping[str, Model]) -> str | None:
     """
     networks = {n: m for n, m in models.items() if m["network"]}
     most = max((len(model["labels"]) for model in networks.values()), default=0)
-    scores = {n: figures_of(m, "validation").get("mean_best_f1") for n, m in networks.items()}
-    known = {
-        name: score
-        for name, score in scores.items()
-        if score is not None and len(networks[name]["labels"]) == most
-    }
-    return max(known, key=lambda name: known[name]) if known else None
+    full = {n: m for n, m in networks.items() if len(m["labels"]) == most}
+    scores = {n: figure(m, "validation", "mean_best_f1") for n, m in full.items()}
+    known = {name: score for name, score in scores.items() if score is not None}
+    return max(known, key=lambda name: known[name], default=None)
 
 
 def is_rare(positives: int, chips: int) -> bool:
@@ -137,51 +134,38 @@ def is_rare(positives: int, chips: int) -> bool:
     return positives < max(FEWEST_POSITIVES, RARE_IN_STUDY * chips)
 
 
-def figures_of(model: Model, part: str) -> Mapping[str, Any]:
-    """A model's figures on a part; empty if it was not measured there."""
-    found: Mapping[str, Any] = model["figures"].get(part, {})
+def figure(model: Model, part: str, *keys: str) -> Any:
+    """What the keys lead to in a model's figures on a part; None if it was not measured."""
+    found: Any = model["figures"].get(part)
+    for key in keys:
+        found = None if found is None else found.get(key)
     return found
 
 
-def overall(model: Model, part: str, measure: str, where: str = "at_threshold") -> float | None:
-    """A figure over all labels."""
-    value: float | None = figures_of(model, part).get(where, {}).get(measure)
-    return value
+def label_f1(model: Model, part: str, label: str) -> float | None:
+    """F1 of a label at its threshold."""
+    f1: float | None = figure(model, part, "labels", label, "at_threshold", "f1")
+    return f1
 
 
-def interval(model: Model, part: str, measure: str) -> list[float] | None:
-    """Lower and upper end of the 95 % interval of a figure over all labels, at the thresholds."""
-    intervals = figures_of(model, part).get("intervals", {})
-    found: list[float] | None = intervals.get("at_threshold", {}).get(measure)
+def label_row(model: Model, part: str, label: str) -> Mapping[str, Any]:
+    """A model's figures for a label on a part; empty if there are none."""
+    return figure(model, part, "labels", label) or {}
+
+
+def best_threshold(model: Model, label: str) -> float | None:
+    """The threshold with the highest F1 of a label on validation."""
+    found: float | None = figure(model, "validation", "labels", label, "best", "threshold")
     return found
 
 
 def frequent_micro_f1(model: Model, part: str, where: str = "at_threshold") -> float | None:
     """F1 of all decisions on the labels that at least `FEWEST_POSITIVES` chips of a part carry."""
-    rows = figures_of(model, part).get("labels", {}).values()
+    rows = (figure(model, part, "labels") or {}).values()
     frequent = [row for row in rows if row["positives"] >= FEWEST_POSITIVES]
     hits = sum(round(row[where]["recall"] * row["positives"]) for row in frequent)
     decided = sum(row[where]["predicted"] + row["positives"] for row in frequent)
     return 2 * hits / decided if decided else None
-
-
-def label_row(model: Model, part: str, label: str) -> Mapping[str, Any]:
-    """A model's figures for a label on a part; empty if there are none."""
-    row: Mapping[str, Any] = figures_of(model, part).get("labels", {}).get(label, {})
-    return row
-
-
-def label_f1(model: Model, part: str, label: str) -> float | None:
-    """F1 of a label at its threshold."""
-    value: float | None = label_row(model, part, label).get("at_threshold", {}).get("f1")
-    return value
-
-
-def label_interval(model: Model, part: str, label: str) -> list[float] | None:
-    """Lower and upper end of the 95 % interval of a label's F1 at its threshold."""
-    labels = figures_of(model, part).get("intervals", {}).get("labels", {})
-    found: list[float] | None = labels.get(label, {}).get("at_threshold", {}).get("f1")
-    return found
 
 
 def mean_of(values: Sequence[float | None]) -> float | None:
@@ -190,21 +174,20 @@ def mean_of(values: Sequence[float | None]) -> float | None:
     return sum(known) / len(known) if known else None
 
 
-def _threshold_row(model: Model, part: str, label: str) -> dict[str, float | None]:
-    best = label_row(model, "validation", label).get("best", {})
-    return {
-        "best_threshold": best.get("threshold"),
-        "best_f1": best.get("f1"),
-        "threshold": label_row(model, "validation", label).get("threshold"),
-        "f1": label_f1(model, part, label),
-    }
-
-
-def _means(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Means over the labels for which both F1 are defined."""
+def mean_f1s(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Means of the rows' `first_f1` and `second_f1` over the labels that have both."""
     both = [r for r in rows if r["first_f1"] is not None and r["second_f1"] is not None]
     return {
         "labels": len(both),
         "first_f1": mean_of([row["first_f1"] for row in both]),
         "second_f1": mean_of([row["second_f1"] for row in both]),
+    }
+
+
+def _threshold_row(model: Model, part: str, label: str) -> dict[str, float | None]:
+    return {
+        "best_threshold": best_threshold(model, label),
+        "best_f1": figure(model, "validation", "labels", label, "best", "f1"),
+        "threshold": figure(model, "validation", "labels", label, "threshold"),
+        "f1": label_f1(model, part, label),
     }

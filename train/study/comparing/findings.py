@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pipelines.wording import count_of
 from train.study.comparing.comparison import (
     FEWEST_POSITIVES,
-    interval,
+    figure,
     label_f1,
     label_row,
-    overall,
+    mean_f1s,
 )
 from train.study.models.plan import CNN, FOREST, TUNED, VGG16
 
@@ -40,13 +41,13 @@ def describe_findings(study: Mapping[str, Any]) -> list[str]:
 
 def describe_best(model: Mapping[str, Any], part: str) -> str:
     """How good the best model is."""
-    f1 = overall(model, part, "macro_f1")
-    chips = model["figures"].get(part, {}).get("chips", 0)
+    f1 = figure(model, part, "at_threshold", "macro_f1")
     if f1 is None:
         return f"{model['title']} is the best network by validation."
     return (
-        f"{model['title']} is the best network by validation. On {chips:,} {_ON[part]}, its mean "
-        f"F1 over the labels that occur there is {f1:.3f}{_within(model, part)}."
+        f"{model['title']} is the best network by validation. On {figure(model, part, 'chips'):,} "
+        f"{_ON[part]}, its mean F1 over the labels that occur there is {f1:.3f}"
+        f"{_within(model, part)}."
     )
 
 
@@ -71,13 +72,14 @@ def describe_example(model: Mapping[str, Any], part: str) -> str:
 
 def describe_ladder(models: Mapping[str, Mapping[str, Any]], part: str) -> str:
     """The mean F1 of the study's main models, from colours only to shapes learned elsewhere."""
-    means = {name: overall(models[name], part, "macro_f1") for name in _LADDER if name in models}
-    said = [f"{models[n]['title']} {mean:.3f}" for n, mean in means.items() if mean is not None]
+    steps = [models[name] for name in _LADDER if name in models]
+    means = [(model["title"], figure(model, part, "at_threshold", "macro_f1")) for model in steps]
+    said = [f"{title} {mean:.3f}" for title, mean in means if mean is not None]
     return f"Mean F1, step by step: {', '.join(said)}." if len(said) > 1 else ""
 
 
 def _within(model: Mapping[str, Any], part: str) -> str:
-    ends = interval(model, part, "macro_f1")
+    ends = figure(model, part, "intervals", "at_threshold", "macro_f1")
     return f" (with other chips like these, {ends[0]:.2f} to {ends[1]:.2f})" if ends else ""
 
 
@@ -105,22 +107,18 @@ def describe_labels(model: Mapping[str, Any], part: str) -> list[str]:
 
 def describe_lead(first: str, second: str, compared: Mapping[str, Any]) -> str:
     """Which of two models is ahead, over all labels, common ones and rare ones."""
+    kinds = {"all": "all labels", "common": "common ones", "rare": "rare ones"}
     parts = [
-        f"{where} {_lead(means)} over {means['labels']} label{'s' * (means['labels'] != 1)}"
-        for where, means in (
-            ("over all labels", compared["all"]),
-            ("over common ones", compared["common"]),
-            ("over rare ones", compared["rare"]),
-        )
-        if means["labels"]
+        f"over {said} {_lead(compared[kind])}"
+        for kind, said in kinds.items()
+        if compared[kind]["labels"]
     ]
     return f"{first} compared with {second}, by mean F1: {'; '.join(parts)}." if parts else ""
 
 
 def describe_thresholds(model: Mapping[str, Any], part: str) -> str:
     """What a threshold for each label gains."""
-    tuned = overall(model, part, "macro_f1")
-    half = overall(model, part, "macro_f1", "at_half")
+    tuned, half = (figure(model, part, at, "macro_f1") for at in ("at_threshold", "at_half"))
     if tuned is None or half is None:
         return ""
     verb = "gains nothing" if abs(tuned - half) < _ALIKE else "gains" if tuned > half else "loses"
@@ -139,28 +137,23 @@ def describe_variants(models: Mapping[str, Mapping[str, Any]], part: str) -> lis
 
 
 def _variant(baseline: Mapping[str, Any], variant: Mapping[str, Any], part: str) -> str:
-    pairs = [
-        (label_f1(variant, part, label), label_f1(baseline, part, label))
-        for label in variant["labels"]
-        if label in baseline["labels"]
-    ]
-    both = [(a, b) for a, b in pairs if a is not None and b is not None]
-    if not both:
+    means = mean_f1s(
+        [
+            {"first_f1": label_f1(variant, part, name), "second_f1": label_f1(baseline, part, name)}
+            for name in variant["labels"]
+            if name in baseline["labels"]
+        ]
+    )
+    if not means["labels"]:
         return f"{variant['title']}: no label in common with the baseline that occurs there."
-    means = {
-        "first_f1": sum(a for a, _ in both) / len(both),
-        "second_f1": sum(b for _, b in both) / len(both),
-    }
-    labels = f"{len(both)} label{'s' * (len(both) != 1)}"
-    return f"{variant['title']}: {_lead(means)} over {labels}."
+    return f"{variant['title']}: {_lead(means)}."
 
 
-def _lead(means: Mapping[str, float]) -> str:
+def _lead(means: Mapping[str, Any]) -> str:
     first, second = means["first_f1"], means["second_f1"]
-    if abs(first - second) < _ALIKE:
-        return f"level ({first:.3f} and {second:.3f})"
-    place = "ahead" if first > second else "behind"
-    return f"{place} by {abs(first - second):.3f} ({first:.3f} and {second:.3f})"
+    by = abs(first - second)
+    place = "level" if by < _ALIKE else f"{'ahead' if first > second else 'behind'} by {by:.3f}"
+    return f"{place} ({first:.3f} and {second:.3f}) over {count_of(means['labels'], 'label')}"
 
 
 def _named(labels: Sequence[str], scores: Mapping[str, float]) -> str:

@@ -11,7 +11,7 @@ from pipelines.errors import UsageError
 from pipelines.storage.store import read_bytes
 from schemas.labels import PLANET_LABELS, LabelSet
 from train.data.splits import STUDY_NETWORKS
-from train.study.comparing.comparison import figures_of, label_f1, label_row, overall
+from train.study.comparing.comparison import best_threshold, figure, label_f1
 from train.study.models.plan import CNN, FOREST, VGG16
 
 SOURCE = "Thisted 2020"
@@ -83,6 +83,7 @@ def set_beside(
     if set(label_set.names) != set(PLANET_LABELS.names):
         return None
     shown = {name: models[name] for name in PUBLISHED_MEANS if name in models}
+    networks = {name: model for name, model in shown.items() if model["network"]}
     return {
         "source": SOURCE,
         "statement": _statement(chips, part),
@@ -91,10 +92,8 @@ def set_beside(
                 "name": name,
                 "title": model["title"],
                 "published": PUBLISHED_MEANS[name],
-                "best_here": figures_of(model, part).get("mean_best_f1")
-                if model["network"]
-                else None,
-                "here": overall(model, part, "macro_f1"),
+                "best_here": figure(model, part, "mean_best_f1") if model["network"] else None,
+                "here": figure(model, part, "at_threshold", "macro_f1"),
             }
             for name, model in shown.items()
         ],
@@ -105,11 +104,7 @@ def set_beside(
                 "published": dict(by_label[label]["f1"]),
                 "here": {name: label_f1(model, part, label) for name, model in shown.items()},
                 "published_threshold": dict(by_label[label]["threshold"]),
-                "best_threshold": {
-                    name: label_row(model, "validation", label).get("best", {}).get("threshold")
-                    for name, model in shown.items()
-                    if model["network"]
-                },
+                "best_threshold": {n: best_threshold(networks[n], label) for n in networks},
             }
             for label in label_set.names
             if by_label and label in by_label

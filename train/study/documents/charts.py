@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +99,13 @@ def _draw_published(path: Path, study: Mapping[str, Any]) -> None:
 def show_chart(folder: Path, name: str, caption: str = "") -> list[Picture]:
     """A chart in the study's folder; empty if it was not drawn."""
     return _if_drawn(folder / FOLDER / name, caption)
+
+
+def show_pictures(
+    folder: Path, pictures: Iterable[Mapping[str, str]], end: str = ""
+) -> list[Picture]:
+    """Pictures of a summary (`train.results.describe_picture`), with the end of each caption."""
+    return [Picture(folder / picture["file"], picture["caption"] + end) for picture in pictures]
 
 
 def show_curves(folder: Path, model: str, caption: str) -> list[Picture]:

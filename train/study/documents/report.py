@@ -13,7 +13,7 @@ from typing import Any
 from pipelines.blocks import document as doc
 from train.study.comparing.comparison import FEWEST_POSITIVES, RARE_IN_STUDY
 from train.study.comparing.findings import describe_findings, describe_variants
-from train.study.documents.charts import COMMON, MEANS, PUBLISHED, RARE, show_chart
+from train.study.documents.charts import COMMON, MEANS, PUBLISHED, RARE, show_chart, show_pictures
 from train.study.documents.report_exploration import exploration_blocks
 from train.study.documents.report_models import model_blocks
 from train.study.documents.tables import (
@@ -45,24 +45,25 @@ def build_report(study: Study, folder: Path) -> doc.Document:
         *_comparison(study, folder),
         *_published(study, folder),
         *_filters(study, folder),
-        *_limits(study),
+        doc.Heading("Limits"),
+        doc.Bullets(study["limits"]),
         *_making(study),
     ]
     return doc.Document(TITLE, blocks)
 
 
 def _findings(study: Study) -> list[doc.Block]:
-    blocks: list[doc.Block] = [doc.Heading("What was found")]
-    blocks.append(doc.Bullets(describe_findings(study)))
-    blocks.append(
+    return [
+        doc.Heading("What was found"),
+        doc.Bullets(describe_findings(study)),
         doc.Paragraph(
             "F1 says how well a label is found: 1 if exactly the chips that carry it are reported, "
             "0 if no report is right. It is the harmonic mean of precision (which "
             "share of the reports is right) and recall (which share of the chips is reported). A "
             "mean F1 gives every label the same weight, however rare."
-        )
-    )
-    return blocks + [doc.Note(text) for text in study["warnings"]]
+        ),
+        *map(doc.Note, study["warnings"]),
+    ]
 
 
 def _data(study: Study) -> list[doc.Block]:
@@ -82,10 +83,7 @@ def _data(study: Study) -> list[doc.Block]:
             "report." + (f" Each chip has one sky label: {sky}." if sky else "")
         ),
         doc.TableBlock(
-            ["label", *parts],
-            rows,
-            "Chips that carry each label",
-            strong=frozenset({len(rows) - 1}),
+            ["label", *parts], rows, "Chips that carry each label", strong={len(rows) - 1}
         ),
         *_set_aside(data["set_aside"]),
     ]
@@ -102,6 +100,7 @@ def _set_aside(set_aside: Mapping[str, Any]) -> list[doc.Block]:
 def _thresholds(study: Study) -> list[doc.Block]:
     if not study["comparison"]["thresholds"]:
         return []
+    titles = {name: m["title"] for name, m in study["models"].items() if m["network"]}
     return [
         doc.Heading("Thresholds"),
         doc.Paragraph(
@@ -112,12 +111,8 @@ def _thresholds(study: Study) -> list[doc.Block]:
             "lies between the best one and one common to all labels: the fewer chips carry the "
             "label, the closer to the common one."
         ),
-        *threshold_tables(study["comparison"], _network_titles(study)),
+        *threshold_tables(study["comparison"], titles),
     ]
-
-
-def _network_titles(study: Study) -> dict[str, str]:
-    return {name: m["title"] for name, m in study["models"].items() if m["network"]}
 
 
 def _comparison(study: Study, folder: Path) -> list[doc.Block]:
@@ -126,13 +121,9 @@ def _comparison(study: Study, folder: Path) -> list[doc.Block]:
         return []
     blocks: list[doc.Block] = [
         doc.Heading("All models side by side"),
-        *show_chart(
-            folder,
-            MEANS,
-            _MEANS_CAPTION,
-        ),
+        *show_chart(folder, MEANS, _MEANS_CAPTION),
+        means_table(comparison),
     ]
-    blocks.append(means_table(comparison))
     if said := describe_variants(study["models"], comparison["part"]):
         blocks += [
             doc.Paragraph("The variants compared with the baseline, over the labels of both:"),
@@ -169,8 +160,7 @@ def _published(study: Study, folder: Path) -> list[doc.Block]:
 
 
 def _filters(study: Study, folder: Path) -> list[doc.Block]:
-    pictures = [doc.Picture(folder / p["file"], p["caption"]) for p in study["filters"]]
-    if not pictures:
+    if not study["filters"]:
         return []
     return [
         doc.Heading("What the filters look for"),
@@ -178,12 +168,8 @@ def _filters(study: Study, folder: Path) -> list[doc.Block]:
             "A convolution filter responds strongly to one kind of pattern. Each picture began as "
             "noise and was changed step by step so that one filter responds more strongly."
         ),
-        *pictures,
+        *show_pictures(folder, study["filters"]),
     ]
-
-
-def _limits(study: Study) -> list[doc.Block]:
-    return [doc.Heading("Limits"), doc.Bullets(study["limits"])]
 
 
 def _making(study: Study) -> list[doc.Block]:

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipelines.blocks.document import Block, Bullets, Heading, Paragraph, Picture, TableBlock
+from pipelines.blocks.document import Block, Bullets, Heading, Paragraph, TableBlock
+from train.study.documents.charts import show_pictures
 
 
 def exploration_blocks(study: Mapping[str, Any], folder: Path) -> list[Block]:
@@ -14,7 +15,6 @@ def exploration_blocks(study: Mapping[str, Any], folder: Path) -> list[Block]:
     found = study["exploration"]
     if not found:
         return []
-    pictures = [Picture(folder / p["file"], f"{p['caption']}.") for p in found["pictures"]]
     return [
         Heading("What the chips look like"),
         Paragraph(
@@ -24,7 +24,7 @@ def exploration_blocks(study: Mapping[str, Any], folder: Path) -> list[Block]:
         ),
         Bullets(_describe(found)),
         *_kinds(found["chips"]),
-        *pictures,
+        *show_pictures(folder, found["pictures"], "."),
     ]
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipelines.blocks.document import Block, Heading, Note, Paragraph, Picture
-from train.study.documents.charts import show_curves
+from pipelines.blocks.document import Block, Heading, Note, Paragraph
+from train.study.documents.charts import show_curves, show_pictures
 from train.study.documents.tables import label_table
 
 _CURVES_CAPTION = (
@@ -24,8 +24,7 @@ def model_blocks(study: Mapping[str, Any], folder: Path) -> list[Block]:
         blocks += [Heading(model["title"], 3), Paragraph(model["idea"])]
         blocks.append(Paragraph(_describe_training(model)))
         blocks += show_curves(folder, name, f"{model['title']} {_CURVES_CAPTION}")
-        pictures = model.get("pictures", [])
-        blocks += [Picture(folder / p["file"], f"{p['caption']}.") for p in pictures]
+        blocks += show_pictures(folder, model.get("pictures", []), ".")
         blocks.append(label_table(model, study["comparison"]["part"]))
         if model["unproven_thresholds"]:
             labels = ", ".join(model["unproven_thresholds"])
@@ -37,12 +36,14 @@ def _describe_training(model: Mapping[str, Any]) -> str:
     if not model["network"]:
         return _describe_forest(model)
     options, side = model["options"], model["image_size"]
+    repeated = options["imbalance"]["upsample"]
     return (
         f"Input {side}x{side} pixels, {len(model['bands'])} bands; {model['parameters']:,} "
         f"parameters, from {model['weights']}. Trained on {model['chips']['train']:,} chips in "
         f"{model['epochs']} epochs of at most {options['epochs']}, {options['batch_size']} chips a "
         f"step, rate {options['learning_rate']:g}, in {model['seconds']:,.0f} s; the weights are "
-        f"those of epoch {model['best_epoch']}.{_repeated(options['imbalance']['upsample'])}"
+        f"those of epoch {model['best_epoch']}."
+        + (f" Chips of {', '.join(repeated)} are repeated." if repeated else "")
     )
 
 
@@ -56,7 +57,3 @@ def _describe_forest(model: Mapping[str, Any]) -> str:
         "vote for it. Without --split, these parts are used only for the forest, as in the "
         "published study."
     )
-
-
-def _repeated(labels: Sequence[str]) -> str:
-    return f" Chips of {', '.join(labels)} are repeated." if labels else ""

@@ -20,7 +20,15 @@ from pipelines.blocks.document import (
 )
 from pipelines.blocks.html import block_html, render_page, text_html
 from train.study.comparing.findings import describe_findings
-from train.study.documents.charts import COMMON, MEANS, PUBLISHED, RARE, show_chart, show_curves
+from train.study.documents.charts import (
+    COMMON,
+    MEANS,
+    PUBLISHED,
+    RARE,
+    show_chart,
+    show_curves,
+    show_pictures,
+)
 from train.study.documents.report import TITLE
 from train.study.documents.tables import published_tables
 from train.study.models.plan import CNN, VGG16
@@ -44,6 +52,7 @@ class Slide:
 
 def build_slides(study: Study, folder: Path) -> list[Slide]:
     """The slides of a study, without those that would be empty."""
+    filters = study["filters"][:1] + study["filters"][1:][-1:]  # the CNN's, VGG16's last
     slides = [
         Slide(TITLE, [Paragraph(_subtitle(study))], is_title=True),
         Slide("What was found", [Bullets(describe_findings(study))]),
@@ -56,7 +65,7 @@ def build_slides(study: Study, folder: Path) -> list[Slide]:
         Slide("VGG16 and the baseline CNN: common labels", show_chart(folder, COMMON)),
         Slide("VGG16 and the baseline CNN: rare labels", show_chart(folder, RARE)),
         Slide("Compared with the published study", _published(study, folder), is_stacked=True),
-        Slide("What the filters look for", _filters(study, folder)),
+        Slide("What the filters look for", show_pictures(folder, filters)),
         Slide("Limits", [Bullets(study["limits"])]),
     ]
     return [slide for slide in slides if slide.blocks]
@@ -121,8 +130,7 @@ def _chips(study: Study) -> Bullets:
 
 def _explored(study: Study, folder: Path, kind: str) -> list[Block]:
     pictures = study["exploration"].get("pictures", [])
-    found = [picture for picture in pictures if picture["kind"] == kind]
-    return [Picture(folder / p["file"], p["caption"]) for p in found[:1]]
+    return [*show_pictures(folder, [p for p in pictures if p["kind"] == kind][:1])]
 
 
 def _models(study: Study) -> TableBlock:
@@ -141,13 +149,10 @@ def _published(study: Study, folder: Path) -> list[Block]:
     published = study["published"]
     if not published:
         return []
-    text = Note(published["statement"])
-    return [text, *(show_chart(folder, PUBLISHED) or published_tables(published)[:1])]
-
-
-def _filters(study: Study, folder: Path) -> list[Block]:
-    pictures = study["filters"][:1] + study["filters"][1:][-1:]  # the CNN's, VGG16's last
-    return [Picture(folder / picture["file"], picture["caption"]) for picture in pictures]
+    return [
+        Note(published["statement"]),
+        *(show_chart(folder, PUBLISHED) or published_tables(published)[:1]),
+    ]
 
 
 def _resource(name: str) -> str:

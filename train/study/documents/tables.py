@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipelines.blocks.document import Cell, TableBlock
-from train.study.comparing.comparison import FEWEST_POSITIVES, label_interval, label_row, mean_of
+from train.study.comparing.comparison import FEWEST_POSITIVES, figure, label_row, mean_of
 from train.study.models.plan import FOREST
 
 Rows = list[list[Cell]]
@@ -15,26 +15,23 @@ Rows = list[list[Cell]]
 def means_table(comparison: Mapping[str, Any]) -> TableBlock:
     """The means of every model; the best by validation stands out."""
     part, models = comparison["part"], comparison["models"]
-    rows: Rows = [
-        [
-            row["title"],
-            row["labels"],
-            row["validation_best_f1"],
-            row["best_f1"],
-            row["f1"],
-            format_interval(row["f1_interval"]),
-            row["f1_at_half"],
-            row["frequent_micro_f1"],
-            row["frequent_micro_f1_at_half"],
-            row["sample_f2"],
-            row["mean_average_precision"],
-        ]
-        for row in models
-    ]
-    head = ["model", "labels", "best F1, validation", f"best F1, {part}", "F1", "F1, 95 %"]
+    columns = {
+        "model": "title",
+        "labels": "labels",
+        "best F1, validation": "validation_best_f1",
+        f"best F1, {part}": "best_f1",
+        "F1": "f1",
+        "F1, 95 %": "f1_interval",
+        "F1 at 0.5": "f1_at_half",
+        "micro F1": "frequent_micro_f1",
+        "micro F1 at 0.5": "frequent_micro_f1_at_half",
+        "F2": "sample_f2",
+        "mAP": "mean_average_precision",
+    }
+    shown = [row | {"f1_interval": format_interval(row["f1_interval"])} for row in models]
     return TableBlock(
-        [*head, "F1 at 0.5", "micro F1", "micro F1 at 0.5", "F2", "mAP"],
-        rows,
+        list(columns),
+        [[row[key] for key in columns.values()] for row in shown],
         f"From the fourth column on {part}. F1 is the mean over labels at the thresholds in use, "
         "best F1 the highest at any thresholds there. Micro F1 pools the decisions on labels "
         f"with at least {FEWEST_POSITIVES} chips there; F2 is the mean over chips, and counts "
@@ -63,18 +60,16 @@ def versus_table(compared: Mapping[str, Any]) -> TableBlock:
     """VGG16 and the baseline CNN label by label: common ones, their mean, rare ones, theirs."""
     rows: Rows = []
     strong = set()
-    for kind in ("common", "rare"):
-        held = [row for row in compared["rows"] if row["is_rare"] == (kind == "rare")]
+    for kind in ("common", "rare", "all"):
+        held = [row for row in compared["rows"] if kind == ("rare" if row["is_rare"] else "common")]
         rows += [
             _versus_row(kind, row, row["label"], row["training_positives"], row["positives"])
             for row in held
         ]
         means = compared[kind]
-        if means["labels"]:
+        if means["labels"] or kind == "all":
             strong.add(len(rows))
-            rows.append(_mean_row(kind, means))
-    strong.add(len(rows))
-    rows.append(_mean_row("all", compared["all"]))
+            rows.append(_versus_row(kind, means, f"mean of {means['labels']}", None, None))
     part = compared["part"]
     head = ["kind", "label", "training chips", f"{part} chips", "VGG16", "CNN", "difference"]
     caption = f"F1 on {part}; means over labels for which both models have an F1"
@@ -114,19 +109,11 @@ def label_table(model: Mapping[str, Any], part: str) -> TableBlock:
     for label in model["labels"]:
         row = label_row(model, part, label)
         chosen = row.get("at_threshold", {})
-        rows.append(
-            [
-                label,
-                row.get("positives"),
-                row.get("threshold"),
-                chosen.get("precision"),
-                chosen.get("recall"),
-                chosen.get("f1"),
-                format_interval(label_interval(model, part, label)),
-                row.get("best", {}).get("f1"),
-                row.get("average_precision"),
-            ]
-        )
+        ends = figure(model, part, "intervals", "labels", label, "at_threshold", "f1")
+        cells: list[Cell] = [label, row.get("positives"), row.get("threshold")]
+        cells += [chosen.get(rate) for rate in ("precision", "recall", "f1")]
+        cells += [format_interval(ends), row.get("best", {}).get("f1")]
+        rows.append([*cells, row.get("average_precision")])
     means = {i: mean_of([row[i] for row in rows]) for i in (3, 4, 5, 7, 8)}  # type: ignore[misc]
     rows.append(["mean", *(means.get(i) for i in range(1, 9))])
     head = ["label", f"{part} chips", "threshold", "precision", "recall", "F1", "F1, 95 %"]
@@ -149,11 +136,9 @@ def _side_by_side(
     caption: str,
 ) -> TableBlock:
     """Two values of each model for each label, the published one first."""
-    head = ["label"]
-    for title in titles.values():
-        head += [f"{title}, published", f"{title}, here"]
+    head = [f"{title}, {where}" for title in titles.values() for where in ("published", "here")]
     cells: Rows = [[r["label"], *(r[key].get(n) for n in titles for key in keys)] for r in rows]
-    return TableBlock(head, cells, caption)
+    return TableBlock(["label", *head], cells, caption)
 
 
 def _by_network(
@@ -164,18 +149,13 @@ def _by_network(
     ]
     strong = frozenset[int]()
     if key in ("best_f1", "f1"):
-        columns = zip(*(row[1:] for row in cells), strict=True)
-        means = [mean_of(column) for column in columns]
         strong = frozenset({len(cells)})
-        cells.append(["mean", *means])
+        columns = zip(*(row[1:] for row in cells), strict=True)
+        cells.append(["mean", *map(mean_of, columns)])
     return TableBlock(["label", *titles.values()], cells, caption, strong=strong)
 
 
-def _versus_row(kind: str, row: Mapping[str, Any], name: str, *counts: Cell) -> list[Cell]:
+def _versus_row(kind: str, row: Mapping[str, Any], *cells: Cell) -> list[Cell]:
     first, second = row["first_f1"], row["second_f1"]
     difference = None if first is None or second is None else first - second
-    return [kind, name, *(counts or (None, None)), first, second, difference]
-
-
-def _mean_row(kind: str, means: Mapping[str, Any]) -> list[Cell]:
-    return _versus_row(kind, means, f"mean of {means['labels']}")
+    return [kind, *cells, first, second, difference]
