@@ -46,12 +46,12 @@ def test_thresholds_come_from_validation_and_figures_from_validation_and_test(mo
     description, temperatures = judge(model, parts, LABELS, options)
     scores = predict_scores(model, parts["validation"].pixels)
     truth = parts["validation"].truth
-    expected, _ = choose_thresholds(scores, truth, LABELS.names, options.thresholds)
+    expected, _ = choose_thresholds(scores, truth, LABELS.names, options)
     assert description["thresholds"] == expected
     assert temperatures == {}
     assert list(description["figures"]) == ["validation", "test"]
     assert description["figures"]["test"]["chips"] == 150
-    fitted = cross_fitted_thresholds(scores, truth, LABELS.names, options.thresholds)
+    fitted = cross_fitted_thresholds(scores, truth, LABELS.names, options)
     chosen = choose_labels(scores, fitted, LABELS)
     cross_fitted = description["figures"]["validation"]["cross_fitted"]
     assert cross_fitted == measure_overall(truth, chosen)
