@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipelines.wording import count_of
 from train.study.comparing.comparison import (
     FEWEST_POSITIVES,
     figure,
@@ -153,7 +152,8 @@ def _lead(means: Mapping[str, Any]) -> str:
     first, second = means["first_f1"], means["second_f1"]
     by = abs(first - second)
     place = "level" if by < _ALIKE else f"{'ahead' if first > second else 'behind'} by {by:.3f}"
-    return f"{place} ({first:.3f} and {second:.3f}) over {count_of(means['labels'], 'label')}"
+    labels = f"{means['labels']} label{'s' * (means['labels'] != 1)}"
+    return f"{place} ({first:.3f} and {second:.3f}) over {labels}"
 
 
 def _named(labels: Sequence[str], scores: Mapping[str, float]) -> str:
