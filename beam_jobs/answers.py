@@ -3,7 +3,7 @@
 In every format times are ISO 8601 (with `Z` where the type knows its zone, which is always UTC
 here), dates are ISO, intervals are ISO 8601 durations, and a number that is not finite (NaN,
 infinite) is null. csv (RFC 4180) writes null as an empty field, lists and structs as JSON text;
-the table writes null as `NULL`, and control characters as escapes so that a row stays a line.
+the table writes null as `NULL`, and escapes control characters, so that each row is one line.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pipelines.errors import UsageError
 
 
 def as_json(answer: pa.Table) -> str:
-    """One array of objects, an object a line.
+    """One array of objects, one object per line.
 
     Raises:
         UsageError: two columns share a name, so that an object would lose one.

@@ -185,7 +185,7 @@ def _named_in(sql: str) -> str:
 
 
 def _check_exists(output: str) -> None:
-    """Refuse an OUTPUT that does not exist. One without tables gives an answer without rows."""
+    """Refuse an OUTPUT that does not exist. One without tables has an answer without rows."""
     if is_remote(output):
         is_bucket = output.count("/") == 2
         exists = any(part.num_rows for part in list_objects(output)) or is_bucket

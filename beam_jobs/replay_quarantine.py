@@ -78,7 +78,7 @@ class ReplayOptions(RunOptions):
     )
 
     def recorded(self) -> dict[str, Any]:
-        """The options as the run's record keeps them."""
+        """The options as the run's record stores them."""
         chosen = {"reason": sorted(self.reason), "run_date": self.of_run_date}
         return {"replayed": {**chosen, "run_id": self.of_run_id}, **super().recorded()}
 

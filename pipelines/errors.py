@@ -1,7 +1,7 @@
-"""The errors of the project, and what each of them ends.
+"""The errors of the project, and what each of them stops.
 
 A `UsageError` is for the caller to fix (exit code 2); a `ChipRejected` costs one chip; a
-`RunFailed` ends the run unpublished (exit code 1). Anything else is a bug and stays loud.
+`RunFailed` ends the run unpublished (exit code 1). Anything else is a bug and is not caught.
 """
 
 from __future__ import annotations

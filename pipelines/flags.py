@@ -1,4 +1,4 @@
-"""Command-line flags that are said once, as fields of an options dataclass.
+"""Command-line flags, each declared once as a field of an options dataclass.
 
 A field made by `flag` is a flag: its name, type and default are the field's. A field
 whose type is a dataclass brings the flags of that class with it. `CommandLine` in
@@ -44,7 +44,7 @@ class Flag:
         positional: whether the value is given without the flag's name.
         must_match: whether a resumed run or training must have the value that it began with.
         field: the field's name.
-        kind: the field's type: of one value, where there may be several or None.
+        kind: the field's type: of a single value, if there may be several or None.
         many: whether several values follow the flag.
         default: the field's default.
     """
@@ -180,7 +180,7 @@ factor = Number(float, 1, sys.float_info.max)
 
 
 def not_empty(text: str) -> str:
-    """The text: an unset variable in a script must not come to mean the default.
+    """The text, if it is not empty: an unset variable in a script must not mean the default.
 
     Raises:
         argparse.ArgumentTypeError: it is empty.

@@ -32,7 +32,7 @@ _ERROR = re.compile(rb"(\d{4}-\d\d-\d\d [\d:.]+: )?E\d{0,4} ")
 
 
 def quiet_tensorflow() -> None:
-    """Have TensorFlow start without a word, here and in child processes; call it before
+    """Make TensorFlow start without printing, here and in child processes; call it before
     TensorFlow is imported.
 
     After that its C++ part writes errors only (on a machine without a GPU not even these: what
@@ -53,7 +53,7 @@ def has_gpu_device() -> bool:
 
 
 class _Finder(MetaPathFinder):
-    """Finds a package once, and has it imported within a context."""
+    """Finds a package once, and imports it within a context."""
 
     def __init__(self, name: str, around: Callable[[], AbstractContextManager[None]]) -> None:
         self._name, self._around = name, around

@@ -101,7 +101,7 @@ def _check_files(folder: Path, artifact: ModelArtifact) -> None:
         raise ArtifactError(f"{ARTIFACT_FILE} does not list {MODEL_FILE}")
     for name, expected in artifact.files.items():
         if Path(name).name != name or name in ("", ".."):
-            raise ArtifactError(f"file name {name!r} points out of the artifact")
+            raise ArtifactError(f"file name {name!r} points outside the artifact")
         if not (folder / name).is_file():
             raise ArtifactError(f"the file {name} is missing")
         check_equal(f"sha256 of {name}", expected, _file_sha256(folder / name))

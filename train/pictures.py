@@ -79,7 +79,7 @@ def draw_bars(
     intervals: Mapping[str, Sequence[tuple[float, float] | None]] | None = None,
     x_range: tuple[float, float] | None = None,
 ) -> None:
-    """Draw horizontal bars: a row for each name, with a bar for each series and its number.
+    """Draw horizontal bars: one row per name, with a bar and a number for each series.
 
     Args:
         series: a value for each name, by the name in the legend (without a legend if there is

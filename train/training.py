@@ -64,7 +64,7 @@ def _fit(
     started = pretrained.source if pretrained else "random weights"
     print(
         f"Training {network.name} from {started}: at most {fit_options.epochs} epochs, "
-        f"{fit_options.batch_size} chips a step, rate {fit_options.learning_rate:g}, "
+        f"{fit_options.batch_size} chips per step, rate {fit_options.learning_rate:g}, "
         f"{fit_options.precision}, seed {fit_options.seed}",
         flush=True,
     )

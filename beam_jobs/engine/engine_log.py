@@ -1,6 +1,6 @@
 """Filters the local engines' logs for a terminal, and explains their errors.
 
-Prism sends its own log and its workers' logs through the launcher, INFO included; and it ends each
+Prism sends its own log and its workers' logs through the launcher, INFO included. It ends each
 worker with a signal, which it then reports as an error. The texts are those of Beam 2.77.
 """
 

@@ -27,7 +27,7 @@ _LOCAL_RUNNERS = ("", "DirectRunner", "FnApiRunner", "BundleBasedDirectRunner")
 def needs_package(beam_args: Sequence[str]) -> bool:
     """Whether workers must install the project's source, and the flags do not name it.
 
-    That is so if they are not in this process, nor started by it with its own Python.
+    They must, unless they are in this process, or started by it with its own Python.
     """
     options = PipelineOptions(list(beam_args)).get_all_options()
     if options["setup_file"]:

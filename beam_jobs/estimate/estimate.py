@@ -110,7 +110,7 @@ def estimate_run(
 
 
 def _ramp_seconds(to_do: ChipsToDo, reads_per_second: float) -> float:
-    """The least time for the reads: Google Cloud Storage asks for a slow start, other stores do
+    """The minimum time for the reads: Google Cloud Storage asks for a slow start, other stores do
     not."""
     if not to_do.chips or not to_do.sample["chip_uri"][0].as_py().startswith("gs://"):
         return 0.0

@@ -15,7 +15,7 @@ SAMPLE_CHIPS = 512
 
 @dataclass(frozen=True)
 class EstimateOptions:
-    """How an estimate is made; None stands for a flag that was not given.
+    """How an estimate is made; None means that the flag was not given.
 
     Attributes:
         prices: absolute address of a price table.

@@ -1,4 +1,4 @@
-"""Names and nights of runs, as flags give them."""
+"""Names and nights of runs, as flags set them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pipelines.errors import UsageError
 from pipelines.flags import flag
 
 RUN_DATE_IN_ID = "{run_date}"
-"""Stands for the night in `--run_id`, so that one command names a new run each night."""
+"""Replaced by the night in `--run_id`, so that one command names a new run each night."""
 
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 

@@ -80,7 +80,7 @@ class RunOptions(StoreOptions):
     )
     run_id: str = common_flag(
         "The name of the run. Give the name of an unfinished run to resume it. "
-        f"{RUN_DATE_IN_ID} in it stands for the night. Default: a new name.",
+        f"{RUN_DATE_IN_ID} in it is replaced by the night. Default: a new name.",
         not_empty,
         metavar="ID",
         default="",

@@ -21,7 +21,7 @@ def address(text: str) -> str:
     Raises:
         argparse.ArgumentTypeError: it is empty, signed, or of an unknown scheme.
     """
-    if not text:  # an unset variable in a script must not come to mean the working directory
+    if not text:  # an unset variable in a script must not mean the working directory
         raise argparse.ArgumentTypeError("the address is empty")
     try:
         return store.absolute_uri(text)

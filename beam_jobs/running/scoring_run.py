@@ -135,7 +135,9 @@ def _refusal_or_failure(plan: RunPlan, error: Exception) -> RunFailed | None:
     """
     if reason := attempts.read_reason(plan, attempts.REFUSAL_FILE):
         return RunFailed(reason)
-    if isinstance(error, UsageError | ArtifactError):  # chips were read: no usage error any more
+    if isinstance(
+        error, UsageError | ArtifactError
+    ):  # chips were read, so this is no longer a usage error
         return RunFailed(f"{error}; nothing was published")
     if message := launch.storage_error_in(error):
         return RunFailed(f"{message}; nothing was published")

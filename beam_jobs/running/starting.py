@@ -65,7 +65,7 @@ class RunStart:
 
 
 def start_run(options: RunOptions, our_flags: Sequence[str]) -> RunStart:
-    """Check a run, and find out what was done of it before.
+    """Check a run, and find out how much of it was done before.
 
     Args:
         our_flags: the command's flags that are not Beam's.
@@ -89,7 +89,7 @@ def start_run(options: RunOptions, our_flags: Sequence[str]) -> RunStart:
 
 
 def check_run(options: RunOptions, our_flags: Sequence[str]) -> ModelArtifact:
-    """Check flags, artifact and precision, without a look at the output; returns the artifact.
+    """Check flags, artifact and precision, without reading the output; returns the artifact.
 
     Raises:
         UsageError: one of them is wrong.

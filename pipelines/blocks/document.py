@@ -25,7 +25,7 @@ class Code:
 
 @dataclass(frozen=True)
 class Strong:
-    """Text that stands out."""
+    """Text in bold."""
 
     text: str
 
@@ -40,7 +40,7 @@ class Svg:
 
     Attributes:
         markup: the elements inside `<svg>`; the only markup that is not escaped, so it must be
-            made of numbers and of this project's own words.
+            built only from numbers and this project's own words.
         width: of the drawing's coordinates; also `height`.
         text: what it shows, for readers who cannot see it.
         kind: class in the stylesheet.
@@ -105,7 +105,7 @@ class TableBlock:
         head: names of the columns.
         rows: cells, as many in each row as there are columns.
         caption: what it shows.
-        strong: indices of the rows that stand out (means, the best).
+        strong: indices of the highlighted rows (means, the best).
         numbers: indices of columns of numbers that are written as text, such as "12.5%".
 
     Raises:

@@ -14,7 +14,7 @@ _SPECIAL = re.compile(r"[\\`*\[\]<>|~#&]|(?<!\w)_|_(?!\w)")
 
 _OPEN_BAR = re.compile(r"(?<!\\)\|")  # within code, where nothing else is escaped
 
-_LIST_MARK = re.compile(r"^(\d*)([-+=.)])")  # what makes a list or an underline of a line
+_LIST_MARK = re.compile(r"^(\d*)([-+=.)])")  # what would turn a line into a list or a heading
 
 
 def render_markdown(document: doc.Document, folder: Path = Path()) -> str:
@@ -75,7 +75,7 @@ def _escape(text: str) -> str:
 
 
 def _code(text: str) -> str:
-    """Text between backticks: one more of them than it holds in a row."""
+    """Text between backticks: one more than the longest run of backticks in it."""
     longest = max(map(len, re.findall("`+", text)), default=0)
     fence, pad = "`" * (longest + 1), " " if longest else ""
     return f"{fence}{pad}{text}{pad}{fence}"

@@ -15,7 +15,7 @@ def render_table(table: TableBlock) -> str:
 
 
 def align(head: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool]) -> str:
-    """Columns of text, a line each row; characters that do not print are escaped.
+    """Columns of text, one line per row; characters that do not print are escaped.
 
     Args:
         right: for each column, whether it is aligned to the right.

@@ -128,7 +128,7 @@ def _read_pixels(data: bytes, layout: TiffLayout) -> npt.NDArray[np.uint16]:
 
 @cache
 def _accept_missing_crs() -> None:
-    """Archived chips often have no CRS; one warning a chip would bury every other line."""
+    """Archived chips often have no CRS; one warning per chip would hide all other lines."""
     from rasterio.errors import NotGeoreferencedWarning
 
     warnings.simplefilter("ignore", NotGeoreferencedWarning)

@@ -87,9 +87,9 @@ def read_header(data: bytes) -> JpegHeader:
 def find_fault(data: bytes) -> str:
     """Why a JPEG's coding must not reach a decoder; "" if it may.
 
-    libjpeg accepts whatever is marked as a frame. For a lossless JPEG, simplejpeg asks it for a
-    scaled picture, which it cannot make, and the whole process dies. So only the codings that
-    cameras, archives and browsers use are let through (ITU-T T.81, table B.1). A file without a
+    libjpeg accepts everything that is marked as a frame. For a lossless JPEG, simplejpeg asks it
+    for a scaled picture, which it cannot make, and the whole process dies. So only the codings that
+    cameras, archives and browsers use are accepted (ITU-T T.81, table B.1). A file without a
     frame is left to the decoder, which reports it.
     """
     at = 2

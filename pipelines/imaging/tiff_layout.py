@@ -1,6 +1,6 @@
 """The layout of a TIFF, read from its header before anything is decoded.
 
-Chips come from anywhere. In some microseconds and without a decoder, the header says how large the
+Chips come from anywhere. In a few microseconds and without a decoder, the header says how large the
 picture would be and whether all of its data are there. (TIFF revision 6.0, Adobe 1992.)
 """
 
@@ -38,7 +38,7 @@ class TiffLayout:
         missing_blocks: strips or tiles without data in the file; decoders make them black.
         compression: TIFF's number of the compression.
         data_bytes: sum of the sizes of its strips or tiles.
-        end: the offset after the last byte of pixel data; over the file's length: truncated.
+        end: the offset after the last byte of pixel data; in a truncated file, over its size.
         raw_start: offset of the picture if it is one run of uncompressed pixels, row by row, the
             bands of a pixel together; else None.
         big_endian: the byte order of samples.

@@ -66,7 +66,7 @@ def with_bounds(rows: pa.Table) -> pa.Table:
 
 
 def refuse_endless_times(times: pa.ChunkedArray, where: str) -> None:
-    """Refuse times that SQL has and a calendar has not: `infinity`, the year 290000.
+    """Refuse times that SQL allows and a calendar does not: `infinity`, the year 290000.
 
     Raises:
         UsageError: a time is before the year 1, or after 9999.

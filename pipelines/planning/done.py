@@ -25,7 +25,7 @@ _FILES_AHEAD, _BATCHES_AHEAD = 4, 4  # Arrow's default is 16 batches ahead in ea
 def scores_version(output: str) -> int:
     """Version of the table `chip_scores`, -1 if there is none.
 
-    Ask before `chips_done`: what is published in between is then looked at twice, not never.
+    Call it before `chips_done`: what is published in between is then read twice, not missed.
     """
     scores = delta_tables.open_table(output, "chip_scores")
     return -1 if scores is None else scores.version()

@@ -17,7 +17,7 @@ from pipelines.reports.thumbnails import Thumbnail
 from pipelines.wording import count_of
 from schemas.tables import HELD, PUBLISHED, QuarantineReason
 
-_NOTABLE = 0.4  # of the limit of PSI: 0.1 where that is 0.25 (see pipelines.drift.checks)
+_NOTABLE = 0.4  # of the limit of PSI: 0.1 if that is 0.25 (see pipelines.drift.checks)
 _VERDICTS = {"good": "Good", "bad": "Bad", None: "Not judged"}
 _COUNTS = ("listed", "skipped", "left_over", "scored", "quarantined")
 

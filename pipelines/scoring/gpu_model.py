@@ -66,7 +66,7 @@ def on_gpu(
     fixed = _call(compiled(size), gpu, enqueuing)
     xla = _wins(fixed, plain, _chips(size, chip_shape))
     call = tuning.pad_to(size, fixed, otherwise=plain) if xla else plain
-    _log.info("%s: %d chips a call, %s XLA", gpu.name, size, "with" if xla else "without")
+    _log.info("%s: %d chips per call, %s XLA", gpu.name, size, "with" if xla else "without")
     return GpuModel(call, size, xla)
 
 
@@ -76,8 +76,8 @@ def _call(function: Any, gpu: Gpu, enqueuing: Lock) -> Call:
 
     A copy starts after everything that is enqueued when it is requested (TensorFlow must know that
     the memory is free). So it overlaps only if it is requested before the previous batch is
-    enqueued: hence the threads, which wait in the copy and not in the computation. `enqueuing`
-    keeps the steps of two batches apart, which would otherwise use the memory of both.
+    enqueued. That is why there are threads: they wait in the copy and not in the computation.
+    `enqueuing` keeps the steps of two batches apart, which would otherwise use the memory of both.
     """
 
     def score(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
@@ -100,7 +100,7 @@ def _find_batch_size(gpu: Gpu, call: Call, chip_shape: tuple[int, int, int]) -> 
     def trial(size: int) -> SizeTrial:
         gpu.forget_peak()
         rate = tuning.measure_rate(call, _chips(size, chip_shape), CALLS_IN_FLIGHT)
-        _log.info("%s: %d chips a call, %.0f chips/s", gpu.name, size, rate)
+        _log.info("%s: %d chips per call, %.0f chips/s", gpu.name, size, rate)
         return SizeTrial(rate, gpu.peak_bytes())
 
     sizes = tuning.batch_sizes(int(np.prod(chip_shape)))

@@ -113,7 +113,7 @@ def measure_rate(
 
 
 def pad_to(size: int, call: Call, otherwise: Call) -> Call:
-    """A call for any number of chips, made of `call`, which takes exactly `size` chips.
+    """A call for any number of chips, built from `call`, which takes exactly `size` chips.
 
     A batch of more than half of `size` is padded. Smaller and larger batches go to `otherwise`:
     padding would more than double the cost of a smaller one.

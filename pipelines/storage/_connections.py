@@ -30,7 +30,7 @@ class StoreSettings:
     """Which object stores a process uses, how long it retries, and how fast it may read.
 
     Attributes:
-        deadline_s: seconds during which a request that fails for a passing reason is repeated.
+        deadline_s: seconds during which a request that fails for a temporary reason is repeated.
         gcs_reads_per_second: reads that a process sends to one bucket on `gs://`, at first; the
             rate doubles every 20 minutes.
         s3_endpoint: address of the store behind `s3://`; "": the environment decides.

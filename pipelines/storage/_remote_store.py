@@ -22,7 +22,7 @@ from pipelines.storage.storage_errors import (
     ACCESS_ERRORS,
     MISSING_ERRORS,
     detail,
-    is_passing,
+    is_temporary,
     translate_errors,
     without_secrets,
 )
@@ -45,9 +45,9 @@ class RemoteStore:
             check_size(uri, answer.range[1], most_bytes)  # its end; all of `meta` would cost more
             return bytes(answer.bytes())
         except GenericError as error:
-            if is_passing(error) and not _answers(store):
+            if is_temporary(error) and not _answers(store):
                 where = f"cannot read {without_secrets(uri)!r}"
-                raise StoreDown(f"{where}, nor anything else there: {detail(error)}") from error
+                raise StoreDown(f"{where}, or anything else there: {detail(error)}") from error
             raise
 
     def read_range(self, uri: str, start: int, length: int, etag: str | None) -> bytes:
@@ -126,7 +126,7 @@ def _answers(store: Any) -> bool:
     except MISSING_ERRORS:
         return True
     except ACCESS_ERRORS as error:
-        return not is_passing(error)
+        return not is_temporary(error)
     return True
 
 

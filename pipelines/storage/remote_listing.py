@@ -79,7 +79,7 @@ def _in_parts(uri: str, parts: list[_Part]) -> Iterator[pa.Table]:
 
 def _parts(uri: str, first: str) -> list[_Part]:
     """Ranges of names that together contain every name once, wherever the objects are: the
-    folders that the ranges are cut at only decide how long each one takes.
+    folders at which they are cut only decide how long each range takes.
 
     Args:
         first: address of the first object.

@@ -1,4 +1,4 @@
-"""Retries of what obstore and delta-rs do not repeat themselves: requests whose answer broke off.
+"""Retries of requests that obstore and delta-rs do not repeat: those whose answer broke off.
 
 Those libraries cannot know that it is safe to repeat such a request; the callers here do.
 """
@@ -11,13 +11,13 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from pipelines.storage._connections import FIRST_WAIT_S, LONGEST_WAIT_S, deadline_s
-from pipelines.storage.storage_errors import MISSING_ERRORS, is_passing
+from pipelines.storage.storage_errors import MISSING_ERRORS, is_temporary
 
 _T = TypeVar("_T")
 
 
 def insist(operation: Callable[[], _T]) -> _T:
-    """Call an operation that is safe to repeat, again after each passing error, until the deadline.
+    """Call an operation that is safe to repeat, until it succeeds, fails for good, or is too late.
 
     Raises:
         Exception: what the operation raised last.
@@ -28,7 +28,7 @@ def insist(operation: Callable[[], _T]) -> _T:
             return operation()
         except MISSING_ERRORS:
             raise
-        except Exception as error:  # an error that does not pass is raised again
+        except Exception as error:  # a permanent error is raised again
             patience.wait_after(error)
 
 
@@ -43,9 +43,9 @@ class Patience:
         self._longest_s, self._ends = FIRST_WAIT_S, time.monotonic() + deadline_s()
 
     def wait_after(self, error: Exception) -> None:
-        """Wait, or raise the error again if it will not pass or no time is left."""
+        """Wait, or raise the error again if it is permanent or no time is left."""
         wait_s = random.uniform(0, self._longest_s)
-        if not is_passing(error) or time.monotonic() + wait_s > self._ends:
+        if not is_temporary(error) or time.monotonic() + wait_s > self._ends:
             raise error
         time.sleep(wait_s)
         self._longest_s = min(2 * self._longest_s, LONGEST_WAIT_S)

@@ -71,7 +71,7 @@ def storage_error(verb: str, uri: str, error: Exception) -> StorageError:
     return StorageError(f"cannot {verb} {without_secrets(uri)!r}: {detail(error)}")
 
 
-def is_passing(error: Exception) -> bool:
+def is_temporary(error: Exception) -> bool:
     """Whether the same request may succeed later: no answer, part of one, 408, 429 or 5xx."""
     return _PASSING.search(str(error)) is not None
 

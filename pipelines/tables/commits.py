@@ -19,7 +19,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.transaction import AddAction
 
 from pipelines.errors import RunFailed
-from pipelines.storage.storage_errors import is_passing
+from pipelines.storage.storage_errors import is_temporary
 from pipelines.tables.delta_tables import one_line, table_error
 from pipelines.tables.publications import attempts_of, run_transaction, withdrawal_transaction
 
@@ -116,7 +116,7 @@ def translate_commit_errors(verb: str, table: DeltaTable, retries: bool = False)
     except CommitFailedError as error:
         raise PublishConflict(one_line(error)) from error
     except (DeltaError, OSError) as error:
-        if retries and is_passing(error):
+        if retries and is_temporary(error):
             raise PublishConflict(one_line(error)) from error
         raise table_error(verb, table.table_uri, error) from error
 

@@ -19,7 +19,7 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
 from pipelines.storage.retries import insist
-from pipelines.storage.storage_errors import is_passing
+from pipelines.storage.storage_errors import is_temporary
 from pipelines.storage.store import delta_options
 from pipelines.tables.delta_tables import table_error
 
@@ -82,7 +82,7 @@ def snapshot_of_attempt(table: DeltaTable, run_id: str, attempt: int) -> DeltaTa
                 if attempts_of(earlier, run_id) <= attempt:
                     return earlier
     except DeltaError as error:
-        if not is_passing(error):
+        if not is_temporary(error):
             return None
         raise table_error("open", uri, error) from error
     return None

@@ -46,7 +46,7 @@ _THREADS = 8
 def list_members(
     shards: pa.Table, endings: tuple[str, ...], read: ReadMembers
 ) -> Iterator[pa.Table]:
-    """The chips of some shards, a table each.
+    """The chips of some shards, one table per shard.
 
     Args:
         shards: rows of a listing, with the column chip_uri.

@@ -16,7 +16,7 @@ from pipelines.errors import StorageError
 
 BLOCK_BYTES = tarfile.BLOCKSIZE
 MOST_HEADER_BYTES = 1 << 20
-"""A pax header or a long name with more bytes than this is taken for damage."""
+"""A pax header or a long name with more bytes than this counts as damaged."""
 
 _REGULAR = (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.CONTTYPE)
 _PAX, _GNU_NAME = tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME

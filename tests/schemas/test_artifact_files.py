@@ -325,7 +325,7 @@ def test_one_changed_byte_in_the_model_is_found_and_both_hashes_named(folder: Pa
 @pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "..", ".", "", "sub/file", "a/.."])
 def test_a_file_name_outside_the_artifact_is_refused(folder: Path, name: str) -> None:
     edit(folder, lambda data: data["files"].update({name: "0" * 64}))
-    with pytest.raises(ArtifactError, match="points out of the artifact"):
+    with pytest.raises(ArtifactError, match="points outside the artifact"):
         read_artifact(folder)
 
 

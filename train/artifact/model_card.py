@@ -58,7 +58,7 @@ def _use(artifact: ModelArtifact) -> Iterator[doc.Text]:
     )
     yield [
         f"It takes {', '.join(preprocessing.bands).replace('_', ' ')} of chips of {shortest} to "
-        f"{longest} pixels a side, averaged to {preprocessing.image_size}. For another sensor, "
+        f"{longest} pixels per side, averaged to {preprocessing.image_size}. For another sensor, "
         "processing or region than in the data below, measure it again with ",
         doc.Code("python -m train evaluate"),
         ".",
@@ -101,14 +101,14 @@ def _measures(artifact: ModelArtifact) -> Iterator[doc.Block]:
 
 def _labels(artifact: ModelArtifact) -> doc.TableBlock:
     part = judged_part(artifact.figures)
-    figures, learnt = artifact.figures[part], artifact.training["positives"]["train"]
+    figures, learned = artifact.figures[part], artifact.training["positives"]["train"]
     rows = []
     for name, row in figures["labels"].items():
         chosen, ends = row["at_threshold"], figures["intervals"]["labels"][name]
         rows.append(
             [
                 name,
-                learnt[name],
+                learned[name],
                 row["positives"],
                 *(chosen[key] for key in ("predicted", "precision", "recall")),
                 with_interval(chosen["f1"], ends["at_threshold"]["f1"]),

@@ -57,8 +57,8 @@ def _of_parts(artifact: ModelArtifact, part: str) -> Iterator[str]:
 
 
 def _of_labels(artifact: ModelArtifact, part: str, rows: Mapping[str, Any]) -> Iterator[str]:
-    learnt = artifact.training["positives"]["train"]
-    scarce = {name: count for name, count in learnt.items() if count < FEW_POSITIVES}
+    learned = artifact.training["positives"]["train"]
+    scarce = {name: count for name, count in learned.items() if count < FEW_POSITIVES}
     if scarce:
         yield f"Trained on fewer than {FEW_POSITIVES} chips: {_with_counts(scarce)}."
     few = {name: row["positives"] for name, row in rows.items() if row["positives"] < FEW_POSITIVES}

@@ -144,8 +144,8 @@ def _spread(deal: _Deal, parts: _Integers) -> None:
 
 
 def _movable(deal: _Deal, parts: _Integers, items: _Integers) -> _Integers:
-    """Those of the items that may leave their part: not its last item, nor the last one with a
-    label in training or validation."""
+    """Those of the items that may move to another part: not its last item, nor the last one with
+    a label in training or validation."""
     held = deal.labels > 0
     with_label = np.stack([held[parts == part].sum(axis=0) for part in range(len(deal.wanted))])
     last_of_label = (held[items] & (with_label[parts[items]] == 1)).any(axis=1)

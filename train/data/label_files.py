@@ -2,8 +2,8 @@
 
 The csv form is Kaggle's, `image_name,tags`, and `image_name,split`. Windows line ends, a byte
 order mark, spaces around fields, several spaces between tags, names with or without their
-extension and further columns are all accepted. What would train a wrong model is refused, with the
-names concerned.
+extension and further columns are all accepted. What would train a wrong model is refused; the
+message has the names.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ PERCENTILES = (2, 98)
 
 MAX_SAMPLED_CHIPS = 1000
 MAX_SAMPLED_PIXELS = 64 * 64
-"""At most this many chips, and pixels of each, are used for percentiles: 4 million pixels a band
+"""At most this many chips, and pixels of each, are used for percentiles: 4 million pixels per band
 determine them to much less than a grey value, and take 65 MB as floats."""
 
 UNSCALED = (0.0, 65535.0)

@@ -48,7 +48,7 @@ class SplitRule:
 
 
 def study_rule(chips: Mapping[Part, int], scenes: Mapping[str, str]) -> SplitRule:
-    """The study's split: the same numbers of chips, or the same shares of fewer."""
+    """The study's split: the same numbers of chips, or the same shares if there are fewer."""
     total = sum(chips.values())
     shares = {part: count / total for part, count in chips.items()}
     return SplitRule(shares, most_chips=total, scenes=scenes)

@@ -2,7 +2,7 @@
 
 Erhan, Bengio, Courville and Vincent (2009), "Visualizing higher-layer features of a deep
 network"; for convolutional networks Simonyan, Vedaldi and Zisserman (2013). Plain ascent ends in
-fine noise that excites a filter and shows nothing. Kept from it by what is customary since: the
+fine noise that excites a filter and shows nothing. The usual remedies are used: the
 gradient is scaled to one size, the picture is moved about between steps and blurred a little now
 and then (Yosinski et al. 2015, "Understanding neural networks through deep visualization"), and
 it grows from half its side (Mordvintsev, Olah and Tyka 2015).
@@ -26,7 +26,7 @@ _BLURRED_EVERY = 4
 _BLUR_PX = 0.6
 _GREY, _NOISE = 128.0, 10.0
 _SHOWN_DEVIATION = 48.0
-_FILTERS_AT_ONCE = 16  # block1 of VGG16 at 128 px takes 70 MB a layer then
+_FILTERS_AT_ONCE = 16  # block1 of VGG16 at 128 px then takes 70 MB per layer
 
 
 @dataclass(frozen=True)
@@ -45,11 +45,11 @@ class Ascent:
 
 
 def cut_network(model: Any, layer: str) -> Any:
-    """A network from pixels of any size to what a convolution answers, through a leaky ReLU.
+    """A network from pixels of any size to the output of a convolution, through a leaky ReLU.
 
     Behind a plain ReLU, a filter that the random picture does not excite would have no gradient.
-    Without any, answers of all places would cancel: the mean of an edge filter's is 0 on every
-    picture, and of a deeper filter only the sum of its kernel over its places would count.
+    Without any ReLU, the responses at all places would cancel: the mean for an edge filter is 0 on
+    every picture, and for a deeper filter only the sum of its kernel would count.
     """
     import keras
 
@@ -67,7 +67,7 @@ def cut_network(model: Any, layer: str) -> Any:
 
 
 def ascend(network: Any, filters: Sequence[int], side_px: int, steps: int, seed: int) -> Ascent:
-    """Find a picture for each filter; which others are asked for makes no difference to it.
+    """Find a picture for each filter; it does not depend on which other filters are drawn.
 
     Args:
         network: see `cut_network`.
@@ -140,7 +140,7 @@ def _plan(side: int, steps: int, seed: int) -> Iterator[tuple[Any, Any, Any]]:
 
 
 def _compile_step(network: Any, filters: Sequence[int]) -> Any:
-    """One step up for all pictures: gives them and what the filters answered before."""
+    """One step up for all pictures: returns them and the filters' responses before it."""
     import tensorflow as tf
 
     wanted = tf.constant(list(filters))[:, None]

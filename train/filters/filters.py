@@ -74,7 +74,7 @@ LINE = CommandLine(
 
 @dataclass(frozen=True)
 class _Subject:
-    """A network to look into: the model, the bands that it takes, and its name for people."""
+    """The network to draw: the model, the bands that it takes, and its name for people."""
 
     model: Any
     bands: tuple[str, ...]
@@ -82,10 +82,10 @@ class _Subject:
 
 
 def draw_filters(options: FilterOptions) -> dict[str, Any]:
-    """Draw what excites a network's filters; write pictures and figures, and give the summary.
+    """Draw what excites a network's filters; write pictures and figures, and return the summary.
 
     Raises:
-        UsageError: the network cannot be had, or a layer is not a convolution of it.
+        UsageError: the network cannot be loaded, or a layer is not a convolution of it.
     """
     folder = resolve_output(options.output)
     subject = _open(options)
@@ -153,11 +153,11 @@ def _open(options: FilterOptions) -> _Subject:
 
 
 def _open_pretrained(options: FilterOptions) -> _Subject:
-    """A network as its weights come, which sees pixels as it saw them in its training."""
+    """A network with its pretrained weights, which gets pixels as it did in its own training."""
     network = NETWORKS[str(options.network)]
     pretrained = load_pretrained(options.weights or "imagenet")
     if not network.takes_imagenet or pretrained is None:
-        raise UsageError(f"--network {network.name}: give an --artifact, where it has learned")
+        raise UsageError(f"--network {network.name}: give an --artifact that contains it trained")
     side = network.min_image_size
     model = network.build((side, side, len(_RGB)), 1)
     load_into(model, pretrained.weights)
@@ -177,7 +177,7 @@ def _choose_layers(model: Any, asked: Sequence[str]) -> list[str]:
 
 
 def _check_side(layer: str, network: Any, side_px: int) -> None:
-    """Refuse pictures of which nothing would reach the layer."""
+    """Refuse pictures that are too small for the layer to have any output."""
     start = first_side(side_px)
     try:
         reached = network.compute_output_shape((1, start, start, network.input_shape[-1]))[1]

@@ -1,19 +1,19 @@
 """Augmentation: other views of a chip that have the same labels, made on the fly as TensorFlow
 operations on whole `uint8` batches, so that they run where the network runs and never wait.
 
-Every draw is a function of one seed, so a training that was stopped draws the same on going on.
+Every draw is a function of one seed, so a resumed training draws the same as an uninterrupted one.
 
 What is drawn, and why it keeps the labels true:
 
 - Flips and quarter turns (all eight symmetries of the square, exactly): a satellite looks straight
   down, so no direction is special.
-- Small rotations, zoom, shift (a crop, then) and shear, in one bilinear resampling; what lies
-  outside is filled by reflection, which adds no new kind of ground. They stay small enough that
-  what a label rests on stays in the picture.
+- Small rotations, zoom, shift (that is, a crop) and shear, in one bilinear resampling; what is
+  outside is filled by reflection, which adds no new kind of ground. They are small enough that
+  the object of a label stays in the picture.
 - Colour: only gains, one for the chip and one for each band, never an offset. Haze and thin cloud
   are light added to the ground's (path radiance: Chavez 1988), so an offset, or less contrast
-  about the mean, makes haze of a clear chip; sun and exposure multiply, and a gain keeps black
-  black. On labelled Planet chips the darkest pixels (2nd percentile) of clear chips lie at 36 to
+  about the mean, turns a clear chip hazy; sun and exposure multiply, and a gain keeps black
+  black. On labelled Planet chips the darkest pixels (2nd percentile) of clear chips are at 36 to
   64 of 255 (quartiles), those of haze at 104 and more: the largest gain, 1.2, does not bridge that.
   The bands' own gains are smaller, since a blue cast is the other sign of haze.
 """
@@ -66,7 +66,7 @@ class Ranges:
         degrees: rotation.
         zoom: factor, less 1.
         shift: share of the side.
-        shear: pixels a pixel.
+        shear: pixels per pixel.
         gain: of all bands, less 1.
         band_gain: of each band, less 1.
     """
@@ -114,7 +114,7 @@ def augment(pixels: Any, strength: Any, seed: Any, options: Augmentation) -> Any
 
 
 def draw_symmetries(count: Any, seed: Any) -> Any:
-    """Symmetries of the square, each as likely as another: `float32 [n, 3, 3]`, exact."""
+    """Symmetries of the square, all equally likely: `float32 [n, 3, 3]`, exact."""
     import tensorflow as tf
 
     bits = tf.random.stateless_uniform([3, count], seed, 0, 2, tf.int32)

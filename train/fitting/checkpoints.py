@@ -1,4 +1,4 @@
-"""Checkpoints: all that training needs to go on from its last epoch, in a folder of their own.
+"""Checkpoints: all that training needs to resume after its last epoch, in their own folder.
 
 The folder holds `state.json` (options, history, best epoch; it names the other files) and, as
 npz, the arrays of the last epoch and of the best one. An epoch's files are written whole before
@@ -31,17 +31,17 @@ class Checkpoints:
 
     Attributes:
         folder: local; made with the first checkpoint.
-        identity: plain data that decides what training does; another one is another training.
+        identity: plain data that identifies the training.
     """
 
     folder: Path
     identity: Mapping[str, Any]
 
     def load(self) -> tuple[Progress, Arrays] | None:
-        """The last checkpoint and all variables at its time, or None where there is none.
+        """The last checkpoint and all variables at its time, or None if there is none.
 
         Raises:
-            UsageError: it is another training's, or damaged; with what to do.
+            UsageError: it belongs to another training, or is damaged; the message says what to do.
         """
         found = self._read_state()
         if found is None:
@@ -58,13 +58,13 @@ class Checkpoints:
         """Refuse another training's checkpoint by as much of the identity as is known yet.
 
         Raises:
-            UsageError: what is known differs, or the checkpoint is damaged; with what to do.
+            UsageError: they differ, or the checkpoint is damaged; the message says what to do.
         """
         if found := self._read_state():
             self._check_identity(found, list(self.identity))
 
     def save(self, progress: Progress, variables: Arrays) -> None:
-        """Write a checkpoint, then forget the one before it.
+        """Write a checkpoint, then delete the one before it.
 
         Args:
             variables: all variables of model and optimiser.

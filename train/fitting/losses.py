@@ -20,7 +20,7 @@ Weighting = Literal["none", "sqrt", "balanced"]
 
 _EPSILON = 1e-7
 _MOST_WEIGHT = 50.0
-"""The largest weight of a positive: without it a label of three chips outweighs the rest."""
+"""The largest weight of a positive: without it, a label with three chips would dominate."""
 
 FOCAL_GAMMA = 2.0
 """Lin et al. 2017, table 1b: their best setting."""
@@ -39,7 +39,7 @@ def positive_weights(
     precision. Labels that most chips have keep 1.
 
     Args:
-        truth: `[n, labels]`, 1 where the label holds.
+        truth: `[n, labels]`, 1 where a chip has the label.
     """
     positives = truth.sum(axis=0)
     ratio = (len(truth) - positives) / np.maximum(positives, 1)

@@ -27,7 +27,7 @@ _FEWEST_DRAWN = 10  # a bin with fewer decisions is not drawn
 
 
 def fit_temperatures(logits: Floats, truth: Integers) -> npt.NDArray[np.float64]:
-    """Fit a temperature for each label; its logits are to be divided by it.
+    """Fit a temperature for each label; its logits must be divided by it.
 
     It minimises the negative log likelihood (Guo et al. 2017, "On Calibration of Modern Neural
     Networks", section 4.2, for each label separately), between 0.05 and 20. On few chips that
@@ -39,7 +39,7 @@ def fit_temperatures(logits: Floats, truth: Integers) -> npt.NDArray[np.float64]
 
     Args:
         logits: `[n, labels]`, finite: the input of the sigmoid.
-        truth: `[n, labels]`, 1 where the label holds.
+        truth: `[n, labels]`, 1 where a chip has the label.
 
     Returns:
         `float64 [labels]`; over 1 for a label whose scores are overconfident.
@@ -118,7 +118,7 @@ def draw_reliability(path: Path, figures: Mapping[str, Mapping[str, Any]]) -> No
     """Draw a reliability diagram, one panel per part, also before calibration.
 
     Args:
-        figures: by part, what `measuring.measure` gives, with `before_calibration` where
+        figures: by part, what `measuring.measure` returns, with `before_calibration` where
             the model was calibrated.
     """
     from train.pictures import Panel, draw_lines

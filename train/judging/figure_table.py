@@ -13,7 +13,7 @@ _RATES = {"precision": "P", "recall": "R", "f1": "F1"}
 
 
 def format_figures(figures: Mapping[str, Any]) -> str:
-    """Figures of `train.judging.measuring.measure`: a line a label, then the figures over all.
+    """Figures of `train.judging.measuring.measure`: one line per label, then the figures over all.
 
     P, R, F1 and the number of predicted chips are those at the label's threshold.
     """

@@ -16,7 +16,7 @@ _BLOCK_COUNTS = 1 << 20  # counts in memory at a time: 4 MB, which fits the proc
 
 Bools = npt.NDArray[np.bool_]
 DrawnCounts = npt.NDArray[np.float32]  # whole numbers: exact to 2**24, and fast to multiply
-Draws = npt.NDArray[np.float64]  # a figure of each draw; NaN where the draw does not define it
+Draws = npt.NDArray[np.float64]  # a figure of each draw; NaN if the draw does not define it
 
 
 def bootstrap(
@@ -25,7 +25,7 @@ def bootstrap(
     decisions: Mapping[str, Bools],
     names: Sequence[str],
 ) -> dict[str, Any]:
-    """95 % intervals of the figures that `measuring.measure` gives, as plain data for JSON.
+    """95 % intervals of the figures that `measuring.measure` returns, as plain data for JSON.
 
     The percentile bootstrap (Efron and Tibshirani 1993, chapter 13): n chips are drawn
     with replacement, 1,000 times; each figure is computed on each draw, and its 2.5th and 97.5th
@@ -35,7 +35,7 @@ def bootstrap(
 
     Args:
         scores: `[n, labels]` in [0, 1].
-        truth: `[n, labels]`, 1 where the label holds.
+        truth: `[n, labels]`, 1 where a chip has the label.
         decisions: by name of the rule, the labels that it chose: `bool [n, labels]`.
         names: the labels.
 
@@ -50,13 +50,13 @@ def bootstrap(
     return {"level": LEVEL, "resamples": RESAMPLES, "seed": SEED, **_intervals(blocks)}
 
 
-def f_beta(hits: Any, chosen: Any, there: Any, *, beta: float) -> Any:
+def f_beta(hits: Any, predicted: Any, positives: Any, *, beta: float) -> Any:
     """F-beta from counts: true positives, predicted positives, positives; NaN if all are 0.
 
-    (1 + beta^2) hits / (beta^2 there + chosen), which is the weighted harmonic mean of precision
-    and recall (van Rijsbergen 1979, chapter 7).
+    (1 + beta^2) hits / (beta^2 positives + predicted), the weighted harmonic mean of precision and
+    recall (van Rijsbergen 1979, chapter 7).
     """
-    return _ratio((1 + beta**2) * hits, beta**2 * there + chosen)
+    return _ratio((1 + beta**2) * hits, beta**2 * positives + predicted)
 
 
 class _Ranking:

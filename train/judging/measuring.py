@@ -30,7 +30,7 @@ def predict_scores(model: Any, pixels: PixelSource) -> Scores:
 
 
 def compile_scorer(model: Any) -> Callable[[PixelSource], Scores]:
-    """A function like `predict_scores` for repeated use, with the weights of the moment.
+    """A function like `predict_scores` for repeated use, with the weights at the time of the call.
 
     It is compiled once: `model.predict` in a loop leaks memory (tensorflow#46661).
     """
@@ -76,7 +76,7 @@ def measure(
 
     Args:
         scores: `[n, labels]` in [0, 1].
-        truth: `[n, labels]`, 1 where the label holds.
+        truth: `[n, labels]`, 1 where a chip has the label.
         thresholds: one for each label, which is chosen if score >= threshold.
         sky_rule: how sky labels are chosen; see `schemas.decisions.choose_labels`.
     """

@@ -1,4 +1,4 @@
-"""A threshold for each label, chosen on the validation part to generalise to other chips."""
+"""A threshold for each label, chosen on the validation part so that it suits other chips, too."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ OWN_POSITIVES = 20
 POOLED_POSITIVES = 100
 """At this many positives of all labels, their threshold and `prior_threshold` weigh the same."""
 
-_REPEATS = 4  # of the cross-fit, each with other folds: less depends on chance
+_REPEATS = 4  # of the cross-fit, each with other folds, so that chance matters less
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def choose_thresholds(
 
     Args:
         scores: `[n, labels]` in [0, 1].
-        truth: `[n, labels]`, 1 where the label holds.
+        truth: `[n, labels]`, 1 where a chip has the label.
         names: the labels.
 
     Raises:
@@ -69,7 +69,7 @@ def choose_thresholds(
 def prior_threshold(beta: float) -> float:
     """The threshold without any evidence: 1 / (1 + beta^2), 0.5 for F1.
 
-    One more chip that holds the label with probability p raises F-beta if
+    One more chip that has the label with probability p raises F-beta if
     p > F / (1 + beta^2) (for F1: Lipton, Elkan and Naryanaswamy 2014), and F is at most
     1.
     """
@@ -86,7 +86,7 @@ def best_threshold(scores: Floats, truth: Integers, beta: float = 1.0) -> float:
 
     Args:
         scores: `[n]` in [0, 1].
-        truth: `[n]`, 1 where the label holds; at least one does.
+        truth: `[n]`, 1 where a chip has the label; at least one has it.
 
     Raises:
         ValueError: scores that are not finite numbers in [0, 1], or no positive.
@@ -109,9 +109,9 @@ def best_threshold(scores: Floats, truth: Integers, beta: float = 1.0) -> float:
 def cross_fit_threshold(scores: Floats, truth: Integers, beta: float = 1.0, seed: int = 0) -> float:
     """The median of the best thresholds of overlapping parts of the chips.
 
-    The chips are cut into 5 folds, each with its share of the positives, 4 times by lot; the
-    best threshold of each 4 folds in which there is a positive is found, and the median of the
-    at most 20 taken: a bagged maximiser (Breiman 1996), which a single chip moves less.
+    The chips are cut at random into 5 folds, each with its share of the positives, 4 times. The
+    best threshold of every 4 folds with a positive is found; the result is the median of these
+    at most 20: a bagged maximiser (Breiman 1996), which a single chip moves less.
 
     Args and Raises: see `best_threshold`.
     """
@@ -124,14 +124,14 @@ def cross_fit_threshold(scores: Floats, truth: Integers, beta: float = 1.0, seed
 
 
 def shrunk_thresholds(scores: Floats, truth: Integers, beta: float = 1.0) -> list[float]:
-    """Each label's best threshold, drawn towards one for all labels the fewer positives it has.
+    """Each label's best threshold, moved towards a common one: the fewer positives, the closer.
 
     The weights are those of the empirical Bayes estimate of one mean among many (Efron and
     Morris 1975) under two assumptions: the logit of a label's best threshold scatters about its
     true value with a variance of s / n for n positives, and the true values of the labels
     scatter about a common one with a variance of t. Then the label's own threshold has the
     weight n / (n + s / t), in logits. The common one is the maximiser of F-beta over the
-    decisions of all labels together; it is drawn in the same way towards `prior_threshold`.
+    decisions of all labels together; it is moved in the same way towards `prior_threshold`.
 
     Both ratios s / t were chosen by trial on chips that had no part in the choice (VGG16 on real
     and drawn Planet chips and on UC Merced, 15 to 600 validation chips; docs/training.md has
@@ -139,7 +139,7 @@ def shrunk_thresholds(scores: Floats, truth: Integers, beta: float = 1.0) -> lis
 
     Args:
         scores: `[n, labels]` in [0, 1].
-        truth: `[n, labels]`, 1 where the label holds.
+        truth: `[n, labels]`, 1 where a chip has the label.
 
     Returns:
         A threshold in (0, 1) for each label.
@@ -164,8 +164,8 @@ def cross_fitted_thresholds(
 ) -> npt.NDArray[np.float64]:
     """For each chip the thresholds that the other folds' chips choose, `float64 [n, labels]`.
 
-    Measured at these, the validation part tells what the method is worth on chips that had no
-    part in the choice.
+    Measured at these, the validation part shows how good the method is on chips that were not
+    used for the choice.
     """
     thresholds = np.empty(scores.shape, np.float64)
     for fold in _folds(np.zeros(len(scores), np.uint8), options.seed, repeats=1):
@@ -189,7 +189,7 @@ def _own_threshold(scores: Floats, truth: Integers, options: ThresholdOptions) -
 
 
 def _folds(truth: Integers, seed: int, repeats: int) -> Iterator[npt.NDArray[np.bool_]]:
-    """Masks `bool [n]` of folds by lot, each with its share of the positives."""
+    """Masks `bool [n]` of random folds, each with its share of the positives."""
     generator = np.random.default_rng(seed)
     for _ in range(repeats):
         fold = np.empty(len(truth), np.int64)

@@ -38,11 +38,11 @@ def build_cnn(
 
     Convolutions 32 of 8x8 and 64 of 8x8, max-pool 4x4, convolution 64 of 3x3, dropout, flatten,
     dense 128, dropout, dense to the labels with sigmoid. The study names neither padding nor
-    strides: unpadded with stride 1 is the choice that gives its number of parameters (the dense
+    strides: unpadded with stride 1 is the choice that leads to its number of parameters (the dense
     layer's 819,328 are 128 for each of 10x10x64 values and 128 more). ReLU throughout.
 
     Args:
-        pooling: by default flatten up to 128 pixels a side, and average above.
+        pooling: by default flatten up to 128 pixels per side, and average above.
         grey: convert red, green and blue to luminance first.
         batch_norm: normalise by batch after the first dense layer.
         activation: of the scores: sigmoid, or softmax for labels that exclude each other.

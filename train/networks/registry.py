@@ -67,7 +67,7 @@ def choose_bands(
 ) -> tuple[str, ...]:
     """The bands that a network takes of a chip, in input order.
 
-    By default all that it can take: near infrared tells plants from water and bare
+    By default all that it can take: near infrared separates plants from water and bare
     ground, and a network that starts from weights for three bands loses nothing by a fourth.
 
     Raises:

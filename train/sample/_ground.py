@@ -45,7 +45,7 @@ Draw = Callable[[FloatArray, Layout, np.random.Generator], None]
 
 
 def _forest(rng: np.random.Generator) -> FloatArray:
-    """Closed canopy: crowns lit from one side, a few pale crowns, gentle relief."""
+    """Closed canopy: crowns lit from one side, a few pale crowns, gentle hills."""
     canopy = noise(rng, "canopy")
     light = rng.uniform(0.13, 0.23) * (canopy + 0.8 * np.clip(canopy - 2.2, 0, 1.5))
     light += rng.uniform(0.01, 0.04) * (noise(rng, "smooth") + noise(rng, "cloud"))

@@ -11,14 +11,14 @@ from train.shared_options import PRECISION, SEED, CacheOptions, ChoiceOptions, L
 
 @dataclass(frozen=True)
 class StudyOptions(CacheOptions, ChoiceOptions, LabelledOptions):
-    """The options of the study; None stands for a default that depends on the data."""
+    """The options of the study; None means a default that depends on the data."""
 
     output: str = flag(
         "The local folder for all results; what is finished there is not done again.",
         metavar="FOLDER",
     )
     models: str = common_flag(
-        "all, or names of models with commas between.", metavar="NAMES", default="all"
+        "all, or names of models, separated by commas.", metavar="NAMES", default="all"
     )
     epochs: int = common_flag("Train at most this many epochs.", at_least_1, default=50)
     image_size: int = common_flag(

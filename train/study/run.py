@@ -41,7 +41,7 @@ def run_study(options: StudyOptions) -> dict[str, Any]:
     the content of `study.json`.
 
     What was finished before and still fits is reused. If the training of a model fails, the study
-    goes on without that model.
+    continues without that model.
 
     Raises:
         UsageError: an option or input cannot be used.

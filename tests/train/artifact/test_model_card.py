@@ -54,9 +54,9 @@ def test_the_card_shows_counts_threshold_and_f1_of_each_label(artifact):
     card = render_model_card(artifact)
     for name, threshold in zip(artifact.label_set.names, artifact.thresholds, strict=True):
         row = artifact.figures["test"]["labels"][name]
-        learnt = artifact.training["positives"]["train"][name]
+        learned = artifact.training["positives"]["train"][name]
         predicted = row["at_threshold"]["predicted"]
-        assert f"| {name} | {learnt} | {row['positives']} | {predicted} |" in card
+        assert f"| {name} | {learned} | {row['positives']} | {predicted} |" in card
         assert f"| {name} | {threshold:.4f} |" in card
 
 
@@ -84,10 +84,10 @@ def test_every_section_of_the_card_exists_and_is_not_empty(artifact):
 
 def test_labels_with_few_chips_are_named_with_their_counts(artifact):
     text = " ".join(find_weaknesses(artifact))
-    learnt = artifact.training["positives"]["train"]
-    assert f"water ({learnt['water']})" in text
+    learned = artifact.training["positives"]["train"]
+    assert f"water ({learned['water']})" in text
     assert "haze (0)" in text
-    assert f"clear ({learnt['clear']})" not in text
+    assert f"clear ({learned['clear']})" not in text
 
 
 def test_labels_without_proof_are_named(artifact):

@@ -108,7 +108,7 @@ def _thresholds(study: Study) -> list[doc.Block]:
             "score reaches its threshold. The best threshold of a label is the one with the "
             "highest F1 on the validation chips. Its F1 is too optimistic, since the same chips "
             "chose it, and with few positives it is partly luck. Therefore the threshold in use "
-            "lies between the best one and one common to all labels: the fewer chips carry the "
+            "is between the best one and one common to all labels: the fewer chips carry the "
             "label, the closer to the common one."
         ),
         *threshold_tables(study["comparison"], titles),

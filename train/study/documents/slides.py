@@ -72,7 +72,7 @@ def build_slides(study: Study, folder: Path) -> list[Slide]:
 
 
 def render_slides(slides: Sequence[Slide]) -> str:
-    """The slides as one page, 16:9, a printed page each."""
+    """The slides as one page, 16:9; each is one printed page."""
     body = "\n".join(_render(slide, n, len(slides)) for n, slide in enumerate(slides, 1))
     return render_page(TITLE, _resource("slides.css"), body, _resource("slides.js"))
 

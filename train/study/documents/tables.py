@@ -13,7 +13,7 @@ Rows = list[list[Cell]]
 
 
 def means_table(comparison: Mapping[str, Any]) -> TableBlock:
-    """The means of every model; the best by validation stands out."""
+    """The means of every model; the best by validation is highlighted."""
     part, models = comparison["part"], comparison["models"]
     columns = {
         "model": "title",
@@ -35,7 +35,7 @@ def means_table(comparison: Mapping[str, Any]) -> TableBlock:
         f"From the fourth column on {part}. F1 is the mean over labels at the thresholds in use, "
         "best F1 the highest at any thresholds there. Micro F1 pools the decisions on labels "
         f"with at least {FEWEST_POSITIVES} chips there; F2 is the mean over chips, and counts "
-        "recall twice; mAP needs no threshold. The best network by validation stands out.",
+        "recall twice; mAP needs no threshold. The best network by validation is highlighted.",
         strong=frozenset(i for i, row in enumerate(models) if row["name"] == comparison["best"]),
     )
 

@@ -24,7 +24,7 @@ def grow_or_keep(options: StudyOptions, material: Material, folder: Path) -> boo
     """Grow the forest, unless it was grown from the same chips and options; returns whether it was.
 
     As in the published study, it has parts of its own: the first 20,000 chips of the list, 5,000
-    of them test, or the same shares of fewer. A given split is used for it, too.
+    of them test, or the same shares if there are fewer. A given split is used for it, too.
 
     Raises:
         UsageError, StorageError: see `train.forest.forest_training.train_forest`.

@@ -159,7 +159,7 @@ def _record(folder: Path, name: str) -> Path:
 def _forget_other_training(name: str, request: dict[str, Any], folder: Path) -> None:
     """Remove the checkpoints of a training that was stopped, if it had other options.
 
-    The trainer would refuse them, since a person may need them; here they are the study's own.
+    The trainer would refuse them, since a person may need them; these belong to the study.
     """
     started = folder / "models" / f"{name}.started.json"
     if read_outcome(started, request) is None:

@@ -57,7 +57,7 @@ MODELS: Mapping[str, StudyModel] = {
             name="mean_colour",
             title="Mean colour",
             idea="One dense layer on the same mean colours: the smallest possible network. "
-            "Whatever others reach beyond it comes from shapes in the picture.",
+            "What other models reach beyond it comes from shapes in the picture.",
             network="mean_colour",
         ),
         StudyModel(
