@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 
 from beam_jobs.options.store_options import OUTPUT, StoreOptions
 from pipelines.commands import CommandLine, run_command
-from pipelines.errors import StorageError, UsageError
+from pipelines.errors import UsageError, as_usage_error
 from pipelines.flags import common_flag, days, flag, hours
 from pipelines.maintenance.housekeeping import compact, shorten_log, vacuum
 from pipelines.maintenance.retention import expire
@@ -70,10 +70,8 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _check_there(output: str) -> None:
-    try:
+    with as_usage_error("--output"):
         found = delta_tables.open_table(output, CHIP_SCORES.name)
-    except StorageError as error:
-        raise UsageError(f"--output: {error}") from error
     if found is None:
         raise UsageError(f"--output {output!r} has no table chip_scores: nothing to maintain")
 

@@ -20,7 +20,7 @@ from beam_jobs.options.store_options import OUTPUT, StoreOptions, address
 from beam_jobs.running.resuming import check_begun
 from beam_jobs.running.versions import installed_versions
 from pipelines.commands import CommandLine, run_command
-from pipelines.errors import RunFailed, StorageError, UsageError
+from pipelines.errors import RunFailed, StorageError, UsageError, as_usage_error
 from pipelines.flags import common_flag, flag
 from pipelines.maintenance.relabel_planning import find_rows_to_relabel
 from pipelines.maintenance.relabelling import labels_of, stage_relabelled
@@ -114,10 +114,8 @@ def _parse(arguments: Sequence[str], now: datetime) -> RelabelOptions:
 
 
 def _open_scores(output: str) -> DeltaTable:
-    try:
+    with as_usage_error("--output"):
         scores = delta_tables.open_table(output, "chip_scores")
-    except StorageError as error:
-        raise UsageError(f"--output: {error}") from error
     if scores is None:
         raise UsageError(f"--output {output!r} holds no table chip_scores: nothing to relabel")
     return scores

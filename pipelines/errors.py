@@ -6,6 +6,10 @@ A `UsageError` is for the caller to fix (exit code 2); a `ChipRejected` costs on
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from schemas.artifact import ArtifactError
 from schemas.tables import QuarantineReason
 
 
@@ -27,6 +31,17 @@ class StoreDown(StorageError):
 
 class ObjectTooLarge(StorageError):
     """An object has more bytes than its reader allows; it was not read."""
+
+
+@contextmanager
+def as_usage_error(
+    source: str, kinds: tuple[type[Exception], ...] = (StorageError, ArtifactError)
+) -> Iterator[None]:
+    """Turn errors inside the context into usage errors that name their source: a flag, a file."""
+    try:
+        yield
+    except kinds as error:
+        raise UsageError(f"{source}: {error}") from error
 
 
 class ChipRejected(Exception):

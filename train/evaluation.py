@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.commands import CommandLine
-from pipelines.errors import UsageError
+from pipelines.errors import UsageError, as_usage_error
 from pipelines.flags import common_flag, flag
 from pipelines.storage.store import write_bytes
-from schemas.artifact import ArtifactError, ModelArtifact
+from schemas.artifact import ModelArtifact
 from schemas.artifact_files import MODEL_FILE, read_artifact
 from schemas.labels import LabelSet
 from train.data.dataset import LabelledChips, keep_sky, load_labelled_chips
@@ -55,7 +55,8 @@ def evaluate_artifact(options: EvaluateOptions) -> dict[str, Any]:
     """
     cache = choose_cache(options.pixel_cache, options.pixel_cache_gb)
     folder = Path(options.artifact).resolve()
-    artifact = _open(folder)
+    with as_usage_error("--artifact"):
+        artifact = read_artifact(folder)
     chips = _match(options, artifact)
     parts = _parts(options, list(chips.uris))
     names = [name for name, part in parts.items() if part == (options.part or "test")]
@@ -75,13 +76,6 @@ def evaluate_artifact(options: EvaluateOptions) -> dict[str, Any]:
     write_bytes(output, (json.dumps(report, indent=2, allow_nan=False) + "\n").encode())
     print(f"Figures: {output}", flush=True)
     return report
-
-
-def _open(folder: Path) -> ModelArtifact:
-    try:
-        return read_artifact(folder)
-    except ArtifactError as error:
-        raise UsageError(f"--artifact: {error}") from error
 
 
 def _match(options: EvaluateOptions, artifact: ModelArtifact) -> LabelledChips:

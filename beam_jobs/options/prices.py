@@ -12,7 +12,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pipelines.errors import StorageError, UsageError
+from pipelines.errors import StorageError, UsageError, as_usage_error
 from pipelines.storage import store
 
 _NEEDED = ("worker_type", "price_per_hour")
@@ -54,10 +54,8 @@ def read_prices(uri: str) -> tuple[WorkerType, ...]:
         UsageError: it is missing or not such a table; names the line.
     """
     where = f"--prices {uri!r}"
-    try:
+    with as_usage_error(where, (StorageError, UnicodeDecodeError)):
         text = store.read_bytes(uri).decode("utf-8-sig")
-    except (StorageError, UnicodeDecodeError) as error:
-        raise UsageError(f"{where}: {error}") from error
     reader = csv.DictReader(io.StringIO(text), restkey="", strict=True)
     _check_header(reader.fieldnames or [], where)
     try:

@@ -18,7 +18,7 @@ from beam_jobs.options.run_options import RunOptions
 from beam_jobs.running.resuming import match_plan
 from beam_jobs.running.versions import installed_versions
 from pipelines.artifacts.opening import open_artifact
-from pipelines.errors import StorageError, UsageError
+from pipelines.errors import as_usage_error
 from pipelines.planning.done import scores_version
 from pipelines.planning.selection import Selection
 from pipelines.quiet_tensorflow import has_gpu_device
@@ -28,7 +28,7 @@ from pipelines.runs.run_plan import RunPlan
 from pipelines.scoring.classifier import check_precision
 from pipelines.storage.worker_settings import WorkerSettings
 from pipelines.tables import delta_tables, publications
-from schemas.artifact import ArtifactError, ModelArtifact
+from schemas.artifact import ModelArtifact
 from schemas.tables import READ_ORDER
 
 
@@ -76,7 +76,8 @@ def start_run(options: RunOptions, our_flags: Sequence[str]) -> RunStart:
     settings = WorkerSettings(RunLog(options.run_id, options.log_format), options.stores)
     settings.apply()
     artifact = check_run(options, our_flags)
-    attempt, begun = _find_attempt(options)
+    with as_usage_error("--output"):
+        attempt, begun = attempts.find_attempt(options.output, options.run_id)
     published = not options.rescore and _is_published(options)
     hold = attempts.read_reason(begun, attempts.HOLD_FILE) if begun and not published else ""
     started_at, version = time.time(), -1
@@ -96,10 +97,8 @@ def check_run(options: RunOptions, our_flags: Sequence[str]) -> ModelArtifact:
     """
     launch.check_beam_args(options.beam_args, our_flags)
     job_flags.check_launch(options)
-    try:
+    with as_usage_error("--artifact"):
         _, artifact = open_artifact(options.artifact)
-    except (ArtifactError, StorageError) as error:
-        raise UsageError(f"--artifact: {error}") from error
     if launch.runs_locally(options.beam_args):
         check_precision(options.precision, has_gpu_device())
     return artifact
@@ -111,11 +110,9 @@ def check_tables(output: str, artifact: ModelArtifact) -> None:
     Raises:
         UsageError: it has another label set, or cannot be read.
     """
-    try:
+    with as_usage_error("--output"):
         for table in READ_ORDER:
             delta_tables.check_table(output, table.for_labels(artifact.label_set))
-    except StorageError as error:
-        raise UsageError(f"--output: {error}") from error
 
 
 def resume_run(start: RunStart) -> RunPlan | None:
@@ -164,20 +161,10 @@ def plan_run(start: RunStart, chosen: Selection) -> RunPlan:
 
 def _store(plan: RunPlan, chips: pa.RecordBatchReader, artifact: ModelArtifact) -> RunPlan:
     """Create the tables that are missing, and store the plan."""
-    try:
+    with as_usage_error("--output"):
         for table in READ_ORDER:
             delta_tables.ensure_table(plan.output, table.for_labels(artifact.label_set))
         return run_plan.store_plan(plan, chips)
-    except StorageError as error:
-        raise UsageError(f"--output: {error}") from error
-
-
-def _find_attempt(options: RunOptions) -> tuple[int, RunPlan | None]:
-    """The first look at the output: the number of this attempt at the run, and its stored plan."""
-    try:
-        return attempts.find_attempt(options.output, options.run_id)
-    except StorageError as error:
-        raise UsageError(f"--output: {error}") from error
 
 
 def _is_published(options: RunOptions) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from pipelines.errors import StorageError, UsageError
+from pipelines.errors import StorageError, as_usage_error
 from pipelines.storage import store
 from schemas.artifact import ArtifactError, ModelArtifact, thresholds_digest
 from schemas.decisions import SkyRule
@@ -53,10 +53,10 @@ def read_thresholds(uri: str, labels: tuple[str, ...]) -> Thresholds:
         UsageError: the file is missing or not JSON, a label has no threshold or is named twice, a
             threshold has no label, or is not a number in [0, 1].
     """
-    try:
+    with as_usage_error(
+        f"--thresholds {uri!r}", (StorageError, ArtifactError, ValueError, RecursionError)
+    ):
         return _thresholds(_read_object(uri), labels)
-    except (StorageError, ArtifactError, ValueError, RecursionError) as error:
-        raise UsageError(f"--thresholds {uri!r}: {error}") from error
 
 
 def _thresholds(data: Mapping[str, Any], labels: tuple[str, ...]) -> Thresholds:

@@ -10,7 +10,7 @@ import re
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.errors import StorageError, UsageError
+from pipelines.errors import UsageError, as_usage_error
 from pipelines.planning.manifests import MANIFEST_ENDINGS, read_manifest
 from pipelines.storage import store
 from pipelines.tars.tar_chips import SHARD_ENDINGS, ReadMembers, list_members, read_shard
@@ -48,13 +48,11 @@ def _list_images(uri: str, endings: tuple[str, ...], read_members: ReadMembers) 
     objects = 0
     nothing = _chips_of(store.LISTING.empty_table())
     images, shards = [nothing], [nothing]
-    try:
+    with as_usage_error("--chips"):
         for table in map(_chips_of, store.list_objects(uri)):
             objects += table.num_rows
             images.append(_with_endings(table, endings))
             shards.append(_with_endings(table, SHARD_ENDINGS))
-    except StorageError as error:
-        raise UsageError(f"--chips: {error}") from error
     members = list_members(pa.concat_tables(shards), endings, read_members)
     # Chips outside shards get nulls in the columns of the shard.
     found = pa.concat_tables([*images, *members], promote_options="default")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any
 
-from pipelines.errors import StorageError, UsageError
+from pipelines.errors import UsageError, as_usage_error
 from pipelines.storage.store import absolute_uri, file_stem, is_remote, list_objects
 from schemas.artifact import EXTENSIONS, MediaType
 from schemas.labels import LabelSet
@@ -79,11 +79,9 @@ def list_training_chips(uri: str) -> dict[MediaType, dict[str, str | None]]:
     Raises:
         UsageError: it cannot be listed, or holds no jpg or tif.
     """
-    try:
+    with as_usage_error("--chips"):
         tables = list_objects(absolute_uri(uri))
         versions = {row["uri"]: _version(row) for table in tables for row in table.to_pylist()}
-    except StorageError as error:
-        raise UsageError(f"--chips: {error}") from error
     chips: dict[MediaType, dict[str, str | None]] = {}
     for found, version in sorted(versions.items()):  # a listing has no order of its own
         if media_type := EXTENSIONS.get(PurePosixPath(found).suffix.lower()):

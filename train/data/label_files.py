@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Literal
 
-from pipelines.errors import UsageError
+from pipelines.errors import UsageError, as_usage_error
 from pipelines.storage.store import read_bytes
 from schemas.artifact import EXTENSIONS, MediaType
 from schemas.labels import PLANET_LABELS, LabelSet, LabelSetError
@@ -152,10 +152,8 @@ def choose_label_set(rows: Iterable[LabelRow]) -> LabelSet:
     if names & set(PLANET_LABELS.sky) or names <= set(PLANET_LABELS.names):
         check_known(names, PLANET_LABELS)
         return PLANET_LABELS
-    try:
+    with as_usage_error("labels csv", (LabelSetError,)):
         return LabelSet(tuple(sorted(names)))
-    except LabelSetError as error:
-        raise UsageError(f"labels csv: {error}") from error
 
 
 def read_label_set(uri: str) -> LabelSet:
@@ -165,10 +163,8 @@ def read_label_set(uri: str) -> LabelSet:
         UsageError: it contradicts itself.
         StorageError: it cannot be read.
     """
-    try:
+    with as_usage_error(uri, (LabelSetError,)):
         return LabelSet.from_json(read_bytes(uri))
-    except LabelSetError as error:
-        raise UsageError(f"{uri}: {error}") from error
 
 
 def check_rows(rows: Iterable[LabelRow], label_set: LabelSet) -> None:

@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 
 from pipelines.commands import CommandLine
-from pipelines.errors import UsageError
+from pipelines.errors import UsageError, as_usage_error
 from pipelines.flags import at_least_1, common_flag, flag
-from schemas.artifact import ArtifactError
 from schemas.artifact_files import MODEL_FILE, read_artifact
 from train.filters._ascent import Ascent, as_pictures, ascend, cut_network, first_side
 from train.networks.pretrained import load_pretrained
@@ -142,10 +141,8 @@ def _open(options: FilterOptions) -> _Subject:
     if options.weights is not None:
         raise UsageError("--weights goes with --network; an artifact has its own")
     folder = Path(options.artifact).resolve()
-    try:
+    with as_usage_error("--artifact"):
         artifact = read_artifact(folder)
-    except ArtifactError as error:
-        raise UsageError(f"--artifact: {error}") from error
     import keras
 
     model = keras.models.load_model(folder / MODEL_FILE, compile=False, safe_mode=True)
