@@ -10,18 +10,12 @@ import difflib
 import runpy
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib.metadata import version
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class Command:
-    """What a short name starts.
-
-    Attributes:
-        module: with its first argument, if any: `train evaluate`.
-        summary: one line.
-    """
+class Command(NamedTuple):
+    """What a short name starts: a module, with its first argument if any, and a line about it."""
 
     module: str
     summary: str

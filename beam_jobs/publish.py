@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from beam_jobs.options.run_names import RUN_ID
-from beam_jobs.options.store_options import OUTPUT, StoreOptions
+from beam_jobs.options.run_names import OneRunOptions
+from beam_jobs.options.store_options import StoreOptions
 from beam_jobs.running.summary import report_outcome, summary_text
 from pipelines.commands import CommandLine, run_command
 from pipelines.errors import RunFailed, UsageError
@@ -26,11 +26,9 @@ from schemas.tables import RELABEL, REPLAY
 
 
 @dataclass(frozen=True, kw_only=True)
-class PublishOptions(StoreOptions):
+class PublishOptions(OneRunOptions, StoreOptions):
     """The options of the command."""
 
-    output: str = OUTPUT()
-    run_id: str = RUN_ID()
     max_quarantine_ratio: float | None = flag(
         "Publish nothing if a larger share of the chips is quarantined. Default: the run's own.",
         ratio,

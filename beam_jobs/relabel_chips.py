@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 
 from deltalake import DeltaTable
 
-from beam_jobs.options.run_names import checked_run_id, new_run_id, parse_run_date
+from beam_jobs.options.run_names import NEW_RUN_ID, checked_run_id, new_run_id, parse_run_date
 from beam_jobs.options.store_options import OUTPUT, StoreOptions, address
 from beam_jobs.running.resuming import check_begun
 from beam_jobs.running.versions import installed_versions
@@ -39,9 +39,6 @@ class RelabelOptions(StoreOptions):
     """The options of the command.
 
     Attributes:
-        run_date: the night whose rows are relabelled, YYYY-MM-DD; "" for all.
-        model_digest: how the digest of the model begins that made the scores; "" for the
-            artifact's, or for the model that scored last.
         today: the date of a run over all nights.
     """
 
@@ -60,11 +57,7 @@ class RelabelOptions(StoreOptions):
         metavar="DIGEST",
         default="",
     )
-    run_id: str = common_flag(
-        "The name of the new run, or of an unfinished one to resume. Default: a new name.",
-        metavar="ID",
-        default="",
-    )
+    run_id: str = NEW_RUN_ID(group="common")
     today: str = ""
 
 

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 import pyarrow as pa
 
-from beam_jobs.options.run_names import checked_run_id, parse_run_date
+from beam_jobs.options.run_names import NEW_RUN_ID, checked_run_id, parse_run_date
 from beam_jobs.options.run_options import RunOptions, parse_run_options
 from beam_jobs.query import ask
 from beam_jobs.running.scoring_run import end_run, score
@@ -34,11 +34,7 @@ _REASONS = tuple(reason.value for reason in QuarantineReason)
 
 @dataclass(frozen=True, kw_only=True)
 class ReplayOptions(RunOptions):
-    """The options of the command.
-
-    Attributes:
-        of_run_date, of_run_id: only chips that this night, this run quarantined last; "" for all.
-    """
+    """The options of the command; `of_run_date` and `of_run_id` choose chips."""
 
     kind: ClassVar[str] = REPLAY
     run_id_flag: ClassVar[str] = "--new_run_id"
@@ -66,13 +62,7 @@ class ReplayOptions(RunOptions):
         metavar="DATE",
         default="",
     )
-    run_id: str = flag(
-        "The name of the new run, or of an unfinished one to resume. Default: a new name.",
-        not_empty,
-        name="new_run_id",
-        metavar="ID",
-        default="",
-    )
+    run_id: str = NEW_RUN_ID(not_empty, name="new_run_id")
     max_quarantine_ratio: float = flag(
         "Publish nothing if a larger share of the chips is quarantined.", ratio, default=1.0
     )

@@ -7,23 +7,12 @@ failed, or if the run has changed since.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from beam_jobs.options.run_names import RUN_ID
-from beam_jobs.options.store_options import OUTPUT
+from beam_jobs.options.run_names import OneRunOptions
 from pipelines.commands import CommandLine, run_command
 from pipelines.reports.reporting import write_report
 
-
-@dataclass(frozen=True)
-class ReportOptions:
-    """The options of the command."""
-
-    output: str = OUTPUT()
-    run_id: str = RUN_ID()
-
-
-LINE = CommandLine("beam_jobs.report", ReportOptions, __doc__ or "")
+LINE = CommandLine("beam_jobs.report", OneRunOptions, __doc__ or "")
 """The command line."""
 
 

@@ -10,19 +10,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from beam_jobs.options.run_names import RUN_ID
-from beam_jobs.options.store_options import OUTPUT, StoreOptions
+from beam_jobs.options.run_names import OneRunOptions
+from beam_jobs.options.store_options import StoreOptions
 from pipelines.commands import CommandLine, run_command
 from pipelines.maintenance.withdrawing import withdraw_run
 from pipelines.storage.store import configure
 
 
 @dataclass(frozen=True, kw_only=True)
-class WithdrawOptions(StoreOptions):
+class WithdrawOptions(OneRunOptions, StoreOptions):
     """The options of the command."""
-
-    output: str = OUTPUT()
-    run_id: str = RUN_ID()
 
 
 LINE = CommandLine("beam_jobs.withdraw", WithdrawOptions, __doc__ or "")

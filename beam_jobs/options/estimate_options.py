@@ -15,13 +15,7 @@ SAMPLE_CHIPS = 512
 
 @dataclass(frozen=True)
 class EstimateOptions:
-    """How an estimate is made; None means that the flag was not given.
-
-    Attributes:
-        prices: absolute address of a price table.
-        sample_chips: chips to score.
-        format: text or json.
-    """
+    """How an estimate is made; None means that the flag was not given."""
 
     prices: str | None = flag(
         "With --estimate: a csv with the columns worker_type, price_per_hour, speed or "

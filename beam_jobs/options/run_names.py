@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 import secrets
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 
+from beam_jobs.options.store_options import OUTPUT
 from pipelines.errors import UsageError
 from pipelines.flags import flag
 
@@ -52,5 +54,18 @@ def checked_run_id(run_id: str) -> str:
     return run_id
 
 
-RUN_ID = partial(flag, "The name of the run.", checked_run_id, metavar="ID")
-"""The flag `--run_id` of a command on one run."""
+@dataclass(frozen=True, kw_only=True)
+class OneRunOptions:
+    """The options of a command on one run."""
+
+    output: str = OUTPUT()
+    run_id: str = flag("The name of the run.", checked_run_id, metavar="ID")
+
+
+NEW_RUN_ID = partial(
+    flag,
+    "The name of the new run, or of an unfinished one to resume. Default: a new name.",
+    metavar="ID",
+    default="",
+)
+"""The flag that names the run of a command that makes one."""

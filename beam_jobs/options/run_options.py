@@ -55,9 +55,7 @@ class RunOptions(StoreOptions):
     Attributes:
         run_date: the night that names the partition, YYYY-MM-DD; it selects nothing.
         run_date_given: whether the command line named it.
-        run_id: name of the run.
-        rescore: score chips that this model has scored before, and replace a published run.
-        plan_only: store the plan, and score nothing.
+        rescore: also whether a published run is replaced.
         drift: when a night is bad, and whether it is then held.
         beam_args: the flags that are Beam's own.
         kind: what the run does, one of `runs.kind`.
@@ -143,12 +141,7 @@ class RunOptions(StoreOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class ScoreOptions(RunOptions):
-    """The options of the scoring job.
-
-    Attributes:
-        chips: absolute address of a folder or prefix, a glob, or a manifest.
-        estimate_options: how to make the estimate that `estimate` asks for.
-    """
+    """The options of the scoring job."""
 
     chips: str = flag(
         "The chips: a folder, a prefix, a glob, or a manifest.",
