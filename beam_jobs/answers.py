@@ -53,11 +53,7 @@ def as_table(answer: pa.Table) -> str:
     return align(answer.column_names, rows, right) + "\n"
 
 
-FORMATS: dict[str, Callable[[pa.Table], str]] = {
-    "table": as_table,
-    "csv": as_csv,
-    "json": as_json,
-}
+FORMATS: dict[str, Callable[[pa.Table], str]] = {"table": as_table, "csv": as_csv, "json": as_json}
 """The formats by name."""
 
 

@@ -8,11 +8,7 @@ from typing import Literal
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
-KERAS_POLICIES = {
-    "float32": "float32",
-    "bfloat16": "mixed_bfloat16",
-    "float16": "mixed_float16",
-}
+KERAS_POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
 """Precision to the Keras dtype policy that computes in it (weights stay float32)."""
 
 _BFLOAT16_FLAGS = {"amx_bf16", "avx512_bf16"}

@@ -9,18 +9,9 @@ from typing import Any
 from pipelines.errors import UsageError
 from schemas.artifact import Preprocessing
 from schemas.labels import LabelSet
-from train.data.dataset import (
-    LabelledChips,
-    keep_sky,
-    load_labelled_chips,
-)
+from train.data.dataset import LabelledChips, keep_sky, load_labelled_chips
 from train.data.examples import Examples, count_set_aside, decode_chips, describe_set_aside
-from train.data.label_files import (
-    PARTS,
-    Part,
-    read_labelled_rows,
-    refuse,
-)
+from train.data.label_files import PARTS, Part, read_labelled_rows, refuse
 from train.data.pixel_cache import PixelCache, choose_cache
 from train.data.pixel_store import open_pixels
 from train.data.radiometry import preprocessing_for
@@ -62,11 +53,7 @@ def load_training_set(options: TrainOptions, network: Network) -> TrainingSet:
     cache = choose_cache(options.pixel_cache, options.pixel_cache_gb)
     rows, label_set = read_labelled_rows(options.labels, options.label_set)
     rule = read_split_rule(
-        options.labels,
-        options.split,
-        options.validation_share,
-        options.test_share,
-        options.groups,
+        options.labels, options.split, options.validation_share, options.test_share, options.groups
     )
     if options.sky_rule == "argmax" and not label_set.sky:
         raise UsageError("--sky_rule argmax: the labels have no sky group; --label_set names one")

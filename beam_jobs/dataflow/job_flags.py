@@ -114,10 +114,7 @@ def complete_flags(beam_args: Sequence[str], gpu: str | None, units: int, run_id
         "job_name": ("--job_name", job_name(run_id)),
         "machine_type": ("--worker_machine_type", workers.machine_type),
         "disk_size_gb": ("--disk_size_gb", 60 if workers.gpu else 40),
-        "number_of_worker_harness_threads": (
-            "--number_of_worker_harness_threads",
-            workers.threads,
-        ),
+        "number_of_worker_harness_threads": ("--number_of_worker_harness_threads", workers.threads),
         "element_processing_timeout_minutes": ("--element_processing_timeout_minutes", 60),
         **_scale_flags(given, workers, units),
     }
@@ -155,10 +152,7 @@ def _scale_flags(
         return {}
     most = workers.most or max(1, -(-units // workers.threads))
     start = max(1, min(most, units // (UNITS_A_WORKER * workers.threads)))
-    return {
-        "max_num_workers": ("--max_num_workers", most),
-        "num_workers": ("--num_workers", start),
-    }
+    return {"max_num_workers": ("--max_num_workers", most), "num_workers": ("--num_workers", start)}
 
 
 def _list_flags(given: Mapping[str, Any], workers: Workers) -> list[str]:

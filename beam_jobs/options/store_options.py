@@ -65,7 +65,5 @@ class StoreOptions:
     def stores(self) -> StoreSettings:
         """The settings, as every process of the command takes them."""
         return StoreSettings(
-            deadline_s=self.storage_deadline,
-            s3_endpoint=self.s3_endpoint,
-            s3_region=self.s3_region,
+            deadline_s=self.storage_deadline, s3_endpoint=self.s3_endpoint, s3_region=self.s3_region
         )

@@ -38,12 +38,7 @@ _MOST_VALUES = 1 << 17  # as many strips as a chip can have; a hostile count wou
 _TYPES = {1: "B", 3: "H", 4: "I", 16: "Q"}  # BYTE, SHORT, LONG, LONG8: the types of sizes
 _SIZES = {letter: struct.calcsize("=" + letter) for letter in "BHIQd"}
 _DOUBLE, _ASCII = {12: "d"}, {2: "B"}
-_OTHER_TYPES = {
-    PIXEL_SCALE: _DOUBLE,
-    TIEPOINT: _DOUBLE,
-    GEO_DOUBLES: _DOUBLE,
-    GEO_TEXT: _ASCII,
-}
+_OTHER_TYPES = {PIXEL_SCALE: _DOUBLE, TIEPOINT: _DOUBLE, GEO_DOUBLES: _DOUBLE, GEO_TEXT: _ASCII}
 _CUT = "the file ends before its TIFF tags do"
 
 

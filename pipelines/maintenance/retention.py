@@ -27,14 +27,7 @@ from pipelines.tables.commits import DataFile, commit_in_turn, translate_commit_
 from pipelines.tables.delta_tables import PublishedFile
 from pipelines.tables.parquet_files import COMPRESSION
 from schemas.render import file_schema
-from schemas.tables import (
-    CHIP_SCORES,
-    EXPIRED_CHIPS,
-    QUARANTINE,
-    RELABEL,
-    TABLES,
-    QuarantineReason,
-)
+from schemas.tables import CHIP_SCORES, EXPIRED_CHIPS, QUARANTINE, RELABEL, TABLES, QuarantineReason
 
 _EXPIRING = tuple(table.name for table in TABLES if table.expires)
 _SCHEMA = file_schema(EXPIRED_CHIPS)

@@ -61,10 +61,7 @@ def chips_scored(
 
 
 def chips_quarantined(
-    output: str,
-    model_digest: str,
-    reasons: Collection[str],
-    run_ids: Collection[str] | None = None,
+    output: str, model_digest: str, reasons: Collection[str], run_ids: Collection[str] | None = None
 ) -> pa.RecordBatchReader:
     """Chips that this model quarantined for one of the reasons, in all published runs or in
     some."""

@@ -55,11 +55,7 @@ class BatchReading:
 
 
 def begin_batch(
-    unit: int,
-    last: bool,
-    chips: pa.Table,
-    preprocessing: Preprocessing,
-    pool: ThreadPoolExecutor,
+    unit: int, last: bool, chips: pa.Table, preprocessing: Preprocessing, pool: ThreadPoolExecutor
 ) -> BatchReading:
     """Start reading and decoding a batch of chips on a pool of threads.
 

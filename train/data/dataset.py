@@ -48,10 +48,7 @@ class LabelledChips:
 
 
 def load_labelled_chips(
-    uri: str,
-    rows: Iterable[LabelRow],
-    label_set: LabelSet,
-    media_type: MediaType | None = None,
+    uri: str, rows: Iterable[LabelRow], label_set: LabelSet, media_type: MediaType | None = None
 ) -> LabelledChips:
     """List chips of one media type and match them with their rows.
 

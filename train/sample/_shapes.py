@@ -182,11 +182,7 @@ def rectangle(x: float, y: float, width_px: float, height_px: float, turn: float
 
 
 def turned_line(
-    along: npt.NDArray[np.float64],
-    aside: npt.NDArray[np.float64],
-    turn: float,
-    x: float,
-    y: float,
+    along: npt.NDArray[np.float64], aside: npt.NDArray[np.float64], turn: float, x: float, y: float
 ) -> Line:
     """The points (along, aside), turned by `turn` radians and moved to (x, y)."""
     xs = x + along * np.cos(turn) - aside * np.sin(turn)

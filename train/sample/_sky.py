@@ -4,14 +4,7 @@ import numpy as np
 
 from schemas.labels import PLANET_LABELS
 from train.sample import _colours as palette
-from train.sample._shapes import (
-    FloatArray,
-    cover,
-    cut_noise,
-    noise,
-    shade_of,
-    soften,
-)
+from train.sample._shapes import FloatArray, cover, cut_noise, noise, shade_of, soften
 
 SKY_LABELS = PLANET_LABELS.sky
 

@@ -14,11 +14,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from train.sample._ground import GROUND, Layout, draw_base, only_water
-from train.sample._shapes import (
-    FloatArray,
-    meander,
-    road_lines,
-)
+from train.sample._shapes import FloatArray, meander, road_lines
 from train.sample._sky import SKY, SKY_LABELS, light
 
 LABELS = tuple(sorted((*GROUND, "primary", *SKY_LABELS)))

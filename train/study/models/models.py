@@ -21,15 +21,7 @@ from train.study.models.records import read_outcome, write_outcome
 from train.study.options import StudyOptions
 from train.training import train_model
 
-_PLACES = (
-    "chips",
-    "labels",
-    "artifact",
-    "split",
-    "label_set",
-    "pixel_cache",
-    "pixel_cache_gb",
-)
+_PLACES = ("chips", "labels", "artifact", "split", "label_set", "pixel_cache", "pixel_cache_gb")
 """Options that are addresses; the content there is in the material's digest."""
 
 
