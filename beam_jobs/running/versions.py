@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 
 _RECORDED_PACKAGES = (
@@ -21,8 +22,6 @@ def installed_versions() -> dict[str, str]:
     """Package to version, of the packages that are installed here."""
     found = {}
     for package in _RECORDED_PACKAGES:
-        try:
+        with suppress(PackageNotFoundError):
             found[package] = version(package)
-        except PackageNotFoundError:
-            continue
     return found

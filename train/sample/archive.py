@@ -17,7 +17,7 @@ import csv
 import functools
 import multiprocessing
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,17 +104,6 @@ def _generator(seed: int, number: int, stream: int) -> np.random.Generator:
 # --- Writing ------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Task:
-    """Chips that a process draws in one go."""
-
-    folder: Path
-    numbers: range
-    seed: int
-    media_type: MediaTypes
-    markerless_share: float
-
-
 def write_sample_archive(
     folder: Path,
     chips: int,
@@ -142,11 +131,8 @@ def write_sample_archive(
     labels_csv = folder / "labels.csv"
     tags_of_others = _read_labels(labels_csv)  # before writing: it may be invalid
     numbers = range(first, first + chips)
-    tasks = [
-        _Task(folder, numbers[k : k + _CHIPS_A_TASK], seed, media_type, markerless_share)
-        for k in range(0, chips, _CHIPS_A_TASK)
-    ]
-    paths = [path for written in _map_tasks(tasks, workers, chips) for path in written]
+    write = functools.partial(_write_chip, folder / "chips", seed, media_type, markerless_share)
+    paths = [path for written in _map_chips(write, numbers, workers) for path in written]
     tags = {_name(number): " ".join(draw_labels(seed, number)) for number in numbers}
     _write_labels(labels_csv, tags_of_others | tags)
     size_bytes = sum(path.stat().st_size for path in paths)
@@ -180,19 +166,19 @@ def _check_request(
             raise ValueError(message)
 
 
-def _map_tasks(
-    tasks: Sequence[_Task], workers: int | None, chips: int
-) -> Iterator[tuple[Path, ...]]:
+def _map_chips(
+    write: Callable[[int], list[Path]], numbers: range, workers: int | None
+) -> Iterator[list[Path]]:
     if workers is None:
-        workers = _usable_cores() if chips >= _FEWEST_CHIPS_FOR_PROCESSES else 1
-    workers = min(workers, len(tasks))
+        workers = _usable_cores() if len(numbers) >= _FEWEST_CHIPS_FOR_PROCESSES else 1
+    workers = min(workers, -(-len(numbers) // _CHIPS_A_TASK))
     if workers == 1:
-        yield from map(_write_chips, tasks)
+        yield from map(write, numbers)
         return
     # Spawned, not forked: the caller may have threads, and a fork would copy their locks.
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=spawn) as pool:
-        yield from pool.map(_write_chips, tasks)
+        yield from pool.map(write, numbers, chunksize=_CHIPS_A_TASK)
 
 
 def _usable_cores() -> int:
@@ -201,25 +187,20 @@ def _usable_cores() -> int:
     return os.cpu_count() or 1
 
 
-def _write_chips(task: _Task) -> tuple[Path, ...]:
-    return tuple(path for number in task.numbers for path in _write_chip(task, number))
-
-
-def _write_chip(task: _Task, number: int) -> Iterator[Path]:
-    labels = draw_labels(task.seed, number)
-    scene = draw_chip(labels, _generator(task.seed, number, _SCENE_STREAM))
+def _write_chip(
+    folder: Path, seed: int, media_type: MediaTypes, markerless_share: float, number: int
+) -> list[Path]:
+    scene = draw_chip(draw_labels(seed, number), _generator(seed, number, _SCENE_STREAM))
     # Drawn in the same way for each media type, so that none changes the others.
-    rng = _generator(task.seed, number, _FILE_STREAM)
-    markerless = rng.random() < task.markerless_share
+    rng = _generator(seed, number, _FILE_STREAM)
+    markerless = rng.random() < markerless_share
     west_m, north_m, epsg = _draw_place(rng)
-    stem = task.folder / "chips" / _name(number)
-    if task.media_type in ("jpg", "both"):
-        encode = encode_markerless_jpg if markerless else encode_jpg
-        yield _put(stem.with_suffix(".jpg"), encode(to_rgb(scene)))
-    if task.media_type in ("tif", "both"):
-        yield _put(
-            stem.with_suffix(".tif"), encode_geotiff(to_counts(scene), west_m, north_m, epsg)
-        )
+    files = {}
+    if media_type in ("jpg", "both"):
+        files[".jpg"] = (encode_markerless_jpg if markerless else encode_jpg)(to_rgb(scene))
+    if media_type in ("tif", "both"):
+        files[".tif"] = encode_geotiff(to_counts(scene), west_m, north_m, epsg)
+    return [_put(folder / f"{_name(number)}{suffix}", data) for suffix, data in files.items()]
 
 
 def _draw_place(rng: np.random.Generator) -> tuple[float, float, int]:
