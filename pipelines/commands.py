@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from threading import Event
 from types import FrameType
-from typing import Any, Generic, NoReturn, TypeVar
+from typing import Any, Generic, NoReturn, TypeVar, get_args
 from typing import get_type_hints as type_hints
 
 from pipelines.errors import RunFailed, StorageError, UsageError
@@ -36,18 +36,7 @@ EXIT_CODES: Mapping[int, str] = {
 }
 """Exit code of every command to its meaning."""
 
-_CODES_OF_ERRORS: Mapping[type[Exception], int] = {
-    UsageError: EXIT_USAGE,
-    ArtifactError: EXIT_USAGE,
-    LabelSetError: EXIT_USAGE,
-    RunFailed: EXIT_FAILED,
-    StorageError: EXIT_FAILED,
-}
-_GROUPS: Mapping[Group, str] = {
-    "required": "required flags",
-    "common": "common flags",
-    "other": "other flags",
-}
+_USAGE_ERRORS = (UsageError, ArtifactError, LabelSetError)
 _interrupted = Event()
 T = TypeVar("T")
 
@@ -111,8 +100,8 @@ class CommandLine(Generic[T]):
         flags = list(flags_of(self.options))
         needed = [f"--{each.name} {each.metavar}" for each in flags if each.group == "required"]
         parser.usage = " ".join(["%(prog)s", *needed, "[flags]"])
-        for group, title in _GROUPS.items():
-            section = parser.add_argument_group(title)
+        for group in get_args(Group):
+            section = parser.add_argument_group(f"{group} flags")
             for each in (each for each in flags if each.group == group):
                 _add(section, each)
         section.add_argument("-h", "--help", action="help", help="Print this text.")
@@ -143,9 +132,9 @@ def exit_code(main: Callable[[Sequence[str]], int], arguments: Sequence[str]) ->
     """
     try:
         return main(arguments)
-    except tuple(_CODES_OF_ERRORS) as error:
+    except (*_USAGE_ERRORS, RunFailed, StorageError) as error:
         print(f"error: {one_line(str(error))}", file=sys.stderr)
-        return next(code for kind, code in _CODES_OF_ERRORS.items() if isinstance(error, kind))
+        return EXIT_USAGE if isinstance(error, _USAGE_ERRORS) else EXIT_FAILED
     except (Exception, KeyboardInterrupt) as error:
         if is_interruption(error):
             return EXIT_INTERRUPTED

@@ -61,11 +61,6 @@ class Unit:
     number: int
     chips: pa.Table
 
-    @property
-    def nbytes(self) -> int:
-        """Size in memory."""
-        return int(self.chips.nbytes)
-
 
 @dataclass(frozen=True)
 class ChipBatch:
@@ -87,11 +82,6 @@ class ChipBatch:
     rejected: pa.Table
     spent: Spent = NOTHING_SPENT
 
-    @property
-    def nbytes(self) -> int:
-        """Size in memory."""
-        return int(self.chips.nbytes + self.pixels.nbytes + self.rejected.nbytes)
-
 
 @dataclass(frozen=True)
 class ScoredBatch:
@@ -110,11 +100,6 @@ class ScoredBatch:
     precision: str
     spent: Spent = NOTHING_SPENT
 
-    @property
-    def nbytes(self) -> int:
-        """Size in memory."""
-        return int(self.chips.nbytes + self.scores.nbytes + self.rejected.nbytes)
-
 
 @dataclass(frozen=True)
 class LabelledBatch:
@@ -132,18 +117,13 @@ class LabelledBatch:
     precision: str
     spent: Spent = NOTHING_SPENT
 
-    @property
-    def nbytes(self) -> int:
-        """Size in memory."""
-        return int(self.rows.nbytes + self.quarantine.nbytes)
-
 
 class FusedOnlyCoder(coders.Coder):
     """Returns an element's size, and never encodes it."""
 
     def estimate_size(self, value: Any) -> int:
-        """Size of the element in memory; Beam samples it now and then."""
-        return int(value.nbytes)
+        """Size of the element's tables and arrays in memory; Beam samples it now and then."""
+        return sum(getattr(part, "nbytes", 0) for part in vars(value).values())
 
     def encode(self, value: Any) -> NoReturn:
         """Refuse: producer and consumer do not run in one worker.

@@ -20,10 +20,8 @@ from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from dataclasses import field as make_field
 from functools import partial
 from types import NoneType, UnionType
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import Any, Literal, Union, get_args, get_origin
 from typing import get_type_hints as type_hints
-
-T = TypeVar("T")
 
 Group = Literal["required", "common", "other"]
 _LARGEST = 10**15  # a larger number is a typing error; 64-bit integers end at 9e18

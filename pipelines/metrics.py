@@ -59,8 +59,8 @@ _distributions = {name: Metrics.distribution(NAMESPACE, name) for name in DISTRI
 _done = 0
 
 
-def count_batch(batch: ScoredBatch) -> None:
-    """Count chips that were scored or quarantined, and what they cost; called from a DoFn."""
+def count_batch(batch: ScoredBatch) -> ScoredBatch:
+    """The same batch; counts its chips and what they cost. Called from a DoFn."""
     global _done
     scored, quarantined = batch.chips.num_rows, batch.rejected.num_rows
     _done += scored + quarantined
@@ -71,10 +71,9 @@ def count_batch(batch: ScoredBatch) -> None:
         for reason, count in Counter(batch.rejected["reason"].to_pylist()).items():
             _counters[quarantined_for(reason)].inc(count)
     _distributions[BATCH_CHIPS].update(scored)
-    _distributions[READ_MS].update(round(batch.spent.read_ms))
-    _distributions[DECODE_MS].update(round(batch.spent.decode_ms))
-    _distributions[WAIT_MS].update(round(batch.spent.wait_ms))
-    _distributions[SCORE_MS].update(round(batch.spent.score_ms))
+    for name in (READ_MS, DECODE_MS, WAIT_MS, SCORE_MS):  # named as in `Spent`
+        _distributions[name].update(round(getattr(batch.spent, name)))
+    return batch
 
 
 def count_unit(stage_ms: float) -> None:

@@ -121,26 +121,14 @@ def _refuse(names: list[str], what: str) -> None:
         raise LabelSetError(f"{what}: {', '.join(map(repr, names))}")
 
 
+_PLANET_SKY = ("clear", "partly_cloudy", "cloudy", "haze")
 PLANET_LABELS = LabelSet(
     names=(
-        "clear",
-        "partly_cloudy",
-        "cloudy",
-        "haze",
-        "primary",
-        "agriculture",
-        "road",
-        "water",
-        "cultivation",
-        "habitation",
-        "bare_ground",
-        "selective_logging",
-        "artisinal_mine",  # spelled as in the data
-        "blooming",
-        "slash_burn",
-        "conventional_mine",
-        "blow_down",
+        *_PLANET_SKY,
+        *("primary", "agriculture", "road", "water", "cultivation", "habitation", "bare_ground"),
+        *("selective_logging", "artisinal_mine"),  # spelled as in the data
+        *("blooming", "slash_burn", "conventional_mine", "blow_down"),
     ),
-    sky=("clear", "partly_cloudy", "cloudy", "haze"),
+    sky=_PLANET_SKY,
 )
 """The 17 labels of Kaggle's "Planet: Understanding the Amazon from Space" (2017)."""

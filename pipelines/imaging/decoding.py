@@ -11,7 +11,7 @@ from pipelines.errors import ChipRejected
 from pipelines.imaging import geotiff, jpeg, tiff_header
 from pipelines.imaging.footprint import Place, read_place
 from pipelines.imaging.resize import Pixels
-from pipelines.imaging.tiff_layout import read_layout
+from pipelines.imaging.tiff_layout import TiffLayout, read_layout
 from schemas.artifact import MediaType, Preprocessing
 from schemas.tables import QuarantineReason as Reason
 
@@ -88,21 +88,10 @@ def check_media_type(data: bytes, preprocessing: Preprocessing) -> None:
         )
 
 
-def sides_px(data: bytes) -> tuple[int, int]:
-    """Width and height of a chip by its header; no pixel is decoded.
+def read_header(data: bytes) -> jpeg.JpegHeader | TiffLayout:
+    """A chip's size, and how its pixels are stored, by its header; no pixel is decoded.
 
     Raises:
         ChipRejected: truncated, decode_error, or what `media_type_of` raises.
     """
-    header = jpeg.read_header(data) if media_type_of(data) == "jpg" else read_layout(data)
-    return header.width_px, header.height_px
-
-
-def mode_of(data: bytes) -> str:
-    """How a chip's pixels are stored by its header: `4-component JPEG (CMYK)`, `4 x uint16` ...
-
-    Raises:
-        ChipRejected: truncated, decode_error, or what `media_type_of` raises.
-    """
-    header = jpeg.read_header(data) if media_type_of(data) == "jpg" else read_layout(data)
-    return header.mode
+    return jpeg.read_header(data) if media_type_of(data) == "jpg" else read_layout(data)

@@ -15,6 +15,7 @@ from typing import Any
 import duckdb
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from deltalake import DeltaTable
 
@@ -88,12 +89,9 @@ class RowsToRelabel:
     @property
     def unit_rows(self) -> tuple[int, ...]:
         """Rows of each unit."""
-        sizes: defaultdict[int, int] = defaultdict(int)
-        for unit, rows in zip(
-            self.manifest["unit"].to_pylist(), self.manifest["rows"], strict=True
-        ):
-            sizes[unit] += len(rows)
-        return tuple(sizes[unit] for unit in sorted(sizes))
+        rows = pc.list_value_length(self.manifest["rows"]).to_numpy()
+        sizes = np.bincount(self.manifest["unit"].to_numpy(), rows).astype(np.int64)
+        return tuple(sizes.tolist())
 
     @property
     def run_ids(self) -> list[str]:

@@ -62,7 +62,7 @@ def count_run(plan: RunPlan, units: list[StagedUnit]) -> RunCounts:
         skipped=plan.skipped,
         scored=scored,
         quarantined=quarantined,
-        reasons=_sum(unit.reasons for unit in units),
+        reasons=dict(sum((Counter(unit.reasons) for unit in units), Counter()).most_common()),
         precision=", ".join(sorted({unit.precision for unit in units})),
         spent=sum((unit.spent for unit in units), NOTHING_SPENT),
     )
@@ -95,10 +95,3 @@ def check_quarantine(plan: RunPlan, counts: RunCounts, units: Iterable[StagedUni
 def _share(quarantined: int, chips: int) -> float:
     """Compared as a quotient, like the ratio: 0.29 * 100 is a little less than 29."""
     return quarantined / max(1, chips)
-
-
-def _sum(counts: Iterable[dict[str, int]]) -> dict[str, int]:
-    total: Counter[str] = Counter()
-    for each in counts:
-        total.update(each)
-    return dict(total.most_common())

@@ -89,7 +89,10 @@ def publish_record(plan: RunPlan, counts: RunCounts, verdict: Verdict) -> None:
     """Write the run's row and commit it, unless that was done before."""
     if committing.is_done(plan, committing.require_table(plan, RUNS.name)):
         return
-    file = _write(plan, _published_row(plan, counts, verdict))
+    scores = committing.require_table(plan, "chip_scores")
+    published_at = publications.committed_at(scores, plan.run_id) or datetime.now(UTC)
+    row = _counted(plan, counts, verdict, published_at)
+    file = _write(plan, {**row, "status": PUBLISHED, "published_at": published_at})
     committing.commit_rows(plan, RUNS.name, [file])
 
 
@@ -108,7 +111,8 @@ def record_failure(plan: RunPlan, reason: str) -> None:
     """
     try:
         if not _is_refusal_recorded(plan):
-            _note(plan, _failed_row(plan, reason))
+            row = {**_planned(plan, datetime.now(UTC)), "scored": 0, "quarantined": 0}
+            _note(plan, {**row, "status": FAILED, "reason": reason})
     except (StorageError, RunFailed) as error:
         _log.warning("run %s: its failure is not in runs: %s", plan.run_id, error)
 
@@ -136,13 +140,6 @@ def _write(plan: RunPlan, row: dict[str, Any]) -> DataFile:
     return write_rows(plan.output, RUNS, path, [row])
 
 
-def _published_row(plan: RunPlan, counts: RunCounts, verdict: Verdict) -> dict[str, Any]:
-    scores = committing.require_table(plan, "chip_scores")
-    published_at = publications.committed_at(scores, plan.run_id) or datetime.now(UTC)
-    row = _counted(plan, counts, verdict, published_at)
-    return {**row, "status": PUBLISHED, "published_at": published_at}
-
-
 def _counted(
     plan: RunPlan, counts: RunCounts, verdict: Verdict, ended_at: datetime
 ) -> dict[str, Any]:
@@ -158,11 +155,6 @@ def _counted(
         "bytes_read": counts.spent.bytes_read,
         "stage_seconds": json.dumps(_seconds(counts.spent)),
     }
-
-
-def _failed_row(plan: RunPlan, reason: str) -> dict[str, Any]:
-    nothing = {"scored": 0, "quarantined": 0}
-    return {**_planned(plan, datetime.now(UTC)), **nothing, "status": FAILED, "reason": reason}
 
 
 def _planned(plan: RunPlan, ended_at: datetime) -> dict[str, Any]:

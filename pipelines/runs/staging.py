@@ -219,8 +219,7 @@ def read_units(staging: str, numbers: Collection[int]) -> list[StagedUnit]:
     Raises:
         StorageError: one of them is missing.
     """
-    stem = store.join_uri(staging, UNITS_FOLDER)
-    uris = [f"{stem}/{number:06d}{_RECORD}" for number in numbers]
+    uris = [f"{_stem(staging, number)}{_RECORD}" for number in numbers]
     with ThreadPoolExecutor(_READ_THREADS) as pool:
         return [StagedUnit.from_json(text) for text in pool.map(store.read_bytes, uris)]
 

@@ -75,8 +75,8 @@ class Classifier:
             self._call = _on_cpu(_compile(model, shape, None))
         else:
             tune = gains and chips >= TUNED_FROM_CHIPS
-            ready = on_gpu(gpu, partial(_compile, model, shape), shape, batch_size, tune)
-            self._call, self.batch_size, self.xla = ready.call, ready.batch_size, ready.xla
+            compiled = partial(_compile, model, shape)
+            self._call, self.batch_size, self.xla = on_gpu(gpu, compiled, shape, batch_size, tune)
             self.calls_in_flight = CALLS_IN_FLIGHT
 
     def score(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:

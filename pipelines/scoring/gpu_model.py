@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from threading import Lock
 from typing import Any
 
@@ -22,28 +21,13 @@ for exactly that number."""
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class GpuModel:
-    """A model that several threads may call at once.
-
-    Attributes:
-        call: any number of chips to their scores; raises DeviceOutOfMemory.
-        batch_size: the best number of chips per call.
-        xla: whether XLA compiled it for that batch size.
-    """
-
-    call: Call
-    batch_size: int
-    xla: bool
-
-
 def on_gpu(
     gpu: Gpu,
     compiled: Compile,
     chip_shape: tuple[int, int, int],
     batch_size: int | None,
     tune: bool,
-) -> GpuModel:
+) -> tuple[Call, int, bool]:
     """Make a model ready to score on a GPU.
 
     With `tune`, growing batches of random chips are scored until the rate stops growing, or the
@@ -57,17 +41,21 @@ def on_gpu(
         chip_shape: side, side, bands.
         batch_size: chips per call; None to choose it.
         tune: whether trying sizes is worth the time.
+
+    Returns:
+        Any number of chips to their scores, for several threads at once (raises DeviceOutOfMemory);
+        the best number of chips per call; whether XLA compiled the model for that number.
     """
     enqueuing = Lock()
     plain = _call(compiled(None), gpu, enqueuing)
     if not tune:
-        return GpuModel(plain, batch_size or tuning.BATCH_SIZE, xla=False)
+        return plain, batch_size or tuning.BATCH_SIZE, False
     size = batch_size or _find_batch_size(gpu, plain, chip_shape)
     fixed = _call(compiled(size), gpu, enqueuing)
     xla = _wins(fixed, plain, _chips(size, chip_shape))
     call = tuning.pad_to(size, fixed, otherwise=plain) if xla else plain
     _log.info("%s: %d chips per call, %s XLA", gpu.name, size, "with" if xla else "without")
-    return GpuModel(call, size, xla)
+    return call, size, xla
 
 
 def _call(function: Any, gpu: Gpu, enqueuing: Lock) -> Call:

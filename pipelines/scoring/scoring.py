@@ -109,12 +109,12 @@ class ScoreChipsFn(beam.DoFn):
 
     def process(self, batch: ChipBatch) -> Iterator[ScoredBatch]:
         """Yield the batches that are ready, in order; on a GPU some are still being scored."""
-        yield from map(_counted, self._ahead.score(batch))
+        yield from map(metrics.count_batch, self._ahead.score(batch))
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
         """Yield the remaining batches, in the global window that all elements have."""
         window = GlobalWindow()
-        for scored in map(_counted, self._ahead.drain()):
+        for scored in map(metrics.count_batch, self._ahead.drain()):
             yield WindowedValue(scored, window.max_timestamp(), [window])
 
 
@@ -217,11 +217,6 @@ def _scored(
         precision=precision,
         spent=batch.spent + Spent(score_ms=score_ms),
     )
-
-
-def _counted(batch: ScoredBatch) -> ScoredBatch:
-    metrics.count_batch(batch)
-    return batch
 
 
 def _reject(chips: pa.Table, which: npt.NDArray[np.bool_], reason: QuarantineReason) -> pa.Table:

@@ -60,15 +60,11 @@ def _list_gcs(bucket: str, prefix: str, after: str) -> Iterator[dict[str, Any]]:
         if blob.name != after:
             yield {
                 "uri": blob.name,
-                "etag": _xml_etag(blob.md5_hash) if blob.md5_hash else blob.etag,
+                # As obstore gets it from the XML API: a chip has the same one in every listing.
+                "etag": base64.b64decode(blob.md5_hash).hex() if blob.md5_hash else blob.etag,
                 "size_bytes": blob.size,
                 "modified_at": blob.updated,
             }
-
-
-def _xml_etag(md5_hash: str) -> str:
-    """The etag that obstore gets from the XML API: a chip has the same one in every listing."""
-    return base64.b64decode(md5_hash).hex()
 
 
 def _list_s3(bucket: str, prefix: str, after: str) -> Iterator[dict[str, Any]]:

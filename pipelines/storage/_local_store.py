@@ -84,10 +84,6 @@ class LocalStore:
             temporary.unlink(missing_ok=True)
         return True
 
-    def copy(self, source: str, target: str) -> None:
-        """Copy a file."""
-        self.write(target, self.read(source, None))
-
     def delete_folder(self, uri: str) -> None:
         """Delete a folder with all its contents."""
         if os.path.isdir(uri):

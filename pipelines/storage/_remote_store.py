@@ -86,7 +86,7 @@ class RemoteStore:
         return True
 
     def copy(self, source: str, target: str) -> None:
-        """Copy an object within its bucket."""
+        """Copy an object within its bucket, over an existing one."""
         store, key = connect(source)
         insist(lambda: store.copy(key, connect(target)[1], overwrite=True))
 

@@ -31,9 +31,6 @@ class Store(Protocol):
     def create(self, uri: str, data: bytes) -> bool:
         """Write the whole object unless the address is taken; whether it has these bytes now."""
 
-    def copy(self, source: str, target: str) -> None:
-        """Copy an object within the disk or the bucket, over an existing one."""
-
     def delete_folder(self, uri: str) -> None:
         """Delete every object below an address."""
 

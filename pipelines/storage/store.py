@@ -36,7 +36,7 @@ from pipelines.storage.protocol import Store
 from pipelines.storage.storage_errors import ACCESS_ERRORS, storage_error, translate_errors
 
 _LOCAL: Store = LocalStore()
-_REMOTE: Store = RemoteStore()
+_REMOTE = RemoteStore()
 
 
 def store_of(uri: str) -> Store:
@@ -134,7 +134,7 @@ def copy_object(source: str, target: str) -> None:
     """
     with translate_errors("copy", f"{source} to {target}"):
         if is_remote(source) and split_uri(source)[:2] == split_uri(target)[:2]:
-            store_of(source).copy(source, target)
+            _REMOTE.copy(source, target)
         else:
             write_bytes(target, read_bytes(source))
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.errors import ChipRejected, StorageError
-from pipelines.imaging.decoding import decode_chip, sides_px
+from pipelines.imaging.decoding import decode_chip, read_header
 from pipelines.storage.store import read_bytes
 from schemas.artifact import Preprocessing
 from schemas.labels import LabelSet
@@ -127,7 +127,9 @@ def _load(
         key = content_key(data) if version is None else version_key(uri, version)
         if version is None and (found := store.find(key)):
             return found
-        return DecodedChip(key, sides_px(data), decode_chip(data, preprocessing))
+        header = read_header(data)
+        sides_px = header.width_px, header.height_px
+        return DecodedChip(key, sides_px, decode_chip(data, preprocessing))
     except ChipRejected as rejection:
         return rejection
 

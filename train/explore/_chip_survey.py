@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.errors import ChipRejected
-from pipelines.imaging.decoding import decode_chip, mode_of, sides_px
+from pipelines.imaging.decoding import decode_chip, read_header
 from pipelines.imaging.resize import Pixels
 from pipelines.storage.store import file_stem
 from schemas.artifact import Preprocessing
@@ -116,7 +116,8 @@ def _look_at(
 def _look(uri: str, preprocessing: Preprocessing) -> tuple[Pixels, ChipKind] | ChipRejected:
     try:
         data = read_training_chip(uri)
-        return decode_chip(data, preprocessing), ChipKind(mode_of(data), *sides_px(data))
+        pixels, header = decode_chip(data, preprocessing), read_header(data)
+        return pixels, ChipKind(header.mode, header.width_px, header.height_px)
     except ChipRejected as rejection:
         return rejection
 

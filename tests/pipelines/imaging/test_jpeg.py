@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from pipelines.errors import ChipRejected
-from pipelines.imaging.decoding import decode_chip, mode_of
+from pipelines.imaging.decoding import decode_chip, read_header
 from pipelines.imaging.jpeg import find_fault
 from pipelines.imaging.resize import area_average
 from schemas.tables import QuarantineReason as Reason
@@ -68,7 +68,7 @@ def test_looking_for_a_fault_never_fails(rest):
 def test_a_subsampling_that_the_decoder_has_no_name_for_is_a_decode_error():
     one, two = FRAME + 11, FRAME + 14
     vertical = CHIP[:one] + b"\x14" + CHIP[one + 1 : two] + b"\x11" + CHIP[two + 1 :]
-    for use in (lambda data: decode_chip(data, JPG), mode_of):
+    for use in (lambda data: decode_chip(data, JPG), read_header):
         with pytest.raises(ChipRejected) as caught:
             use(vertical)
         assert caught.value.reason is Reason.DECODE_ERROR

@@ -95,10 +95,10 @@ def test_a_withdrawal_is_visible_as_a_whole_even_if_it_died_half_way(
     publish(output, "one", [scored("a")], [quarantined_row("c", "empty")], published_at=at(1))
     withdraw_from = withdrawing._withdraw_from
 
-    def dying(output, name, *args):
-        if name == dies_at:
+    def dying(output, table, *args):
+        if table.name == dies_at:
             raise KeyboardInterrupt
-        return withdraw_from(output, name, *args)
+        return withdraw_from(output, table, *args)
 
     with monkeypatch.context() as patch:
         patch.setattr(withdrawing, "_withdraw_from", dying)
