@@ -21,10 +21,12 @@ def share_bar(now: float, before: float | None, most: float) -> Svg:
     """
     scale = _BAR_WIDTH / max(most, 1e-9)
     bar = f'<rect class="now" x="0" y="3" width="{now * scale:.1f}" height="{_BAR_HEIGHT - 6}"/>'
-    if before is None:
-        return Svg(bar, _BAR_WIDTH + 4, _BAR_HEIGHT, f"{now:.1%}", "share")
-    text = f"{now:.1%}, before {before:.1%}"
-    return Svg(bar + _mark(before * scale), _BAR_WIDTH + 4, _BAR_HEIGHT, text, "share")
+    text = f"{now:.1%}"
+    if before is not None:
+        x = f"{before * scale:.1f}"
+        bar += f'<rect class="before" x="{x}" y="0" width="3" height="{_BAR_HEIGHT}"/>'
+        text += f", before {before:.1%}"
+    return Svg(bar, _BAR_WIDTH + 4, _BAR_HEIGHT, text, "share")
 
 
 def score_histogram(label: str, now: Counts, before: Counts | None) -> Svg:
@@ -44,10 +46,6 @@ def score_histogram(label: str, now: Counts, before: Counts | None) -> Svg:
     axis = f'<line class="axis" x1="0" x2="{width}" y1="{_BINS_HEIGHT}" y2="{_BINS_HEIGHT}"/>'
     markup = f"{bars}{line}{axis}{_edges()}"
     return Svg(markup, width, _BINS_HEIGHT + _FOOT, f"scores of {label}", "scores", label)
-
-
-def _mark(x: float) -> str:
-    return f'<rect class="before" x="{x:.1f}" y="0" width="3" height="{_BAR_HEIGHT}"/>'
 
 
 def _heights(counts: Counts) -> Sequence[float]:

@@ -11,8 +11,7 @@ it grows from half its side (Mordvintsev, Olah and Tyka 2015).
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -29,8 +28,7 @@ _SHOWN_DEVIATION = 48.0
 _FILTERS_AT_ONCE = 16  # block1 of VGG16 at 128 px then takes 70 MB per layer
 
 
-@dataclass(frozen=True)
-class Ascent:
+class Ascent(NamedTuple):
     """What excites filters.
 
     Attributes:
@@ -77,11 +75,7 @@ def ascend(network: Any, filters: Sequence[int], side_px: int, steps: int, seed:
     starts = range(0, len(filters), _FILTERS_AT_ONCE)
     batches = [filters[start : start + _FILTERS_AT_ONCE] for start in starts]
     found = [_ascend_batch(network, batch, side_px, steps, seed) for batch in batches]
-    return Ascent(
-        np.concatenate([ascent.pictures for ascent in found]),
-        np.concatenate([ascent.start for ascent in found]),
-        np.concatenate([ascent.reached for ascent in found]),
-    )
+    return Ascent(*map(np.concatenate, zip(*found, strict=True)))
 
 
 def first_side(side_px: int) -> int:
@@ -105,9 +99,8 @@ def _ascend_batch(
 
     step = _compile_step(network, filters)
     sides = (first_side(side_px), side_px)
-    pictures: Any = tf.constant(
-        _noise(filters, (sides[0], sides[0], network.input_shape[-1]), seed)
-    )
+    shape = (sides[0], sides[0], network.input_shape[-1])
+    pictures: Any = tf.constant(_noise(filters, shape, seed))
     still = (tf.constant(0), tf.constant(0), tf.constant(0.0))
     start = step(pictures, *still)[1]
     for side in sides:

@@ -90,9 +90,8 @@ def fit_forest(features: Features, truth: Truth, grid: ForestGrid, seed: int) ->
 
     grid = ForestGrid(tuple(sorted(grid.max_depths)), tuple(sorted(grid.trees)), grid.folds)
     folds = min(grid.folds, len(features))
-    target = (
-        truth.ravel() if truth.shape[1] == 1 else truth
-    )  # the shape that scikit-learn expects for a single label
+    # scikit-learn expects another shape for a single label
+    target = truth.ravel() if truth.shape[1] == 1 else truth
     fits = folds * len(grid.max_depths)
     with tqdm(total=fits, unit=" forests", disable=None) as progress:
         search = GridSearchCV(

@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.errors import UsageError
+from pipelines.errors import StorageError, UsageError
 from train.data.cache_folder import cache_folder
 from train.networks.vgg_weights import (
     ConvWeights,
@@ -140,7 +140,7 @@ def _from_lpips(cached: Path) -> Pretrained:
         raise ValueError(f"sha256 of the converted weights differs: {found.digest}")
     try:
         write_weights_file(cached, weights)
-    except OSError as error:
+    except StorageError as error:
         print(f"Not cached: {error}", flush=True)
     return found
 

@@ -54,8 +54,8 @@ class Network:
     bands: Mapping[MediaType, tuple[str, ...]]
     min_image_size: int
     learning_rate: float
-    takes_imagenet: bool
-    takes_bfloat16: bool
+    takes_imagenet: bool = False
+    takes_bfloat16: bool = True
     max_batch_size: int = 128
     image_size: int = 64
     takes_pooling: bool = True
@@ -152,7 +152,6 @@ _VGG16 = Network(
     min_image_size=32,  # five halvings
     learning_rate=1e-4,  # with Keras' default of 1e-3 it can collapse to a constant
     takes_imagenet=True,
-    takes_bfloat16=True,
 )
 _CNN = Network(
     name="cnn",
@@ -160,8 +159,6 @@ _CNN = Network(
     bands=_COLOUR_FIRST,
     min_image_size=CNN_MIN_SIDE_PX,
     learning_rate=1e-3,
-    takes_imagenet=False,
-    takes_bfloat16=True,
     max_batch_size=256,
 )
 _MEAN_COLOUR = Network(
@@ -170,7 +167,6 @@ _MEAN_COLOUR = Network(
     bands=BANDS,
     min_image_size=1,
     learning_rate=1e-1,
-    takes_imagenet=False,
     takes_bfloat16=False,
     takes_pooling=False,
 )

@@ -7,9 +7,8 @@ BGR input minus its mean, as `keras.applications.vgg16.preprocess_input` makes i
 from __future__ import annotations
 
 import hashlib
+import io
 import math
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,24 +18,18 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.errors import UsageError
+from pipelines.storage.store import write_bytes
 from train.networks.layers import INPUT_NORMALISATION
 
 Array = npt.NDArray[np.float32]
 ConvWeights = Mapping[str, tuple[Array, Array]]
 """Kernel `float32 [3, 3, in, out]` and bias `float32 [out]` by layer name, in layer order."""
 
+_CHANNELS = ((3, 64, 64), (64, 128, 128), (128, *[256] * 3), (256, *[512] * 3), (512, *[512] * 3))
+
 CONVOLUTIONS: Mapping[str, tuple[int, int]] = {
     f"block{block}_conv{conv}": (channels[conv - 1], channels[conv])
-    for block, channels in enumerate(
-        (
-            (3, 64, 64),
-            (64, 128, 128),
-            (128, 256, 256, 256),
-            (256, 512, 512, 512),
-            (512, 512, 512, 512),
-        ),
-        start=1,
-    )
+    for block, channels in enumerate(_CHANNELS, start=1)
     for conv in range(1, len(channels))
 }
 """VGG16's convolutions in order, with their input and output channels."""
@@ -68,25 +61,22 @@ def read_weights_file(path: Path) -> ConvWeights:
 
 
 def write_weights_file(path: Path, weights: ConvWeights) -> None:
-    """Write weights in Keras' notop layout, atomically."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".h5")
-    os.close(handle)
-    try:
-        with h5py.File(temporary, "w") as file:
-            file.attrs["backend"], file.attrs["keras_version"] = "tensorflow", "2.0"
-            file.attrs["layer_names"] = [name.encode() for name in weights]
-            for name, pair in weights.items():
-                group = file.create_group(name)
-                datasets = [f"{name}_W_1:0", f"{name}_b_1:0"]
-                group.attrs["weight_names"] = [dataset.encode() for dataset in datasets]
-                for dataset, values in zip(datasets, pair, strict=True):
-                    group.create_dataset(dataset, data=values)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    """Write weights in Keras' notop layout, atomically.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    content = io.BytesIO()
+    with h5py.File(content, "w") as file:
+        file.attrs["backend"], file.attrs["keras_version"] = "tensorflow", "2.0"
+        file.attrs["layer_names"] = [name.encode() for name in weights]
+        for name, pair in weights.items():
+            group = file.create_group(name)
+            datasets = [f"{name}_W_1:0", f"{name}_b_1:0"]
+            group.attrs["weight_names"] = [dataset.encode() for dataset in datasets]
+            for dataset, values in zip(datasets, pair, strict=True):
+                group.create_dataset(dataset, data=values)
+    write_bytes(str(path), content.getvalue())
 
 
 def load_into(model: Any, weights: ConvWeights) -> None:
@@ -157,13 +147,11 @@ def convert_checkpoint(parameters: Mapping[str, Any]) -> ConvWeights:
     Raises:
         ValueError: the shapes are not VGG16's.
     """
-    arrays = [
-        (np.asarray(parameters[f"Conv_{i}"]["kernel"]), np.asarray(parameters[f"Conv_{i}"]["bias"]))
-        for i in range(len(CONVOLUTIONS))
-    ]
-    weights = dict(zip(CONVOLUTIONS, arrays, strict=True))
-    for name, pair in weights.items():
-        _check_shapes(name, pair)
+    weights: dict[str, tuple[Array, Array]] = {}
+    for i, name in enumerate(CONVOLUTIONS):
+        layer = parameters[f"Conv_{i}"]
+        weights[name] = (np.asarray(layer["kernel"]), np.asarray(layer["bias"]))
+        _check_shapes(name, weights[name])
     first = next(iter(CONVOLUTIONS))
     weights[first] = _unfold_input_scaling(*weights[first])
     return weights

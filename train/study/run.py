@@ -28,13 +28,6 @@ from train.study.models.models import copy_best, network_options, train_or_keep
 from train.study.models.plan import StudyModel, choose_models
 from train.study.options import StudyOptions
 
-STUDY_FILE, REPORT_PAGE, REPORT_TEXT, SLIDES_PAGE = (
-    "study.json",
-    "report.html",
-    "report.md",
-    "slides.html",
-)
-
 
 def run_study(options: StudyOptions) -> dict[str, Any]:
     """Run every part that was asked for, and write report, slides and `study.json`; returns
@@ -57,7 +50,9 @@ def run_study(options: StudyOptions) -> dict[str, Any]:
             check_options(network_options(model, options, material, folder))
     print(_describe_material(material), flush=True)
     logging.getLogger("tensorflow").addFilter(_is_not_retracing_advice)
-    _explore(options, material, folder)
+    print("\nExploration", flush=True)
+    if explore_or_keep(options, material, folder):
+        print("kept: explored before", flush=True)
     failures = _run_models(chosen, options, material, folder)
     models = describe_models(options, material, folder)
     print("\nFilter pictures", flush=True)
@@ -71,25 +66,19 @@ def run_study(options: StudyOptions) -> dict[str, Any]:
 
 def write_study(folder: Path, study: Mapping[str, Any]) -> None:
     """Write `study.json`, the pictures, the report, the slides and the best model."""
-    write_bytes(str(folder / STUDY_FILE), (json.dumps(study, indent=1) + "\n").encode())
+    write_bytes(str(folder / "study.json"), (json.dumps(study, indent=1) + "\n").encode())
     draw_charts(folder, study)
     report = build_report(study, folder)
     pages = {
-        REPORT_PAGE: render_html(report),
-        REPORT_TEXT: render_markdown(report, folder),
-        SLIDES_PAGE: render_slides(build_slides(study, folder)),
+        "report.html": render_html(report),
+        "report.md": render_markdown(report, folder),
+        "slides.html": render_slides(build_slides(study, folder)),
     }
     for name, text in pages.items():
         write_bytes(str(folder / name), text.encode())
     if best := study["comparison"]["best"]:
         copy_best(best, folder)
-    print(f"\nReport: {folder / REPORT_PAGE}\nSlides: {folder / SLIDES_PAGE}", flush=True)
-
-
-def _explore(options: StudyOptions, material: Material, folder: Path) -> None:
-    print("\nExploration", flush=True)
-    if explore_or_keep(options, material, folder):
-        print("kept: explored before", flush=True)
+    print(f"\nReport: {folder / 'report.html'}\nSlides: {folder / 'slides.html'}", flush=True)
 
 
 def _run_models(

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from train.explore.explore import ExploreOptions, explore
 from train.study.models.material import Material
@@ -21,21 +19,19 @@ def explore_or_keep(options: StudyOptions, material: Material, folder: Path) -> 
     Raises:
         UsageError, StorageError: see `train.explore.explore.explore`.
     """
-    request, record = _request(options, material), folder / f"{FOLDER}.json"
+    request = {"archive": material.archive_digest, "seed": options.seed}
+    record = folder / f"{FOLDER}.json"
     if read_outcome(record, request) is not None and read_results(folder, FOLDER):
         return True
-    asked = ExploreOptions(
-        labels=options.labels,
-        output=str(folder / FOLDER),
-        chips=options.chips,
-        media_type=material.media_type,
-        label_set=options.label_set,
-        seed=options.seed,
+    explore(
+        ExploreOptions(
+            labels=options.labels,
+            output=str(folder / FOLDER),
+            chips=options.chips,
+            media_type=material.media_type,
+            label_set=options.label_set,
+            seed=options.seed,
+        )
     )
-    explore(asked)
     write_outcome(record, request, {})
     return False
-
-
-def _request(options: StudyOptions, material: Material) -> Mapping[str, Any]:
-    return {"archive": material.archive_digest, "seed": options.seed}

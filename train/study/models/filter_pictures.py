@@ -17,7 +17,6 @@ FOLDER = "filters"
 FILTERS, STEPS = 8, 20
 """Filters of each layer, and steps of the ascent to each."""
 
-_CNN_LAYERS = ("conv3",)
 _PRETRAINED = f"{VGG16}_imagenet"
 
 
@@ -56,16 +55,13 @@ def _wanted(
         output = str(folder / FOLDER / name)
         return FilterOptions(output=output, filters=FILTERS, steps=STEPS, seed=seed, **more)
 
-    if CNN in models:
-        artifact = str(network_folder(folder, CNN))
-        digest = {"model_digest": models[CNN]["model_digest"]}
-        yield CNN, options(CNN, artifact=artifact, layers=_CNN_LAYERS), digest
-    if VGG16 in models:
-        if weights != "none":
-            asked = options(_PRETRAINED, network=VGG16, weights=weights)
-            yield _PRETRAINED, asked, {"weights": weights}
-        digest = {"model_digest": models[VGG16]["model_digest"]}
-        yield VGG16, options(VGG16, artifact=str(network_folder(folder, VGG16))), digest
+    for name, layers in ((CNN, ("conv3",)), (VGG16, ())):
+        if name in models:
+            asked = options(name, artifact=str(network_folder(folder, name)), layers=layers)
+            yield name, asked, {"model_digest": models[name]["model_digest"]}
+    if VGG16 in models and weights != "none":
+        asked = options(_PRETRAINED, network=VGG16, weights=weights)
+        yield _PRETRAINED, asked, {"weights": weights}
 
 
 def _pictures(folder: Path, name: str) -> list[dict[str, str]]:

@@ -78,12 +78,10 @@ def gather_material(options: StudyOptions) -> Material:
 
 def write_split(folder: Path, material: Material, model: StudyModel, seed: int) -> Path:
     """Write the split that a model is trained with; returns its path."""
-    parts = dict(material.parts)
-    name = "split.csv"
+    parts, path = dict(material.parts), folder / "split.csv"
     if model.training_share < 1:
         parts["train"] = take_share(parts["train"], model.training_share, seed)
-        name = f"split_{model.name}.csv"
-    path = folder / name
+        path = folder / f"split_{model.name}.csv"
     write_bytes(str(path), split_csv(parts).encode())
     return path
 
@@ -91,11 +89,9 @@ def write_split(folder: Path, material: Material, model: StudyModel, seed: int) 
 def _versions(chips: str) -> dict[str, list[Any]]:
     """Size and etag of each file, by address."""
     return {
-        uri: [size, etag]
+        row["uri"]: [row["size_bytes"], row["etag"]]
         for table in list_objects(absolute_uri(chips))
-        for uri, size, etag in zip(
-            *(table[column].to_pylist() for column in ("uri", "size_bytes", "etag")), strict=True
-        )
+        for row in table.to_pylist()
     }
 
 

@@ -24,6 +24,8 @@ from train.training import train_model
 _PLACES = ("chips", "labels", "artifact", "split", "label_set", "pixel_cache", "pixel_cache_gb")
 """Options that are addresses; the content there is in the material's digest."""
 
+_TRAINING = ("chips", "set_aside", "options", "epochs", "best_epoch", "seconds")
+
 
 def network_options(
     model: StudyModel, options: StudyOptions, material: Material, folder: Path
@@ -106,13 +108,8 @@ def describe_network(model: StudyModel, folder: Path) -> dict[str, Any]:
         "image_size": artifact.preprocessing.image_size,
         "bands": list(artifact.preprocessing.bands),
         "model_digest": artifact.model_digest,
-        "chips": training["chips"],
-        "set_aside": training["set_aside"],
-        "options": training["options"],
         "weights": training["weights"]["source"],
-        "epochs": training["epochs"],
-        "best_epoch": training["best_epoch"],
-        "seconds": training["seconds"],
+        **{field: training[field] for field in _TRAINING},
         "versions": dict(artifact.versions),
     }
 
