@@ -76,7 +76,6 @@ LINE = CommandLine(
   python -m beam_jobs.bigquery --output gs://bucket/forest --file_lists > forest.sql
 """,
 )
-"""The command line."""
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -55,7 +55,6 @@ class TemplateOptions:
 
 
 LINE = CommandLine("beam_jobs.flex_template", TemplateOptions, __doc__ or "")
-"""The command line."""
 
 
 def metadata() -> dict[str, Any]:

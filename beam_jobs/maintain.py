@@ -45,7 +45,6 @@ class MaintainOptions(StoreOptions):
 
 
 LINE = CommandLine("beam_jobs.maintain", MaintainOptions, __doc__ or "")
-"""The command line."""
 
 
 def main(arguments: Sequence[str]) -> int:

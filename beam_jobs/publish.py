@@ -37,7 +37,6 @@ class PublishOptions(OneRunOptions, StoreOptions):
 
 
 LINE = CommandLine("beam_jobs.publish", PublishOptions, __doc__ or "")
-"""The command line."""
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -75,7 +75,6 @@ LINE = CommandLine(
   python -m beam_jobs.query --list_questions
 """,
 )
-"""The command line."""
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -62,7 +62,6 @@ class RelabelOptions(StoreOptions):
 
 
 LINE = CommandLine("beam_jobs.relabel_chips", RelabelOptions, __doc__ or "")
-"""The command line."""
 
 
 def main(arguments: Sequence[str]) -> int:

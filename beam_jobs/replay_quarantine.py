@@ -78,7 +78,6 @@ LINE = CommandLine(
     ReplayOptions,
     f"{__doc__}\nAll other flags are Beam's own (--runner, --project, --temp_location ...).",
 )
-"""The command line."""
 
 
 def main(argv: Sequence[str]) -> int:

@@ -13,7 +13,6 @@ from pipelines.commands import CommandLine, run_command
 from pipelines.reports.reporting import write_report
 
 LINE = CommandLine("beam_jobs.report", OneRunOptions, __doc__ or "")
-"""The command line."""
 
 
 def main(arguments: Sequence[str]) -> int:

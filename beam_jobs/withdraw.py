@@ -23,7 +23,6 @@ class WithdrawOptions(OneRunOptions, StoreOptions):
 
 
 LINE = CommandLine("beam_jobs.withdraw", WithdrawOptions, __doc__ or "")
-"""The command line."""
 
 
 def main(arguments: Sequence[str]) -> int:

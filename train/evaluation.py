@@ -43,7 +43,6 @@ class EvaluateOptions(CacheOptions, LabelledOptions):
 
 
 LINE = CommandLine("train evaluate", EvaluateOptions, "Measure a model artifact on labelled chips.")
-"""The command line."""
 
 
 def evaluate_artifact(options: EvaluateOptions) -> dict[str, Any]:

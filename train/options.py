@@ -139,7 +139,6 @@ LINE = CommandLine(
     epilog="Other commands: evaluate, explore, filters, forest, study (python -m train COMMAND "
     "--help).",
 )
-"""The command line."""
 
 
 def parse_train_options(arguments: Sequence[str]) -> TrainOptions:

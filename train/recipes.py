@@ -3,21 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import is_dataclass, replace
 from typing import Any, TypeVar
 
-from train.fitting.augmentation import Augmentation
-from train.fitting.sampling import Imbalance
-from train.fitting.schedule import Schedule
-
 Options = TypeVar("Options", bound=Any)
-
-GROUPS: Mapping[str, type] = {
-    "augmentation": Augmentation,
-    "imbalance": Imbalance,
-    "schedule": Schedule,
-}
-"""Groups of options, by their field in `TrainOptions`."""
 
 RECIPES: Mapping[str, Mapping[str, Any]] = {
     "study": {
@@ -54,9 +43,15 @@ of a chip, which takes eight times as long; `--test_time_views 1` avoids that.
 
 def with_recipe(options: Options, name: str) -> Options:
     """Options of `train.training` with a recipe's values instead of their own."""
-    values: dict[str, Any] = {"recipe": name, **RECIPES[name]}
-    for group, kind in GROUPS.items():
-        inside = {field.name for field in fields(kind)} & set(values)
-        changed = {name: values.pop(name) for name in inside}
-        values[group] = replace(getattr(options, group), **changed)
-    return replace(options, **values)
+    return _with_values(options, {"recipe": name, **RECIPES[name]})
+
+
+def _with_values(options: Options, values: Mapping[str, Any]) -> Options:
+    """Options with other values of the fields that they, or the options in them, have."""
+    changed = {}
+    for name, value in vars(options).items():
+        if is_dataclass(value):
+            changed[name] = _with_values(value, values)
+        elif name in values:
+            changed[name] = values[name]
+    return replace(options, **changed)

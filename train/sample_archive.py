@@ -29,7 +29,6 @@ class SampleOptions:
 LINE = CommandLine(
     "train.sample_archive", SampleOptions, "Draw a sample archive of satellite chips from a seed."
 )
-"""The command line."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -57,7 +57,6 @@ LINE = CommandLine(
     ExploreOptions,
     "Count labels and look at labelled chips: tables as csv, pictures as png.",
 )
-"""The command line."""
 
 
 def explore(options: ExploreOptions) -> dict[str, Any]:

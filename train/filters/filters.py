@@ -68,7 +68,6 @@ class FilterOptions:
 LINE = CommandLine(
     "train filters", FilterOptions, "Draw what excites the filters of a network's convolutions."
 )
-"""The command line."""
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,6 @@ LINE = CommandLine(
     ForestOptions,
     "Train a random forest on the mean colours of chips, and test it.",
 )
-"""The command line."""
 
 
 @dataclass(frozen=True)

@@ -48,4 +48,3 @@ LINE = CommandLine(
     StudyOptions,
     "Train every model of the study, compare them, and write a report and slides.",
 )
-"""The command line."""
