@@ -1,13 +1,25 @@
-"""Open a model artifact, local or remote."""
+"""Open a model artifact, local or remote; a remote one is fetched once per machine.
+
+A copy's folder is named by the sha256 of its artifact.json, which has the sha256 of every other
+file. It gets that name once it is complete and checked, under a lock that the operating system
+releases if the process dies.
+"""
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from pipelines.artifacts.artifact_cache import fetch_artifact
+from pipelines.errors import StorageError
 from pipelines.storage import store
 from schemas.artifact import ArtifactError, ModelArtifact
-from schemas.artifact_files import read_artifact
+from schemas.artifact_files import ARTIFACT_FILE, read_artifact
 
 
 def open_artifact(uri: str, expected_digest: str = "") -> tuple[Path, ModelArtifact]:
@@ -31,3 +43,62 @@ def open_artifact(uri: str, expected_digest: str = "") -> tuple[Path, ModelArtif
             f"is {artifact.model_digest}"
         )
     return folder, artifact
+
+
+def fetch_artifact(uri: str) -> tuple[Path, ModelArtifact]:
+    """A local copy of a remote artifact as it is now, and its description, checked.
+
+    If the artifact is being uploaded meanwhile, this call fails; a later one succeeds.
+
+    Raises:
+        ArtifactError: the artifact does not fit together.
+        StorageError: it cannot be fetched or stored.
+    """
+    description = store.read_bytes(store.join_uri(uri, ARTIFACT_FILE))
+    folder = _cache_folder() / hashlib.sha256(description).hexdigest()[:32]
+    with _locked(folder):
+        artifact = _read_copy(folder, description)
+        return folder, artifact or _fetch(uri, folder)
+
+
+def _cache_folder() -> Path:
+    """The cache of this user on this machine.
+
+    Raises:
+        StorageError: another user made it.
+    """
+    cache = Path(tempfile.gettempdir(), f"forest-chips-artifacts-{os.getuid()}")
+    cache.mkdir(mode=0o700, exist_ok=True)
+    if cache.stat().st_uid != os.getuid():
+        raise StorageError(f"{cache} belongs to another user: remove it, or set TMPDIR")
+    return cache
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _read_copy(folder: Path, description: bytes) -> ModelArtifact | None:
+    """The copy if it is complete: a cleaner of temporary folders may have deleted files."""
+    try:
+        artifact = read_artifact(folder)
+        return artifact if (folder / ARTIFACT_FILE).read_bytes() == description else None
+    except (ArtifactError, OSError):
+        return None
+
+
+def _fetch(uri: str, folder: Path) -> ModelArtifact:
+    """Fetch and check a copy, then give it its name; under the lock."""
+    partial = folder.with_suffix(".partial")
+    for left_over in (partial, folder):  # of a dead process, or an incomplete copy
+        shutil.rmtree(left_over, ignore_errors=True)
+    try:
+        store.fetch_folder(uri, partial)
+        artifact = read_artifact(partial)
+        partial.rename(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return artifact

@@ -21,13 +21,14 @@ from deltalake import DeltaTable
 
 from pipelines.maintenance.copies import kinds_of_runs
 from pipelines.maintenance.housekeeping import in_turn
+from pipelines.planning.done import PERMANENT
 from pipelines.storage import store
 from pipelines.tables import commits, delta_tables, publications
 from pipelines.tables.commits import DataFile, commit_in_turn, translate_commit_errors
 from pipelines.tables.delta_tables import PublishedFile
 from pipelines.tables.parquet_files import COMPRESSION
 from schemas.render import file_schema
-from schemas.tables import CHIP_SCORES, EXPIRED_CHIPS, QUARANTINE, RELABEL, TABLES, QuarantineReason
+from schemas.tables import CHIP_SCORES, EXPIRED_CHIPS, QUARANTINE, RELABEL, TABLES
 
 _EXPIRING = tuple(table.name for table in TABLES if table.expires)
 _SCHEMA = file_schema(EXPIRED_CHIPS)
@@ -131,10 +132,9 @@ def _remember(
 
 
 def _done(table: DeltaTable, name: str, night: str, run_id: str) -> ds.Scanner:
-    permanent = [reason.value for reason in QuarantineReason if reason.permanent]
     wanted = ds.field("run_date") == pa.scalar(night).cast(pa.date32())
     if name == QUARANTINE.name:
-        wanted &= ds.field("reason").isin(permanent)
+        wanted &= ds.field("reason").isin(PERMANENT)
     rows = delta_tables.open_dataset(table, [run_id])
     return rows.scanner(columns=_SCHEMA.names, filter=wanted, batch_size=_BATCH_ROWS)
 

@@ -18,7 +18,7 @@ from schemas.tables import EXPIRED_CHIPS, QuarantineReason
 CHIP_VERSIONS = pa.schema([("chip_uri", pa.string()), ("etag", pa.string())])
 """What identifies one version of a chip."""
 
-_PERMANENT = tuple(reason.value for reason in QuarantineReason if reason.permanent)
+PERMANENT = tuple(reason.value for reason in QuarantineReason if reason.permanent)
 _FILES_AHEAD, _BATCHES_AHEAD = 4, 4  # Arrow's default is 16 batches ahead in each file
 
 
@@ -45,7 +45,7 @@ def chips_done(
         run_ids: look only at these runs; None for all that are published.
     """
     scored = chips_scored(output, model_digest, run_ids)
-    quarantined = chips_quarantined(output, model_digest, _PERMANENT, run_ids)
+    quarantined = chips_quarantined(output, model_digest, PERMANENT, run_ids)
     expired = _chips_expired(output, model_digest, run_ids)
     return _reader(chain(scored, quarantined, expired))
 

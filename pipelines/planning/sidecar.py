@@ -107,5 +107,4 @@ def joined(sidecar: Sidecar, query: str) -> str:
 def _typed(given: pa.Table, key: str, uri: str, where: str) -> pa.Table:
     fields = [_MANIFEST.field(name) for name in (key, *GIVEN)]
     columns = cast_columns(given, fields, store.parent_uri(uri), where)
-    rows = [columns.get(f.name, pa.nulls(given.num_rows, f.type)) for f in fields]
-    return pa.table(rows, names=[field.name for field in fields])
+    return pa.table({f.name: columns.get(f.name, pa.nulls(given.num_rows, f.type)) for f in fields})

@@ -13,9 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.artifacts import artifact_cache
-from pipelines.artifacts.artifact_cache import fetch_artifact
-from pipelines.artifacts.opening import open_artifact
+from pipelines.artifacts import opening
+from pipelines.artifacts.opening import fetch_artifact, open_artifact
 from pipelines.storage import store
 from schemas.artifact import ArtifactError, ModelArtifact
 from tests.support.samples import make_artifact
@@ -72,14 +71,14 @@ def test_after_a_process_died_while_fetching_another_can_fetch(
     dying = (
         "import os, signal\n"
         "from pathlib import Path\n"
-        "from pipelines.artifacts import artifact_cache\n"
+        "from pipelines.artifacts import opening\n"
         "from pipelines.storage import store\n"
         "def half(uri, folder):\n"
         "    folder.mkdir(parents=True)\n"
         "    (folder / 'model.keras').write_bytes(b'the first half')\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
         "store.fetch_folder = half\n"
-        f"artifact_cache.fetch_artifact({uri!r})\n"
+        f"opening.fetch_artifact({uri!r})\n"
     )
     died = subprocess.run([sys.executable, "-c", dying], cwd=ROOT, env=dict(os.environ))
     assert died.returncode == -signal.SIGKILL
@@ -114,10 +113,10 @@ def test_a_digest_other_than_planned_is_refused_from_the_cache_too(
 
 
 def test_a_cache_that_another_user_made_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = artifact_cache._cache_folder()
+    folder = opening._cache_folder()
     assert folder.stat().st_mode & 0o777 == 0o700
     me = os.getuid()
     monkeypatch.setattr(os, "getuid", lambda: me + 1)
     Path(tempfile.gettempdir(), f"forest-chips-artifacts-{me + 1}").mkdir()
-    with pytest.raises(artifact_cache.StorageError, match="belongs to another user"):
-        artifact_cache._cache_folder()
+    with pytest.raises(opening.StorageError, match="belongs to another user"):
+        opening._cache_folder()
