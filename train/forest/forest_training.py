@@ -92,7 +92,8 @@ def train_forest(options: ForestOptions) -> dict[str, Any]:
     examples = _decode(options, material)
     train, test = examples["train"], examples["test"]
     grid = ForestGrid(tuple(options.max_depths), tuple(options.trees), options.folds)
-    set_aside = _count_set_aside(material, examples)
+    named = {name for names in material.names.values() for name in names}
+    set_aside = count_set_aside(material.chips["train"], named, examples.values())
     print(_describe(grid, train, test), *describe_set_aside(set_aside, [train, test]), sep="\n")
     started = time.monotonic()
     fit = fit_forest(mean_colours(train.pixels), train.truth, grid, options.seed)
@@ -171,8 +172,3 @@ def _describe(grid: ForestGrid, train: Examples, test: Examples) -> str:
         f"{len(grid.max_depths)} depths x {len(grid.trees)} numbers of trees, "
         f"{min(grid.folds, len(train.names))} folds"
     )
-
-
-def _count_set_aside(material: _Material, examples: Mapping[Part, Examples]) -> dict[str, Any]:
-    named = {name for names in material.names.values() for name in names}
-    return count_set_aside(material.chips["train"], named, examples.values())

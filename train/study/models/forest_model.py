@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -40,12 +41,10 @@ def grow_or_keep(options: StudyOptions, material: Material, folder: Path) -> boo
             split=split,
             media_type=material.media_type,
             label_set=options.label_set,
-            max_depths=GRID.max_depths,
-            trees=GRID.trees,
-            folds=GRID.folds,
             seed=options.seed,
             pixel_cache=options.pixel_cache,
             pixel_cache_gb=options.pixel_cache_gb,
+            **asdict(GRID),
         )
     )
     write_outcome(folder / f"{_PART}.json", _request(options, material), {})
@@ -95,5 +94,5 @@ def _request(options: StudyOptions, material: Material) -> dict[str, Any]:
         "archive": material.archive_digest,
         "chips": material.digest if options.split else None,
         "seed": options.seed,
-        "grid": [GRID.max_depths, GRID.trees, GRID.folds],
+        "grid": list(asdict(GRID).values()),
     }
