@@ -37,15 +37,11 @@ from schemas.statements import statements, summary_of
 from schemas.table import Table
 from schemas.tables import CHIP_SCORES, PUBLISHED, READ_ORDER, RUNS
 
+QUESTIONS = statements("questions")
+"""The questions that are built in: name to SQL."""
 
-def questions() -> dict[str, str]:
-    """The questions that are built in: name to SQL."""
-    return statements("questions")
-
-
-def views() -> dict[str, str]:
-    """The views on top of the tables: name to the SELECT that makes it."""
-    return statements("views")
+VIEWS = statements("views")
+"""The views on top of the tables: name to the SELECT that makes it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +53,7 @@ class QueryOptions(StoreOptions):
     )
     output: str = OUTPUT(default="", group="common")
     question: str | None = common_flag(
-        "A question that is built in.", choices=tuple(sorted(questions())), default=None
+        "A question that is built in.", choices=tuple(QUESTIONS), default=None
     )
     format: str = common_flag(
         "The format of the answer.", choices=tuple(sorted(FORMATS)), default="table"
@@ -86,9 +82,9 @@ def main(arguments: Sequence[str]) -> int:
     """
     options = _parse(arguments)
     if options.list_questions:
-        _print("".join(f"{name}: {summary_of(text)}\n" for name, text in questions().items()))
+        _print("".join(f"{name}: {summary_of(text)}\n" for name, text in QUESTIONS.items()))
         return 0
-    sql = questions()[options.question] if options.question else options.sql or ""
+    sql = QUESTIONS[options.question] if options.question else options.sql or ""
     _print(FORMATS[options.format](ask(options.output, sql)))
     return 0
 
@@ -138,7 +134,7 @@ def _register(connection: duckdb.DuckDBPyConnection, output: str, sql: str) -> N
     connection.execute("SET python_enable_replacements = false")
     for name, rows in _relations(output, _named_in(sql)).items():
         connection.register(name, rows)
-    for name, text in views().items():
+    for name, text in VIEWS.items():
         connection.execute(f"CREATE VIEW {name} AS {text}")
 
 
@@ -180,7 +176,7 @@ def _rows_of_runs(runs: DeltaTable, scores: DeltaTable | None) -> pa.Table:
 def _named_in(sql: str) -> str:
     """The SQL with that of the views in it: it contains the name of each table that is read."""
     text = sql.lower()
-    return "\n".join([text, *(view for name, view in views().items() if name in text)])
+    return "\n".join([text, *(view for name, view in VIEWS.items() if name in text)])
 
 
 def _check_exists(output: str) -> None:

@@ -173,7 +173,7 @@ def answer(connection: duckdb.DuckDBPyConnection, sql: str) -> list[dict[str, An
 def test_a_question_has_the_same_answer(
     archive: str, in_bigquery: duckdb.DuckDBPyConnection, question: str
 ) -> None:
-    expected = query.ask(archive, query.questions()[question]).to_pylist()
+    expected = query.ask(archive, query.QUESTIONS[question]).to_pylist()
     assert expected
     assert answer(in_bigquery, as_duckdb(QUESTIONS[question])) == expected
 
@@ -214,8 +214,8 @@ def test_bigquery_shows_quarantine_of_a_run_without_scores_once_it_is_in_runs(
 
 
 def test_all_questions_and_views_exist() -> None:
-    assert QUESTIONS.keys() == query.questions().keys()
-    assert VIEWS.keys() == query.views().keys() | {"quarantine", "runs"}
+    assert QUESTIONS.keys() == query.QUESTIONS.keys()
+    assert VIEWS.keys() == query.VIEWS.keys() | {"quarantine", "runs"}
 
 
 # --------------------------------------------------------------------------- lists of files

@@ -49,7 +49,7 @@ def rows(output: str, sql: str) -> list[tuple[Any, ...]]:
 
 
 def asked(output: str, question: str) -> list[dict[str, Any]]:
-    answer: list[dict[str, Any]] = query.ask(output, query.questions()[question]).to_pylist()
+    answer: list[dict[str, Any]] = query.ask(output, query.QUESTIONS[question]).to_pylist()
     return answer
 
 
@@ -75,7 +75,7 @@ def _as_duckdb_gives(kind: pa.DataType) -> pa.DataType:
     return pa.list_(pa.field("l", pa.string())) if pa.types.is_list(kind) else kind
 
 
-@pytest.mark.parametrize("question", sorted(query.questions()))
+@pytest.mark.parametrize("question", sorted(query.QUESTIONS))
 def test_every_question_has_an_empty_answer_before_anything_is_published(
     output: str, question: str
 ) -> None:
@@ -353,9 +353,9 @@ def test_quarantine_last_night(output: str) -> None:
 
 
 def test_each_question_and_view_starts_with_a_comment_on_what_it_answers() -> None:
-    for text in (*query.questions().values(), *query.views().values()):
+    for text in (*query.QUESTIONS.values(), *query.VIEWS.values()):
         assert text.startswith("-- ")
-    assert len(query.questions()) == 5
+    assert len(query.QUESTIONS) == 5
 
 
 # --------------------------------------------------------------------------- the answer's form
@@ -465,7 +465,7 @@ def test_a_question_by_name_is_its_sql(output: str, capsys: pytest.CaptureFixtur
     arguments = ["--output", output, "--format", "csv"]
     assert query.main([*arguments, "--question", "alerts_last_night"]) == 0
     by_name = capsys.readouterr().out
-    assert query.main([*arguments, query.questions()["alerts_last_night"]]) == 0
+    assert query.main([*arguments, query.QUESTIONS["alerts_last_night"]]) == 0
     assert capsys.readouterr().out == by_name
     assert by_name.count("\n") == 2
 
@@ -473,7 +473,7 @@ def test_a_question_by_name_is_its_sql(output: str, capsys: pytest.CaptureFixtur
 def test_the_questions_can_be_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert query.main(["--list_questions"]) == 0
     listed = capsys.readouterr().out.splitlines()
-    assert [line.partition(": ")[0] for line in listed] == sorted(query.questions())
+    assert [line.partition(": ")[0] for line in listed] == sorted(query.QUESTIONS)
 
 
 @pytest.mark.parametrize(

@@ -180,9 +180,9 @@ def test_rows_keep_their_night_and_one_night_can_be_chosen(relabel):
 
 
 def _alerts() -> str:
-    from beam_jobs.query import questions
+    from beam_jobs.query import QUESTIONS
 
-    return questions()["alerts_last_night"]
+    return QUESTIONS["alerts_last_night"]
 
 
 def test_files_of_many_row_groups_and_units_of_many_files_give_each_row_once(relabel, monkeypatch):

@@ -40,7 +40,7 @@ def test_every_question_for_analysts_has_an_answer(output: str, sql: str) -> Non
     assert query.ask(output, sql).column_names
 
 
-@pytest.mark.parametrize("name", query.questions())
+@pytest.mark.parametrize("name", query.QUESTIONS)
 def test_every_built_in_question_is_on_the_page_for_analysts(name: str) -> None:
     assert name in _ASKING
 

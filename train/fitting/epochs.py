@@ -33,18 +33,10 @@ _AHEAD = 2  # batches gathered while the network trains on one
 
 @dataclass(frozen=True)
 class FitOptions:
-    """How to fit.
+    """How to fit: the trainer's flags of the same names, with values for what depends on the data.
 
     Attributes:
-        epochs: the most epochs; early stopping may end sooner.
-        batch_size: chips per step.
-        learning_rate: the highest rate of Adam.
         precision: of the computation; weights are always float32.
-        seed: of the initial weights, the order of the chips and their augmentation.
-        patience: epochs without a better one after which training ends.
-        monitor: the validation measure that decides which epoch is better: loss or mAP.
-        augmentation, imbalance, schedule: see their classes.
-        deterministic: the same seed results in the same bits; slower.
     """
 
     epochs: int
