@@ -22,7 +22,7 @@ class Command(NamedTuple):
 
 
 COMMANDS = {
-    "sample": Command("train.sample_archive", "draw a small archive of labelled chips to try with"),
+    "sample": Command("train.sample_archive", "draw a small archive of labelled chips for trials"),
     "train": Command("train", "train a network on labelled chips; write a model artifact"),
     "evaluate": Command("train evaluate", "measure an artifact on labelled chips"),
     "explore": Command("train explore", "count labels and draw pictures of a labelled archive"),
@@ -32,7 +32,7 @@ COMMANDS = {
     "score": Command("beam_jobs.score_chips", "score an archive and publish the result as tables"),
     "query": Command("beam_jobs.query", "ask the tables a question in SQL"),
     "report": Command("beam_jobs.report", "write the report of a run again"),
-    "publish": Command("beam_jobs.publish", "publish a run that is staged whole, or held"),
+    "publish": Command("beam_jobs.publish", "publish a completely staged or a held run"),
     "withdraw": Command("beam_jobs.withdraw", "hide a published run"),
     "relabel": Command("beam_jobs.relabel_chips", "apply new thresholds to stored scores"),
     "replay": Command("beam_jobs.replay_quarantine", "try quarantined chips again"),

@@ -61,7 +61,7 @@ class TrainOptions(CacheOptions, ChoiceOptions, LabelledOptions):
     )
     split: str | None = common_flag(
         "A csv with the columns image_name and split, or study for the shares of the published "
-        "study. Default: a split at random, stratified by label.",
+        "study. Default: a random split, stratified by label.",
         metavar="FILE",
         default=None,
     )
@@ -70,7 +70,7 @@ class TrainOptions(CacheOptions, ChoiceOptions, LabelledOptions):
         "The bands of a chip to use. Default: all that the network takes.", default=None
     )
     pooling: Pooling | None = flag(
-        "How the last features become a vector. Default: by --image_size.",
+        "How the last features become a vector. Default: it depends on --image_size.",
         must_match=True,
         default=None,
     )
@@ -90,8 +90,8 @@ class TrainOptions(CacheOptions, ChoiceOptions, LabelledOptions):
         "Without --split: the share of the chips for validation. Default: 0.2.", ratio, default=None
     )
     test_share: float | None = flag(
-        "Without --split: the share of the chips for the final test, which nothing is chosen "
-        "by. Default: 0.",
+        "Without --split: the share of the chips for the final test, which is used for no "
+        "choice. Default: 0.",
         ratio,
         default=None,
     )

@@ -15,7 +15,9 @@ picture_side = Number(int, 1, 512)
 SEED = partial(
     flag, "The seed of everything that is drawn at random. Default: 0.", seed, must_match=True
 )
-PRECISION = partial(flag, "What the training computes in.", choices=("auto", "float32", "bfloat16"))
+PRECISION = partial(
+    flag, "The precision of the computation in training.", choices=("auto", "float32", "bfloat16")
+)
 RESULTS = partial(flag, "The local folder for tables, pictures and summary.json.", metavar="FOLDER")
 
 
@@ -34,7 +36,8 @@ class ChoiceOptions:
     """Which of the chips and labels are used."""
 
     media_type: MediaType | None = flag(
-        "Use only chips of this type. Default: the type in --chips; jpg of both.", default=None
+        "Use only chips of this type. Default: the type in --chips; jpg if it has both.",
+        default=None,
     )
     label_set: str | None = flag(
         "A JSON file {labels: [...], sky: [...]}. Default: the labels in the csv.",
@@ -53,7 +56,7 @@ class CacheOptions:
         default=None,
     )
     pixel_cache_gb: float = flag(
-        "The most gigabytes that the cache may use.",
+        "The maximum size of the cache in gigabytes.",
         positive,
         metavar="GB",
         default=DEFAULT_CACHE_GB,

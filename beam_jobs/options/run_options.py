@@ -89,7 +89,9 @@ class RunOptions(StoreOptions):
         at_least_1,
         default=None,
     )
-    precision: Precision = flag("What the model computes in.", must_match=True, default="auto")
+    precision: Precision = flag(
+        "The precision of the model's computation.", must_match=True, default="auto"
+    )
     max_quarantine_ratio: float = flag(
         "Publish nothing if a larger share of the chips is quarantined.", ratio, default=0.2
     )

@@ -51,7 +51,7 @@ resource "google_monitoring_alert_policy" "not_started" {
     }
   }
   documentation {
-    content = "Look at the scheduler's log: a missing role, a template that is not there, or yesterday's job that still runs."
+    content = "Look at the scheduler's log: a missing role, a missing template, or yesterday's job that is still running."
   }
 }
 
@@ -104,6 +104,6 @@ resource "google_monitoring_alert_policy" "no_run" {
     }
   }
   documentation {
-    content = "A night of no new chips is published, too. So the job did not end: it was not started, it failed, it waits for machines, or a night is held."
+    content = "A night without new chips is published, too. So the job did not finish: it was not started, it failed, it is waiting for machines, or a night is held."
   }
 }

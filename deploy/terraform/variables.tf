@@ -34,7 +34,7 @@ variable "image" {
 }
 
 variable "schedule" {
-  description = "When a night is scored, in cron's form, in UTC; the job scores what arrived until then, as yesterday's."
+  description = "When a night is scored, as a cron schedule in UTC; the job scores all chips that have arrived by then, as yesterday's night."
   type        = string
   default     = "15 2 * * *"
 }
@@ -76,7 +76,7 @@ variable "drift_empty" {
 }
 
 variable "hold_on_drift" {
-  description = "Whether a night that looks unlike the nights before is held until it is published by hand."
+  description = "Whether a night that differs from the nights before is held until someone publishes it."
   type        = bool
   default     = false
 }

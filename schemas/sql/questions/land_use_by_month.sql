@@ -1,4 +1,4 @@
--- How much of what was seen each month is farmed or lived on?
+-- What share of the pictures of each month shows farms or settlements?
 -- The shares are of the observed pictures; cloudy ones are counted separately, in no share.
 -- A month without any observation has no share at all (null), not a share of zero.
 SELECT

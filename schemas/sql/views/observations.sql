@@ -1,5 +1,5 @@
--- One row per picture (a chip_uri with its etag): its scores in the newest publication,
--- with the newest labels of these scores (see latest_chip_scores), and
+-- One row per picture (a chip_uri with its etag): its newest scores with their newest labels.
+-- See latest_chip_scores for what is newest. In addition:
 --   place     what the picture shows: the centre of its bounding box, to about 10 m, if the box is
 --             known; otherwise its chip_uri, so that only later pictures with the same address
 --             count as the same place

@@ -1,5 +1,5 @@
 -- One row per chip without scores that was quarantined, with its newest quarantine row.
--- A chip may have been quarantined several times. A chip that was scored since, in whichever
+-- A chip may have been quarantined several times. A chip that was scored since, in any
 -- picture of it, is not here.
 -- Made from sql/views/open_quarantine.sql by: python -m schemas.render
 SELECT
