@@ -67,9 +67,8 @@ def event(name: str, severity: int = logging.INFO, **fields: Any) -> None:
         severity: a level of `logging`.
         fields: details, as JSON values.
     """
-    _events.log(
-        severity, "%s %s", name, _pairs(fields), extra={"event": name, "event_fields": fields}
-    )
+    pairs = " ".join(f"{field}={_value(value)}" for field, value in fields.items())
+    _events.log(severity, "%s %s", name, pairs, extra={"event": name, "event_fields": fields})
 
 
 class JsonFormatter(logging.Formatter):
@@ -97,10 +96,6 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return json.dumps(line, ensure_ascii=False, default=str)
-
-
-def _pairs(fields: dict[str, Any]) -> str:
-    return " ".join(f"{name}={_value(value)}" for name, value in fields.items())
 
 
 def _value(value: Any) -> str:

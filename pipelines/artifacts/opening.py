@@ -12,8 +12,6 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from pipelines.errors import StorageError
@@ -56,7 +54,8 @@ def fetch_artifact(uri: str) -> tuple[Path, ModelArtifact]:
     """
     description = store.read_bytes(store.join_uri(uri, ARTIFACT_FILE))
     folder = _cache_folder() / hashlib.sha256(description).hexdigest()[:32]
-    with _locked(folder):
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
         artifact = _read_copy(folder, description)
         return folder, artifact or _fetch(uri, folder)
 
@@ -72,13 +71,6 @@ def _cache_folder() -> Path:
     if cache.stat().st_uid != os.getuid():
         raise StorageError(f"{cache} belongs to another user: remove it, or set TMPDIR")
     return cache
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    with folder.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _read_copy(folder: Path, description: bytes) -> ModelArtifact | None:

@@ -86,9 +86,10 @@ def commit_files(
         custom_metadata=dict(metadata),
         app_transactions=[Transaction(app_id, version) for app_id, version in transactions],
     )
+    now_ms = int(time.time() * 1000)
     with translate_commit_errors("commit to", table, retries=True):
         table.create_write_transaction(
-            add_actions(files, partition),
+            [_add_action(file, partition, now_ms) for file in files],
             mode="overwrite" if replace else "append",
             schema=table.schema(),
             partition_by=list(partition),
@@ -121,13 +122,8 @@ def translate_commit_errors(verb: str, table: DeltaTable, retries: bool = False)
         raise table_error(verb, table.table_uri, error) from error
 
 
-def add_actions(files: Iterable[DataFile], partition: Mapping[str, str]) -> list[AddAction]:
-    """The log entries that add files to a table."""
-    now_ms = int(time.time() * 1000)
-    return [_add_action(file, partition, now_ms) for file in files]
-
-
 def _add_action(file: DataFile, partition: Mapping[str, str], now_ms: int) -> AddAction:
+    """The log entry that adds a file to a table."""
     values = {**partition, "run_date": file.night or partition["run_date"]}
     stats = json.dumps({"numRecords": file.rows})
     return AddAction(file.path, file.size_bytes, values, now_ms, True, stats)

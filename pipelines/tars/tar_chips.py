@@ -123,13 +123,14 @@ def _chips_of(shard: dict[str, Any], endings: tuple[str, ...], read: ReadMembers
 def _as_chips(shard: dict[str, Any], members: Collection[Member]) -> pa.Table:
     names, offsets, sizes = zip(*members, strict=True) if members else ((), (), ())
     uri, etag = shard["chip_uri"], shard["etag"]
+    modified_at = pa.scalar(shard["modified_at"], SHARD_CHIPS.field("modified_at").type)
     places = zip(offsets, sizes, strict=True)
     etags = [f"{etag}@{offset}+{size}" for offset, size in places] if etag else [None] * len(names)
     columns = {
         "chip_uri": pc.binary_join_element_wise(uri, pa.array(names, pa.string()), "#"),
         "etag": pa.array(etags, pa.string()),
         "size_bytes": pa.array(sizes, pa.int64()),
-        "modified_at": pa.repeat(pa.scalar(shard["modified_at"], _type("modified_at")), len(names)),
+        "modified_at": pa.repeat(modified_at, len(names)),
         "shard_uri": pa.repeat(uri, len(names)),
         "offset_bytes": pa.array(offsets, pa.int64()),
     }
@@ -139,7 +140,3 @@ def _as_chips(shard: dict[str, Any], members: Collection[Member]) -> pa.Table:
 def _as_bad(shard: dict[str, Any]) -> pa.Table:
     row = {name: shard.get(name) for name in COLUMNS} | {"shard_uri": shard["chip_uri"]}
     return pa.Table.from_pylist([row], SHARD_CHIPS)
-
-
-def _type(name: str) -> pa.DataType:
-    return SHARD_CHIPS.field(name).type
