@@ -24,14 +24,12 @@ class PixelRows:
 
     Attributes:
         arrays: `uint8 [any, S, S, bands]` each.
-        array_of: `[n]`, the index of the array that holds each row.
-        row_of: `[n]`, the index of the row in that array.
+        indices: `[n, 2]`, for each row the index of its array, and its index in the array.
         row_shape: (S, S, bands).
     """
 
     arrays: tuple[Pixels, ...]
-    array_of: npt.NDArray[np.int64]
-    row_of: npt.NDArray[np.int64]
+    indices: npt.NDArray[np.int64]
     row_shape: tuple[int, int, int]
 
     @classmethod
@@ -42,11 +40,10 @@ class PixelRows:
         row_shape: tuple[int, int, int],
     ) -> PixelRows:
         """Rows by the index of the array and the index in it."""
-        pairs = np.array(indices, np.int64).reshape(len(indices), 2)
-        return cls(tuple(arrays), pairs[:, 0], pairs[:, 1], row_shape)
+        return cls(tuple(arrays), np.array(indices, np.int64).reshape(-1, 2), row_shape)
 
     def __len__(self) -> int:
-        return len(self.row_of)
+        return len(self.indices)
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -59,7 +56,7 @@ class PixelRows:
         return np.dtype(np.uint8)
 
     def __getitem__(self, index: Any) -> Pixels:
-        arrays, rows = self.array_of[index], self.row_of[index]
+        arrays, rows = self.indices[index].T
         if np.ndim(rows) == 0:
             return np.array(self.arrays[arrays][rows])
         found = np.empty((len(rows), *self.row_shape), np.uint8)
@@ -70,7 +67,7 @@ class PixelRows:
 
     def take(self, index: Any) -> PixelRows:
         """Some of the rows, or some of them several times, without reading any."""
-        return PixelRows(self.arrays, self.array_of[index], self.row_of[index], self.row_shape)
+        return PixelRows(self.arrays, self.indices[index], self.row_shape)
 
 
 PixelSource = Pixels | PixelRows

@@ -24,7 +24,6 @@ from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
-import numpy.typing as npt
 
 from train.sample._shapes import CHIP_SIDE_PX
 from train.sample.drawing import draw_chip
@@ -85,16 +84,12 @@ def load_label_combinations() -> LabelCombinations:
     )
 
 
-@functools.cache
-def _counts_up_to() -> npt.NDArray[np.int64]:
-    return np.cumsum(load_label_combinations().counts)
-
-
 def draw_labels(seed: int, number: int) -> tuple[str, ...]:
     """The labels of chip `number`, with the frequencies of the real list."""
-    counts_up_to = _counts_up_to()
+    combinations = load_label_combinations()
+    counts_up_to = np.cumsum(combinations.counts)
     place = _generator(seed, number, _LABEL_STREAM).integers(counts_up_to[-1])
-    return load_label_combinations().tags[int(np.searchsorted(counts_up_to, place, side="right"))]
+    return combinations.tags[int(np.searchsorted(counts_up_to, place, side="right"))]
 
 
 def _generator(seed: int, number: int, stream: int) -> np.random.Generator:
