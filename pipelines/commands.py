@@ -65,7 +65,7 @@ class CommandLine(Generic[T]):
         """The options that the arguments ask for.
 
         Args:
-            defaults: what is given, by field, to other defaults of what is not.
+            defaults: called with the given values by field; returns defaults of other fields.
 
         Raises:
             UsageError: an unknown flag, a missing one, or an invalid value.

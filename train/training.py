@@ -10,7 +10,7 @@ from typing import Any
 from schemas.artifact import ModelArtifact
 from train.artifact.export import resolve_target, write_model
 from train.data.splits import split_csv
-from train.fitting.checkpoints import Checkpoints, checkpoint_folder, forget_checkpoints
+from train.fitting.checkpoints import Checkpoints, checkpoint_folder, remove_checkpoints
 from train.fitting.epochs import FitOptions
 from train.fitting.fit import Fit, choose_precision, default_batch_size, fit_network
 from train.fitting.identity import options_identity, training_identity
@@ -42,7 +42,7 @@ def train_model(options: TrainOptions) -> ModelArtifact:
     description["training"] = settings | {"temperatures": temperatures}
     split = split_csv({part: examples.names for part, examples in data.parts.items()})
     written = write_model(folder, fit, data.preprocessing, data.label_set, description, split)
-    forget_checkpoints(checkpoint_dir)
+    remove_checkpoints(checkpoint_dir)
     print(f"Artifact: {folder}", flush=True)
     return written
 

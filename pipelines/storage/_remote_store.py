@@ -17,7 +17,7 @@ from pipelines.errors import StoreDown
 from pipelines.storage._connections import connect, wait_for_read
 from pipelines.storage._objects import check_size, check_version, clean_etag, row_of
 from pipelines.storage.remote_listing import list_prefix
-from pipelines.storage.retries import insist
+from pipelines.storage.retries import with_retries
 from pipelines.storage.storage_errors import (
     ACCESS_ERRORS,
     MISSING_ERRORS,
@@ -88,12 +88,12 @@ class RemoteStore:
     def copy(self, source: str, target: str) -> None:
         """Copy an object within its bucket, over an existing one."""
         store, key = connect(source)
-        insist(lambda: store.copy(key, connect(target)[1], overwrite=True))
+        with_retries(lambda: store.copy(key, connect(target)[1], overwrite=True))
 
     def delete_folder(self, uri: str) -> None:
         """Delete every object below a prefix."""
         store, prefix = connect(uri)
-        insist(lambda: _delete_below(store, prefix))
+        with_retries(lambda: _delete_below(store, prefix))
 
     def head(self, uri: str) -> dict[str, Any] | None:
         """A row of `LISTING` for one object; None if there is no such object."""

@@ -16,7 +16,7 @@ from pipelines.storage.storage_errors import MISSING_ERRORS, is_temporary
 _T = TypeVar("_T")
 
 
-def insist(operation: Callable[[], _T]) -> _T:
+def with_retries(operation: Callable[[], _T]) -> _T:
     """Call an operation that is safe to repeat, until it succeeds, fails for good, or is too late.
 
     Raises:

@@ -20,7 +20,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundErr
 from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
 
 from pipelines.errors import StorageError, UsageError
-from pipelines.storage.retries import insist
+from pipelines.storage.retries import with_retries
 from pipelines.storage.storage_errors import without_secrets
 from pipelines.storage.store import absolute_uri, delta_options, is_remote, join_uri
 from schemas.render import delta_schema
@@ -47,7 +47,7 @@ def open_table(output: str, name: str) -> DeltaTable | None:
     try:
         if not is_remote(uri):
             os.listdir(join_uri(uri, "_delta_log"))  # delta-rs calls a locked folder a missing one
-        return insist(lambda: DeltaTable(uri, storage_options=delta_options(uri)))
+        return with_retries(lambda: DeltaTable(uri, storage_options=delta_options(uri)))
     except (TableNotFoundError, FileNotFoundError):
         return None
     except NotADirectoryError as error:
@@ -145,7 +145,7 @@ def _partition_filter(run_date: date, run_id: str) -> pc.Expression:
 def _create(output: str, table: Table) -> None:
     uri = join_uri(output, table.name)
     try:
-        insist(lambda: _create_at(uri, table))
+        with_retries(lambda: _create_at(uri, table))
     except CommitFailedError:
         pass  # another process was faster: the table exists
     except (DeltaError, OSError) as error:
@@ -161,7 +161,7 @@ def _create_at(uri: str, table: Table) -> None:
         name=table.name,
         description=table.description,
         storage_options=delta_options(uri),
-        # A retry would land as a second creation on top of the first, columns and all.
+        # A retry would create the table a second time, and replace the columns of the first.
         commit_properties=CommitProperties(max_commit_retries=0),
     )
 

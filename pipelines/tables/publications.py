@@ -18,7 +18,7 @@ import pyarrow as pa
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
-from pipelines.storage.retries import insist
+from pipelines.storage.retries import with_retries
 from pipelines.storage.storage_errors import is_temporary
 from pipelines.storage.store import delta_options
 from pipelines.tables.delta_tables import table_error
@@ -63,7 +63,7 @@ def committed_at(table: DeltaTable, run_id: str) -> datetime | None:
 def runs_since(table: DeltaTable, version: int) -> set[str]:
     """The runs that were committed to this table after one of its versions."""
     newer = table.version() - version
-    entries = insist(lambda: table.history(newer)) if newer > 0 else []
+    entries = with_retries(lambda: table.history(newer)) if newer > 0 else []
     return {entry["run_id"] for entry in entries if "run_id" in entry}
 
 
@@ -76,7 +76,7 @@ def snapshot_of_attempt(table: DeltaTable, run_id: str, attempt: int) -> DeltaTa
     """
     uri = table.table_uri
     try:
-        for entry in insist(table.history):
+        for entry in with_retries(table.history):
             if entry.get("run_id") == run_id and entry["version"]:
                 earlier = _open_at(uri, entry["version"] - 1)
                 if attempts_of(earlier, run_id) <= attempt:
@@ -93,7 +93,9 @@ def _version(table: DeltaTable | None, transaction: str) -> int:
 
 
 def _open_at(uri: str, version: int) -> DeltaTable:
-    return insist(lambda: DeltaTable(uri, version=version, storage_options=delta_options(uri)))
+    return with_retries(
+        lambda: DeltaTable(uri, version=version, storage_options=delta_options(uri))
+    )
 
 
 def run_transaction(run_id: str) -> str:

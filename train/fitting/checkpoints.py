@@ -115,7 +115,7 @@ def checkpoint_folder(artifact: Path) -> Path:
     return artifact.with_name(f"{artifact.name}.training")
 
 
-def forget_checkpoints(folder: Path) -> None:
+def remove_checkpoints(folder: Path) -> None:
     """Remove a folder of checkpoints, if it exists: the artifact is written."""
     shutil.rmtree(folder, ignore_errors=True)
 

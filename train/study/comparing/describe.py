@@ -18,7 +18,7 @@ from train.study.comparing.comparison import (
     compare_vgg16,
     compared_part,
 )
-from train.study.comparing.published import set_beside
+from train.study.comparing.published import compare_with_published
 from train.study.models.exploration import FOLDER as EXPLORATION
 from train.study.models.filter_pictures import read_filters
 from train.study.models.forest_model import describe_forest, find_forest
@@ -73,7 +73,7 @@ def describe_study(
             "thresholds": compare_thresholds(models),
             "vgg16_vs_cnn": compare_vgg16(models, material.positives("train"), chips["train"]),
         },
-        "published": set_beside(models, part, material.label_set, chips, published),
+        "published": compare_with_published(models, part, material.label_set, chips, published),
         "warnings": _warnings(chips, part, failures),
         "limits": _limits(material, part),
     }

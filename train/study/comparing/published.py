@@ -67,7 +67,7 @@ def _fraction(uri: str, row: Mapping[str, str], column: str) -> float:
     return value
 
 
-def set_beside(
+def compare_with_published(
     models: Mapping[str, Mapping[str, Any]],
     part: str,
     label_set: LabelSet,

@@ -10,7 +10,7 @@ from typing import Any
 from schemas.artifact import ArtifactError, ModelArtifact
 from schemas.artifact_files import MODEL_FILE, read_artifact, read_description
 from schemas.keras_file import read_weights
-from train.fitting.checkpoints import checkpoint_folder, forget_checkpoints
+from train.fitting.checkpoints import checkpoint_folder, remove_checkpoints
 from train.fitting.sampling import Imbalance
 from train.networks.registry import NETWORKS
 from train.options import TrainOptions
@@ -152,7 +152,7 @@ def _forget_other_training(name: str, request: dict[str, Any], folder: Path) -> 
     """
     started = folder / "models" / f"{name}.started.json"
     if read_outcome(started, request) is None:
-        forget_checkpoints(checkpoint_folder(network_folder(folder, name)))
+        remove_checkpoints(checkpoint_folder(network_folder(folder, name)))
         write_outcome(started, request, {})
 
 

@@ -21,7 +21,7 @@ from train.study.comparing.findings import (
     describe_lead,
     describe_variants,
 )
-from train.study.comparing.published import read_published, set_beside
+from train.study.comparing.published import compare_with_published, read_published
 from train.study.models.plan import MODELS, choose_models, label_to_upsample, take_share
 
 
@@ -204,7 +204,7 @@ def published_csv(folder, row: str = "clear,0.88,0.54,0.946,0.69,0.964") -> str:
 def test_published_figures_are_next_to_ours_with_a_note_on_the_data(tmp_path):
     by_label = read_published(published_csv(tmp_path))
     chips = {"train": 60, "validation": 20, "test": 40}
-    compared = set_beside({"cnn": CNN}, "test", PLANET_LABELS, chips, by_label)
+    compared = compare_with_published({"cnn": CNN}, "test", PLANET_LABELS, chips, by_label)
     assert compared["means"] == [
         {
             "name": "cnn",
@@ -220,11 +220,15 @@ def test_published_figures_are_next_to_ours_with_a_note_on_the_data(tmp_path):
     assert (row["published_threshold"]["cnn"], row["best_threshold"]["cnn"]) == (0.54, 0.2)
     assert "far fewer chips" in compared["statement"]
     whole = {"train": 25_000, "validation": 9_000, "test": 6_000}
-    assert "fewer" not in set_beside({}, "test", PLANET_LABELS, whole, None)["statement"]
+    assert (
+        "fewer" not in compare_with_published({}, "test", PLANET_LABELS, whole, None)["statement"]
+    )
 
 
 def test_other_labels_are_not_compared_with_the_published_ones():
-    assert set_beside({"cnn": CNN}, "test", LabelSet(("clear", "mine")), {}, None) is None
+    assert (
+        compare_with_published({"cnn": CNN}, "test", LabelSet(("clear", "mine")), {}, None) is None
+    )
 
 
 @pytest.mark.parametrize("row", ["clear,0.88,0.54,0.946,0.69,much", "clear,0.88,0.54,0.946,0.69,7"])
