@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -57,13 +57,9 @@ def draw_thumbnails(
     """
     pool = ThreadPoolExecutor(_READ_THREADS)
     drawing = [pool.submit(draw_thumbnail, *chip) for chip in chips]
-    wait(drawing, patience_s)
+    drawn = wait(drawing, patience_s).done
     pool.shutdown(wait=False, cancel_futures=True)
-    return [each.result() if _is_drawn(each) else _TOO_LATE for each in drawing]
-
-
-def _is_drawn(drawing: Future[Thumbnail]) -> bool:
-    return drawing.done() and not drawing.cancelled()
+    return [each.result() if each in drawn else _TOO_LATE for each in drawing]
 
 
 def draw_thumbnail(uri: str, media_type: MediaType) -> Thumbnail:
