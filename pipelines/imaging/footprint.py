@@ -43,7 +43,7 @@ def read_place(data: bytes, layout: TiffLayout) -> Place | None:
     Raises:
         ChipRejected: GDAL is needed to read the place, and fails.
     """
-    if not layout.has_crs:
+    if not layout.crs_tags:
         return None
     if layout.extent is not None:
         crs = _read_crs(_TifOfCrs(layout.crs_tags, data))

@@ -64,11 +64,6 @@ class TiffLayout:
     extent: tuple[float, float, float, float] | None
 
     @property
-    def has_crs(self) -> bool:
-        """Whether it carries GeoTIFF keys."""
-        return bool(self.crs_tags)
-
-    @property
     def mode(self) -> str:
         """How the pixels are stored, such as `4 x uint16`."""
         kind = f"uint{self.bits}" if self.unsigned else f"not unsigned {self.bits} bit"

@@ -170,7 +170,9 @@ def list_objects(uri: str) -> Iterator[pa.Table]:
         StorageError: there is no such folder, or it cannot be listed.
     """
     folder = _fixed_part(uri)
-    if folder == uri or _exists(uri):
+    with translate_errors("list", uri):
+        exists = folder == uri or store_of(uri).exists(uri)
+    if exists:
         yield from _list_below(uri)
         return
     pattern = _globs.to_regex(uri)
@@ -190,11 +192,6 @@ def fetch_folder(uri: str, folder: Path) -> None:
         for found in table["uri"].to_pylist():
             if parent_uri(found) == uri.rstrip("/"):
                 (folder / PurePosixPath(found).name).write_bytes(read_bytes(found))
-
-
-def _exists(uri: str) -> bool:
-    with translate_errors("list", uri):
-        return store_of(uri).exists(uri)
 
 
 def _list_below(uri: str, depth: float = math.inf) -> Iterator[pa.Table]:
