@@ -78,8 +78,8 @@ def _overview() -> str:
 
 def _unknown(name: str) -> str:
     names = [*COMMANDS, "--help", "--version"]
-    (nearest,) = difflib.get_close_matches(name, names, n=1, cutoff=0)
-    return f"no command {name!r}; did you mean {nearest!r}? (forest-chips lists all commands)"
+    guess = "".join(f"; did you mean {n!r}?" for n in difflib.get_close_matches(name, names, n=1))
+    return f"no command {name!r}{guess} (forest-chips lists all commands)"
 
 
 if __name__ == "__main__":

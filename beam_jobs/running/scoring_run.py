@@ -38,8 +38,8 @@ def end_run(start: RunStart) -> int:
         print(hold_text(start.begun, start.hold))
         return EXIT_BAD_NIGHT
     publishing.finish_record(options.output, options.run_id)
-    replace = "; --rescore replaces it" if options.kind == SCORE else ""
-    print(f"run {options.run_id} is published already{replace}")
+    advice = "; another --run_id scores new chips, --rescore replaces this run"
+    print(f"run {options.run_id} is published already{advice if options.kind == SCORE else ''}")
     if launch.only_submits(options.beam_args):
         launch.submit_nothing(job_flags.launch_flags(options, 0))
         return 0

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from pipelines.commands import EXIT_BAD_NIGHT
 from pipelines.drift.verdicts import Verdict
+from pipelines.reports.reporting import report_uri
 from pipelines.runs import attempts, records
 from pipelines.runs.records import RunSummary
 from pipelines.runs.run_plan import RunPlan
@@ -54,7 +55,7 @@ def plan_text(plan: RunPlan) -> str:
 
 
 def summary_text(plan: RunPlan, summary: RunSummary) -> str:
-    """Counts, rate, reasons, labels, and the addresses of the tables."""
+    """Counts, rate, reasons, labels, and the addresses of the tables and the report."""
     counts = f"{summary.scored} scored, {summary.quarantined} quarantined, {plan.skipped} skipped"
     left_over = f", {plan.left_over} left to the next run" if plan.left_over else ""
     rate = plan.to_score / summary.score_seconds
@@ -68,7 +69,13 @@ def summary_text(plan: RunPlan, summary: RunSummary) -> str:
     lines += _verdict_line(summary.verdict)
     names = [table.name for table in READ_ORDER]
     tables = [f"  {name:<11} {store.join_uri(plan.output, name)}" for name in names]
-    return "\n".join([*lines, *tables])
+    return "\n".join([*lines, *tables, *_report_line(plan)])
+
+
+def _report_line(plan: RunPlan) -> list[str]:
+    """No line if the report could not be written."""
+    uri = report_uri(plan.output, plan.run_id)
+    return [f"  report      {uri}"] if store.head_object(uri) else []
 
 
 def _verdict_line(verdict: Verdict) -> list[str]:

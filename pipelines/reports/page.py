@@ -17,7 +17,8 @@ from pipelines.reports.thumbnails import Thumbnail
 from pipelines.wording import count_of
 from schemas.tables import HELD, PUBLISHED, QuarantineReason
 
-_NOTABLE = 0.4  # of the limit of PSI: 0.1 if that is 0.25 (see pipelines.drift.checks)
+# PSI below this share of its limit means no change: 0.1 if the limit is 0.25.
+_NOTABLE = 0.4
 _VERDICTS = {"good": "Good", "bad": "Bad", None: "Not judged"}
 _COUNTS = ("listed", "skipped", "left_over", "scored", "quarantined")
 

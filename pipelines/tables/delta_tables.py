@@ -177,9 +177,11 @@ def _check_columns(output: str, table: Table, found: DeltaTable) -> None:
     ]
     shown, more = differences[:_SHOWN_COLUMNS], len(differences) - _SHOWN_COLUMNS
     shown += [f"and {more} more"] if more > 0 else []
+    scores = [name for name in ours.keys() ^ theirs.keys() if name.startswith("score_")]
+    why = "one OUTPUT holds one label set" if scores else "another version wrote it (CHANGELOG.md)"
     raise UsageError(
-        f"{join_uri(output, table.name)!r} has other columns: {', '.join(shown)}; "
-        "one OUTPUT holds one label set: use another OUTPUT"
+        f"{join_uri(output, table.name)!r} has other columns: {', '.join(shown)}; {why}: use "
+        "another OUTPUT"
     )
 
 

@@ -90,3 +90,9 @@ def test_a_command_of_the_trainer_is_started_too() -> None:
     done = run("evaluate", "--help")
     assert done.returncode == 0
     assert "--artifact" in done.stdout
+
+
+def test_a_name_that_is_near_no_command_gets_no_guess() -> None:
+    assert (
+        run("nonsense").stderr == "error: no command 'nonsense' (forest-chips lists all commands)\n"
+    )

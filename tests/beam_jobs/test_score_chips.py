@@ -34,6 +34,8 @@ from tests.support.forked import fork
 from tests.support.samples import JPG, TIF, jpg_bytes, make_artifact, write_chips
 from train.sample.archive import write_sample_archive
 
+ADVICE = "another --run_id scores new chips, --rescore replaces this run"
+
 _ROOT = Path(__file__).parents[2]
 
 
@@ -192,7 +194,7 @@ def test_a_published_run_stays_unchanged_without_rescore(score, tmp_path):
     before = rows(tmp_path / "out", "chip_scores")
     path.write_bytes(jpg_bytes((200, 10, 10)))
     code, out, _ = score(tmp_path / "chips", "--run_id", "night")
-    assert (code, out) == (0, "run night is published already; --rescore replaces it\n")
+    assert (code, out) == (0, f"run night is published already; {ADVICE}\n")
     assert rows(tmp_path / "out", "chip_scores") == before
 
     assert score(tmp_path / "chips", "--run_id", "night", "--rescore")[0] == 0
@@ -471,6 +473,7 @@ def test_the_command_prints_its_summary_and_ends_with_0(artifact, tmp_path):
     assert code == 0, err.read_text()
     assert printed.startswith("run r-1: 3 chips listed, 3 to score\n")
     assert "3 scored" in printed
+    assert f"  report      {tmp_path / 'out/reports/r-1.html'}\n" in printed
     assert "Traceback" not in err.read_text()
     assert len(rows(tmp_path / "out", "chip_scores")) == 3
 

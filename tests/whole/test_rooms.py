@@ -47,7 +47,7 @@ MUST_NOT_LOAD = {
 """Libraries that a room does without, so that it runs where they are not installed."""
 
 MODULES_IN_A_FOLDER = 20
-LINES_IN_A_MODULE = 460
+LINES_IN_A_MODULE = 300
 
 
 def sources(*packages: str) -> dict[str, str]:

@@ -24,6 +24,8 @@ from tests.support.quick_scoring import start
 from tests.support.samples import jpg_bytes, make_artifact, write_chips
 from tests.support.staged_runs import empty_tables, labelled, make_plan
 
+ADVICE = "another --run_id scores new chips, --rescore replaces this run"
+
 NIGHT = "2026-11-22"
 
 
@@ -205,4 +207,4 @@ def test_the_same_run_started_twice_at_once_is_published_once(night, tmp_path, p
     assert len(open_table(place, "chip_scores").history()) == 2  # its creation and one publication
     assert (len(chips_of(place)), set(chips_of(place).values())) == (10, {1})
     code, said = start(flags, tmp_path / "again").finish()
-    assert (code, said) == (0, "run night is published already; --rescore replaces it\n")
+    assert (code, said) == (0, f"run night is published already; {ADVICE}\n")
