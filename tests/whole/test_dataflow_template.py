@@ -276,6 +276,7 @@ def test_a_launch_that_cannot_work_leaves_nothing_behind(
     flags = ["--gpu=nvidia-l4", "--worker_machine_type=n1-standard-8"]
     assert launch(bucket, "night-3", *flags) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("error: --worker_machine_type n1-standard-8 does not take one nvidia-l4")
+    refused = "--worker_machine_type n1-standard-8 cannot have exactly one nvidia-l4"
+    assert line.startswith(f"error: {refused}")
     assert store.head_object(f"{bucket}/night-3.json") is None
     assert run_plan.read_plan(f"{bucket}/tables", "night-3", 1) is None
