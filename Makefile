@@ -157,21 +157,21 @@ export ROADS_AND_MINES LABELS
 demo: install ## Draw an archive, train VGG16 on it, score the next night, ask three questions
 	@rm -rf $(DEMO)
 	@echo "== Draw a labelled archive to train on, and a night to score; break three files of the night"
-	$(FOREST_CHIPS) sample --output $(DEMO)/training --chips 480 --seed 0
+	$(FOREST_CHIPS) sample --output $(DEMO)/training --chips 360 --seed 0
 	$(FOREST_CHIPS) sample --output $(DEMO)/night --chips 600 --seed 1
 	@: > $(DEMO)/night/chips/broken_empty.jpg
 	@echo 'not a picture' > $(DEMO)/night/chips/broken_text.jpg
 	@head -c 2000 $(DEMO)/night/chips/sample_000000.jpg > $(DEMO)/night/chips/broken_half.jpg
-	@echo; echo "== Train VGG16 for a few epochs"
+	@echo; echo "== Train VGG16 for two epochs"
 	$(FOREST_CHIPS) train --chips $(DEMO)/training/chips --labels $(DEMO)/training/labels.csv \
-	  --artifact $(DEMO)/model --epochs 4 --pixel_cache $(DEMO)/pixels
+	  --artifact $(DEMO)/model --epochs 2 --learning_rate 2e-4 --pixel_cache $(DEMO)/pixels
 	@echo; echo "== Score the night"
 	$(FOREST_CHIPS) score --chips $(DEMO)/night/chips --artifact $(DEMO)/model \
 	  --output $(DEMO)/tables --run_id demo
 	@echo; echo "== Which chips show roads or mines?"
 	@$(QUERY) "$$ROADS_AND_MINES"
 	@echo; echo "== How many chips have each label?"
-	@echo "   (480 training chips show the rarest labels once or never, so those are guesses)"
+	@echo "   (360 training chips show the rarest labels once or never, so those are guesses)"
 	@$(QUERY) "$$LABELS"
 	@echo; echo "== Which chips could not be scored, and why?"
 	@$(QUERY) --question quarantine_last_night

@@ -50,7 +50,7 @@ def test_a_score_is_counted_in_the_bin_whose_lower_edge_it_reaches():
 
 
 def test_the_index_is_the_one_of_a_worked_example():
-    """Shares 0.2 and 0.8 against 0.5 and 0.5, of so many chips that the prior does not matter:
+    """Shares 0.2 and 0.8 against 0.5 and 0.5, with enough chips that the prior does not matter:
     (0.2 - 0.5) ln(0.2 / 0.5) + (0.8 - 0.5) ln(0.8 / 0.5) = 0.41589."""
     now, before = (np.zeros(BINS, np.int64) for _ in range(2))
     now[[0, -1]], before[[0, -1]] = (2 * 10**8, 8 * 10**8), (10**9, 10**9)
