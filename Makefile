@@ -2,8 +2,8 @@
 
 # The Python that makes .venv; default: the first suitable one on PATH. Run `make distclean` first.
 PYTHON ?=
-# Number of processes that run the tests; 0 runs them in pytest's own process, for a debugger.
-WORKERS ?= 2
+# Number of processes that run the tests: three use two cores well, since some tests wait. 0 runs them in pytest's own process, for a debugger.
+WORKERS ?= 3
 # More arguments: make test ARGS="-k thresholds", make bench ARGS="--only ours"
 ARGS ?=
 
