@@ -69,7 +69,7 @@ class ChipBatch:
     Attributes:
         unit: number of the unit.
         last: whether the unit ends with this batch.
-        chips: n rows of chip columns.
+        chips: n rows of chip columns and of what dates them (CHIP_COLUMNS, DATING_COLUMNS).
         pixels: `uint8 [n, S, S, bands]`, row i belongs to row i of `chips`.
         rejected: the batch's chips that could not be read, in the REJECTED schema.
         spent: bytes and time of reading and decoding.

@@ -10,6 +10,7 @@ from enum import StrEnum
 from functools import cache
 from typing import Self
 
+from schemas.dating import DATING_COLUMNS, MODIFIED_AT
 from schemas.labels import LabelSet
 from schemas.table import Column, Table
 
@@ -65,7 +66,7 @@ CHIP_COLUMNS = (
     Column("chip_uri", "string", "Absolute address of the chip's object.", required=True),
     Column("chip_id", "string", "File stem of the chip.", required=True),
     Column("scene_id", "string", "Scene that the chip was cut from, if known."),
-    Column("observed_at", "timestamp", "When the satellite took the scene, if known.", "UTC"),
+    Column("observed_at", "timestamp", "When the satellite took the picture, if known.", "UTC"),
     Column("lon_min", "float64", "Western edge of the chip (WGS 84), if known.", "degrees"),
     Column("lat_min", "float64", "Southern edge of the chip (WGS 84), if known.", "degrees"),
     Column("lon_max", "float64", "Eastern edge of the chip (WGS 84), if known.", "degrees"),
@@ -103,7 +104,7 @@ CHIP_MANIFEST = Table(
     version=1,
     columns=(
         *CHIP_COLUMNS,
-        Column("modified_at", "timestamp", "When the object was last written.", "UTC"),
+        MODIFIED_AT,
         Column("shard_uri", "string", "Address of the tar that contains the chip, if any."),
         Column(
             "offset_bytes",
@@ -229,9 +230,10 @@ CHIP_SCORES = Table(
     name="chip_scores",
     description="Scored chips: scores and the labels chosen from them, one row per chip and run; "
     "a relabelling has one for each picture (etag) of a chip.",
-    version=1,
+    version=2,
     columns=(
         *CHIP_COLUMNS,
+        *DATING_COLUMNS,
         Column("media_type", "string", "jpg or tif, from the bytes.", required=True),
         Column(
             "labels",

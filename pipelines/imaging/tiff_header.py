@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,6 +38,8 @@ _MOST_VALUES = 1 << 17  # as many strips as a chip can have; a hostile count wou
 _TYPES = {1: "B", 3: "H", 4: "I", 16: "Q"}  # BYTE, SHORT, LONG, LONG8: the types of sizes
 _SIZES = {letter: struct.calcsize("=" + letter) for letter in "BHIQd"}
 _DOUBLE, _ASCII = {12: "d"}, {2: "B"}
+_RAW_SIZES = {1: 1, 2: 1, 4: 4, 7: 1, 13: 4, 16: 8, 18: 8}
+"""Type to bytes a value, of texts and of pointers to directories."""
 _OTHER_TYPES = {PIXEL_SCALE: _DOUBLE, TIEPOINT: _DOUBLE, GEO_DOUBLES: _DOUBLE, GEO_TEXT: _ASCII}
 _CUT = "the file ends before its TIFF tags do"
 
@@ -58,6 +60,30 @@ def read_tags(data: bytes) -> Tags:
             at = form.first + number * form.step + 4 + width if in_place else value
             tags[tag] = _read_values(data, order, letter, count, at)
     return tags
+
+
+def read_raw(data: bytes, wanted: Collection[int], start: int | None = None) -> dict[int, bytes]:
+    """The bytes of some tags, numbers in the file's byte order. Tags that are missing, or not in
+    the file as a whole, are left out.
+
+    Args:
+        wanted: the tags.
+        start: where the directory begins; by default the first one of the file.
+
+    Raises:
+        ChipRejected: truncated, or decode_error for a directory that makes no sense.
+    """
+    form = _find_directory(data, start)
+    found: dict[int, bytes] = {}
+    if not any(struct.pack(form.order + "H", tag) in form.table for tag in wanted):
+        return found  # as in most files: this takes a tenth of the loop's time
+    for number, (tag, kind, count, value) in enumerate(form.entries()):
+        if tag in wanted and kind in _RAW_SIZES and tag not in found:
+            size = count * _RAW_SIZES[kind]
+            at = form.first + number * form.step + 4 + form.width if size <= form.width else value
+            if at + size <= len(data):
+                found[tag] = data[at : at + size]
+    return found
 
 
 def bare_copy(data: bytes) -> bytes:
@@ -110,11 +136,12 @@ class _Directory:
         return struct.iter_unpack(f"{self.order}HH{self.pointer}{self.pointer}", self.table)
 
 
-def _find_directory(data: bytes) -> _Directory:
+def _find_directory(data: bytes, start: int | None = None) -> _Directory:
     order = "<" if data[:2] == b"II" else ">"
     big = data[2:4] in (b"+\0", b"\0+")
     pointer, pointer_at, counter, step = ("Q", 8, "Q", 20) if big else ("I", 4, "H", 12)
-    (start,) = _read_values(data, order, pointer, 1, pointer_at)
+    if start is None:
+        (start,) = _read_values(data, order, pointer, 1, pointer_at)
     (entries,) = _read_values(data, order, counter, 1, start)
     if entries > _MOST_TAGS:
         raise ChipRejected(Reason.DECODE_ERROR, f"the TIFF directory claims {entries} tags")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from datetime import datetime
 from time import perf_counter
 from typing import NamedTuple
 
@@ -14,16 +15,20 @@ import pyarrow.compute as pc
 
 from pipelines.elements import REJECTED, ChipBatch, Spent
 from pipelines.errors import ChipRejected
+from pipelines.imaging.acquisition import read_acquired_at
 from pipelines.imaging.decoding import decode_with_place
 from pipelines.imaging.footprint import Place, bounds_of
 from pipelines.imaging.resize import Pixels
 from pipelines.reading.chip_bytes import ChipBytes
 from schemas.artifact import Preprocessing
-from schemas.tables import BOUNDS, CHIP_COLUMNS
+from schemas.dating import DATING_NAMES, SeenAtSource
+from schemas.render import file_schema
+from schemas.tables import BOUNDS, CHIP_COLUMNS, CHIP_SCORES
 from schemas.tables import QuarantineReason as Reason
 
 _ROWS_A_TASK = 32  # small enough to spread a batch over all threads, large against a task's cost
 _CHIP_NAMES = [column.name for column in CHIP_COLUMNS]
+_OBSERVED_AT = file_schema(CHIP_SCORES).field("observed_at").type
 
 
 class _Rejection(NamedTuple):
@@ -44,13 +49,14 @@ class _Done:
 
 @dataclass(frozen=True)
 class BatchReading:
-    """A batch that threads are reading: they fill `pixels` and `places`."""
+    """A batch that threads are reading: they fill `pixels`, `places` and `times`."""
 
     unit: int
     last: bool
     chips: pa.Table
     pixels: npt.NDArray[np.uint8]
     places: list[Place | None]
+    times: list[datetime | None]
     tasks: list[Future[_Done]]
 
 
@@ -67,6 +73,8 @@ def begin_batch(
     rows = chips.num_rows
     pixels = np.empty((rows, *preprocessing.input_shape), np.uint8)
     places: list[Place | None] = [None] * rows
+    times: list[datetime | None] = [None] * rows
+    has_times = preprocessing.media_type == "tif"
     chip_bytes = ChipBytes(chips, preprocessing.max_bytes)
 
     def read_rows(start: int) -> _Done:
@@ -81,6 +89,8 @@ def begin_batch(
                 read = perf_counter()
                 done.bytes_read += len(data)
                 pixels[row], places[row] = _decode(data, preprocessing)
+                if has_times:
+                    times[row] = read_acquired_at(data)
             except ChipRejected as rejected:
                 rejection = _Rejection(row, rejected.reason.value, rejected.message)
                 done.rejections.append(rejection)
@@ -93,7 +103,7 @@ def begin_batch(
         return done
 
     tasks = [pool.submit(read_rows, start) for start in range(0, rows, _ROWS_A_TASK)]
-    return BatchReading(unit, last, chips, pixels, places, tasks)
+    return BatchReading(unit, last, chips, pixels, places, times, tasks)
 
 
 def _decode(data: bytes, preprocessing: Preprocessing) -> tuple[Pixels, Place | None]:
@@ -117,7 +127,8 @@ def finish_batch(reading: BatchReading) -> ChipBatch:
     done = [task.result() for task in reading.tasks]
     spent = _spent(done, perf_counter() - began)
     rejections = [rejection for task in done for rejection in task.rejections]
-    chips = _with_bounds(reading.chips, reading.places).select(_CHIP_NAMES)
+    chips = _with_bounds(reading.chips, reading.places)
+    chips = _with_times(chips, reading.times).select([*_CHIP_NAMES, *DATING_NAMES])
     pixels, rejected = reading.pixels, REJECTED.empty_table()
     if rejections:
         rows = [rejection.row for rejection in rejections]
@@ -156,3 +167,16 @@ def _with_bounds(chips: pa.Table, places: list[Place | None]) -> pa.Table:
             chips.schema.get_field_index(name), name, pc.coalesce(given, found)
         )
     return chips
+
+
+def _with_times(chips: pa.Table, times: list[datetime | None]) -> pa.Table:
+    """Fill missing observation times with those of the tifs, and say where each is from."""
+    given = chips["observed_at"].combine_chunks()
+    found = pa.array(times, _OBSERVED_AT)
+    of_tif = pc.if_else(found.is_valid(), SeenAtSource.TIF_TAGS.value, None)
+    # A replayed chip is given the time that an earlier run found in its tags.
+    differs = pc.fill_null(pc.not_equal(given, found), given.is_valid())
+    source = pc.if_else(differs, SeenAtSource.GIVEN.value, of_tif)
+    at = chips.schema.get_field_index("observed_at")
+    chips = chips.set_column(at, "observed_at", pc.coalesce(given, found))
+    return chips.append_column("observed_at_source", source)

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from pipelines.elements import LabelledBatch, ScoredBatch
 from schemas.artifact import ModelArtifact
+from schemas.dating import DATING_NAMES
 from schemas.decisions import choose_labels, likeliest_sky
 from schemas.labels import LabelSet
 from schemas.render import file_schema
@@ -83,7 +84,9 @@ def _score_rows(batch: ScoredBatch, artifact: ModelArtifact, now: datetime) -> p
         "thresholds_digest": artifact.thresholds_digest,
         "scored_at": now,
     }
-    return _table(columns, constants, len(scores), file_schema(chip_scores(label_set)))
+    schema = file_schema(chip_scores(label_set))
+    undated = {n: pa.nulls(len(scores), schema.field(n).type) for n in DATING_NAMES}
+    return _table(undated | columns, constants, len(scores), schema)
 
 
 def _quarantine_rows(rejected: pa.Table, artifact: ModelArtifact, now: datetime) -> pa.Table:

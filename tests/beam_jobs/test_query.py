@@ -155,9 +155,35 @@ def test_a_picture_is_one_observation_even_if_it_was_scored_several_times(output
         "ORDER BY chip_uri, etag",
     )
     assert answer == [
-        ("a", "1", "run-2", "a", "2026-07-02T00:00:00Z", True),
+        ("a", "1", "run-2", "a", "2026-07-01T02:00:00Z", True),
         ("a", "2", "run-3", "a", "2026-07-03T00:00:00Z", False),
         ("b", "1", "run-1", "-59.75 -2.75", "2026-05-09T00:00:00Z", True),
+    ]
+
+
+def test_a_picture_without_a_time_was_seen_when_it_was_written_or_first_scored(output: str) -> None:
+    """Scoring it again moves neither; a column says which time it is."""
+    tagged = {"observed_at": at(1, month=1), "observed_at_source": "tif_tags"}
+    first = [
+        scored("given", observed_at=at(1, month=2), modified_at=at(9)),
+        scored("tagged", **tagged),
+        scored("written", modified_at=at(1, month=3)),
+        scored("unknown", scored_at=at(1)),
+    ]
+    publish(output, "run-1", first)
+    again = [
+        scored("written", modified_at=at(1, month=4), scored_at=at(2)),
+        scored("unknown", scored_at=at(2)),
+        scored("unknown", etag="2", scored_at=at(3)),
+    ]
+    publish(output, "run-2", again, night="2026-07-02")
+    seen = "SELECT chip_uri, etag, run_id, seen_at, seen_at_source FROM observations ORDER BY ALL"
+    assert rows(output, seen) == [
+        ("given", "1", "run-1", "2026-02-01T00:00:00Z", "given"),
+        ("tagged", "1", "run-1", "2026-01-01T00:00:00Z", "tif_tags"),
+        ("unknown", "1", "run-2", "2026-07-01T00:00:00Z", "scored_at"),
+        ("unknown", "2", "run-2", "2026-07-03T00:00:00Z", "scored_at"),
+        ("written", "1", "run-2", "2026-03-01T00:00:00Z", "modified_at"),
     ]
 
 
@@ -333,6 +359,30 @@ def test_a_place_is_compared_across_chips_with_the_same_box(output: str) -> None
     assert picked(answer, "threat", "chip_uri", "previous_chip_uri") == [
         ("road", "june/a", "may/a")
     ]
+
+
+def test_pictures_of_the_same_time_have_no_order(output: str) -> None:
+    """What appeared is in every picture of the newest time, and in none of the time before."""
+    box = {"lon_min": -60.0, "lat_min": -3.0, "lon_max": -59.99, "lat_max": -2.99}
+    west = {**box, "lon_min": -61.0, "lon_max": -60.99}
+    north = {**box, "lat_min": 3.0, "lat_max": 3.01}
+    tied = [
+        scored("b", "road", observed_at=at(2), **box),
+        scored("a", observed_at=at(2), **box),
+        scored("a-west", observed_at=at(1), **west),
+        scored("b-west", "road", observed_at=at(1), **west),
+        scored("c-west", "road", "slash_burn", observed_at=at(2), **west),
+        scored("a-north", observed_at=at(1), **north),
+        scored("b-north", "road", observed_at=at(2), score_road=0.5, **north),
+        scored("c-north", "road", "slash_burn", observed_at=at(2), **north),
+    ]
+    publish(output, "run-1", tied)
+    answer = asked(output, "newly_appeared")
+    assert picked(answer, "threat", "chip_uri", "previous_chip_uri") == [
+        ("road", "c-north", "a-north"),
+        ("slash_burn", "c-west", "b-west"),
+    ]
+    assert picked(answer, "seen_at_source", "previous_seen_at_source") == [("given", "given")] * 2
 
 
 def test_quarantine_last_night(output: str) -> None:

@@ -1,15 +1,17 @@
--- Table chip_scores, version 1. Written by: python -m schemas.render
+-- Table chip_scores, version 2. Written by: python -m schemas.render
 CREATE TABLE chip_scores (
   chip_uri STRING NOT NULL OPTIONS (description = "Absolute address of the chip's object."),
   chip_id STRING NOT NULL OPTIONS (description = "File stem of the chip."),
   scene_id STRING OPTIONS (description = "Scene that the chip was cut from, if known."),
-  observed_at TIMESTAMP OPTIONS (description = "When the satellite took the scene, if known. Unit: UTC."),
+  observed_at TIMESTAMP OPTIONS (description = "When the satellite took the picture, if known. Unit: UTC."),
   lon_min FLOAT64 OPTIONS (description = "Western edge of the chip (WGS 84), if known. Unit: degrees."),
   lat_min FLOAT64 OPTIONS (description = "Southern edge of the chip (WGS 84), if known. Unit: degrees."),
   lon_max FLOAT64 OPTIONS (description = "Eastern edge of the chip (WGS 84), if known. Unit: degrees."),
   lat_max FLOAT64 OPTIONS (description = "Northern edge of the chip (WGS 84), if known. Unit: degrees."),
   etag STRING OPTIONS (description = "The store's version tag of the object when it was listed."),
   size_bytes INT64 OPTIONS (description = "Size of the object when it was listed. Unit: bytes."),
+  modified_at TIMESTAMP OPTIONS (description = "When the object was last written. Unit: UTC."),
+  observed_at_source STRING OPTIONS (description = "Where observed_at is from; null without one, and in rows of earlier releases. given: the sidecar or the manifest says when it was taken; tif_tags: the GeoTIFF's tags say when it was taken (never its file date)."),
   media_type STRING NOT NULL OPTIONS (description = "jpg or tif, from the bytes."),
   score_clear FLOAT64 NOT NULL OPTIONS (description = "Score of the label 'clear': the model's probability that it applies. Unit: probability in [0, 1]."),
   score_partly_cloudy FLOAT64 NOT NULL OPTIONS (description = "Score of the label 'partly_cloudy': the model's probability that it applies. Unit: probability in [0, 1]."),

@@ -3,7 +3,7 @@ CREATE TABLE quarantine (
   chip_uri STRING NOT NULL OPTIONS (description = "Absolute address of the chip's object."),
   chip_id STRING NOT NULL OPTIONS (description = "File stem of the chip."),
   scene_id STRING OPTIONS (description = "Scene that the chip was cut from, if known."),
-  observed_at TIMESTAMP OPTIONS (description = "When the satellite took the scene, if known. Unit: UTC."),
+  observed_at TIMESTAMP OPTIONS (description = "When the satellite took the picture, if known. Unit: UTC."),
   lon_min FLOAT64 OPTIONS (description = "Western edge of the chip (WGS 84), if known. Unit: degrees."),
   lat_min FLOAT64 OPTIONS (description = "Southern edge of the chip (WGS 84), if known. Unit: degrees."),
   lon_max FLOAT64 OPTIONS (description = "Eastern edge of the chip (WGS 84), if known. Unit: degrees."),

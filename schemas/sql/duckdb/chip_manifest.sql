@@ -18,7 +18,7 @@ COMMENT ON TABLE chip_manifest IS 'The chips that a run scores; a row group is a
 COMMENT ON COLUMN chip_manifest.chip_uri IS 'Absolute address of the chip''s object.';
 COMMENT ON COLUMN chip_manifest.chip_id IS 'File stem of the chip.';
 COMMENT ON COLUMN chip_manifest.scene_id IS 'Scene that the chip was cut from, if known.';
-COMMENT ON COLUMN chip_manifest.observed_at IS 'When the satellite took the scene, if known. Unit: UTC.';
+COMMENT ON COLUMN chip_manifest.observed_at IS 'When the satellite took the picture, if known. Unit: UTC.';
 COMMENT ON COLUMN chip_manifest.lon_min IS 'Western edge of the chip (WGS 84), if known. Unit: degrees.';
 COMMENT ON COLUMN chip_manifest.lat_min IS 'Southern edge of the chip (WGS 84), if known. Unit: degrees.';
 COMMENT ON COLUMN chip_manifest.lon_max IS 'Eastern edge of the chip (WGS 84), if known. Unit: degrees.';

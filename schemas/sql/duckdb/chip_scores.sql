@@ -1,4 +1,4 @@
--- Table chip_scores, version 1. Written by: python -m schemas.render
+-- Table chip_scores, version 2. Written by: python -m schemas.render
 CREATE TABLE chip_scores (
     chip_uri VARCHAR NOT NULL,
     chip_id VARCHAR NOT NULL,
@@ -10,6 +10,8 @@ CREATE TABLE chip_scores (
     lat_max DOUBLE,
     etag VARCHAR,
     size_bytes BIGINT,
+    modified_at TIMESTAMP WITH TIME ZONE,
+    observed_at_source VARCHAR,
     media_type VARCHAR NOT NULL,
     score_clear FLOAT NOT NULL,
     score_partly_cloudy FLOAT NOT NULL,
@@ -40,13 +42,15 @@ COMMENT ON TABLE chip_scores IS 'Scored chips: scores and the labels chosen from
 COMMENT ON COLUMN chip_scores.chip_uri IS 'Absolute address of the chip''s object.';
 COMMENT ON COLUMN chip_scores.chip_id IS 'File stem of the chip.';
 COMMENT ON COLUMN chip_scores.scene_id IS 'Scene that the chip was cut from, if known.';
-COMMENT ON COLUMN chip_scores.observed_at IS 'When the satellite took the scene, if known. Unit: UTC.';
+COMMENT ON COLUMN chip_scores.observed_at IS 'When the satellite took the picture, if known. Unit: UTC.';
 COMMENT ON COLUMN chip_scores.lon_min IS 'Western edge of the chip (WGS 84), if known. Unit: degrees.';
 COMMENT ON COLUMN chip_scores.lat_min IS 'Southern edge of the chip (WGS 84), if known. Unit: degrees.';
 COMMENT ON COLUMN chip_scores.lon_max IS 'Eastern edge of the chip (WGS 84), if known. Unit: degrees.';
 COMMENT ON COLUMN chip_scores.lat_max IS 'Northern edge of the chip (WGS 84), if known. Unit: degrees.';
 COMMENT ON COLUMN chip_scores.etag IS 'The store''s version tag of the object when it was listed.';
 COMMENT ON COLUMN chip_scores.size_bytes IS 'Size of the object when it was listed. Unit: bytes.';
+COMMENT ON COLUMN chip_scores.modified_at IS 'When the object was last written. Unit: UTC.';
+COMMENT ON COLUMN chip_scores.observed_at_source IS 'Where observed_at is from; null without one, and in rows of earlier releases. given: the sidecar or the manifest says when it was taken; tif_tags: the GeoTIFF''s tags say when it was taken (never its file date).';
 COMMENT ON COLUMN chip_scores.media_type IS 'jpg or tif, from the bytes.';
 COMMENT ON COLUMN chip_scores.score_clear IS 'Score of the label ''clear'': the model''s probability that it applies. Unit: probability in [0, 1].';
 COMMENT ON COLUMN chip_scores.score_partly_cloudy IS 'Score of the label ''partly_cloudy'': the model''s probability that it applies. Unit: probability in [0, 1].';

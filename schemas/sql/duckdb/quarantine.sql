@@ -21,7 +21,7 @@ COMMENT ON TABLE quarantine IS 'Chips that a run could not score, each with its 
 COMMENT ON COLUMN quarantine.chip_uri IS 'Absolute address of the chip''s object.';
 COMMENT ON COLUMN quarantine.chip_id IS 'File stem of the chip.';
 COMMENT ON COLUMN quarantine.scene_id IS 'Scene that the chip was cut from, if known.';
-COMMENT ON COLUMN quarantine.observed_at IS 'When the satellite took the scene, if known. Unit: UTC.';
+COMMENT ON COLUMN quarantine.observed_at IS 'When the satellite took the picture, if known. Unit: UTC.';
 COMMENT ON COLUMN quarantine.lon_min IS 'Western edge of the chip (WGS 84), if known. Unit: degrees.';
 COMMENT ON COLUMN quarantine.lat_min IS 'Southern edge of the chip (WGS 84), if known. Unit: degrees.';
 COMMENT ON COLUMN quarantine.lon_max IS 'Eastern edge of the chip (WGS 84), if known. Unit: degrees.';

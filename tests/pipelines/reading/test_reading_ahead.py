@@ -1,5 +1,7 @@
 """Units become batches of pixels; chips that cannot be read are rejected with a reason."""
 
+from datetime import UTC, datetime
+
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
@@ -114,6 +116,29 @@ def test_the_bounding_box_of_a_tif_comes_from_its_crs_unless_the_manifest_has_on
     west, south, east, north = boxes[0]
     assert -75 < west < east < -45  # Amazonia
     assert -15 < south < north < 5
+
+
+def test_the_time_of_a_tif_comes_from_its_tags_unless_the_manifest_has_one(tmp_path):
+    archive = write_sample_archive(tmp_path, 3, media_type="tif")
+    for path in archive.chip_paths[:2]:
+        with rasterio.open(path, "r+") as target:
+            target.update_tags(ns="IMAGERY", ACQUISITIONDATETIME="2020-05-01 12:00:00")
+    manifest = tmp_path / "manifest.csv"
+    times = ["", "2020-06-01T00:00:00Z", ""]
+    lines = [f"{path},{time}" for path, time in zip(archive.chip_paths, times, strict=True)]
+    manifest.write_text("\n".join(["chip_uri,observed_at", *lines]))
+    unit = Unit(0, planned_chips(manifest))
+    (batch,) = read_batches(unit, TIF, 64)
+
+    rows = batch.chips.select(["observed_at", "observed_at_source"]).to_pylist()
+    assert [tuple(row.values()) for row in rows] == [
+        (datetime(2020, 5, 1, 12, tzinfo=UTC), "tif_tags"),
+        (datetime(2020, 6, 1, tzinfo=UTC), "given"),
+        (None, None),
+    ]
+    written = [path.stat().st_mtime for path in archive.chip_paths]
+    listed = [time.timestamp() for time in batch.chips["modified_at"].to_pylist()]
+    assert listed == pytest.approx(written, abs=1e-4)
 
 
 def test_reading_ahead_continues_into_the_next_unit_up_to_its_limit(tmp_path, monkeypatch):

@@ -1,4 +1,4 @@
--- Table chip_scores, version 1. Written by: python -m schemas.render
+-- Table chip_scores, version 2. Written by: python -m schemas.render
 CREATE OR REPLACE EXTERNAL TABLE forest_chips.chip_scores (
   chip_uri STRING,
   chip_id STRING,
@@ -10,6 +10,8 @@ CREATE OR REPLACE EXTERNAL TABLE forest_chips.chip_scores (
   lat_max FLOAT64,
   etag STRING,
   size_bytes INT64,
+  modified_at TIMESTAMP,
+  observed_at_source STRING,
   media_type STRING,
   score_clear FLOAT64,
   score_partly_cloudy FLOAT64,

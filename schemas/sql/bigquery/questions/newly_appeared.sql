@@ -1,21 +1,53 @@
 -- Where has a threat appeared since the ground was last seen? Newest first.
 -- Compares each place's newest observation with the one before it; cloudy pictures in between are
--- skipped, since they show neither presence nor absence. The earlier picture may have missed what
--- haze or partial cloud hid (previous_sky_label), and another model may judge the same ground
--- differently (same_model): the answer has both columns, to judge for yourself.
+-- skipped, since they show neither presence nor absence. Pictures of the same time have no order:
+-- a threat has appeared if all the newest show it and none of those before them does. The earlier
+-- picture may have missed what haze or partial cloud hid (previous_sky_label), another model may
+-- judge the same ground differently (same_model), and seen_at may only be when an object was written
+-- or scored (seen_at_source): the answer has these columns, to judge for yourself.
 -- Made from sql/questions/newly_appeared.sql by: python -m schemas.render
-WITH looks AS (
+WITH times AS (
   SELECT
     *,
-    ROW_NUMBER() OVER (PARTITION BY place ORDER BY seen_at DESC, chip_uri DESC, etag DESC) AS look
+    DENSE_RANK() OVER (PARTITION BY place ORDER BY seen_at DESC) AS look,
+    ROW_NUMBER() OVER (PARTITION BY place, seen_at ORDER BY chip_uri DESC, etag DESC) AS picture,
+    COUNT(*) OVER (PARTITION BY place, seen_at) AS pictures
   FROM forest_chips.observations
   WHERE
     observed
+), shown AS (
+  SELECT
+    times.place,
+    threats.label
+  FROM times
+  JOIN forest_chips.threats
+    ON threats.label IN UNNEST(times.labels)
+  WHERE
+    times.look = 1
+  GROUP BY
+    times.place,
+    threats.label
+  HAVING
+    COUNT(*) = MAX(times.pictures)
+), appeared AS (
+  SELECT
+    times.place,
+    shown.label
+  FROM times
+  JOIN shown
+    ON shown.place = times.place
+  WHERE
+    times.look = 2
+  GROUP BY
+    times.place,
+    shown.label
+  HAVING
+    COUNT(CASE WHEN shown.label IN UNNEST(times.labels) THEN 1 END) = 0
 )
 SELECT
   newest.place,
-  threats.label AS threat,
-  CASE threats.label
+  appeared.label AS threat,
+  CASE appeared.label
     WHEN 'road'
     THEN newest.score_road
     WHEN 'selective_logging'
@@ -28,20 +60,19 @@ SELECT
     THEN newest.score_conventional_mine
   END AS score,
   newest.seen_at,
+  newest.seen_at_source,
   previous.seen_at AS previous_seen_at,
+  previous.seen_at_source AS previous_seen_at_source,
   newest.sky_label,
   previous.sky_label AS previous_sky_label,
   newest.model_digest = previous.model_digest AS same_model,
   newest.chip_uri,
   previous.chip_uri AS previous_chip_uri
-FROM looks AS newest
-JOIN looks AS previous
-  ON previous.place = newest.place AND previous.look = 2
-JOIN forest_chips.threats
-  ON threats.label IN UNNEST(newest.labels)
-  AND NOT threats.label IN UNNEST(previous.labels)
-WHERE
-  newest.look = 1
+FROM appeared
+JOIN times AS newest
+  ON newest.place = appeared.place AND newest.look = 1 AND newest.picture = 1
+JOIN times AS previous
+  ON previous.place = appeared.place AND previous.look = 2 AND previous.picture = 1
 ORDER BY
   newest.seen_at DESC,
   score DESC,

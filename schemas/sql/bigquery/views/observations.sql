@@ -3,7 +3,10 @@
 --   place     what the picture shows: the centre of its bounding box, to about 10 m, if the box is
 --             known; otherwise its chip_uri, so that only later pictures with the same address
 --             count as the same place
---   seen_at   when it was taken, if known; otherwise when it was scored
+--   seen_at   when it was taken, if known; otherwise when its object was last written; otherwise
+--             when it was scored for the first time (scoring it again moves neither)
+--   seen_at_source  which of these seen_at is: given (by the sidecar or the manifest), tif_tags,
+--             modified_at or scored_at
 --   observed  whether the ground was seen. A cloudy chip is not an observation: it says nothing
 --             about the ground, neither that something is there nor that it is not. Under haze or
 --             partial cloud a part of the ground is seen: such a picture is an observation, and
@@ -16,6 +19,8 @@ WITH publications AS (
     chip_scores.run_id,
     chip_scores.scored_at,
     runs.published_at,
+    MIN(chip_scores.scored_at) OVER (PARTITION BY chip_scores.chip_uri, chip_scores.etag) AS first_scored_at,
+    MIN(chip_scores.modified_at) OVER (PARTITION BY chip_scores.chip_uri, chip_scores.etag) AS first_modified_at,
     MIN(CASE WHEN runs.kind <> 'relabel' THEN runs.published_at END) OVER (PARTITION BY chip_scores.chip_uri, chip_scores.scored_at) AS score_published_at
   FROM forest_chips.chip_scores
   LEFT JOIN forest_chips.runs
@@ -24,7 +29,9 @@ WITH publications AS (
   SELECT
     chip_uri,
     run_id,
-    scored_at
+    scored_at,
+    first_scored_at,
+    first_modified_at
   FROM publications
   WHERE
     TRUE
@@ -44,7 +51,14 @@ SELECT
     ) / 2, 4) AS STRING),
     chip_scores.chip_uri
   ) AS place,
-  COALESCE(chip_scores.observed_at, chip_scores.scored_at) AS seen_at,
+  COALESCE(chip_scores.observed_at, newest.first_modified_at, newest.first_scored_at) AS seen_at,
+  CASE
+    WHEN NOT chip_scores.observed_at IS NULL
+    THEN COALESCE(chip_scores.observed_at_source, 'given')
+    WHEN NOT newest.first_modified_at IS NULL
+    THEN 'modified_at'
+    ELSE 'scored_at'
+  END AS seen_at_source,
   chip_scores.sky_label IS DISTINCT FROM 'cloudy' AS observed
 FROM forest_chips.chip_scores
 JOIN newest
