@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pyarrow as pa
@@ -12,15 +13,25 @@ from beam_jobs.options.estimate_options import SAMPLE_CHIPS
 from beam_jobs.options.prices import THIS_MACHINE, read_prices
 from beam_jobs.options.run_options import SCORE_LINE, ScoreOptions, parse_score_options
 from beam_jobs.running.scoring_run import end_run, score
-from beam_jobs.running.starting import check_run, check_tables, plan_run, resume_run, start_run
+from beam_jobs.running.starting import (
+    RunStart,
+    check_run,
+    check_tables,
+    plan_run,
+    resume_run,
+    start_run,
+)
 from pipelines.artifacts.opening import open_artifact
 from pipelines.commands import run_command
+from pipelines.imaging.other_files import ignored_text
 from pipelines.planning.archive import list_chips
 from pipelines.planning.done import chips_done, no_chips
+from pipelines.planning.media_types import refuse_other_media_type
 from pipelines.planning.selection import Selection, select_chips
 from pipelines.planning.sidecar import read_sidecar
 from pipelines.quiet_tensorflow import quiet_tensorflow
 from pipelines.run_log import RunLog
+from pipelines.runs.run_plan import RunPlan
 from pipelines.scoring.trial import ChipsToDo, Trial, score_sample
 from pipelines.storage.worker_settings import WorkerSettings
 from pipelines.tars.index_cache import IndexCache
@@ -40,8 +51,14 @@ def main(argv: Sequence[str]) -> int:
     start = start_run(options, SCORE_LINE.flag_names())
     if start.is_over:
         return end_run(start)
-    plan = resume_run(start) or plan_run(start, _select(options, start.artifact))
-    return score(start, plan)
+    return score(start, resume_run(start) or _plan(start, options))
+
+
+def _plan(start: RunStart, options: ScoreOptions) -> RunPlan:
+    chosen, ignored = _choose(options, start.artifact)
+    if ignored:
+        print(ignored_text(ignored))
+    return plan_run(start, chosen)
 
 
 def _estimate(options: ScoreOptions) -> int:
@@ -56,18 +73,20 @@ def _estimate(options: ScoreOptions) -> int:
         folder, _ = open_artifact(options.artifact, artifact.model_digest)
         return score_sample(folder, artifact, options.precision, options.batch_size, to_do)
 
-    chosen, sample_chips = _select(options, artifact), asked.sample_chips or SAMPLE_CHIPS
+    (chosen, ignored), sample_chips = _choose(options, artifact), asked.sample_chips or SAMPLE_CHIPS
     estimate = estimate_run(chosen, prices, sample_chips, options.gcs_reads_per_second, try_sample)
-    print(estimate_text(estimate, asked.format or "text"))
+    print(estimate_text(replace(estimate, ignored=ignored), asked.format or "text"))
     return 0
 
 
-def _select(options: ScoreOptions, artifact: ModelArtifact) -> Selection:
-    """The archive's chips that are left to do."""
+def _choose(options: ScoreOptions, artifact: ModelArtifact) -> tuple[Selection, int]:
+    """The archive's chips that are left to do, and the number of files with hidden names."""
     sidecar = read_sidecar(options.sidecar) if options.sidecar else None
     indexes = IndexCache(options.output, store_new=not options.estimate)
-    chips = list_chips(options.chips, options.media_type, indexes.members_of)
-    return select_chips(chips, _chips_to_skip(options, artifact), options.max_chips, sidecar)
+    chips, ignored = list_chips(options.chips, options.media_type, indexes.members_of)
+    refuse_other_media_type(chips, artifact.preprocessing.media_type)
+    to_skip = _chips_to_skip(options, artifact)
+    return select_chips(chips, to_skip, options.max_chips, sidecar), ignored
 
 
 def _chips_to_skip(options: ScoreOptions, artifact: ModelArtifact) -> pa.RecordBatchReader:

@@ -50,7 +50,7 @@ def measure(uri: str, count: int) -> str:
     """Chips planned per second, and chips read and decoded per second."""
     started = time.perf_counter()
     nothing = CHIP_VERSIONS.empty_table().to_reader()
-    chips = select_chips(list_chips(uri, None), nothing).chips.read_all()
+    chips = select_chips(list_chips(uri, None).chips, nothing).chips.read_all()
     planned = time.perf_counter()
     decoded = sum(read_all(chips))
     ended = time.perf_counter()

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 
 from beam_jobs.options.prices import WorkerType
 from pipelines.blocks.text_table import align
+from pipelines.imaging.other_files import ignored_text
 from pipelines.planning.selection import Selection
 from pipelines.runs.run_plan import unit_rows
 from pipelines.scoring.trial import ChipsToDo, Trial, take_sample
@@ -55,6 +56,7 @@ class Estimate:
         start_seconds: how long the model takes to load here.
         precision: what the model computed in.
         durations: one for each worker type.
+        ignored: files that are no chips because their names are hidden.
     """
 
     listed: int
@@ -71,6 +73,7 @@ class Estimate:
     start_seconds: float
     precision: str
     durations: tuple[Duration, ...]
+    ignored: int = 0
 
 
 def estimate_run(
@@ -143,6 +146,8 @@ def estimate_text(estimate: Estimate, format: str) -> str:
         f"  this machine {estimate.chips_per_second:,.1f} chips/s in {estimate.precision}, after "
         f"{estimate.start_seconds:.1f} s to load the model",
     ]
+    if estimate.ignored:
+        lines.insert(1, f"  {ignored_text(estimate.ignored)}")
     return "\n".join([*lines, *_table(estimate.durations)])
 
 

@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
 
@@ -34,6 +34,7 @@ UNITS_FOLDER = "units"
 _RECORD = ".json"
 _READ_THREADS = 16
 
+_UNKNOWN_TIME = datetime.max.replace(tzinfo=UTC)  # such a file is kept
 _log = logging.getLogger(__name__)
 
 
@@ -245,7 +246,8 @@ def _last_written(root: str) -> dict[str, datetime]:
     for table in store.list_objects(root):
         for row in table.select(["uri", "modified_at"]).to_pylist():
             folder = store.join_uri(root, row["uri"][len(root) + 1 :].partition("/")[0])
-            newest[folder] = max(row["modified_at"], newest.get(folder, row["modified_at"]))
+            modified_at = row["modified_at"] or _UNKNOWN_TIME
+            newest[folder] = max(modified_at, newest.get(folder, modified_at))
     return newest
 
 

@@ -72,7 +72,8 @@ def take_sample(chips: Iterable[pa.RecordBatch], count: int, size: int) -> Chips
         kept.append(batch.take(pa.array(wanted[first:last] - seen)))
         seen += batch.num_rows
         known += batch.num_rows - batch["size_bytes"].null_count
-        known_bytes += pc.sum(batch["size_bytes"]).as_py() or 0
+        sizes = batch["size_bytes"].cast(pa.float64())  # those of sparse files overflow an int64
+        known_bytes += int(pc.sum(sizes).as_py() or 0)
     sample = pa.Table.from_batches(kept, file_schema(CHIP_MANIFEST))
     return ChipsToDo(seen, known_bytes * seen // max(1, known), sample)
 

@@ -21,9 +21,12 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 
 from pipelines.storage._objects import LISTING, LISTING_ROWS, check_size, check_version
-from pipelines.storage.storage_errors import MISSING_ERRORS, translate_errors
+from pipelines.storage.hidden_names import HIDDEN_IN_ADDRESS
+from pipelines.storage.storage_errors import MISSING_ERRORS, storage_error
 
 _LISTING_THREADS = 8
+_FIRST_NS = -62_135_596_800 * 10**9  # the year 1
+_LAST_NS = 253_402_300_800 * 10**9 - 1  # the end of 9999
 _Scanned = tuple[list[tuple[str, float]], list[pa.Table]]
 
 
@@ -149,7 +152,7 @@ def _walk(path: str, depth: float) -> Iterator[pa.Table]:
     with ThreadPoolExecutor(_LISTING_THREADS, "list") as pool:
         while waiting or running:
             while waiting and len(running) < _LISTING_THREADS:
-                running.add(pool.submit(_scan, *waiting.pop()))
+                running.add(pool.submit(_scan, path, *waiting.pop()))
             done, running = wait(running, return_when=FIRST_COMPLETED)
             for folder in done:
                 folders, tables = folder.result()
@@ -157,24 +160,41 @@ def _walk(path: str, depth: float) -> Iterator[pa.Table]:
                 yield from tables
 
 
-def _scan(folder: str, levels: float) -> _Scanned:
+def _scan(root: str, folder: str, levels: float) -> _Scanned:
     """The folders and files in a folder. Links to folders are left out: they may form a circle."""
     folders: list[tuple[str, float]] = []
+    unknown: list[str] = []
 
     def files() -> Iterator[tuple[str, os.stat_result]]:
         with os.scandir(folder) as entries:
             for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
-                    if levels:
-                        folders.append((entry.path, levels - 1))
-                elif found := _stat_file(entry):
-                    yield entry.path, found
+                try:
+                    if entry.is_dir(follow_symlinks=False):
+                        if levels:
+                            folders.append((entry.path, levels - 1))
+                    elif found := _stat_file(entry):
+                        yield entry.path, found
+                except OSError:  # the file's own fault, which its reader reports
+                    unknown.append(entry.path)
 
     found, tables = files(), []
-    with translate_errors("list", folder):
+    try:
         while chunk := list(islice(found, LISTING_ROWS)):
             tables.append(_as_listing(*zip(*chunk, strict=True)))
-    return folders, tables
+    except OSError as error:
+        if folder == root or not _can_be_left_out(folder[len(root) :], error):
+            raise storage_error("list", folder, error) from error
+    return folders, [*tables, _without_metadata(unknown)] if unknown else tables
+
+
+def _can_be_left_out(folder: str, error: OSError) -> bool:
+    """Whether a folder that cannot be read was deleted meanwhile, or has no user's files."""
+    return isinstance(error, FileNotFoundError) or HIDDEN_IN_ADDRESS.search(folder) is not None
+
+
+def _without_metadata(paths: Sequence[str]) -> pa.Table:
+    """Files of which only the names are known, as a table of `LISTING`."""
+    return pa.Table.from_pylist([{"uri": _as_text(path)} for path in paths], LISTING)
 
 
 def _stat_file(entry: os.DirEntry[str]) -> os.stat_result | None:
@@ -193,16 +213,20 @@ def _stat_file(entry: os.DirEntry[str]) -> os.stat_result | None:
 
 def _as_listing(paths: Sequence[str], found: Sequence[os.stat_result]) -> pa.Table:
     """Files as a table of `LISTING`, column by column: an archive has millions of files."""
-    modified_ns = [file.st_mtime_ns for file in found]
+    modified_us = [_microseconds(file.st_mtime_ns) for file in found]
     sizes = [file.st_size for file in found]
-    modified_at = LISTING.field("modified_at").type
     columns = [
         pa.array(map(_as_text, paths), pa.string()),
         pa.array(map(_etag, found), pa.string()),
         pa.array(sizes, pa.int64()),
-        pa.array(modified_ns, pa.timestamp("ns", "UTC")).cast(modified_at, safe=False),
+        pa.array(modified_us, LISTING.field("modified_at").type),
     ]
     return pa.table(columns, schema=LISTING)
+
+
+def _microseconds(time_ns: int) -> int | None:
+    """A file's time since 1970; None outside the calendar, which a damaged disk may claim."""
+    return time_ns // 1000 if _FIRST_NS <= time_ns <= _LAST_NS else None
 
 
 def _etag(found: os.stat_result) -> str:

@@ -108,7 +108,7 @@ def drop_old(output: str, older_than: datetime, preview: bool) -> int:
     if not store.is_remote(root) and not Path(root).is_dir():
         return 0
     listed = pa.concat_tables(store.list_objects(root)).to_pylist()
-    old = [row["uri"] for row in listed if row["modified_at"] < older_than]
+    old = [row["uri"] for row in listed if (row["modified_at"] or older_than) < older_than]
     for uri in () if preview else old:
         store.delete_folder(store.parent_uri(uri))
     return len(old)

@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 
 from pipelines.errors import StorageError
 from pipelines.storage import store
+from pipelines.storage.hidden_names import HIDDEN_IN_ADDRESS
 from pipelines.tars.tar_index import DamagedTar as DamagedTar
 from pipelines.tars.tar_index import Member, read_members
 from schemas.render import file_schema
@@ -45,8 +46,8 @@ _THREADS = 8
 
 def list_members(
     shards: pa.Table, endings: tuple[str, ...], read: ReadMembers
-) -> Iterator[pa.Table]:
-    """The chips of some shards, one table per shard.
+) -> Iterator[tuple[pa.Table, int]]:
+    """The chips of some shards, one table per shard, and how many of its members have hidden names.
 
     Args:
         shards: rows of a listing, with the column chip_uri.
@@ -105,19 +106,24 @@ def shard_etag(etag: str | None) -> str | None:
     return etag.rpartition("@")[0] or None if etag else None
 
 
-def _chips_of(shard: dict[str, Any], endings: tuple[str, ...], read: ReadMembers) -> pa.Table:
-    """A shard's chips. If a name occurs twice, the last one counts, as when a tar is unpacked. A
-    shard that cannot be read to its end has a row of its own, which is quarantined when read."""
+def _chips_of(
+    shard: dict[str, Any], endings: tuple[str, ...], read: ReadMembers
+) -> tuple[pa.Table, int]:
+    """A shard's chips, and the number of hidden members. If a name occurs twice, the last one
+    counts, as when a tar is unpacked. A shard that cannot be read to its end has a row of its own,
+    which is quarantined when read."""
     by_name: dict[str, Member] = {}
-    whole = True
+    whole, hidden = True, 0
     try:
         for member in read(shard):
-            if member.name.lower().endswith(endings):
+            if HIDDEN_IN_ADDRESS.search(member.name):
+                hidden += 1
+            elif member.name.lower().endswith(endings):
                 by_name[member.name] = member
     except StorageError:
         whole = False
     chips = _as_chips(shard, by_name.values())
-    return chips if whole else pa.concat_tables([chips, _as_bad(shard)])
+    return (chips if whole else pa.concat_tables([chips, _as_bad(shard)])), hidden
 
 
 def _as_chips(shard: dict[str, Any], members: Collection[Member]) -> pa.Table:

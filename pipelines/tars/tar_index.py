@@ -26,6 +26,7 @@ _WITHOUT_DATA = (
     *(tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE),
 )
 _ZEROS = bytes(BLOCK_BYTES)
+_ODD_FIELDS = ((100, 124), (136, 148), (329, 345))  # mode and owner, time, device numbers
 _MAGIC = {
     b"\x1f\x8b": "gzip",
     b"BZh": "bzip2",
@@ -108,12 +109,23 @@ def _read_plain(block: bytes) -> _Header | None:
 
 def _read_any(block: bytes, offset: int) -> _Header:
     try:
-        header = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
+        header = tarfile.TarInfo.frombuf(_without_odd_fields(block), "utf-8", "surrogateescape")
     except tarfile.HeaderError as error:
         compression = _compression(block) if not offset else None
         raise DamagedTar(compression or f"no tar header at byte {offset}: {error}") from error
     size = 0 if header.type in _WITHOUT_DATA else header.size
     return _Header(header.type, header.name.encode("utf-8", "surrogateescape"), size)
+
+
+def _without_odd_fields(block: bytes) -> bytes:
+    """The header without owner, mode and time, which may be anything, and with a right checksum."""
+    if tarfile.nti(block[148:156]) not in tarfile.calc_chksums(block):  # type: ignore[attr-defined]
+        return block  # `tarfile` says what is wrong
+    plain = bytearray(block)
+    for start, end in _ODD_FIELDS:
+        plain[start:end] = bytes(end - start)
+    plain[148:156] = b"%06o\0 " % tarfile.calc_chksums(bytes(plain))[0]  # type: ignore[attr-defined]
+    return bytes(plain)
 
 
 def _compression(block: bytes) -> str | None:

@@ -362,16 +362,40 @@ def test_tifs_are_scored_by_a_tif_model_and_have_their_position(score, tmp_path)
         assert row["media_type"] == "tif"
 
 
-def test_a_jpg_model_quarantines_each_tif_and_a_tif_model_each_jpg(score, tmp_path):
-    write_sample_archive(tmp_path / "tifs", 2, media_type="tif")
-    (jpg,) = write_chips(tmp_path / "jpgs", 1)
+def test_of_a_mixed_archive_a_model_quarantines_the_chips_of_the_other_kind(score, tmp_path):
+    write_sample_archive(tmp_path / "archive", 2, media_type="both")
     make_artifact(tmp_path / "tif_model", TIF)
     lenient = ("--max_quarantine_ratio", "1")
-    assert score(tmp_path / "tifs", *lenient, output=tmp_path / "a")[0] == 0
-    assert [r["reason"] for r in rows(tmp_path / "a", "quarantine")] == ["media_type"] * 2
-    code, *_ = score(jpg, *lenient, artifact=tmp_path / "tif_model", output=tmp_path / "b")
-    assert code == 0
-    assert [r["reason"] for r in rows(tmp_path / "b", "quarantine")] == ["media_type"]
+    for output, model in {"a": {}, "b": {"artifact": tmp_path / "tif_model"}}.items():
+        code, *_ = score(tmp_path / "archive", *lenient, output=tmp_path / output, **model)
+        assert code == 0
+        assert len(rows(tmp_path / output, "chip_scores")) == 2
+        reasons = [row["reason"] for row in rows(tmp_path / output, "quarantine")]
+        assert reasons == ["media_type"] * 2
+
+
+def test_an_archive_of_the_other_media_type_is_refused_before_it_is_read(score, tmp_path):
+    write_sample_archive(tmp_path / "tifs", 2, media_type="tif")
+    for flags in ([], ["--media_type", "tif"], ["--estimate"]):
+        code, out, err = score(tmp_path / "tifs", *flags)
+        assert (code, out) == (2, "")
+        assert "--chips holds 2 tif chips and no jpg, and the model of --artifact takes jpg" in err
+        assert len(err.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_ignored_files_are_printed_once_and_count_nowhere(score, tmp_path):
+    (tmp_path / "chips").mkdir()
+    for path in write_chips(tmp_path / "chips", 2):
+        path.with_name(f"._{path.name}").write_bytes(b"x")
+    for flags in ([], ["--plan_only"], ["--estimate"]):
+        code, out, _ = score(tmp_path / "chips", *flags)
+        assert code == 0
+        assert out.count("ignored 2 files with hidden names") == 1
+        assert "2 chips listed" in out or "of 2 listed" in out
+    code, out, _ = score(tmp_path / "chips", "--estimate", "--format", "json")
+    assert json.loads(out)["ignored"] == 2
+    assert rows(tmp_path / "out", "quarantine") == []
 
 
 def test_media_type_chooses_among_the_files_of_a_mixed_archive(score, tmp_path):
@@ -493,8 +517,8 @@ _WRONG_USE = {
     "precision": (["--precision", "float8"], "invalid choice"),
     "float16 on a CPU": (["--precision", "float16"], "float16 needs a GPU"),
     "no chips there": (["--chips", "nowhere"], "nowhere"),
-    "no image there": (["--chips", "texts"], "holds no image: 1 objects"),
-    "empty folder": (["--chips", "nothing"], "holds no image: 0 objects"),
+    "no image there": (["--chips", "texts"], "holds no image: 1 .txt file"),
+    "empty folder": (["--chips", "nothing"], "holds no image: there is nothing"),
     "a manifest without chip_uri": (["--chips", "m.csv"], "has no column chip_uri"),
     "no artifact": (["--artifact", "nowhere"], "artifact.json is missing"),
     "artifact changed": (["--artifact", "changed"], "sha256 of model.keras differs"),

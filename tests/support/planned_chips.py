@@ -14,7 +14,7 @@ from schemas.tables import CHIP_MANIFEST
 
 def planned_chips(uri: object, media_type: MediaType | None = None) -> pa.Table:
     """An archive's chips in the manifest's schema, if none is done yet."""
-    return select_chips(list_chips(str(uri), media_type), versions([])).chips.read_all()
+    return select_chips(list_chips(str(uri), media_type).chips, versions([])).chips.read_all()
 
 
 def chips_of(pairs: list[tuple[str, str | None]], **more: object) -> pa.Table:

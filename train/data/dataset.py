@@ -10,7 +10,11 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any
 
+import pyarrow.compute as pc
+
 from pipelines.errors import UsageError, as_usage_error
+from pipelines.imaging.other_files import count_endings, no_image_text
+from pipelines.storage.hidden_names import find_hidden
 from pipelines.storage.store import absolute_uri, file_stem, is_remote, list_objects
 from schemas.artifact import EXTENSIONS, MediaType
 from schemas.labels import LabelSet
@@ -76,18 +80,25 @@ def list_training_chips(uri: str) -> dict[MediaType, dict[str, str | None]]:
     Raises:
         UsageError: it cannot be listed, or holds no jpg or tif.
     """
+    address, ignored = absolute_uri(uri), 0
+    versions: dict[str, str | None] = {}
     with as_usage_error("--chips"):
-        tables = list_objects(absolute_uri(uri))
-        versions = {row["uri"]: _version(row) for table in tables for row in table.to_pylist()}
+        for table in list_objects(address):
+            hidden = find_hidden(table["uri"], address)
+            rows = table.filter(pc.invert(hidden)).to_pylist()
+            versions |= {row["uri"]: _version(row) for row in rows}
+            ignored += table.num_rows - len(rows)
+    if ignored:
+        print(
+            f"--chips: ignored {ignored:,} files with hidden names (._*, .DS_Store, __MACOSX ...)"
+        )
     chips: dict[MediaType, dict[str, str | None]] = {}
     for found, version in sorted(versions.items()):  # a listing has no order of its own
         if media_type := EXTENSIONS.get(PurePosixPath(found).suffix.lower()):
             chips.setdefault(media_type, {})[found] = version
     if not chips:
-        raise UsageError(
-            f"--chips {uri}: no jpg or tif among the {len(versions)} files there; "
-            "give a folder, a prefix or a glob"
-        )
+        why = no_image_text(count_endings(versions), tuple(EXTENSIONS), ignored)
+        raise UsageError(f"--chips {uri!r} holds no image: {why}")
     return chips
 
 

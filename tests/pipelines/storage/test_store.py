@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import os
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.errors import ObjectTooLarge, StorageError, UsageError
-from pipelines.storage import _connections, _globs, remote_listing, store
+from pipelines.storage import _connections, _globs, _local_store, remote_listing, store
 from pipelines.storage.storage_errors import without_secrets
 from pipelines.storage.store import (
     LISTING,
@@ -335,6 +337,56 @@ def test_an_unreadable_folder_is_reported_only_if_it_could_match(folder: Path) -
         assert listed(f"{folder}/*.jpg") == {f"{folder}/a.jpg"}
     finally:
         (folder / "locked").chmod(0o755)
+
+
+def test_a_file_without_metadata_is_listed_by_its_name(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a folder that may be listed and not entered, or on a disk with a bad block."""
+    put(str(folder), "a.jpg", "bad.jpg")
+    stat_file = _local_store._stat_file
+
+    def fail_for_one(entry: os.DirEntry[str]) -> os.stat_result | None:
+        if entry.name == "bad.jpg":
+            raise OSError(errno.EIO, "Input/output error")
+        return stat_file(entry)
+
+    monkeypatch.setattr(_local_store, "_stat_file", fail_for_one)
+    rows = {row["uri"]: row for row in pa.concat_tables(list_objects(str(folder))).to_pylist()}
+    assert set(rows) == {f"{folder}/a.jpg", f"{folder}/bad.jpg"}
+    assert set(rows[f"{folder}/bad.jpg"].values()) == {f"{folder}/bad.jpg", None}
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "listed_without"),
+    [
+        ("gone", FileNotFoundError(errno.ENOENT, "No such file or directory"), True),
+        ("lost+found", PermissionError(errno.EACCES, "Permission denied"), True),
+        (".Trashes/501", PermissionError(errno.EACCES, "Permission denied"), True),
+        ("chips", PermissionError(errno.EACCES, "Permission denied"), False),
+    ],
+)
+def test_a_folder_that_was_deleted_meanwhile_or_is_a_systems_own_ends_no_listing(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    error: OSError,
+    listed_without: bool,
+) -> None:
+    put(str(folder), "a.jpg", f"{name}/b.jpg")
+    scandir = os.scandir
+
+    def fail_for_one(path: str) -> Iterator[os.DirEntry[str]]:
+        if path == f"{folder}/{name}":
+            raise error
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", fail_for_one)
+    if listed_without:
+        assert listed(str(folder)) == {f"{folder}/a.jpg"}
+    else:
+        with pytest.raises(StorageError, match=r"cannot list '.*/chips': Permission denied"):
+            listed(str(folder))
 
 
 def test_a_glob_lists_no_folder_that_cannot_match(folder: Path) -> None:

@@ -47,8 +47,8 @@ def fill(uri: str) -> str:
 
 def listed(archive: str, output: object, media_type=None, store_new: bool = True) -> pa.Table:
     """The chips as the nightly plan lists them; they are the same as without stored indexes."""
-    found = list_chips(archive, media_type, IndexCache(str(output), store_new).members_of)
-    assert found.equals(list_chips(archive, media_type))
+    found = list_chips(archive, media_type, IndexCache(str(output), store_new).members_of).chips
+    assert found.equals(list_chips(archive, media_type).chips)
     return found
 
 

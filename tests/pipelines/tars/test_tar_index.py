@@ -107,3 +107,23 @@ def test_members_before_the_damage_are_returned():
     assert next(found).name == "a"
     with pytest.raises(DamagedTar, match="cut off"):
         next(found)
+
+
+_ANYTHING = st.binary(min_size=8, max_size=8)
+
+
+@given(_ANYTHING, _ANYTHING, _ANYTHING, _ANYTHING)
+def test_owner_mode_and_time_may_be_anything(mode, user, group, time):
+    """A prefix in the name makes the header one that the standard library parses."""
+    block = bytearray(tar_bytes([("folder/" * 15 + "a.jpg", b"x")]))
+    block[100:124] = mode + user + group
+    block[136:148] = time + b"\x80\xff\0\0"
+    block[148:156] = b" " * 8
+    block[148:156] = b"%06o\0 " % sum(block[:512])
+    assert members(bytes(block)) == [("folder/" * 15 + "a.jpg", 512, 1)]
+
+
+@pytest.mark.parametrize("time", ["inf", "nan", "-1e300", "9" * 400, "2026-01-01", ""])
+def test_a_time_in_a_pax_header_may_be_anything(time):
+    data = pax(mtime=time, path="a.jpg") + header("x", size=1) + padded(b"x") + END
+    assert members(data) == [("a.jpg", 1536, 1)]

@@ -294,3 +294,20 @@ def test_tifs_that_cannot_be_decoded_at_all_are_refused_with_the_reason(tmp_path
     (tmp_path / "b.tif").write_bytes(b"")
     with pytest.raises(UsageError, match="no bytes"):
         preprocessing_for("tif", 8, BANDS["tif"], [str(tmp_path / "b.tif")], seed=0)
+
+
+def test_names_that_systems_add_are_not_training_chips(tmp_path, capsys):
+    for name in ("a.jpg", "._a.jpg", ".DS_Store", "__MACOSX/._a.jpg", "sub/b.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    assert list(list_training_chips(str(tmp_path))["jpg"]) == [
+        str(tmp_path / "a.jpg"),
+        str(tmp_path / "sub" / "b.jpg"),
+    ]
+    assert "ignored 3 files with hidden names" in capsys.readouterr().out
+
+
+def test_a_folder_of_other_pictures_is_refused_with_what_to_do(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"x")
+    with pytest.raises(UsageError, match=r"1 PNG file, none ending .*convert them as docs/data.md"):
+        list_training_chips(str(tmp_path))

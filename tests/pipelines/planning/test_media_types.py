@@ -1,0 +1,45 @@
+"""An archive that the model cannot score is refused; one that it might score is not."""
+
+import pytest
+
+from pipelines.errors import UsageError
+from pipelines.planning.archive import list_chips
+from pipelines.planning.media_types import refuse_other_media_type
+from tests.support.samples import jpg_bytes
+from tests.support.tars import tar_bytes
+
+TIF, JPG = b"II*\0" + bytes(20), jpg_bytes()
+
+
+def check(folder, wanted):
+    refuse_other_media_type(list_chips(str(folder), None).chips, wanted)
+
+
+@pytest.mark.parametrize(("name", "data", "wanted"), [("tif", TIF, "jpg"), ("JPEG", JPG, "tif")])
+def test_a_folder_of_the_other_media_type_is_refused(tmp_path, name, data, wanted):
+    for number in range(20):
+        (tmp_path / f"{number}.{name}").write_bytes(data)
+    other = {"jpg": "tif", "tif": "jpg"}[wanted]
+    with pytest.raises(UsageError, match=f"--chips holds 20 {other} chips and no {wanted}"):
+        check(tmp_path, wanted)
+
+
+def test_a_tar_of_the_other_media_type_is_refused(tmp_path):
+    (tmp_path / "t.tar").write_bytes(tar_bytes([(f"{n}.tif", TIF) for n in range(20)]))
+    with pytest.raises(UsageError, match="20 tif chips and no jpg"):
+        check(tmp_path, "jpg")
+
+
+def test_one_chip_of_the_models_media_type_by_name_or_by_bytes_is_enough(tmp_path):
+    for number in range(5):
+        (tmp_path / f"{number}.tif").write_bytes(JPG if number == 2 else TIF)
+    check(tmp_path, "jpg")
+    (tmp_path / "2.tif").write_bytes(TIF)
+    (tmp_path / "a.jpg").write_bytes(TIF)
+    check(tmp_path, "jpg")
+
+
+def test_chips_that_are_no_pictures_are_left_to_the_quarantine(tmp_path):
+    for number in range(5):
+        (tmp_path / f"{number}.tif").write_bytes(b"")
+    check(tmp_path, "jpg")
