@@ -17,7 +17,8 @@ from schemas.artifact_files import MODEL_FILE, read_artifact
 from schemas.labels import LabelSet
 from train.data.dataset import LabelledChips, keep_sky, load_labelled_chips
 from train.data.examples import Examples, count_set_aside, decode_chips, describe_set_aside
-from train.data.label_files import Part, read_labelled_rows, read_split
+from train.data.label_files import Part, read_split
+from train.data.labels import read_labelled_rows
 from train.data.pixel_cache import PixelCache, choose_cache
 from train.data.pixel_store import open_pixels
 from train.shared_options import CacheOptions, LabelledOptions
@@ -80,7 +81,7 @@ def evaluate_artifact(options: EvaluateOptions) -> dict[str, Any]:
 def _match(options: EvaluateOptions, artifact: ModelArtifact) -> LabelledChips:
     others = tuple(artifact.training.get("other_labels", ()))
     label_set = LabelSet(artifact.label_set.names + others, artifact.label_set.sky)
-    rows, _ = read_labelled_rows(options.labels, label_set)
+    rows, _ = read_labelled_rows(options.labels, options.chips, label_set)
     media_type = artifact.preprocessing.media_type
     chips = load_labelled_chips(options.chips, rows, label_set, media_type)
     return keep_sky(chips, label_set) if others else chips

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 
-from pipelines.flags import Number, flag, positive, seed
+from pipelines.flags import Number, common_flag, flag, positive, seed
 from schemas.artifact import MediaType
 from train.data.pixel_cache import DEFAULT_CACHE_GB
 
@@ -18,17 +18,23 @@ SEED = partial(
 PRECISION = partial(
     flag, "The precision of the computation in training.", choices=("auto", "float32", "bfloat16")
 )
+LABELS = partial(
+    common_flag,
+    "The labels: a csv with the columns image_name and tags. Default: one folder per class in "
+    "--chips, named like its label.",
+    metavar="FILE",
+)
 RESULTS = partial(flag, "The local folder for tables, pictures and summary.json.", metavar="FOLDER")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LabelledOptions:
     """Where the labelled chips are."""
 
     chips: str = flag(
         "The chips: a folder, prefix or glob, local, on gs:// or on s3://.", metavar="URI"
     )
-    labels: str = flag("The labels: a csv with the columns image_name and tags.", metavar="FILE")
+    labels: str | None = LABELS(default=None)
 
 
 @dataclass(frozen=True, kw_only=True)

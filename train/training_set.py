@@ -11,7 +11,8 @@ from schemas.artifact import Preprocessing
 from schemas.labels import LabelSet
 from train.data.dataset import LabelledChips, keep_sky, load_labelled_chips
 from train.data.examples import Examples, count_set_aside, decode_chips, describe_set_aside
-from train.data.label_files import PARTS, Part, read_labelled_rows, refuse
+from train.data.label_files import PARTS, Part, refuse
+from train.data.labels import read_labelled_rows
 from train.data.pixel_cache import PixelCache, choose_cache
 from train.data.pixel_store import open_pixels
 from train.data.radiometry import preprocessing_for
@@ -51,7 +52,7 @@ def load_training_set(options: TrainOptions, network: Network) -> TrainingSet:
             and `train.data.label_files`.
     """
     cache = choose_cache(options.pixel_cache, options.pixel_cache_gb)
-    rows, label_set = read_labelled_rows(options.labels, options.label_set)
+    rows, label_set = read_labelled_rows(options.labels, options.chips, options.label_set)
     rule = read_split_rule(
         options.labels, options.split, options.validation_share, options.test_share, options.groups
     )

@@ -20,7 +20,7 @@ def options(*flags: str) -> TrainOptions:
 
 
 def test_without_flags_all_options_have_their_defaults():
-    assert options() == TrainOptions("c", "l", "a")
+    assert options() == TrainOptions(chips="c", labels="l", artifact="a")
 
 
 def test_flags_of_a_group_become_its_fields():

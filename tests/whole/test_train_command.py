@@ -258,7 +258,10 @@ def test_a_usage_error_ends_with_2_and_one_line(tmp_path, capsys, flags, said):
 def test_a_file_that_cannot_be_read_ends_with_1_and_one_line(tmp_path, capsys, flag):
     write_labels(tmp_path / "labels.csv", draw_labelled_jpgs(tmp_path / "chips", 2))
     assert train(tmp_path, flag, "nowhere") == 1
-    assert capsys.readouterr().err == "error: cannot read 'nowhere': No such file or directory\n"
+    assert (
+        capsys.readouterr().err
+        == f"error: {flag}: cannot read 'nowhere': No such file or directory\n"
+    )
 
 
 def test_tensorflow_is_not_loaded_for_help_or_usage_errors(tmp_path):
@@ -281,3 +284,25 @@ def test_tensorflow_is_not_loaded_for_help_or_usage_errors(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "holds no image" in done.stderr
     assert "--chips" in done.stdout
+
+
+def test_one_folder_per_class_is_trained_and_measured_without_a_csv(tmp_path, capsys):
+    for number in range(12):
+        name = ("bare soil", "sea")[number % 2]
+        (tmp_path / "chips" / name).mkdir(parents=True, exist_ok=True)
+        colour = ((120, 80, 20), (20, 30, 120))[number % 2]
+        (tmp_path / f"chips/{name}/{number // 2}.jpg").write_bytes(draw_jpg(colour))
+    flags = ["--chips", str(tmp_path / "chips"), "--artifact", str(tmp_path / "model")]
+    train_flags = ["--network", "mean_colour", "--epochs", "30", "--learning_rate", "0.3"]
+    assert main([*flags, *train_flags]) == 0
+    assert "2 labels in 12 rows: bare soil 6, sea 6" in capsys.readouterr().out
+    artifact = read_artifact(tmp_path / "model")
+    assert artifact.label_set.names == ("bare soil", "sea")
+    split = ["--split", str(tmp_path / "model/split.csv"), "--part", "validation"]
+    assert main(["evaluate", *flags, *split]) == 0
+    figures = json.loads((tmp_path / "model.evaluation.json").read_text())
+    assert figures["chips"] == artifact.training["chips"]["validation"]
+    assert main(["evaluate", *flags]) == 0
+    figures = json.loads((tmp_path / "model.evaluation.json").read_text())
+    assert figures["labels"]["sea"]["positives"] == 6
+    assert figures["labels"]["sea"]["at_threshold"]["f1"] == 1.0

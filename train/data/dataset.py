@@ -15,7 +15,13 @@ import pyarrow.compute as pc
 from pipelines.errors import UsageError, as_usage_error
 from pipelines.imaging.other_files import count_endings, no_image_text
 from pipelines.storage.hidden_names import find_hidden
-from pipelines.storage.store import absolute_uri, file_stem, is_remote, list_objects
+from pipelines.storage.store import (
+    absolute_uri,
+    file_stem,
+    is_remote,
+    list_objects,
+    parent_uri,
+)
 from schemas.artifact import EXTENSIONS, MediaType
 from schemas.labels import LabelSet
 from train.data.label_files import LabelRow, named_twice, refuse, rows_of_media_type
@@ -120,7 +126,7 @@ def choose_media_type(
 def match_chips(
     rows: Mapping[str, LabelRow], versions: Mapping[str, str | None], label_set: LabelSet
 ) -> LabelledChips:
-    """Match rows and chips of one media type by name.
+    """Match rows and chips of one media type by name, and by their folders if the rows name them.
 
     Args:
         versions: the chips' addresses, with their versions.
@@ -128,8 +134,10 @@ def match_chips(
     Raises:
         UsageError: two chips have one name, or no chip has a row.
     """
-    refuse(named_twice(map(file_stem, versions)), "--chips: several files have the same name")
-    chips = {file_stem(uri): uri for uri in versions}
+    folders = max((name.count("/") for name in rows), default=0)
+    found = [(chip_name(uri, folders), uri) for uri in versions]
+    refuse(named_twice(name for name, _ in found), "--chips: several files have the same name")
+    chips = dict(found)
     names = sorted(set(rows) & set(chips))
     if not names:
         first_row = f"the first row is {min(rows)!r}" if rows else "there are no rows"
@@ -145,6 +153,43 @@ def match_chips(
         rows_without_chip=len(rows) - len(names),
         rows_without_sky_label=sum(not held & sky for held in tags.values()) if sky else 0,
     )
+
+
+def chip_name(uri: str, folders: int = 0) -> str:
+    """The name of a chip: without its extension, after the names of that many folders above it.
+
+    >>> chip_name("/chips/sea/1.jpg"), chip_name("/chips/sea/1.jpg", folders=1)
+    ('1', 'sea/1')
+    """
+    above = uri.split("/")[:-1]
+    return "/".join([*above[len(above) - folders :], file_stem(uri)])
+
+
+def rows_of_folders(uris: Iterable[str], source: str) -> list[LabelRow]:
+    """The rows of chips in one folder per class: each chip has the name of its folder as its only
+    label, and is named `CLASS/NAME`.
+
+    Args:
+        source: where the chips are, for messages.
+
+    Raises:
+        UsageError: the chips are not in two folders or more that are next to each other.
+    """
+    uris = list(uris)
+    classes = {parent_uri(uri) for uri in uris}
+    if len(classes) < 2 or len({parent_uri(folder) for folder in classes}) > 1:
+        raise UsageError(
+            f"--labels is missing, and {source} has not one folder per class (CLASS/NAME.jpg, two "
+            "classes or more): give a csv with the columns image_name and tags"
+        )
+    return [
+        LabelRow(
+            chip_name(uri, folders=1),
+            EXTENSIONS[PurePosixPath(uri).suffix.lower()],
+            frozenset([PurePosixPath(parent_uri(uri)).name]),
+        )
+        for uri in uris
+    ]
 
 
 def keep_sky(chips: LabelledChips, label_set: LabelSet) -> LabelledChips:

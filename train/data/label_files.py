@@ -1,31 +1,30 @@
-"""Reading the labels csv, the split csv and the label-set file.
+"""Reading the labels csv and the split csv.
 
-The csv form is Kaggle's, `image_name,tags`, and `image_name,split`. Windows line ends, a byte
-order mark, spaces around fields, several spaces between tags, names with or without their
-extension and further columns are all accepted. What would train a wrong model is refused; the
-message has the names.
+The form is Kaggle's, `image_name,tags` and `image_name,split`, or a column of 0 and 1 for each
+label. Windows line ends, a byte order mark, semicolons or tabs between columns, spaces around
+fields, names with or without their extension and further columns are all accepted. What would train
+a wrong model is refused; the message has the names.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Literal
 
-from pipelines.errors import UsageError, as_usage_error
-from pipelines.storage.store import read_bytes
+from pipelines.errors import UsageError
 from schemas.artifact import EXTENSIONS, MediaType
-from schemas.labels import PLANET_LABELS, LabelSet, LabelSetError
+from schemas.labels import LabelSet
+from train.data._csv_table import read_csv_table
+from train.data._one_hot import SCENE_COLUMN, SPLIT_COLUMN, TAGS_COLUMN, read_one_hot
+from train.data._tags import SEPARATORS, split_tags
+from train.data.label_sets import check_known
 
 Part = Literal["train", "validation", "test"]
 
 PARTS: tuple[Part, ...] = ("train", "validation", "test")
-
-SCENE_COLUMN = "scene_id"
 
 _PART_NAMES: dict[str, Part] = {
     "train": "train",
@@ -51,22 +50,34 @@ class LabelRow:
     tags: frozenset[str]
 
 
-def read_labels(uri: str) -> list[LabelRow]:
-    """Read a labels csv, `image_name,tags`.
+def read_labels(
+    uri: str, flag: str = "--labels", known: Collection[str] = ()
+) -> tuple[list[LabelRow], str]:
+    """Read a labels csv: `image_name,tags`, or image_name and a column of 0 and 1 for each label.
+
+    Args:
+        flag: the flag that names the file, for messages.
+        known: names that are certainly labels; see `train.data._tags.split_tags`.
+
+    Returns:
+        The rows, and how they were read, for people.
 
     Raises:
-        UsageError: a column is missing, there are no rows, or no row has any tag.
+        UsageError: it has other columns, no rows, no tag in any row, or tags that are unclear.
         StorageError: it cannot be read.
     """
-    rows = [
-        LabelRow(*split_extension(name), frozenset(tags.split()))
-        for name, tags in _read_columns(uri, "tags")
-    ]
-    if not any(row.tags for row in rows):
-        raise UsageError(
-            f"{uri}: no row has any tag; the column tags holds them, separated by spaces"
-        )
-    return rows
+    table = read_csv_table(flag, uri)
+    if TAGS_COLUMN in table.columns:
+        cells = table.column(TAGS_COLUMN)
+        tags, separator = split_tags(table.source, [(n, text) for n, _, text in cells], known)
+        names, form = [name for _, name, _ in cells], f"tags separated by {SEPARATORS[separator]}"
+    else:
+        names, tags = read_one_hot(table)
+        form = "one column for each label"
+    if not any(tags):
+        raise UsageError(f"{table.source}: no row has any tag")
+    rows = [LabelRow(*split_extension(n), held) for n, held in zip(names, tags, strict=True)]
+    return rows, form
 
 
 def read_split(uri: str) -> dict[str, Part]:
@@ -77,53 +88,39 @@ def read_split(uri: str) -> dict[str, Part]:
             not train, val (or validation) or test.
         StorageError: it cannot be read.
     """
-    found = list(_read_columns(uri, "split"))
+    table = read_csv_table("--split", uri)
+    found = [(name, part) for _, name, part in table.column(SPLIT_COLUMN)]
     unknown = sorted({part for _, part in found if part.lower() not in _PART_NAMES})
-    refuse(unknown, f"{uri}: parts other than {', '.join(_PART_NAMES)}")
+    refuse(unknown, f"{table.source}: parts other than {', '.join(_PART_NAMES)}")
     pairs = {(split_extension(name)[0], _PART_NAMES[part.lower()]) for name, part in found}
-    refuse(named_twice(name for name, _ in pairs), f"{uri}: names in two parts")
+    refuse(named_twice(name for name, _ in pairs), f"{table.source}: names in two parts")
     return dict(pairs)
 
 
-def read_scenes(uri: str, required: bool = True) -> dict[str, str]:
+def read_scenes(labels: str | None, groups: str | None = None) -> dict[str, str]:
     """Read the column scene_id of a csv: the scene that each image was cut from.
 
     Names without one are left out. A jpg and a tif of the same name are of the same scene.
 
     Args:
-        required: whether the column must be there.
+        labels: the labels csv, which may lack the column.
+        groups: a csv that is read instead and must have it.
 
     Raises:
         UsageError: a required column is missing, there are no rows, or a name has two scenes.
         StorageError: it cannot be read.
     """
-    if not required and SCENE_COLUMN not in _read_table(uri)[0][1]:
+    if groups is None and labels is None:
         return {}
-    found = [(split_extension(name)[0], scene) for name, scene in _read_columns(uri, SCENE_COLUMN)]
+    table = read_csv_table(
+        *(("--labels", labels or "") if groups is None else ("--groups", groups))
+    )
+    if groups is None and SCENE_COLUMN not in table.columns:
+        return {}
+    found = [(split_extension(name)[0], scene) for _, name, scene in table.column(SCENE_COLUMN)]
     pairs = {(name, scene) for name, scene in found if scene}
-    refuse(named_twice(name for name, _ in pairs), f"{uri}: names in two scenes")
+    refuse(named_twice(name for name, _ in pairs), f"{table.source}: names in two scenes")
     return dict(pairs)
-
-
-def read_labelled_rows(
-    uri: str, label_set: LabelSet | str | None = None
-) -> tuple[list[LabelRow], LabelSet]:
-    """Read a labels csv and check it against its label set.
-
-    Args:
-        label_set: a label set, or the address of a label-set file; by default the csv.
-
-    Raises:
-        UsageError: the csv or the label set is invalid, or they contradict each other.
-        StorageError: a file cannot be read.
-    """
-    rows = read_labels(uri)
-    if label_set is None:
-        label_set = choose_label_set(rows)
-    elif isinstance(label_set, str):
-        label_set = read_label_set(label_set)
-    check_rows(rows, label_set)
-    return rows, label_set
 
 
 def rows_of_media_type(rows: Iterable[LabelRow], media_type: MediaType) -> dict[str, LabelRow]:
@@ -137,59 +134,27 @@ def rows_of_media_type(rows: Iterable[LabelRow], media_type: MediaType) -> dict[
     return {row.name: row for row in fitting}
 
 
-def choose_label_set(rows: Iterable[LabelRow]) -> LabelSet:
-    """The label set of a labels csv.
-
-    It is Planet's if the file has any of Planet's sky labels, or only labels of Planet: another
-    name is then a misspelling. Otherwise it is the file's own names in alphabetical order, without
-    a sky group.
-
-    Raises:
-        UsageError: other names next to Planet's sky labels, or two names that would share a
-            column.
-    """
-    names = set().union(*(row.tags for row in rows))
-    if names & set(PLANET_LABELS.sky) or names <= set(PLANET_LABELS.names):
-        check_known(names, PLANET_LABELS)
-        return PLANET_LABELS
-    with as_usage_error("labels csv", (LabelSetError,)):
-        return LabelSet(tuple(sorted(names)))
-
-
-def read_label_set(uri: str) -> LabelSet:
-    """Read a label-set file, `{"labels": [...], "sky": [...]}`.
-
-    Raises:
-        UsageError: it contradicts itself.
-        StorageError: it cannot be read.
-    """
-    with as_usage_error(uri, (LabelSetError,)):
-        return LabelSet.from_json(read_bytes(uri))
-
-
-def check_rows(rows: Iterable[LabelRow], label_set: LabelSet) -> None:
+def check_rows(
+    rows: Iterable[LabelRow],
+    label_set: LabelSet,
+    source: str = "labels csv",
+    advice: str = "use --label_set for others",
+) -> None:
     """Check rows against a label set.
+
+    Args:
+        source: where the rows are from, for messages.
+        advice: what to do about labels that the set lacks.
 
     Raises:
         UsageError: there are unknown labels, or rows with two sky labels.
     """
     rows = list(rows)
-    check_known(set().union(*(row.tags for row in rows)), label_set)
+    check_known(set().union(*(row.tags for row in rows)), label_set, source, advice)
     sky = set(label_set.sky)
     two_skies = [f"{row.name} ({' '.join(sorted(row.tags & sky))})" for row in rows]
     doubtful = [text for row, text in zip(rows, two_skies, strict=True) if len(row.tags & sky) > 1]
-    refuse(doubtful, "labels csv: rows with two sky labels, which exclude each other")
-
-
-def check_known(names: Iterable[str], label_set: LabelSet) -> None:
-    """Refuse label names that a label set does not have.
-
-    Raises:
-        UsageError: there are such names.
-    """
-    unknown = sorted(set(names) - set(label_set.names))
-    known = ", ".join(label_set.names)
-    refuse(unknown, "labels csv: unknown labels", f"known: {known}; use --label_set for others")
+    refuse(doubtful, f"{source}: rows with two sky labels, which exclude each other")
 
 
 def split_extension(name: str) -> tuple[str, MediaType | None]:
@@ -218,41 +183,3 @@ def refuse(names: Sequence[str], what: str, advice: str = "") -> None:
         shown = ", ".join(map(repr, names[:_SHOWN]))
         more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
         raise UsageError(f"{what}: {shown}{more}" + (f" ({advice})" if advice else ""))
-
-
-def _read_columns(uri: str, column: str) -> Iterator[tuple[str, str]]:
-    """Pairs of image_name and another column, both without spaces around them."""
-    lines = _read_table(uri)
-    if len(lines) < 2:
-        raise UsageError(f"{uri} has no rows below its header image_name,{column}")
-    header = lines[0][1]
-    missing = [name for name in ("image_name", column) if header.count(name) != 1]
-    refuse(missing, f"{uri}: not exactly once in the header {','.join(header)!r}, columns")
-    yield from _fields(uri, lines[1:], header, column)
-
-
-def _read_table(uri: str) -> list[tuple[int, list[str]]]:
-    """Line numbers and fields of the rows that are not empty."""
-    try:
-        text = read_bytes(uri).decode("utf-8-sig")
-        reader = csv.reader(io.StringIO(text, newline=""), skipinitialspace=True)
-        table = [[field.strip() for field in row] for row in reader]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UsageError(f"{uri} is not a csv in UTF-8: {error}") from error
-    return [(number, row) for number, row in enumerate(table, 1) if any(row)]
-
-
-def _fields(
-    uri: str, lines: Iterable[tuple[int, list[str]]], header: list[str], column: str
-) -> Iterator[tuple[str, str]]:
-    name_at, column_at = header.index("image_name"), header.index(column)
-    for number, row in lines:
-        padded = row + [""] * (len(header) - len(row))
-        if len(row) > len(header):
-            raise UsageError(
-                f"{uri}: row {number} has {len(row)} fields for {len(header)} columns; "
-                "separate tags by spaces, not by commas"
-            )
-        if not padded[name_at]:
-            raise UsageError(f"{uri}: row {number} has no image_name")
-        yield padded[name_at], padded[column_at]

@@ -55,7 +55,7 @@ def study_rule(chips: Mapping[Part, int], scenes: Mapping[str, str]) -> SplitRul
 
 
 def read_split_rule(
-    labels: str,
+    labels: str | None,
     split: str | None = None,
     validation_share: float | None = None,
     test_share: float | None = None,
@@ -64,7 +64,7 @@ def read_split_rule(
     """The rule that the flags ask for.
 
     Args:
-        labels: the labels csv; its column scene_id, if present, has the scenes.
+        labels: the labels csv, if there is one; its column scene_id, if present, has the scenes.
         split: a csv image_name,split, or `study` for the networks' shares of the study.
         validation_share, test_share: by default 0.2 and 0.
         groups: a csv image_name,scene_id, instead of the labels csv's column.
@@ -75,7 +75,7 @@ def read_split_rule(
     """
     if split is not None and (validation_share, test_share) != (None, None):
         raise UsageError(f"--split {split} decides the parts: remove the shares, or --split")
-    scenes = read_scenes(groups or labels, required=groups is not None)
+    scenes = read_scenes(labels, groups)
     if split == STUDY:
         return study_rule(STUDY_NETWORKS, scenes)
     if split is not None:

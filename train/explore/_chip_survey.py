@@ -17,7 +17,6 @@ import numpy.typing as npt
 from pipelines.errors import ChipRejected
 from pipelines.imaging.decoding import decode_chip, read_header
 from pipelines.imaging.resize import Pixels
-from pipelines.storage.store import file_stem
 from schemas.artifact import Preprocessing
 from schemas.labels import LabelSet
 from train.data.examples import READING_THREADS, read_training_chip, truth_of
@@ -65,6 +64,7 @@ class ChipSurvey:
 
 def survey_chips(
     uris: Sequence[str],
+    labelled_uris: Mapping[str, str],
     tags: Mapping[str, frozenset[str]],
     label_set: LabelSet,
     preprocessing: Preprocessing,
@@ -73,6 +73,7 @@ def survey_chips(
 
     Args:
         uris: the chips, labelled or not.
+        labelled_uris: addresses of the labelled ones by chip name.
         tags: labels by chip name.
     """
     rows = len(label_set.names) + 1
@@ -81,11 +82,12 @@ def survey_chips(
     kinds: Counter[ChipKind] = Counter()
     damaged: dict[str, ChipRejected] = {}
     names: list[str] = []
+    name_of = {uri: name for name, uri in labelled_uris.items()}
     for chunk in _look_at(uris, preprocessing):
         damaged |= {u: look for u, look in chunk.items() if isinstance(look, ChipRejected)}
-        seen = [(file_stem(u), *look) for u, look in chunk.items() if isinstance(look, tuple)]
-        kinds.update(kind for _, _, kind in seen)
-        labelled = {name: pixels for name, pixels, _ in seen if name in tags}
+        seen = {u: look for u, look in chunk.items() if isinstance(look, tuple)}
+        kinds.update(kind for _, kind in seen.values())
+        labelled = {name_of[u]: pixels for u, (pixels, _) in seen.items() if u in name_of}
         if labelled:
             names += labelled
             truth = truth_of([tags[name] for name in labelled], label_set)

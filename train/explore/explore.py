@@ -12,21 +12,22 @@ import numpy as np
 
 from pipelines.commands import CommandLine
 from pipelines.errors import ChipRejected, UsageError
-from pipelines.flags import common_flag, flag
+from pipelines.flags import common_flag
 from pipelines.imaging.decoding import decode_chip
 from pipelines.imaging.resize import Pixels
 from schemas.artifact import BANDS, MediaType, Preprocessing
 from schemas.labels import LabelSet
 from train.data.dataset import LabelledChips, load_labelled_chips
 from train.data.examples import READABLE_SIDES_PX, read_training_chip
-from train.data.label_files import LabelRow, read_labelled_rows, rows_of_media_type
+from train.data.label_files import LabelRow, rows_of_media_type
+from train.data.labels import read_labelled_rows
 from train.data.radiometry import UNSCALED, preprocessing_for
 from train.explore._chip_survey import survey_chips
 from train.explore._label_statistics import count_labels
 from train.explore._output import write_chip_results, write_label_results
 from train.pictures import as_rgb
 from train.results import resolve_output, write_summary
-from train.shared_options import RESULTS, SEED, ChoiceOptions, picture_side
+from train.shared_options import LABELS, RESULTS, SEED, ChoiceOptions, picture_side
 
 _SCALING_SIDE_PX = 64
 """Side at which the percentiles of tifs are computed: the trainer's default input."""
@@ -39,8 +40,8 @@ SAMPLES = 24
 class ExploreOptions(ChoiceOptions):
     """The options of `python -m train explore`."""
 
-    labels: str = flag("The labels: a csv with the columns image_name and tags.", metavar="FILE")
     output: str = RESULTS()
+    labels: str | None = LABELS(default=None)
     chips: str | None = common_flag(
         "The chips: a folder, prefix or glob. Default: explore only the labels.",
         metavar="URI",
@@ -69,7 +70,7 @@ def explore(options: ExploreOptions) -> dict[str, Any]:
         StorageError: a file that was given cannot be read.
     """
     folder = resolve_output(options.output)
-    rows, label_set = read_labelled_rows(options.labels, options.label_set)
+    rows, label_set = read_labelled_rows(options.labels, options.chips, options.label_set)
     chips = (
         load_labelled_chips(options.chips, rows, label_set, options.media_type)
         if options.chips
@@ -119,7 +120,7 @@ def _explore_chips(
     """What the chips look like, with or without labels."""
     preprocessing = _preprocessing(options, chips.media_type, list(chips.uris.values()))
     print(f"Looking at {len(chips.files):,} chips ({chips.media_type})", flush=True)
-    survey = survey_chips(chips.files, chips.tags, label_set, preprocessing)
+    survey = survey_chips(chips.files, chips.uris, chips.tags, label_set, preprocessing)
     names = choose_samples(survey.names, chips.tags, label_set, SAMPLES, options.seed)
     samples = {
         f"{name}: {_labels_text(chips.tags[name], label_set)}": _picture(

@@ -14,7 +14,8 @@ from schemas.artifact import BANDS, MediaType
 from schemas.labels import LabelSet
 from train.data.dataset import LabelledChips, load_labelled_chips
 from train.data.examples import Examples, count_set_aside, decode_chips, describe_set_aside
-from train.data.label_files import Part, read_labelled_rows, read_scenes, read_split
+from train.data.label_files import Part, read_scenes, read_split
+from train.data.labels import read_labelled_rows
 from train.data.pixel_cache import choose_cache
 from train.data.pixel_store import open_pixels
 from train.data.radiometry import preprocessing_for
@@ -49,7 +50,9 @@ class ForestOptions(CacheOptions, ChoiceOptions, LabelledOptions):
         default=None,
     )
     test_labels: str | None = common_flag(
-        "The labels of --test_chips.", metavar="FILE", default=None
+        "The labels of --test_chips. Default without --labels: one folder per class there.",
+        metavar="FILE",
+        default=None,
     )
     max_depths: tuple[int, ...] = flag(
         "The greatest depths of a tree to try.", at_least_1, default=ForestGrid.max_depths
@@ -115,14 +118,17 @@ def train_forest(options: ForestOptions) -> dict[str, Any]:
 
 def _gather(options: ForestOptions) -> _Material:
     """List, match and split the chips."""
-    if (options.test_chips is None) != (options.test_labels is None):
+    by_folder = options.labels is None and options.test_labels is None
+    if not by_folder and (options.test_chips is None) != (options.test_labels is None):
         raise UsageError("--test_chips and --test_labels go together")
-    rows, label_set = read_labelled_rows(options.labels, options.label_set)
+    rows, label_set = read_labelled_rows(options.labels, options.chips, options.label_set)
     chips = load_labelled_chips(options.chips, rows, label_set, options.media_type)
     names = _split(options, chips, label_set)
     tested = chips
-    if options.test_chips is not None and options.test_labels is not None:
-        test_rows, _ = read_labelled_rows(options.test_labels, label_set)
+    if options.test_chips is not None:
+        test_rows, _ = read_labelled_rows(
+            options.test_labels, options.test_chips, label_set, flag="--test_labels"
+        )
         tested = load_labelled_chips(options.test_chips, test_rows, label_set, chips.media_type)
         names["test"] = tested.listed
     if len(names["train"]) < 2 or not names["test"]:
@@ -139,7 +145,7 @@ def _split(
     """Names to train on and to test. A forest needs no validation part: it has its folds."""
     if options.split is None and options.test_chips is not None:
         return {"train": chips.listed, "test": ()}
-    scenes = read_scenes(options.labels, required=False)
+    scenes = read_scenes(options.labels)
     if options.split is None:
         rule = study_rule(STUDY_FOREST, scenes)
     else:

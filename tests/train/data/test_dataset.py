@@ -15,14 +15,13 @@ from train.data.examples import count_set_aside, decode_chips, truth_of
 from train.data.label_files import (
     LabelRow,
     check_rows,
-    choose_label_set,
-    read_label_set,
     read_labels,
     read_scenes,
     read_split,
     rows_of_media_type,
     split_extension,
 )
+from train.data.label_sets import choose_label_set, read_label_set
 from train.data.radiometry import percentile_scaling, preprocessing_for
 
 JPG = Preprocessing("jpg", 8, BANDS["jpg"], None, (1, 512))
@@ -57,7 +56,7 @@ def csv(tmp_path, text: str, encoding: str = "utf-8") -> str:
     ids=["plain", "windows", "bom", "spaces", "extensions", "columns", "quotes", "short row"],
 )
 def test_a_labels_csv_is_read_in_all_its_usual_forms(tmp_path, text, encoding):
-    found = read_labels(csv(tmp_path, text, encoding))
+    found, _ = read_labels(csv(tmp_path, text, encoding))
     assert [row.name for row in found] == ["a", "b"]
     assert [row.tags for row in found] == [{"clear", "primary"}, set()]
 
@@ -65,11 +64,10 @@ def test_a_labels_csv_is_read_in_all_its_usual_forms(tmp_path, text, encoding):
 @pytest.mark.parametrize(
     ("text", "named"),
     [
-        ("", "no rows"),
         ("image_name,tags\n", "no rows"),
         ("name,tags\na,clear\n", "image_name"),
-        ("image_name,labels\na,clear\n", "'tags'"),
-        ("image_name,tags,tags\na,clear,primary\n", "'tags'"),
+        ("image_name,labels\na,clear\n", "image_name and tags"),
+        ("image_name,tags,tags\na,clear,primary\n", "image_name and tags"),
         ("image_name,tags\na,clear,primary\n", "row 2 has 3 fields"),
         ("image_name,tags\n,clear\n", "row 2 has no image_name"),
         ("image_name,tags\na,\n", "no row has any tag"),
@@ -109,7 +107,7 @@ def test_a_split_takes_val_for_validation_and_extensions_and_any_case(tmp_path):
     [
         ("image_name,split\na,training\n", "'training'"),
         ("image_name,split\na,train\na,test\n", "two parts: 'a'"),
-        ("image_name,tags\na,clear\n", "'split'"),
+        ("image_name,tags\na,clear\n", "columns image_name and split; found image_name, tags"),
     ],
 )
 def test_an_invalid_split_is_refused(tmp_path, text, named):
@@ -118,23 +116,23 @@ def test_an_invalid_split_is_refused(tmp_path, text, named):
 
 
 def test_the_planet_labels_are_used_if_the_file_has_sky_labels_or_only_planet_labels():
-    assert choose_label_set(rows(a="clear primary")) is PLANET_LABELS
-    assert choose_label_set(rows(a="primary", b="water")) is PLANET_LABELS
+    assert choose_label_set({"clear", "primary"}) is PLANET_LABELS
+    assert choose_label_set({"primary", "water"}) is PLANET_LABELS
 
 
 def test_a_misspelt_planet_label_is_refused_by_name():
     with pytest.raises(UsageError, match="unknown labels: 'artisanal_mine'"):
-        choose_label_set(rows(a="clear artisanal_mine", b="haze primary"))
+        choose_label_set({"artisanal_mine", "clear", "haze", "primary"})
 
 
 def test_other_labels_make_a_label_set_of_their_own_without_a_sky():
-    chosen = choose_label_set(rows(a="water mobile-home", b="dock"))
+    chosen = choose_label_set({"dock", "mobile-home", "water"})
     assert chosen == LabelSet(("dock", "mobile-home", "water"))
 
 
 def test_labels_that_would_share_a_column_are_refused():
     with pytest.raises(UsageError, match="'a-b', 'a_b'"):
-        choose_label_set(rows(a="a-b", b="a_b"))
+        choose_label_set({"a-b", "a_b"})
 
 
 def test_a_label_set_file_adds_labels_and_its_mistakes_are_reported(tmp_path):
@@ -197,11 +195,11 @@ def test_the_order_of_the_labels_csv_is_kept_too():
 
 def test_scenes_are_read_if_there_are_any(tmp_path):
     path = csv(tmp_path, "image_name,tags,scene_id\na.jpg,clear,s1\na.tif,clear,s1\nb,haze,\n")
-    assert read_scenes(path) == read_scenes(path, required=False) == {"a": "s1"}
+    assert read_scenes(None, path) == read_scenes(path) == {"a": "s1"}
     without = csv(tmp_path, "image_name,tags\na,clear\n")
-    assert read_scenes(without, required=False) == {}
-    with pytest.raises(UsageError, match="'scene_id'"):
-        read_scenes(without)
+    assert read_scenes(without) == {}
+    with pytest.raises(UsageError, match="image_name and scene_id; found"):
+        read_scenes(None, without)
     with pytest.raises(UsageError, match="two scenes: 'a'"):
         read_scenes(csv(tmp_path, "image_name,scene_id\na,s1\na,s2\n"))
 
@@ -220,7 +218,7 @@ def test_decoding_keeps_the_order_and_names_chips_that_cannot_be_decoded(tmp_pat
         (tmp_path / f"{name}.jpg").write_bytes(draw_jpg(colour, 40, 100))
     (tmp_path / "b.jpg").write_bytes(b"no picture")
     write_labels(tmp_path / "l.csv", {"a": "clear", "b": "haze", "c": "haze", "d": "", "e": ""})
-    table = rows_of_media_type(read_labels(str(tmp_path / "l.csv")), "jpg")
+    table = rows_of_media_type(read_labels(str(tmp_path / "l.csv"))[0], "jpg")
     chips = match_chips(table, list_training_chips(str(tmp_path))["jpg"], PLANET_LABELS)
     found = decode_chips(list(chips.uris), chips, PLANET_LABELS, JPG)
     assert found.names == ("a", "c", "d")

@@ -223,7 +223,7 @@ def test_a_given_split_is_followed_and_names_that_it_lacks_are_in_no_part(labels
         ({"validation_share": 0.7, "test_share": 0.3}, "nothing for"),
         ({"test_share": -0.1}, "nothing for"),
         ({"test_share": float("nan")}, "nothing for"),
-        ({"groups": "labels.csv"}, "'scene_id'"),
+        ({"groups": "labels.csv"}, "image_name and scene_id"),
     ],
 )
 def test_flags_that_contradict_each_other_are_refused(labels, tmp_path, monkeypatch, flags, said):
@@ -252,7 +252,7 @@ def test_a_part_without_a_chip_is_refused():
 
 @pytest.mark.shared
 def test_on_the_planet_list_no_label_is_off_its_share_by_more_than_two_chips(shared_data):
-    rows = read_labels(str(shared_data / "kaggle/train_v2.csv"))
+    rows, _ = read_labels(str(shared_data / "kaggle/train_v2.csv"))
     names = sorted(set().union(*(row.tags for row in rows)))
     truth = np.array([[name in row.tags for name in names] for row in rows], np.uint8)
     parts = stratify(truth, (0.8, 0.2), 0)

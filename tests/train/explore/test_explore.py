@@ -87,7 +87,7 @@ def test_the_average_chip_of_a_label_is_the_mean_of_its_chips_pixel_by_pixel(tmp
         write_tif(tmp_path / f"t{i}.tif", values[i])
     del tags["t9"]  # a chip without a row
     uris = [str(tmp_path / f"t{i}.tif") for i in range(10)]
-    survey = survey_chips(uris, tags, LABELS, EXACT)
+    survey = survey_chips(uris, dict(zip(tags, uris[:9], strict=True)), tags, LABELS, EXACT)
     pixels = values.transpose(0, 2, 3, 1)
     for row, name in enumerate("ab"):
         held = [i for i in range(9) if name in tags[f"t{i}"]]
@@ -111,7 +111,7 @@ def test_a_damaged_chip_is_named_with_its_reason_and_changes_no_average(tmp_path
     names = ["good", "short", "empty", "jpg", "gone"]
     uris = {name: str(tmp_path / f"{name}.tif") for name in names}
     tags = dict.fromkeys(names, frozenset("a"))
-    survey = survey_chips(list(uris.values()), tags, LABELS, EXACT)
+    survey = survey_chips(list(uris.values()), uris, tags, LABELS, EXACT)
     assert {uri: rejection.reason for uri, rejection in survey.damaged.items()} == {
         uris["short"]: Reason.TRUNCATED,
         uris["empty"]: Reason.EMPTY,
@@ -246,7 +246,10 @@ def test_a_usage_error_ends_with_2_and_one_line(tmp_path, capsys, flags, said):
 
 def test_labels_that_cannot_be_read_end_with_1_and_one_line(tmp_path, capsys):
     assert main(["explore", "--labels", "x.csv", "--output", str(tmp_path / "out")]) == 1
-    assert capsys.readouterr().err == "error: cannot read 'x.csv': No such file or directory\n"
+    assert (
+        capsys.readouterr().err
+        == "error: --labels: cannot read 'x.csv': No such file or directory\n"
+    )
 
 
 def test_the_planet_labels_are_those_of_a_csv_that_names_some_of_them(tmp_path):

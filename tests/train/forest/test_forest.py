@@ -211,7 +211,10 @@ def test_if_no_chip_can_be_decoded_the_reason_is_reported(tmp_path):
         (tmp_path / f"chips/c{i}.jpg").write_bytes(b"")
     write_labels(tmp_path / "labels.csv", {f"c{i}": "clear" for i in range(8)})
     options = ForestOptions(
-        str(tmp_path / "chips"), str(tmp_path / "labels.csv"), str(tmp_path), pixel_cache="none"
+        chips=str(tmp_path / "chips"),
+        labels=str(tmp_path / "labels.csv"),
+        output=str(tmp_path),
+        pixel_cache="none",
     )
     with pytest.raises(UsageError, match="no bytes"):
         train_forest(options)

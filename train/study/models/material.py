@@ -13,7 +13,8 @@ from pipelines.storage.store import absolute_uri, file_stem, list_objects, write
 from schemas.artifact import MediaType
 from schemas.labels import LabelSet
 from train.data.dataset import load_labelled_chips
-from train.data.label_files import Part, read_labelled_rows
+from train.data.label_files import Part
+from train.data.labels import read_labelled_rows
 from train.data.splits import STUDY, assign_parts, check_parts, read_split_rule, split_csv
 from train.study.models.plan import StudyModel, take_share
 from train.study.options import StudyOptions
@@ -54,7 +55,7 @@ def gather_material(options: StudyOptions) -> Material:
             and `train.data.label_files`.
         StorageError: a given file cannot be read.
     """
-    rows, label_set = read_labelled_rows(options.labels, options.label_set)
+    rows, label_set = read_labelled_rows(options.labels, options.chips, options.label_set)
     rule = read_split_rule(options.labels, options.split or STUDY)
     chips = load_labelled_chips(options.chips, rows, label_set, options.media_type)
     parts = assign_parts(chips, label_set, rule, options.seed)
