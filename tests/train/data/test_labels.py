@@ -111,7 +111,7 @@ def test_any_labels_are_read_back_from_any_csv_dialect(
     writer.writerows([f"c{n}.jpg", separator.join(held)] for n, held in enumerate(labels))
     path = tmp_path_factory.mktemp("csv") / "labels.csv"
     path.write_bytes(text.getvalue().encode(encoding))
-    rows, _ = read_labelled_rows(str(path), None, LabelSet(tuple(sorted({*sum(labels, [])}))))
+    rows, _ = read_labelled_rows(str(path), None, LabelSet(tuple(sorted(set().union(*labels)))))
     assert [row.tags for row in rows] == [frozenset(held) for held in labels]
 
 
@@ -160,7 +160,7 @@ def test_another_encoding_is_refused_with_what_to_do(tmp_path, encoding):
 
 
 def test_a_missing_file_is_reported_with_its_flag():
-    with pytest.raises(StorageError, match="^--test_labels: cannot read 'nowhere.csv'"):
+    with pytest.raises(StorageError, match=r"^--test_labels: cannot read 'nowhere\.csv'"):
         read_labelled_rows("nowhere.csv", None, flag="--test_labels")
 
 
