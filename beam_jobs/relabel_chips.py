@@ -29,7 +29,7 @@ from pipelines.publishing import publishing
 from pipelines.runs import attempts, records, run_plan
 from pipelines.runs.run_plan import RunPlan
 from pipelines.storage.store import configure
-from pipelines.tables import delta_tables, publications
+from pipelines.tables import delta_tables, evolution, publications
 from pipelines.wording import count_of
 from schemas.tables import CHIP_SCORES, COMMIT_ORDER, RELABEL
 
@@ -132,7 +132,7 @@ def _plan(
     selection = find_rows_to_relabel(options.output, scores, options.run_date, model)
     for table in COMMIT_ORDER:
         if table is not CHIP_SCORES:  # its rows are relabelled: it exists
-            delta_tables.ensure_table(options.output, table)
+            evolution.ensure_table(options.output, table)
     listed = sum(selection.unit_rows)
     print(
         f"run {options.run_id}: {count_of(listed, 'row')} by model {selection.model_digest} "

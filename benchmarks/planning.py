@@ -32,7 +32,7 @@ from pipelines.planning.selection import select_chips
 from pipelines.runs import run_plan
 from pipelines.storage import store
 from pipelines.tables.commits import DataFile, commit_files, next_transactions
-from pipelines.tables.delta_tables import ensure_table
+from pipelines.tables.evolution import ensure_table
 from schemas.labels import PLANET_LABELS, score_column
 from schemas.render import file_schema
 from schemas.tables import QUARANTINE, chip_scores

@@ -85,8 +85,8 @@ def _score_columns(label_set: LabelSet) -> Iterable[Column]:
         yield Column(
             score_column(name),
             "float32",
-            f"Score of the label {name!r}: the model's probability that it applies.",
+            f"Score of the label {name!r}: the model's probability that it applies; null if the "
+            "model does not have this label.",
             "probability in [0, 1]",
-            required=True,
             label=name,
         )

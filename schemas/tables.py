@@ -262,6 +262,8 @@ CHIP_SCORES = Table(
 TABLES = (CHIP_SCORES, QUARANTINE, RUNS, EXPIRED_CHIPS, CHIP_MANIFEST)
 """All tables."""
 
+TABLES_BY_NAME = {table.name: table for table in TABLES}
+
 READ_ORDER = tuple(table for table in TABLES if table.commit_order)
 """The tables of a run, in the order in which readers open them. `chip_scores` is the first: the
 quarantined rows of each run in it are then in place already."""

@@ -27,7 +27,7 @@ from pipelines.runs import attempts, run_plan
 from pipelines.runs.run_plan import RunPlan
 from pipelines.scoring.classifier import check_precision
 from pipelines.storage.worker_settings import WorkerSettings
-from pipelines.tables import delta_tables, publications
+from pipelines.tables import delta_tables, evolution, publications
 from schemas.artifact import ModelArtifact
 from schemas.tables import READ_ORDER
 
@@ -112,7 +112,7 @@ def check_tables(output: str, artifact: ModelArtifact) -> None:
     """
     with as_usage_error("--output"):
         for table in READ_ORDER:
-            delta_tables.check_table(output, table.for_labels(artifact.label_set))
+            evolution.check_table(output, table.for_labels(artifact.label_set))
 
 
 def resume_run(start: RunStart) -> RunPlan | None:
@@ -163,7 +163,7 @@ def _store(plan: RunPlan, chips: pa.RecordBatchReader, artifact: ModelArtifact) 
     """Create the tables that are missing, and store the plan."""
     with as_usage_error("--output"):
         for table in READ_ORDER:
-            delta_tables.ensure_table(plan.output, table.for_labels(artifact.label_set))
+            evolution.ensure_table(plan.output, table.for_labels(artifact.label_set))
         return run_plan.store_plan(plan, chips)
 
 

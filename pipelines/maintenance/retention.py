@@ -23,7 +23,7 @@ from pipelines.maintenance.copies import kinds_of_runs
 from pipelines.maintenance.housekeeping import in_turn
 from pipelines.planning.done import PERMANENT
 from pipelines.storage import store
-from pipelines.tables import commits, delta_tables, publications
+from pipelines.tables import commits, delta_tables, evolution, publications
 from pipelines.tables.commits import DataFile, commit_in_turn, translate_commit_errors
 from pipelines.tables.delta_tables import PublishedFile
 from pipelines.tables.parquet_files import COMPRESSION
@@ -117,7 +117,7 @@ def _remember(
     old: dict[str, dict[Partition, list[PublishedFile]]],
 ) -> None:
     """Store which chips are done by the rows. A relabelling has the chips of other runs."""
-    delta_tables.ensure_table(output, EXPIRED_CHIPS)
+    evolution.ensure_table(output, EXPIRED_CHIPS)
     kinds = kinds_of_runs(output)
     for night, run_id in sorted({partition for each in old.values() for partition in each}):
         if kinds.get(run_id) == RELABEL:
@@ -156,7 +156,7 @@ def _write(output: str, parts: Iterable[ds.Scanner], night: str, run_id: str) ->
 
 
 def _commit(output: str, file: DataFile, night: str, run_id: str) -> None:
-    table = delta_tables.ensure_table(output, EXPIRED_CHIPS)
+    table = evolution.ensure_table(output, EXPIRED_CHIPS)
     partition = {"run_date": night, "run_id": run_id}
     turn = [commits.next_turn(table)]
     commits.commit_files(table, [file], partition, turn, False, {"maintained": "retention"})

@@ -9,9 +9,9 @@ from pipelines.runs.attempts import recording_refusal
 from pipelines.runs.rivals import refuse_rivals
 from pipelines.runs.run_plan import RunPlan
 from pipelines.storage import store
-from pipelines.tables import commits, delta_tables, publications
+from pipelines.tables import commits, delta_tables, evolution, publications
 from pipelines.tables.commits import DataFile, commit_files, commit_in_turn
-from schemas.tables import RUNS
+from schemas.tables import RUNS, TABLES_BY_NAME
 
 
 def require_table(plan: RunPlan, name: str) -> DeltaTable:
@@ -32,6 +32,7 @@ def commit_rows(plan: RunPlan, name: str, files: list[DataFile]) -> None:
 
     Raises:
         RunFailed: every try met with a conflict, or another run has published the same chips.
+        UsageError: the table cannot have this release's columns.
     """
     partition = {"run_date": plan.run_date, "run_id": plan.run_id}
     looked_at = plan.scores_version
@@ -41,6 +42,7 @@ def commit_rows(plan: RunPlan, name: str, files: list[DataFile]) -> None:
         table = require_table(plan, name)
         if is_done(plan, table):
             return
+        evolution.add_columns(table, TABLES_BY_NAME[name])
         if name == "chip_scores":
             with recording_refusal(plan):
                 refuse_rivals(plan, table, looked_at)
@@ -65,6 +67,7 @@ def commit_note(plan: RunPlan, row: DataFile) -> None:
     def commit() -> None:
         table = require_table(plan, RUNS.name)
         if not is_done(plan, table):
+            evolution.add_columns(table, RUNS)
             turn = [commits.next_turn(table)]
             commit_files(table, [row], partition, turn, replace=True, metadata=partition)
 

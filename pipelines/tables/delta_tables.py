@@ -1,4 +1,4 @@
-"""The Delta tables below an OUTPUT: opened, created, read.
+"""The Delta tables below an OUTPUT: opened and read.
 
 Workers write Parquet files. A file belongs to a table once a commit names it.
 """
@@ -7,30 +7,30 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import date
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as pads
-from deltalake import CommitProperties, DeltaTable
-from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from deltalake import DeltaTable, Field
+from deltalake.exceptions import DeltaError, TableNotFoundError
 from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
 
 from pipelines.errors import StorageError, UsageError
 from pipelines.storage.retries import with_retries
 from pipelines.storage.storage_errors import without_secrets
 from pipelines.storage.store import absolute_uri, delta_options, is_remote, join_uri
-from schemas.render import delta_schema
-from schemas.table import Table
+from schemas.render import arrow_schema
+from schemas.tables import TABLES_BY_NAME
 
 _MISREAD = re.compile(r"[%\\\x00-\x1f]")
 """What delta-rs reads as something else in a local path: %20 as a space, a backslash as /."""
 
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
-_SHOWN_COLUMNS = 4
+F = TypeVar("F", pa.Field, Field)
 
 
 def open_table(output: str, name: str) -> DeltaTable | None:
@@ -56,36 +56,6 @@ def open_table(output: str, name: str) -> DeltaTable | None:
         raise table_error("open", uri, error) from error
 
 
-def ensure_table(output: str, table: Table) -> DeltaTable:
-    """Open a table, and create it first if it is missing; two processes may create it at once.
-
-    Raises:
-        UsageError: it exists with other columns (OUTPUT has another label set), or the bucket
-            does not exist.
-        StorageError: it can be neither opened nor created.
-    """
-    found = open_table(output, table.name)
-    if found is None:
-        _create(output, table)
-        found = open_table(output, table.name)
-    if found is None:
-        raise StorageError(f"created {join_uri(output, table.name)!r}, but it does not exist")
-    _check_columns(output, table, found)
-    return found
-
-
-def check_table(output: str, table: Table) -> None:
-    """Refuse a table that exists with other columns; nothing is written.
-
-    Raises:
-        UsageError: it does (OUTPUT has another label set), or the bucket does not exist.
-        StorageError: it cannot be opened.
-    """
-    found = open_table(output, table.name)
-    if found is not None:
-        _check_columns(output, table, found)
-
-
 class PublishedFile(NamedTuple):
     """A file of a snapshot of a table, with its path relative to the table's root."""
 
@@ -109,8 +79,9 @@ def data_files(table: DeltaTable) -> list[PublishedFile]:
 def open_dataset(table: DeltaTable, run_ids: Collection[str] | None = None) -> pads.Dataset:
     """The rows of a snapshot, or of some runs in it, for pyarrow and DuckDB, filters pushed down.
 
-    Files are skipped by their partition only. deltalake's own `to_pyarrow_dataset` also skips by
-    the log's statistics, and compares with null if a file has none for a column: rows are lost.
+    A column that a file lacks is null. Files are skipped by their partition only. deltalake's own
+    `to_pyarrow_dataset` also skips by the log's statistics, and compares with null if a file has
+    none for a column: rows are lost.
     """
     # No file matches: this is for the schema and the connection, and for deltalake's refusal of
     # tables whose protocol it cannot read.
@@ -125,7 +96,17 @@ def open_dataset(table: DeltaTable, run_ids: Collection[str] | None = None) -> p
         for action in actions
         if run_ids is None or action["partition"]["run_id"] in run_ids
     ]
-    return pads.FileSystemDataset(fragments, frame.schema, frame.format, frame.filesystem)
+    schema = _with_known_columns(frame.schema, table)
+    return pads.FileSystemDataset(fragments, schema, frame.format, frame.filesystem)
+
+
+def _with_known_columns(schema: pa.Schema, table: DeltaTable) -> pa.Schema:
+    """The schema with this release's columns, which are null in tables that do not have them yet.
+    Readers must not need the right to write."""
+    name = table.table_uri.rstrip("/").rpartition("/")[2]
+    known = arrow_schema(TABLES_BY_NAME[name]) if name in TABLES_BY_NAME else ()
+    wanted = [field for field in known if field.nullable]
+    return pa.schema(with_missing(list(schema), wanted), metadata=schema.metadata)
 
 
 def _local_files(table: DeltaTable) -> SubTreeFileSystem | None:
@@ -142,57 +123,16 @@ def _partition_filter(run_date: date, run_id: str) -> pc.Expression:
     return (pc.field("run_date") == run_date) & (pc.field("run_id") == run_id)
 
 
-def _create(output: str, table: Table) -> None:
-    uri = join_uri(output, table.name)
-    try:
-        with_retries(lambda: _create_at(uri, table))
-    except CommitFailedError:
-        pass  # another process was faster: the table exists
-    except (DeltaError, OSError) as error:
-        raise table_error("create", uri, error) from error
-
-
-def _create_at(uri: str, table: Table) -> None:
-    DeltaTable.create(
-        uri,
-        schema=delta_schema(table),
-        mode="ignore",
-        partition_by=list(table.partition_by),
-        name=table.name,
-        description=table.description,
-        storage_options=delta_options(uri),
-        # A retry would create the table a second time, and replace the columns of the first.
-        commit_properties=CommitProperties(max_commit_retries=0),
-    )
-
-
-def _check_columns(output: str, table: Table, found: DeltaTable) -> None:
-    ours, theirs = _columns(delta_schema(table)), _columns(pa.schema(found.schema().to_arrow()))
-    if ours == theirs:
-        return
-    differences = [
-        f"{name} ({theirs.get(name, 'missing')} there, {ours.get(name, 'missing')} here)"
-        for name in sorted(ours.keys() | theirs.keys())
-        if ours.get(name) != theirs.get(name)
-    ]
-    shown, more = differences[:_SHOWN_COLUMNS], len(differences) - _SHOWN_COLUMNS
-    shown += [f"and {more} more"] if more > 0 else []
-    scores = [name for name in ours.keys() ^ theirs.keys() if name.startswith("score_")]
-    why = "one OUTPUT holds one label set" if scores else "another version wrote it (CHANGELOG.md)"
-    raise UsageError(
-        f"{join_uri(output, table.name)!r} has other columns: {', '.join(shown)}; {why}: use "
-        "another OUTPUT"
-    )
-
-
-def _columns(schema: pa.Schema) -> dict[str, str]:
-    """Column to what must be equal: its type, and the label of its scores."""
-    labels = {f.name: (f.metadata or {}).get(b"label", b"").decode() for f in schema}
-    types = {f.name: str(f.type).split("<")[0] for f in schema}
-    return {
-        name: f"{types[name]} of {label!r}" if label else types[name]
-        for name, label in labels.items()
-    }
+def with_missing(theirs: Sequence[F], ours: Sequence[F]) -> list[F]:
+    """Fields of two schemas, each name once: where both have it, the first one's. What only the
+    second has comes after the field that is before it there."""
+    names, merged = {field.name for field in theirs}, list(theirs)
+    for n, field in enumerate(ours):
+        if field.name not in names:
+            before = ours[n - 1].name if n else ""
+            at = next((k + 1 for k, each in enumerate(merged) if each.name == before), 0)
+            merged.insert(at, field)
+    return merged
 
 
 def table_error(verb: str, uri: str, error: Exception) -> StorageError | UsageError:

@@ -86,7 +86,7 @@ def test_there_is_one_score_column_for_each_label_in_label_order() -> None:
         ("score_sea", "sea"),
         ("score_Tanks", "Tanks"),
     ]
-    assert {(c.type, c.required) for c in scores} == {("float32", True)}
+    assert {(c.type, c.required) for c in scores} == {("float32", False)}
     assert "'mobile-home'" in scores[0].description
 
 

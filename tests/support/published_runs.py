@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from pipelines.storage import store
 from pipelines.tables.commits import DataFile, commit_files, next_transactions
-from pipelines.tables.delta_tables import ensure_table
+from pipelines.tables.evolution import ensure_table
 from schemas.labels import PLANET_LABELS, LabelSet, score_column
 from schemas.render import file_schema
 from schemas.table import Table

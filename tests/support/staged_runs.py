@@ -16,7 +16,7 @@ from pipelines.runs import committing
 from pipelines.runs.run_plan import RunPlan
 from pipelines.runs.staging import StagedUnit, stage_unit
 from pipelines.scoring.labelling import label_batch
-from pipelines.tables import delta_tables
+from pipelines.tables import evolution
 from schemas.artifact import ModelArtifact
 from schemas.labels import PLANET_LABELS
 from schemas.render import file_schema
@@ -94,5 +94,5 @@ def dying_at(table: str) -> Callable[..., None]:
 def empty_tables(folder: Path | str) -> str:
     """Create the tables of a run below an OUTPUT; returns its address."""
     for table in COMMIT_ORDER:
-        delta_tables.ensure_table(str(folder), table.for_labels(PLANET_LABELS))
+        evolution.ensure_table(str(folder), table.for_labels(PLANET_LABELS))
     return str(folder)

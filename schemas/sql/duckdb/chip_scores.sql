@@ -13,23 +13,23 @@ CREATE TABLE chip_scores (
     modified_at TIMESTAMP WITH TIME ZONE,
     observed_at_source VARCHAR,
     media_type VARCHAR NOT NULL,
-    score_clear FLOAT NOT NULL,
-    score_partly_cloudy FLOAT NOT NULL,
-    score_cloudy FLOAT NOT NULL,
-    score_haze FLOAT NOT NULL,
-    score_primary FLOAT NOT NULL,
-    score_agriculture FLOAT NOT NULL,
-    score_road FLOAT NOT NULL,
-    score_water FLOAT NOT NULL,
-    score_cultivation FLOAT NOT NULL,
-    score_habitation FLOAT NOT NULL,
-    score_bare_ground FLOAT NOT NULL,
-    score_selective_logging FLOAT NOT NULL,
-    score_artisinal_mine FLOAT NOT NULL,
-    score_blooming FLOAT NOT NULL,
-    score_slash_burn FLOAT NOT NULL,
-    score_conventional_mine FLOAT NOT NULL,
-    score_blow_down FLOAT NOT NULL,
+    score_clear FLOAT,
+    score_partly_cloudy FLOAT,
+    score_cloudy FLOAT,
+    score_haze FLOAT,
+    score_primary FLOAT,
+    score_agriculture FLOAT,
+    score_road FLOAT,
+    score_water FLOAT,
+    score_cultivation FLOAT,
+    score_habitation FLOAT,
+    score_bare_ground FLOAT,
+    score_selective_logging FLOAT,
+    score_artisinal_mine FLOAT,
+    score_blooming FLOAT,
+    score_slash_burn FLOAT,
+    score_conventional_mine FLOAT,
+    score_blow_down FLOAT,
     labels VARCHAR[] NOT NULL,
     sky_label VARCHAR,
     model_digest VARCHAR NOT NULL,
@@ -52,23 +52,23 @@ COMMENT ON COLUMN chip_scores.size_bytes IS 'Size of the object when it was list
 COMMENT ON COLUMN chip_scores.modified_at IS 'When the object was last written. Unit: UTC.';
 COMMENT ON COLUMN chip_scores.observed_at_source IS 'Where observed_at is from; null without one, and in rows of earlier releases. given: the sidecar or the manifest says when it was taken; tif_tags: the GeoTIFF''s tags say when it was taken (never its file date).';
 COMMENT ON COLUMN chip_scores.media_type IS 'jpg or tif, from the bytes.';
-COMMENT ON COLUMN chip_scores.score_clear IS 'Score of the label ''clear'': the model''s probability that it applies. Unit: probability in [0, 1].';
-COMMENT ON COLUMN chip_scores.score_partly_cloudy IS 'Score of the label ''partly_cloudy'': the model''s probability that it applies. Unit: probability in [0, 1].';
-COMMENT ON COLUMN chip_scores.score_cloudy IS 'Score of the label ''cloudy'': the model''s probability that it applies. Unit: probability in [0, 1].';
-COMMENT ON COLUMN chip_scores.score_haze IS 'Score of the label ''haze'': the model''s probability that it applies. Unit: probability in [0, 1].';
-COMMENT ON COLUMN chip_scores.score_primary IS 'Score of the label ''primary'': the model''s probability that it applies. Unit: probability in [0, 1].';
-COMMENT ON COLUMN chip_scores.score_agriculture IS 'Score of the label ''agriculture'': the model''s probability that it applies. Unit: probability in [0, 1].';
-COMMENT ON COLUMN chip_scores.score_road IS 'Score of the label ''road'': the model''s probability that it applies. Unit: probability in [0, 1].';
-COMMENT ON COLUMN chip_scores.score_water IS 'Score of the label ''water'': the model''s probability that it applies. Unit: probability in [0, 1].';
-COMMENT ON COLUMN chip_scores.score_cultivation IS 'Score of the label ''cultivation'': the model''s probability that it applies. Unit: probability in [0, 1].';
-COMMENT ON COLUMN chip_scores.score_habitation IS 'Score of the label ''habitation'': the model''s probability that it applies. Unit: probability in [0, 1].';
-COMMENT ON COLUMN chip_scores.score_bare_ground IS 'Score of the label ''bare_ground'': the model''s probability that it applies. Unit: probability in [0, 1].';
-COMMENT ON COLUMN chip_scores.score_selective_logging IS 'Score of the label ''selective_logging'': the model''s probability that it applies. Unit: probability in [0, 1].';
-COMMENT ON COLUMN chip_scores.score_artisinal_mine IS 'Score of the label ''artisinal_mine'': the model''s probability that it applies. Unit: probability in [0, 1].';
-COMMENT ON COLUMN chip_scores.score_blooming IS 'Score of the label ''blooming'': the model''s probability that it applies. Unit: probability in [0, 1].';
-COMMENT ON COLUMN chip_scores.score_slash_burn IS 'Score of the label ''slash_burn'': the model''s probability that it applies. Unit: probability in [0, 1].';
-COMMENT ON COLUMN chip_scores.score_conventional_mine IS 'Score of the label ''conventional_mine'': the model''s probability that it applies. Unit: probability in [0, 1].';
-COMMENT ON COLUMN chip_scores.score_blow_down IS 'Score of the label ''blow_down'': the model''s probability that it applies. Unit: probability in [0, 1].';
+COMMENT ON COLUMN chip_scores.score_clear IS 'Score of the label ''clear'': the model''s probability that it applies; null if the model does not have this label. Unit: probability in [0, 1].';
+COMMENT ON COLUMN chip_scores.score_partly_cloudy IS 'Score of the label ''partly_cloudy'': the model''s probability that it applies; null if the model does not have this label. Unit: probability in [0, 1].';
+COMMENT ON COLUMN chip_scores.score_cloudy IS 'Score of the label ''cloudy'': the model''s probability that it applies; null if the model does not have this label. Unit: probability in [0, 1].';
+COMMENT ON COLUMN chip_scores.score_haze IS 'Score of the label ''haze'': the model''s probability that it applies; null if the model does not have this label. Unit: probability in [0, 1].';
+COMMENT ON COLUMN chip_scores.score_primary IS 'Score of the label ''primary'': the model''s probability that it applies; null if the model does not have this label. Unit: probability in [0, 1].';
+COMMENT ON COLUMN chip_scores.score_agriculture IS 'Score of the label ''agriculture'': the model''s probability that it applies; null if the model does not have this label. Unit: probability in [0, 1].';
+COMMENT ON COLUMN chip_scores.score_road IS 'Score of the label ''road'': the model''s probability that it applies; null if the model does not have this label. Unit: probability in [0, 1].';
+COMMENT ON COLUMN chip_scores.score_water IS 'Score of the label ''water'': the model''s probability that it applies; null if the model does not have this label. Unit: probability in [0, 1].';
+COMMENT ON COLUMN chip_scores.score_cultivation IS 'Score of the label ''cultivation'': the model''s probability that it applies; null if the model does not have this label. Unit: probability in [0, 1].';
+COMMENT ON COLUMN chip_scores.score_habitation IS 'Score of the label ''habitation'': the model''s probability that it applies; null if the model does not have this label. Unit: probability in [0, 1].';
+COMMENT ON COLUMN chip_scores.score_bare_ground IS 'Score of the label ''bare_ground'': the model''s probability that it applies; null if the model does not have this label. Unit: probability in [0, 1].';
+COMMENT ON COLUMN chip_scores.score_selective_logging IS 'Score of the label ''selective_logging'': the model''s probability that it applies; null if the model does not have this label. Unit: probability in [0, 1].';
+COMMENT ON COLUMN chip_scores.score_artisinal_mine IS 'Score of the label ''artisinal_mine'': the model''s probability that it applies; null if the model does not have this label. Unit: probability in [0, 1].';
+COMMENT ON COLUMN chip_scores.score_blooming IS 'Score of the label ''blooming'': the model''s probability that it applies; null if the model does not have this label. Unit: probability in [0, 1].';
+COMMENT ON COLUMN chip_scores.score_slash_burn IS 'Score of the label ''slash_burn'': the model''s probability that it applies; null if the model does not have this label. Unit: probability in [0, 1].';
+COMMENT ON COLUMN chip_scores.score_conventional_mine IS 'Score of the label ''conventional_mine'': the model''s probability that it applies; null if the model does not have this label. Unit: probability in [0, 1].';
+COMMENT ON COLUMN chip_scores.score_blow_down IS 'Score of the label ''blow_down'': the model''s probability that it applies; null if the model does not have this label. Unit: probability in [0, 1].';
 COMMENT ON COLUMN chip_scores.labels IS 'Labels whose score is at or over their threshold, in label order. May have no sky label, or two: each label is decided independently.';
 COMMENT ON COLUMN chip_scores.sky_label IS 'The most likely label of the sky group; null if the label set has no such group.';
 COMMENT ON COLUMN chip_scores.model_digest IS 'sha256 of what decides a score: weights, architecture, label order, preprocessing.';

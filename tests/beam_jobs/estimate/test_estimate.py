@@ -17,7 +17,7 @@ from pipelines.errors import UsageError
 from pipelines.planning.selection import Selection
 from pipelines.scoring.trial import Trial, take_sample
 from pipelines.storage.request_rate import DOUBLING_S, seconds_for
-from pipelines.tables.delta_tables import ensure_table
+from pipelines.tables.evolution import ensure_table
 from schemas.labels import LabelSet
 from schemas.render import file_schema
 from schemas.tables import CHIP_MANIFEST, chip_scores
@@ -128,7 +128,7 @@ def test_an_output_with_another_label_set_is_reported_before_anything_is_listed(
     ensure_table(str(tmp_path / "out"), chip_scores(LabelSet(("fire", "mine"))))
     code, out, err = estimate(*flags)  # even if there are no chips to list
     assert (code, out) == (2, "")
-    assert "one OUTPUT holds one label set" in err
+    assert "the artifact has other labels: clear," in err
     assert len(err.splitlines()) == 1
 
 

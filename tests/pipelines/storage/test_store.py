@@ -27,7 +27,7 @@ from pipelines.storage.store import (
     read_bytes,
     write_bytes,
 )
-from pipelines.tables import delta_tables
+from pipelines.tables import evolution
 from schemas.tables import RUNS
 from tests.support.client_writes import put_by_client
 from tests.support.store_suite import ANY_STORE_NAMES, StoreSuite, below, listed, put
@@ -221,7 +221,7 @@ def test_errors_hold_no_credentials(object_store_uri: str, monkeypatch: pytest.M
         lambda uri: list(list_objects(uri)),
         lambda uri: write_bytes(uri, b""),
         lambda uri: store.copy_object(uri, uri + "2"),
-        lambda uri: delta_tables.ensure_table(uri, RUNS),
+        lambda uri: evolution.ensure_table(uri, RUNS),
     ):
         with pytest.raises((StorageError, UsageError)) as caught:
             use(f"{bucket}/a.jpg")

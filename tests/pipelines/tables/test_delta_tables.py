@@ -17,10 +17,10 @@ from deltalake.transaction import AddAction
 
 from pipelines.errors import StorageError, UsageError
 from pipelines.tables.commits import PublishConflict, commit_files, next_transactions
-from pipelines.tables.delta_tables import check_table, ensure_table, open_dataset, open_table
+from pipelines.tables.delta_tables import open_dataset, open_table
+from pipelines.tables.evolution import ensure_table
 from pipelines.tables.publications import attempts_of, committed_at, is_published, published_run_ids
-from schemas.labels import LabelSet
-from schemas.tables import QUARANTINE, RUNS, chip_scores
+from schemas.tables import QUARANTINE, RUNS
 from tests.support.published_runs import NIGHT, SCORES, commit_rows, scored, write_rows
 
 pytest_plugins = ["tests.support.object_stores"]
@@ -41,63 +41,12 @@ def uris(table: DeltaTable) -> list[str]:
     return sorted(open_dataset(table).to_table(["chip_uri"])["chip_uri"].to_pylist())
 
 
-# --------------------------------------------------------------------------- opening, creating
+# --------------------------------------------------------------------------- opening
 
 
 def test_opening_a_missing_table_returns_none(output: str, tmp_path: Path) -> None:
     assert open_table(output, "chip_scores") is None
     assert open_table(str(tmp_path), "chip_scores") is None
-
-
-def test_a_created_table_is_opened_again_unchanged(output: str) -> None:
-    created = ensure_table(output, SCORES)
-    assert created.metadata().name == "chip_scores"
-    assert created.metadata().partition_columns == ["run_date", "run_id"]
-    assert ensure_table(output, SCORES).version() == created.version() == 0
-
-
-def test_an_output_refuses_a_second_label_set(output: str) -> None:
-    ensure_table(output, chip_scores(LabelSet(("forest", "mine"))))
-    with pytest.raises(UsageError) as refused:
-        ensure_table(output, chip_scores(LabelSet(("forest", "fire"))))
-    assert "score_mine" in str(refused.value)
-    assert "score_fire" in str(refused.value)
-    assert "score_forest" not in str(refused.value)
-    assert "one OUTPUT holds one label set" in str(refused.value)
-
-
-def test_of_many_different_columns_some_are_named_and_the_others_counted(output: str) -> None:
-    ensure_table(output, chip_scores(LabelSet(tuple(f"a{n}" for n in range(9)))))
-    with pytest.raises(UsageError, match=r"other columns: score_a1 .*score_a4 .*, and 4 more; one"):
-        check_table(output, chip_scores(LabelSet(("a0",))))
-
-
-def test_labels_that_share_a_column_name_are_still_two_labels(output: str) -> None:
-    ensure_table(output, chip_scores(LabelSet(("mobile-home",))))
-    with pytest.raises(UsageError, match=r"'mobile-home' there, .*'mobile home' here"):
-        ensure_table(output, chip_scores(LabelSet(("mobile home",))))
-
-
-def test_concurrent_creators_all_get_the_same_table(output: str) -> None:
-    with ThreadPoolExecutor(8) as pool:
-        tables = list(pool.map(lambda _: ensure_table(output, SCORES), range(8)))
-    assert {table.metadata().id for table in tables} == {open_scores(output).metadata().id}
-    assert open_scores(output).version() == 0
-
-
-def test_of_two_concurrent_label_sets_one_is_refused(output: str) -> None:
-    def create(label: str) -> str:
-        try:
-            ensure_table(output, chip_scores(LabelSet((label,))))
-        except UsageError:
-            return "refused"
-        return label
-
-    with ThreadPoolExecutor(2) as pool:
-        outcomes = sorted(pool.map(create, ["fire", "mine"]))
-    winner = outcomes[0]
-    assert outcomes == [winner, "refused"]
-    assert f"score_{winner}" in [field.name for field in open_scores(output).schema().fields]
 
 
 def test_a_file_in_the_way_is_a_usage_error(tmp_path: Path) -> None:
