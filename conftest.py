@@ -9,6 +9,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+os.environ["KERAS_BACKEND"] = "tensorflow"  # whatever the developer's settings are
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before anything loads TensorFlow
 
 from pipelines.storage import store

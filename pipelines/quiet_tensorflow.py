@@ -1,4 +1,5 @@
-"""TensorFlow without its start-up lines, and Keras without libraries that no one uses.
+"""TensorFlow without its start-up lines; Keras on TensorFlow, whatever the user's settings are, and
+without libraries that no one uses.
 
 TensorFlow's C++ libraries write some 14 lines to file descriptor 2 while they are loaded and look
 for a GPU, before any setting applies: greetings, and on a machine without a GPU an "error" that
@@ -32,17 +33,18 @@ _ERROR = re.compile(rb"(\d{4}-\d\d-\d\d [\d:.]+: )?E\d{0,4} ")
 
 
 def quiet_tensorflow() -> None:
-    """Make TensorFlow start without printing, here and in child processes; call it before
-    TensorFlow is imported.
+    """Make TensorFlow start without printing, and Keras use it, here and in child processes; call
+    it before either is imported.
 
     After that its C++ part writes errors only (on a machine without a GPU not even these: what
     fails on a processor is raised in Python), unless TF_CPP_MIN_LOG_LEVEL is set. If the import
     fails, everything that was written is printed.
     """
+    os.environ["KERAS_BACKEND"] = "tensorflow"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2" if has_gpu_device() else "3")
     if any(isinstance(finder, _Finder) for finder in sys.meta_path):
         return
-    for name, around in {"tensorflow": _quiet_start, "keras": _without_extras}.items():
+    for name, around in {"tensorflow": _quiet_start, "keras": _default_keras}.items():
         if name not in sys.modules:
             sys.meta_path.insert(0, _Finder(name, around))
 
@@ -53,7 +55,8 @@ def has_gpu_device() -> bool:
 
 
 class _Finder(MetaPathFinder):
-    """Finds a package once, and imports it within a context."""
+    """Finds a package, and imports it within a context. It stays when it was only asked whether the
+    package is installed, as TensorFlow asks for Keras."""
 
     def __init__(self, name: str, around: Callable[[], AbstractContextManager[None]]) -> None:
         self._name, self._around = name, around
@@ -64,7 +67,10 @@ class _Finder(MetaPathFinder):
         if name != self._name:
             return None
         sys.meta_path.remove(self)
-        spec = find_spec(name)
+        try:
+            spec = find_spec(name)
+        finally:
+            sys.meta_path.insert(0, self)
         if spec and spec.loader:
             spec.loader = _LoaderWithin(spec.loader, self._around)
         return spec
@@ -87,6 +93,18 @@ def _quiet_start() -> Iterator[None]:
     with quiet_stderr():
         yield
         sys.modules["tensorflow"].config.list_physical_devices("GPU")
+
+
+@contextmanager
+def _default_keras() -> Iterator[None]:
+    """Keras as it is without a settings file (~/.keras/keras.json): models are built and saved by
+    these settings."""
+    with _without_extras():
+        yield
+    config = sys.modules["keras"].config
+    config.set_floatx("float32")
+    config.set_epsilon(1e-7)
+    config.set_image_data_format("channels_last")
 
 
 @contextmanager

@@ -31,6 +31,7 @@ EXTENSIONS: dict[str, MediaType] = {".jpg": "jpg", ".jpeg": "jpg", ".tif": "tif"
 
 _BYTES_PER_PIXEL = 8  # 4 bands x uint16, the heaviest chip that is accepted
 _HEADER_BYTES = 1 << 20
+_MOST_IMAGE_SIZE = 8192
 
 
 @dataclass(frozen=True)
@@ -55,8 +56,10 @@ class Preprocessing:
     def __post_init__(self) -> None:
         if self.media_type not in BANDS:
             raise ArtifactError(f"media_type must be jpg or tif, not {self.media_type!r}")
-        if self.image_size < 1:
-            raise ArtifactError(f"image_size must be at least 1, not {self.image_size}")
+        if not 1 <= self.image_size <= _MOST_IMAGE_SIZE:
+            raise ArtifactError(
+                f"image_size must be 1 to {_MOST_IMAGE_SIZE}, not {self.image_size}"
+            )
         unknown = sorted(set(self.bands) - set(BANDS[self.media_type]))
         if unknown or not self.bands:
             known = ", ".join(BANDS[self.media_type])

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -24,22 +26,32 @@ from schemas.labels import LabelSet
 ARTIFACT_FILE = "artifact.json"
 MODEL_FILE = "model.keras"
 
+MOST_DESCRIPTION_BYTES = 1 << 24
+MOST_MODEL_BYTES = 1 << 32
+"""Sizes of artifact.json and of the model beyond which a remote one is not fetched."""
+
 
 def model_digest(model_file: Path, label_set: LabelSet, preprocessing: Preprocessing) -> str:
+    """The digest of a model file with its labels and preprocessing, see `_digest`.
+
+    Raises:
+        ArtifactError: the file is not a Keras 3 model.
+    """
+    return _digest(keras_file.read_model(model_file), label_set, preprocessing)
+
+
+def _digest(model: keras_file.KerasModel, label_set: LabelSet, preprocessing: Preprocessing) -> str:
     """sha256 of everything that affects a score: weights, architecture, labels, preprocessing.
 
     A `.keras` file is a zip with timestamps, so its bytes differ each time the same model is
     saved; this digest covers only the parts that matter.
-
-    Raises:
-        ArtifactError: the file is not a Keras 3 model.
     """
     digest = hashlib.sha256()
     digest.update(canonical_json(label_set.to_dict()))
     # As read back from JSON: 2000 and 2000.0 are the same value.
     digest.update(canonical_json(asdict(Preprocessing.from_dict(asdict(preprocessing)))))
-    digest.update(canonical_json(keras_file.read_architecture(model_file)))
-    for name, array in keras_file.read_weights(model_file):
+    digest.update(canonical_json(model.architecture))
+    for name, array in model.arrays():
         digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
         digest.update(array.tobytes())
     return digest.hexdigest()
@@ -59,20 +71,41 @@ def write_artifact(folder: Path, artifact: ModelArtifact) -> ModelArtifact:
     return ModelArtifact.from_dict(data)
 
 
-def read_artifact(folder: Path) -> ModelArtifact:
+def read_artifact(folder: Path, needed_only: bool = False) -> ModelArtifact:
     """Open an artifact and check that all of it fits together.
+
+    Args:
+        needed_only: whether only the model is there, and not the other files.
 
     Raises:
         ArtifactError: a file is missing or differs from its sha256; labels, thresholds,
-            preprocessing and model do not fit; the digest differs; the model holds code.
+            preprocessing and model do not fit; the digest differs; the model has parts that the
+            trainer does not write.
     """
     artifact = read_description(folder)
+    with _naming(folder):
+        _check_files(folder, artifact, needed_only)
+        _read_checked(folder, artifact)
+    return artifact
+
+
+def write_checked_model(folder: Path, artifact: ModelArtifact, target: Path) -> None:
+    """Write the artifact's model as a `.keras` file that has only what was checked.
+
+    Raises:
+        ArtifactError: the model is not the artifact's, or has parts that the trainer does not
+            write.
+    """
+    with _naming(folder):
+        _read_checked(folder, artifact).write(target)
+
+
+@contextmanager
+def _naming(folder: Path) -> Iterator[None]:
     try:
-        _check_files(folder, artifact)
-        _check_model(folder / MODEL_FILE, artifact)
+        yield
     except ArtifactError as error:
         raise ArtifactError(f"{folder}: {error}") from error
-    return artifact
 
 
 def read_description(folder: Path) -> ModelArtifact:
@@ -83,6 +116,8 @@ def read_description(folder: Path) -> ModelArtifact:
     """
     path = folder / ARTIFACT_FILE
     try:
+        if (size_bytes := path.stat().st_size) > MOST_DESCRIPTION_BYTES:
+            raise ValueError(f"it has {size_bytes:,} bytes")
         data = json.loads(path.read_bytes())
     except FileNotFoundError as error:
         raise ArtifactError(f"{path} is missing: is this a model artifact?") from error
@@ -96,21 +131,24 @@ def read_description(folder: Path) -> ModelArtifact:
         raise ArtifactError(f"{path}: {error}") from error
 
 
-def _check_files(folder: Path, artifact: ModelArtifact) -> None:
+def _check_files(folder: Path, artifact: ModelArtifact, needed_only: bool) -> None:
     if MODEL_FILE not in artifact.files:
         raise ArtifactError(f"{ARTIFACT_FILE} does not list {MODEL_FILE}")
     for name, expected in artifact.files.items():
         if Path(name).name != name or name in ("", ".."):
             raise ArtifactError(f"file name {name!r} points outside the artifact")
+        if needed_only and name != MODEL_FILE:
+            continue
         if not (folder / name).is_file():
             raise ArtifactError(f"the file {name} is missing")
         check_equal(f"sha256 of {name}", expected, _file_sha256(folder / name))
 
 
-def _check_model(model_file: Path, artifact: ModelArtifact) -> None:
-    architecture = keras_file.read_architecture(model_file)
-    keras_file.refuse_code(architecture)
-    shapes, units = keras_file.ends_of(architecture)
+def _read_checked(folder: Path, artifact: ModelArtifact) -> keras_file.KerasModel:
+    """The artifact's model, read once and checked."""
+    model = keras_file.read_model(folder / MODEL_FILE)
+    model.check()
+    shapes, units = keras_file.ends_of(model.architecture)
     expected = list(artifact.preprocessing.input_shape)
     if shapes != [expected]:
         raise ArtifactError(f"the model takes {shapes}, preprocessing makes {expected}")
@@ -118,8 +156,9 @@ def _check_model(model_file: Path, artifact: ModelArtifact) -> None:
         raise ArtifactError(
             f"the model has {units} outputs for {len(artifact.label_set.names)} labels"
         )
-    found = model_digest(model_file, artifact.label_set, artifact.preprocessing)
+    found = _digest(model, artifact.label_set, artifact.preprocessing)
     check_equal("model_digest", artifact.model_digest, found)
+    return model
 
 
 def _file_sha256(path: Path) -> str:

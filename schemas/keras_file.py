@@ -1,6 +1,7 @@
-"""A `.keras` file read without Keras: a zip with a description in JSON and weights in HDF5.
+"""A `.keras` file read and written without Keras: a zip with JSON and weights in HDF5.
 
-It may come from anywhere, and Keras runs what it describes, so it is checked first.
+It may come from anywhere, and Keras runs what it describes. So it is read once, with bounds, and
+Keras gets a file that is written from what was read and checked, nothing else of the original.
 """
 
 from __future__ import annotations
@@ -9,80 +10,121 @@ import io
 import json
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import h5py
 
-_KERAS_MODULES = {
-    *("keras", "keras.layers", "keras.initializers", "keras.regularizers", "keras.constraints"),
-    *("keras.models", "keras.src.models.functional", "keras.src.models.sequential"),
-}
-"""Modules that a model's parts may come from; others in Keras fetch files or change settings."""
+from schemas.hdf5_arrays import find_arrays
+from schemas.keras_config import ArtifactError as ArtifactError
+from schemas.keras_config import check_config, layer_names, weight_shapes
 
-_FOREIGN_CODE = {
-    *("Lambda", "__lambda__", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer"),
-}
-"""Keras layers that run code from the model file."""
-
+_METADATA, _CONFIG, _WEIGHTS = "metadata.json", "config.json", "model.weights.h5"
+_MOST_BYTES = {_METADATA: 1 << 16, _CONFIG: 1 << 23, _WEIGHTS: 1 << 32}
+_STATE = "/seed_generator/"
 _MOST_INFLATION = 10  # Keras stores without compression; a zip bomb inflates a thousandfold
 
 
-class ArtifactError(ValueError):
-    """An artifact cannot be trusted; the message names the file and the values that differ."""
+@dataclass(frozen=True)
+class KerasModel:
+    """What a `.keras` file says; not checked yet, see `check`.
+
+    Attributes:
+        name: of the file, for messages.
+        architecture: its config.json, without the options of its training.
+        keras_version: of the Keras that saved it; "" if it does not say.
+        weights: its model.weights.h5.
+    """
+
+    name: str
+    architecture: Mapping[str, Any]
+    keras_version: str
+    weights: bytes
+
+    def arrays(self) -> Iterator[tuple[str, Any]]:
+        """Names and arrays, ordered by name; without the optimizer's state, which affects no
+        score.
+
+        Raises:
+            ArtifactError: the weights cannot be read, or are not numbers in this file alone.
+        """
+        try:
+            with h5py.File(io.BytesIO(self.weights), "r") as stored:
+                datasets = find_arrays(stored, len(self.weights))
+                for name in sorted(datasets):
+                    if not name.startswith("optimizer/"):
+                        yield name, datasets[name][()]
+        except (OSError, RuntimeError, KeyError, ValueError) as error:
+            raise ArtifactError(f"{self.name} has no readable weights: {error}") from error
+
+    def check(self) -> None:
+        """Check that Keras can build it without doing anything else.
+
+        Raises:
+            ArtifactError: it has a part that our trainer does not write, or its weights are not
+                those of its layers.
+        """
+        check_config(self.architecture)
+        expected = weight_shapes(self.architecture)
+        found = {name: array.shape for name, array in self._weights()}
+        for name in sorted(expected.keys() | found.keys()):
+            if found.get(name) != expected.get(name):
+                raise ArtifactError(
+                    f"the weights {name} in {self.name} have the shape {found.get(name)}, "
+                    f"its layers need {expected.get(name)}"
+                )
+
+    def write(self, target: Path) -> None:
+        """Write the checked model, and nothing else, as a `.keras` file."""
+        with zipfile.ZipFile(target, "w") as archive:
+            archive.writestr(_METADATA, json.dumps({"keras_version": self.keras_version}))
+            archive.writestr(_CONFIG, json.dumps(self.architecture))
+            archive.writestr(_WEIGHTS, self._plain_weights())
+
+    def _plain_weights(self) -> bytes:
+        content = io.BytesIO()
+        with h5py.File(content, "w") as plain:
+            for path, name in layer_names(self.architecture).items():
+                plain.create_group(f"{path}/vars").attrs["name"] = name
+            for path, array in self._weights():
+                plain.create_dataset(path, data=array)
+        return content.getvalue()
+
+    def _weights(self) -> Iterator[tuple[str, Any]]:
+        """The arrays without the states of random generators, which only training uses."""
+        return ((path, array) for path, array in self.arrays() if _STATE not in path)
 
 
-def read_architecture(model_file: Path) -> dict[str, Any]:
-    """The model's config.json, without the options of its training.
+def read_model(model_file: Path) -> KerasModel:
+    """Read a model file, each part of it once and with a bound.
 
     Raises:
         ArtifactError: the file is not a Keras 3 model.
     """
-    try:
-        architecture = json.loads(_read_member(model_file, "config.json"))
-    except (ValueError, RecursionError) as error:
-        raise ArtifactError(f"{model_file.name} has no readable config.json: {error}") from error
-    if not isinstance(architecture, dict):
+    members = _read_members(model_file)
+    metadata = _parse(model_file, _METADATA, members)
+    architecture = _parse(model_file, _CONFIG, members)
+    if not architecture:
         raise ArtifactError(f"{model_file.name} has no model")
     architecture.pop("compile_config", None)
     _number_shared_objects(architecture, {})
-    return architecture
+    return KerasModel(model_file.name, architecture, _version_in(metadata), members[_WEIGHTS])
 
 
-def read_weights(model_file: Path) -> Iterator[tuple[str, Any]]:
-    """Names and arrays, ordered by name; without the optimizer's state, which affects no score.
-
-    Raises:
-        ArtifactError: the weights cannot be read, or are not numbers in this file alone.
-    """
-    content = _read_member(model_file, "model.weights.h5")
-    try:
-        with h5py.File(io.BytesIO(content), "r") as stored:
-            datasets = _datasets(stored)
-            _refuse_foreign_data(datasets, len(content))
-            for name in sorted(datasets):
-                if not name.startswith("optimizer/"):
-                    yield name, datasets[name][()]
-    except (OSError, RuntimeError, KeyError) as error:
-        raise ArtifactError(f"{model_file.name} has no readable weights: {error}") from error
-
-
-def refuse_code(architecture: Mapping[str, Any]) -> None:
-    """Check every part of a model before Keras builds it.
+def read_keras_version(model_file: Path) -> str:
+    """The version of the Keras that saved a model; "" if the file does not say.
 
     Raises:
-        ArtifactError: a layer runs code from the file (Lambda) or comes from outside Keras.
+        ArtifactError: the file is not a Keras 3 model.
     """
-    for part in _objects(architecture):
-        name, module = part["class_name"], part.get("module")
-        if str(name) in _FOREIGN_CODE:
-            raise ArtifactError(
-                f"the model has a {name} layer, which runs code when it is loaded; "
-                "rebuild the model from Keras' own layers"
-            )
-        if module is not None and str(module) not in _KERAS_MODULES:
-            raise ArtifactError(f"the model needs {module}.{name}, which is not a Keras layer")
+    return _version_in(_parse(model_file, _METADATA, _read_members(model_file, (_METADATA,))))
+
+
+def _version_in(metadata: Mapping[str, Any]) -> str:
+    version = metadata.get("keras_version")
+    return version if isinstance(version, str) and len(version) < 30 else ""
 
 
 def ends_of(architecture: Mapping[str, Any]) -> tuple[list[list[int]], int | None]:
@@ -94,21 +136,12 @@ def ends_of(architecture: Mapping[str, Any]) -> tuple[list[list[int]], int | Non
     try:
         layers = architecture["config"]["layers"]
         inputs = [layer for layer in layers if layer["class_name"] == "InputLayer"]
-        shapes = [layer["config"]["batch_shape"][1:] for layer in inputs]
-        return shapes, layers[-1]["config"].get("units")
+        shapes = [layer["config"]["batch_shape"] for layer in inputs]
+        if any(shape[0] is not None for shape in shapes):
+            raise ArtifactError(f"the model takes batches of one size: {shapes}")
+        return [shape[1:] for shape in shapes], layers[-1]["config"].get("units")
     except (KeyError, TypeError, IndexError, AttributeError) as error:
         raise ArtifactError("config.json does not describe a model of layers") from error
-
-
-def _objects(node: Any) -> Iterator[Mapping[str, Any]]:
-    if isinstance(node, dict):
-        if "class_name" in node:
-            yield node
-        for value in node.values():
-            yield from _objects(value)
-    elif isinstance(node, list):
-        for value in node:
-            yield from _objects(value)
 
 
 def _number_shared_objects(node: Any, numbers: dict[Any, int]) -> None:
@@ -117,7 +150,7 @@ def _number_shared_objects(node: Any, numbers: dict[Any, int]) -> None:
     Keras numbers them by address in memory, which differs between processes.
     """
     if isinstance(node, dict):
-        if "shared_object_id" in node:
+        if isinstance(node.get("shared_object_id"), int):
             shared = node["shared_object_id"]
             node["shared_object_id"] = numbers.setdefault(shared, len(numbers))
         node = list(node.values())
@@ -126,35 +159,59 @@ def _number_shared_objects(node: Any, numbers: dict[Any, int]) -> None:
             _number_shared_objects(value, numbers)
 
 
-def _datasets(stored: h5py.File) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def _read_members(model_file: Path, wanted: Sequence[str] = tuple(_MOST_BYTES)) -> dict[str, bytes]:
+    """Members of a `.keras` file by name; it may only have the three that Keras writes.
 
-    def keep(name: str, node: object) -> None:
-        if isinstance(node, h5py.Dataset):
-            found[name] = node
+    Raises:
+        ArtifactError: it is not a zip, or has other members, or one that is too large.
+    """
+    size_bytes = model_file.stat().st_size
+    try:
+        with zipfile.ZipFile(model_file) as archive:
+            members = archive.infolist()
+            _check_names(model_file, [member.filename for member in members])
+            for member in members:
+                limit = min(_MOST_BYTES[member.filename], _MOST_INFLATION * size_bytes)
+                if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                    raise ArtifactError(f"{member.filename} is compressed in an unusual way")
+                if member.file_size > limit:
+                    raise ArtifactError(
+                        f"{member.filename} in {model_file.name} claims {member.file_size:,} bytes"
+                    )
+            return {name: archive.read(name) for name in wanted}
+    except (OSError, RuntimeError, EOFError, zlib.error, zipfile.BadZipFile) as error:
+        raise ArtifactError(f"{model_file.name} is not a Keras 3 file: {error}") from error
 
-    stored.visititems(keep)
+
+def _check_names(model_file: Path, names: list[str]) -> None:
+    if missing := sorted(_MOST_BYTES.keys() - set(names)):
+        raise ArtifactError(f"{model_file.name} is not a Keras 3 file: it has no {missing[0]}")
+    if odd := sorted(set(names) - _MOST_BYTES.keys()):
+        raise ArtifactError(
+            f"{model_file.name} holds {odd[0]!r}, which no release of the trainer writes"
+        )
+    if len(names) > len(_MOST_BYTES):
+        raise ArtifactError(f"{model_file.name} holds a file twice")
+
+
+def _parse(model_file: Path, name: str, members: Mapping[str, bytes]) -> dict[str, Any]:
+    """A member that is a JSON object."""
+    try:
+        parsed = json.loads(
+            members[name], object_pairs_hook=_unique, parse_constant=_refuse_constant
+        )
+    except (ValueError, RecursionError) as error:
+        raise ArtifactError(f"{model_file.name} has no readable {name}: {error}") from error
+    return parsed if isinstance(parsed, dict) else {}
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object; readers differ in which of two equal keys they use."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key appears twice in an object")
     return found
 
 
-def _refuse_foreign_data(datasets: Mapping[str, Any], size_bytes: int) -> None:
-    """Refuse arrays that are in other files, are not numbers, or would fill the memory."""
-    for name, dataset in datasets.items():
-        if dataset.external or dataset.is_virtual or dataset.dtype.kind == "O":
-            raise ArtifactError(f"the weights {name} in the model are not plain numbers in it")
-    claimed = sum(int(dataset.nbytes) for dataset in datasets.values())
-    if claimed > size_bytes:
-        raise ArtifactError(f"the weights in the model claim {claimed:,} of {size_bytes:,} bytes")
-
-
-def _read_member(model_file: Path, name: str) -> bytes:
-    """One member of a `.keras` file, which is a zip."""
-    limit = _MOST_INFLATION * model_file.stat().st_size
-    try:
-        with zipfile.ZipFile(model_file) as archive:
-            claimed = archive.getinfo(name).file_size
-            if claimed > limit:
-                raise ArtifactError(f"{name} in {model_file.name} claims {claimed:,} bytes")
-            return archive.read(name)
-    except (KeyError, OSError, RuntimeError, EOFError, zlib.error, zipfile.BadZipFile) as error:
-        raise ArtifactError(f"{model_file.name} is not a Keras 3 file: {name}: {error}") from error
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a number")

@@ -5,12 +5,9 @@ Exit codes: 0 done, 1 failed, 2 usage error, with one line that says what to do.
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from pkgutil import resolve_name
-
-os.environ["KERAS_BACKEND"] = "tensorflow"  # whatever ~/.keras says: the trainer relies on it
 
 from pipelines.commands import exit_code
 from pipelines.quiet_tensorflow import quiet_tensorflow

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipelines.artifacts.loading import load_model
 from pipelines.commands import CommandLine
 from pipelines.errors import UsageError, as_usage_error
 from pipelines.flags import common_flag, flag
 from pipelines.storage.store import write_bytes
 from schemas.artifact import ModelArtifact
-from schemas.artifact_files import MODEL_FILE, read_artifact
+from schemas.artifact_files import read_artifact
 from schemas.labels import LabelSet
 from train.data.dataset import LabelledChips, keep_sky, load_labelled_chips
 from train.data.examples import Examples, count_set_aside, decode_chips, describe_set_aside
@@ -108,13 +109,10 @@ def _decode(
 def _measure(folder: Path, artifact: ModelArtifact, examples: Examples) -> dict[str, Any]:
     if not examples.names:
         raise UsageError("none of the chips can be decoded with the artifact's preprocessing")
-    import keras
-
     from train.judging.figure_table import format_figures
     from train.judging.measuring import measure, predict_scores
 
-    model = keras.models.load_model(folder / MODEL_FILE, compile=False, safe_mode=True)
-    scores = predict_scores(model, examples.pixels)
+    scores = predict_scores(load_model(folder, artifact), examples.pixels)
     figures = measure(
         scores, examples.truth, artifact.label_set, artifact.thresholds, artifact.sky_rule
     )

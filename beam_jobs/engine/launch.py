@@ -31,8 +31,9 @@ IN_PROCESS_ENGINE = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
 """The engine without `--runner`. Beam's own default may download a binary and run it."""
 
 _LOCAL_RUNNERS = ("", "DirectRunner", "FnApiRunner", "PrismRunner", IN_PROCESS_ENGINE)
-_STORAGE_ERROR = re.compile(
-    r"\bpipelines\.errors\.(?:StorageError|StoreDown): (.*?)(?: \[while running|\\n|\n|$)"
+_WORKER_ERROR = re.compile(
+    r"\b(?:pipelines\.errors\.(?:StorageError|StoreDown)|schemas\.keras_config\.ArtifactError): "
+    r"(.*?)(?: \[while running|\\n|\n|$)"
 )
 _WHILE = re.compile(r" \[while running .*", re.DOTALL)
 _POLL_SECONDS = 1.0
@@ -120,12 +121,12 @@ class AlreadyPublished(beam.PTransform):
         return pbegin | beam.Create([""], reshuffle=False)
 
 
-def storage_error_in(error: Exception) -> str | None:
-    """The message of a storage error on a worker, which engines wrap in pages of text; None if
-    there is none."""
+def error_in(error: Exception) -> str | None:
+    """The message of a store's or an artifact's error on a worker, which engines wrap in pages of
+    text; None if there is none."""
     if isinstance(error, StorageError):
         return _WHILE.sub("", str(error))
-    found = _STORAGE_ERROR.findall(str(error))
+    found = _WORKER_ERROR.findall(str(error))
     return str(found[-1]) if found else None
 
 

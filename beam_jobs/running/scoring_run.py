@@ -139,7 +139,7 @@ def _refusal_or_failure(plan: RunPlan, error: Exception) -> RunFailed | None:
         error, UsageError | ArtifactError
     ):  # chips were read, so this is no longer a usage error
         return RunFailed(f"{error}; nothing was published")
-    if message := launch.storage_error_in(error):
+    if message := launch.error_in(error):
         return RunFailed(f"{message}; nothing was published")
     return None
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.artifacts.loading import load_model
 from pipelines.errors import UsageError
 from pipelines.scoring.devices import (
     DeviceOutOfMemory,
@@ -20,7 +21,6 @@ from pipelines.scoring.devices import (
 from pipelines.scoring.gpu_model import on_gpu
 from pipelines.scoring.tuning import BATCH_SIZE, CALLS_IN_FLIGHT, TUNED_FROM_CHIPS, Call
 from schemas.artifact import ArtifactError, ModelArtifact
-from schemas.artifact_files import MODEL_FILE
 from schemas.precision import KERAS_POLICIES, Precision, gpu_precision, native_bfloat16
 
 
@@ -56,13 +56,10 @@ class Classifier:
         batch_size: int | None = None,
         chips: int = 0,
     ) -> None:
-        import keras
-
         gpu = find_gpu()
         resolved = resolve_precision(precision, gpu)
         self.labels = len(artifact.label_set.names)
-        # safe_mode: a model file must not bring code of its own.
-        model = keras.models.load_model(folder / MODEL_FILE, compile=False, safe_mode=True)
+        model = load_model(folder, artifact)
         if model.output_shape != (None, self.labels):
             raise ArtifactError(f"outputs {model.output_shape} for {self.labels} labels")
         gains = _has_convolutions(model)

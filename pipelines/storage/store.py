@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 import pyarrow as pa
@@ -179,19 +178,6 @@ def list_objects(uri: str) -> Iterator[pa.Table]:
     for table in _list_below(folder, _globs.depth_below(folder, uri)):
         matches = [pattern.fullmatch(name) is not None for name in table["uri"].to_pylist()]
         yield table.filter(pa.array(matches, pa.bool_()))
-
-
-def fetch_folder(uri: str, folder: Path) -> None:
-    """Copy the objects directly below a remote address into a local folder.
-
-    Raises:
-        StorageError: they cannot be listed or read.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    for table in _list_below(uri):
-        for found in table["uri"].to_pylist():
-            if parent_uri(found) == uri.rstrip("/"):
-                (folder / PurePosixPath(found).name).write_bytes(read_bytes(found))
 
 
 def _list_below(uri: str, depth: float = math.inf) -> Iterator[pa.Table]:

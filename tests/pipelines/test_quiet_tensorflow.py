@@ -54,6 +54,24 @@ def test_everything_is_printed_if_the_start_fails(capfd):
     assert capfd.readouterr().err.encode() == GREETINGS
 
 
+@pytest.mark.parametrize("first", ["keras", "tensorflow"])
+def test_keras_uses_tensorflow_and_its_own_defaults_whatever_the_users_settings_are(
+    tmp_path, first
+):
+    (tmp_path / "keras.json").write_text(
+        '{"backend": "torch", "floatx": "float16", "image_data_format": "channels_first"}'
+    )
+    code = (
+        "from pipelines.quiet_tensorflow import quiet_tensorflow; quiet_tensorflow()\n"
+        f"import {first}, keras; print(keras.backend.backend(), keras.config.floatx(),"
+        " keras.config.image_data_format(), keras.layers.Dense(1).dtype_policy.name)"
+    )
+    settings = {"KERAS_BACKEND": "jax", "KERAS_HOME": str(tmp_path), "TF_USE_LEGACY_KERAS": "1"}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | settings)
+    assert (done.stdout, done.returncode) == ("tensorflow float32 channels_last float32\n", 0)
+
+
 def test_keras_and_tensorflow_start_without_output_and_without_extras():
     code = (
         "from pipelines.quiet_tensorflow import quiet_tensorflow; quiet_tensorflow()\n"

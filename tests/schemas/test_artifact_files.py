@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import json
 import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import pytest
 from hypothesis import given
@@ -59,7 +57,10 @@ def save_model(folder: Path, *layers: Any, shape: tuple[int, int, int] = (64, 64
     """Replace the model by one of these layers, with matching hashes and digest."""
     import keras
 
-    keras.Sequential([keras.Input(shape), *layers]).save(folder / MODEL_FILE)
+    pixels = flow = keras.Input(shape)
+    for layer in layers:
+        flow = layer(flow)
+    keras.Model(pixels, flow).save(folder / MODEL_FILE)
     record_model(folder)
 
 
@@ -68,24 +69,6 @@ def record_model(folder: Path) -> None:
     artifact = read_description(folder)
     digest = model_digest(folder / MODEL_FILE, artifact.label_set, artifact.preprocessing)
     write_artifact(folder, replace(artifact, model_digest=digest))
-
-
-def rezip(
-    folder: Path, changes: Mapping[str, bytes], compression: int = zipfile.ZIP_STORED
-) -> None:
-    """Rewrite model.keras with some of its members changed, and update its hash."""
-    path = folder / MODEL_FILE
-    with zipfile.ZipFile(path) as old:
-        members = {name: old.read(name) for name in old.namelist()} | dict(changes)
-    with zipfile.ZipFile(path, "w", compression) as new:
-        for name, content in members.items():
-            new.writestr(name, content)
-    write_artifact(folder, read_description(folder))
-
-
-def weights(folder: Path) -> bytes:
-    with zipfile.ZipFile(folder / MODEL_FILE) as archive:
-        return archive.read("model.weights.h5")
 
 
 # --- What holds ---------------------------------------------------------------------------------
@@ -275,7 +258,8 @@ def test_a_key_that_is_missing_is_named(folder: Path, key: str) -> None:
     ("changes", "message"),
     [
         ({"media_type": "png"}, "media_type must be jpg or tif, not 'png'"),
-        ({"image_size": 0}, "image_size must be at least 1, not 0"),
+        ({"image_size": 0}, "image_size must be 1 to 8192, not 0"),
+        ({"image_size": 100_000}, "image_size must be 1 to 8192, not 100000"),
         ({"image_size": float("inf")}, "infinity"),
         ({"image_size": 32}, r"takes \[\[64, 64, 3\]\], preprocessing makes \[32, 32, 3\]"),
         (
@@ -337,53 +321,6 @@ def test_a_model_that_is_not_a_keras_file_is_refused(folder: Path, content: byte
         read_artifact(folder)
 
 
-@pytest.mark.parametrize(
-    ("member", "content", "message"),
-    [
-        ("config.json", b"{", "no readable config.json"),
-        ("config.json", b"[" * 100_000, "no readable config.json"),
-        ("config.json", b"[]", "has no model"),
-        ("config.json", b"{}", "does not describe a model of layers"),
-        ("config.json", b'{"config": {"layers": [{"class_name": 3}, 7]}}', "does not describe"),
-        ("model.weights.h5", b"no weights", "no readable weights"),
-        ("model.weights.h5", b"", "no readable weights"),
-    ],
-)
-def test_a_model_whose_parts_cannot_be_read_is_refused(
-    folder: Path, member: str, content: bytes, message: str
-) -> None:
-    rezip(folder, {member: content})
-    with pytest.raises(ArtifactError, match=message):
-        read_artifact(folder)
-
-
-def test_a_zip_bomb_is_refused_before_it_is_inflated(folder: Path) -> None:
-    rezip(folder, {"model.weights.h5": b"\0" * (200 << 20)}, zipfile.ZIP_DEFLATED)
-    assert (folder / MODEL_FILE).stat().st_size < 1 << 20
-    with pytest.raises(ArtifactError, match="claims 209,715,200 bytes"):
-        read_artifact(folder)
-
-
-def test_weights_that_claim_more_than_the_file_holds_are_refused_unread(folder: Path) -> None:
-    buffer = io.BytesIO()
-    with h5py.File(buffer, "w") as stored:
-        stored.create_dataset("vast", shape=(1 << 40,), dtype="f4", chunks=(1 << 10,))
-    rezip(folder, {"model.weights.h5": buffer.getvalue()})
-    with pytest.raises(ArtifactError, match="claim 4,398,046,511,104 of"):
-        read_artifact(folder)
-
-
-def test_weights_in_another_file_are_refused(folder: Path, tmp_path: Path) -> None:
-    (tmp_path / "secret").write_bytes(b"12345678")
-    buffer = io.BytesIO()
-    with h5py.File(buffer, "w") as stored:
-        outside = [(str(tmp_path / "secret"), 0, 8)]
-        stored.create_dataset("kernel", shape=(2,), dtype="f4", external=outside)
-    rezip(folder, {"model.weights.h5": buffer.getvalue()})
-    with pytest.raises(ArtifactError, match="kernel in the model are not plain numbers"):
-        read_artifact(folder)
-
-
 # --- What is refused: the model -----------------------------------------------------------------
 
 
@@ -401,69 +338,6 @@ def test_a_model_with_another_input_is_refused_with_both_shapes(folder: Path) ->
     save_model(folder, keras.layers.Flatten(), keras.layers.Dense(3), shape=(32, 32, 3))
     both = r"takes \[\[32, 32, 3\]\], preprocessing makes \[64, 64, 3\]"
     with pytest.raises(ArtifactError, match=both):
-        read_artifact(folder)
-
-
-def test_a_model_of_keras_own_layers_is_accepted(folder: Path) -> None:
-    import keras
-
-    layers = [
-        keras.layers.Conv2D(4, 3, activation="relu", kernel_regularizer="l2"),
-        keras.layers.BatchNormalization(),
-        keras.layers.Dropout(0.5),
-        keras.Sequential([keras.layers.GlobalAveragePooling2D()]),
-        keras.layers.Dense(3, activation="sigmoid", kernel_constraint="max_norm"),
-    ]
-    save_model(folder, *layers)
-    assert read_artifact(folder).label_set == LABELS
-
-
-def test_a_lambda_layer_is_refused_anywhere_in_the_model(folder: Path) -> None:
-    import keras
-
-    plain = [keras.layers.Flatten(), keras.layers.Dense(3)]
-    hostile = keras.layers.Lambda(lambda x: x * 2)
-    save_model(folder, hostile, *plain)
-    with pytest.raises(ArtifactError, match="has a Lambda layer, which runs code"):
-        read_artifact(folder)
-    save_model(folder, keras.Sequential([hostile]), *plain)
-    with pytest.raises(ArtifactError, match="has a Lambda layer, which runs code"):
-        read_artifact(folder)
-
-
-def test_a_layer_from_outside_keras_is_refused_with_its_name(folder: Path) -> None:
-    import keras
-
-    class Doubling(keras.layers.Layer):  # type: ignore[misc]
-        def call(self, x: Any) -> Any:
-            return x * 2
-
-    save_model(folder, Doubling(), keras.layers.Flatten(), keras.layers.Dense(3))
-    with pytest.raises(
-        ArtifactError, match=r"needs tests\.schemas\.test_artifact_files\.Doubling, which is not"
-    ):
-        read_artifact(folder)
-
-
-@pytest.mark.parametrize(
-    ("part", "message"),
-    [
-        ({"module": "keras.utils", "class_name": "get_file"}, r"needs keras\.utils\.get_file"),
-        ({"module": "keras.config", "class_name": "function"}, r"needs keras\.config\.function"),
-        ({"module": "builtins", "class_name": "eval"}, r"needs builtins\.eval"),
-        ({"module": ["os"], "class_name": ["system"]}, "which is not a Keras layer"),
-        ({"module": "keras.layers", "class_name": "TFSMLayer"}, "has a TFSMLayer layer"),
-        ({"class_name": "__lambda__", "config": {"value": "..."}}, "has a __lambda__ layer"),
-    ],
-)
-def test_parts_of_keras_that_fetch_or_run_things_are_refused(
-    folder: Path, part: dict[str, Any], message: str
-) -> None:
-    with zipfile.ZipFile(folder / MODEL_FILE) as archive:
-        config = json.loads(archive.read("config.json"))
-    config["config"]["layers"][1]["config"]["activation"] = part
-    rezip(folder, {"config.json": json.dumps(config).encode()})
-    with pytest.raises(ArtifactError, match=message):
         read_artifact(folder)
 
 

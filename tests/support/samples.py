@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+import zipfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from schemas.artifact import ModelArtifact, Preprocessing
-from schemas.artifact_files import MODEL_FILE, model_digest, write_artifact
+from schemas.artifact_files import MODEL_FILE, model_digest, read_description, write_artifact
 from schemas.labels import PLANET_LABELS, LabelSet
 from train.networks.registry import NETWORKS
 
@@ -66,3 +67,22 @@ def write_chips(folder: Path, count: int) -> list[Path]:
     for i, path in enumerate(paths):
         path.write_bytes(jpg_bytes((i * 37 % 256, i * 91 % 256, i * 53 % 256)))
     return paths
+
+
+def rezip(
+    folder: Path, changes: Mapping[str, bytes], compression: int = zipfile.ZIP_STORED
+) -> None:
+    """Rewrite an artifact's model.keras with some of its members changed, and update its hash."""
+    path = folder / MODEL_FILE
+    with zipfile.ZipFile(path) as old:
+        members = {name: old.read(name) for name in old.namelist()} | dict(changes)
+    with zipfile.ZipFile(path, "w", compression) as new:
+        for name, content in members.items():
+            new.writestr(name, content)
+    write_artifact(folder, read_description(folder))
+
+
+def read_member(folder: Path, name: str) -> bytes:
+    """A member of an artifact's model.keras."""
+    with zipfile.ZipFile(folder / MODEL_FILE) as archive:
+        return archive.read(name)

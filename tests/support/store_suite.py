@@ -144,19 +144,6 @@ class StoreSuite:
         assert below(root, listed(root)) == {"run2/c", "run.txt"}
         store.delete_folder(join_uri(root, "run"))  # there is none: no error
 
-    def test_a_folder_is_fetched_with_what_lies_directly_in_it(
-        self, root: str, tmp_path: Path
-    ) -> None:
-        put(root, "art[1]/model.keras", "art[1]/artifact.json", "art[1]/sub/other", "art1/x")
-        for slash in ("", "/"):
-            folder = tmp_path / f"fetched{slash.replace('/', '_')}"
-            store.fetch_folder(join_uri(root, "art[1]") + slash, folder)
-            found = {path.name: path.read_bytes() for path in folder.iterdir()}
-            assert found == {
-                "model.keras": b"art[1]/model.keras",
-                "artifact.json": b"art[1]/artifact.json",
-            }
-
     def test_there_is_nothing_to_look_up_in_folders_and_in_nothing(self, root: str) -> None:
         put(root, "folder/a.jpg")
         for name in ("none.jpg", "folder", "folder/a.jpg/b.jpg"):

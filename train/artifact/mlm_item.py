@@ -12,7 +12,7 @@ from typing import Any
 
 from schemas.artifact import ModelArtifact, Preprocessing
 from schemas.artifact_files import ARTIFACT_FILE, MODEL_FILE
-from schemas.keras_file import read_weights
+from schemas.keras_file import read_model
 from schemas.labels import score_column
 from train.artifact.file_names import (
     CARD_FILE,
@@ -93,7 +93,7 @@ def _properties(folder: Path, artifact: ModelArtifact) -> dict[str, Any]:
         "mlm:tasks": ["classification"],
         "mlm:framework": "Keras",
         "mlm:framework_version": artifact.versions["keras"],
-        "mlm:total_parameters": sum(a.size for _, a in read_weights(folder / MODEL_FILE)),
+        "mlm:total_parameters": sum(a.size for _, a in read_model(folder / MODEL_FILE).arrays()),
         "mlm:pretrained": pretrained,
         "mlm:pretrained_source": source if pretrained else None,
         "mlm:accelerator": None,

@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from pipelines.artifacts.loading import load_model
 from pipelines.commands import CommandLine
 from pipelines.errors import UsageError, as_usage_error
 from pipelines.flags import at_least_1, common_flag, flag
-from schemas.artifact_files import MODEL_FILE, read_artifact
+from schemas.artifact_files import read_artifact
 from train.filters._ascent import Ascent, as_pictures, ascend, cut_network, first_side
 from train.networks.pretrained import load_pretrained
 from train.networks.registry import NETWORKS
@@ -142,9 +143,7 @@ def _open(options: FilterOptions) -> _Subject:
     folder = Path(options.artifact).resolve()
     with as_usage_error("--artifact"):
         artifact = read_artifact(folder)
-    import keras
-
-    model = keras.models.load_model(folder / MODEL_FILE, compile=False, safe_mode=True)
+    model = load_model(folder, artifact)
     return _Subject(model, artifact.preprocessing.bands, f"{artifact.network} ({folder.name})")
 
 

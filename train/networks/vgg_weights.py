@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from pipelines.errors import UsageError
 from pipelines.storage.store import write_bytes
+from schemas.hdf5_arrays import find_arrays
 from train.networks.layers import INPUT_NORMALISATION
 
 Array = npt.NDArray[np.float32]
@@ -46,16 +47,17 @@ def read_weights_file(path: Path) -> ConvWeights:
     """Read an HDF5 file in Keras' notop layout.
 
     Raises:
-        UsageError: the file is missing or not HDF5, or a layer is missing or has other shapes than
-            VGG16's.
+        UsageError: the file is missing, is not HDF5 or points to other files, or a layer is missing
+            or has other shapes than VGG16's.
     """
     advice = "--weights takes imagenet, none, or a file of VGG16's weights in Keras' notop layout"
     try:
         with h5py.File(path, "r") as file:
-            weights = {name: _read_layer(file, name) for name in CONVOLUTIONS}
+            arrays = find_arrays(file, path.stat().st_size)
+            weights = {name: _read_layer(arrays, name) for name in CONVOLUTIONS}
     except FileNotFoundError as error:
         raise UsageError(f"--weights {path}: there is no such file ({advice})") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError, KeyError) as error:
         raise UsageError(f"--weights {path}: {first_line(error)} ({advice})") from error
     return weights
 
@@ -174,17 +176,14 @@ def _unfold_input_scaling(kernel: Array, bias: Array) -> tuple[Array, Array]:
     return scaled[:, :, ::-1].astype(np.float32), np.array(moved, np.float32)
 
 
-def _read_layer(file: Any, name: str) -> tuple[Array, Array]:
-    if name not in file:
+def _read_layer(arrays: Mapping[str, Any], name: str) -> tuple[Array, Array]:
+    found = [array for path, array in arrays.items() if path.startswith(f"{name}/")]
+    if not found:
         raise ValueError(f"it has no layer {name}")
-    datasets: list[Array] = []
-    file[name].visititems(
-        lambda _, node: datasets.append(node[()]) if isinstance(node, h5py.Dataset) else None
-    )
-    by_rank = {values.ndim: values for values in datasets}
-    if len(datasets) != 2 or set(by_rank) != {1, 4}:
+    by_rank = {array.ndim: array for array in found}
+    if len(found) != 2 or set(by_rank) != {1, 4}:
         raise ValueError(f"its layer {name} is not one kernel and one bias")
-    pair = (by_rank[4].astype(np.float32), by_rank[1].astype(np.float32))
+    pair = (by_rank[4][()].astype(np.float32), by_rank[1][()].astype(np.float32))
     _check_shapes(name, pair)
     return pair
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import pickle
 from pathlib import Path
@@ -173,6 +174,20 @@ def test_a_file_with_other_layers_or_shapes_is_refused_with_the_layer(tmp_path, 
         read_weights_file(path)
     with pytest.raises(UsageError, match="no such file"):
         read_weights_file(tmp_path / "nowhere.h5")
+
+
+def test_a_file_that_points_to_another_file_is_refused(tmp_path, weights_file):
+    """Its values would be what any readable file of this machine holds."""
+    kernel = (3, 3, 3, 64)
+    with h5py.File(tmp_path / "links.h5", "w") as file:
+        for name in CONVOLUTIONS:
+            file[name] = h5py.ExternalLink(str(weights_file), f"/{name}")
+    with h5py.File(tmp_path / "outside.h5", "w") as file:
+        outside = [(str(weights_file), 0, 4 * math.prod(kernel))]
+        file.create_dataset("block1_conv1/k", kernel, "f4", external=outside)
+    for name, reason in {"links": "link to another place", "outside": "in another file"}.items():
+        with pytest.raises(UsageError, match=rf"block1_conv1.* is .*{reason}"):
+            read_weights_file(tmp_path / f"{name}.h5")
 
 
 def test_none_loads_no_weights_and_a_file_is_named_as_the_source(weights, weights_file):

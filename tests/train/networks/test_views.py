@@ -91,8 +91,9 @@ def test_a_saved_model_with_views_has_only_keras_layers_and_the_same_inputs_and_
     cnn, tmp_path
 ):
     with_views(cnn, 8).save(tmp_path / MODEL_FILE)
-    architecture = keras_file.read_architecture(tmp_path / MODEL_FILE)
-    keras_file.refuse_code(architecture)
+    model_file = keras_file.read_model(tmp_path / MODEL_FILE)
+    model_file.check()
+    architecture = model_file.architecture
     assert keras_file.ends_of(architecture) == ([[SIDE, SIDE, 3]], 5)
     with zipfile.ZipFile(tmp_path / MODEL_FILE) as archive:
         config = json.loads(archive.read("config.json"))
@@ -104,7 +105,7 @@ def test_the_same_model_with_views_has_the_same_architecture_however_many_were_b
     architectures = []
     for _ in range(2):
         with_views(cnn, 4).save(tmp_path / MODEL_FILE)
-        architectures.append(keras_file.read_architecture(tmp_path / MODEL_FILE))
+        architectures.append(keras_file.read_model(tmp_path / MODEL_FILE).architecture)
     assert architectures[0] == architectures[1]
 
 

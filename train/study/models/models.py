@@ -9,7 +9,7 @@ from typing import Any
 
 from schemas.artifact import ArtifactError, ModelArtifact
 from schemas.artifact_files import MODEL_FILE, read_artifact, read_description
-from schemas.keras_file import read_weights
+from schemas.keras_file import read_model
 from train.fitting.checkpoints import checkpoint_folder, remove_checkpoints
 from train.fitting.sampling import Imbalance
 from train.networks.registry import NETWORKS
@@ -104,7 +104,7 @@ def describe_network(model: StudyModel, folder: Path) -> dict[str, Any]:
         "labels": list(artifact.label_set.names),
         "figures": dict(artifact.figures),
         "unproven_thresholds": list(artifact.unproven_thresholds),
-        "parameters": sum(array.size for _, array in read_weights(path / MODEL_FILE)),
+        "parameters": sum(array.size for _, array in read_model(path / MODEL_FILE).arrays()),
         "image_size": artifact.preprocessing.image_size,
         "bands": list(artifact.preprocessing.bands),
         "model_digest": artifact.model_digest,

@@ -1,0 +1,93 @@
+"""Keras opens a copy of the model with what was checked; what it cannot open is one line."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from beam_jobs import score_chips
+from pipelines.artifacts.loading import load_model
+from pipelines.commands import exit_code
+from schemas.artifact import ArtifactError
+from schemas.artifact_files import MODEL_FILE, model_digest, read_description, write_artifact
+from tests.support.hostile_models import hostile_layers
+from tests.support.samples import JPG, make_artifact, read_member, rezip, write_chips
+
+
+def record(folder: Path) -> None:
+    """Write an artifact.json that fits the model, as a hostile author would."""
+    artifact = read_description(folder)
+    digest = model_digest(folder / MODEL_FILE, artifact.label_set, JPG)
+    write_artifact(folder, replace(artifact, model_digest=digest))
+
+
+def test_a_loaded_model_has_the_scores_of_the_file_and_keras_sees_a_copy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    artifact = make_artifact(tmp_path / "model")
+    plain = keras.models.load_model(tmp_path / "model" / MODEL_FILE)
+    load, seen = keras.models.load_model, []
+
+    def watched(path: Path, **options: Any) -> Any:
+        with zipfile.ZipFile(path) as archive:
+            seen.append((path, archive.namelist(), options["safe_mode"]))
+        return load(path, **options)
+
+    monkeypatch.setattr(keras.models, "load_model", watched)
+    pixels = np.random.default_rng(0).uniform(0, 255, (3, 64, 64, 3)).astype(np.float32)
+    found = load_model(tmp_path / "model", artifact)
+    np.testing.assert_array_equal(found(pixels), plain(pixels))
+    ((path, names, safe_mode),) = seen
+    assert names == ["metadata.json", "config.json", "model.weights.h5"]
+    assert safe_mode
+    assert not path.exists()
+
+
+def test_a_model_that_was_exchanged_after_it_was_opened_is_refused(tmp_path: Path) -> None:
+    artifact = make_artifact(tmp_path / "model")
+    make_artifact(tmp_path / "other", seed=1)
+    (tmp_path / "other" / MODEL_FILE).rename(tmp_path / "model" / MODEL_FILE)
+    with pytest.raises(ArtifactError, match="model_digest differs"):
+        load_model(tmp_path / "model", artifact)
+
+
+def test_a_model_that_keras_cannot_build_is_one_line_with_the_file_and_the_version(
+    tmp_path: Path,
+) -> None:
+    make_artifact(tmp_path)
+    config = json.loads(read_member(tmp_path, "config.json"))
+    config["config"]["layers"][1]["inbound_nodes"] = []
+    rezip(tmp_path, {"config.json": json.dumps(config).encode()})
+    record(tmp_path)
+    with pytest.raises(
+        ArtifactError, match=rf"Keras {keras.__version__} cannot open .*model\.keras: [^\n]+$"
+    ):
+        load_model(tmp_path, read_description(tmp_path))
+
+
+@pytest.mark.parametrize("hole", hostile_layers(Path()))
+def test_a_hostile_model_ends_the_command_before_anything_is_planned(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], hole: str
+) -> None:
+    mark = tmp_path / "mark"
+    make_artifact(tmp_path / "model")
+    write_chips(tmp_path / "chips", 1)
+    config = json.loads(read_member(tmp_path / "model", "config.json"))
+    config["config"]["layers"].insert(1, hostile_layers(mark)[hole])
+    rezip(tmp_path / "model", {"config.json": json.dumps(config).encode()})
+    record(tmp_path / "model")
+    flags = {"chips": "chips", "artifact": "model", "output": "out"}
+    command = [f"--{flag}={tmp_path / name}" for flag, name in flags.items()]
+    assert exit_code(score_chips.main, command) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: --artifact: ")
+    assert error.count("\n") == 1
+    assert not mark.exists()
+    assert not (tmp_path / "out").exists()
