@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Any
 
 from deltalake import DeltaTable
 
@@ -27,11 +28,13 @@ from pipelines.maintenance.relabelling import labels_of, stage_relabelled
 from pipelines.maintenance.threshold_files import Thresholds, read_thresholds
 from pipelines.publishing import publishing
 from pipelines.runs import attempts, records, run_plan
+from pipelines.runs.models import known_model
 from pipelines.runs.run_plan import RunPlan
 from pipelines.storage.store import configure
 from pipelines.tables import delta_tables, evolution, publications
 from pipelines.wording import count_of
 from schemas.tables import CHIP_SCORES, COMMIT_ORDER, RELABEL
+from schemas.trust import relabelled_rows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,10 +165,18 @@ def _plan(
         started_at=started_at,
         planned_at=time.time(),
         scores_version=scores.version(),
+        trust=_trust(options.output, selection.model_digest, thresholds),
         token=f"-{uuid.uuid4().hex[:8]}",
         kind=RELABEL,
     )
     return run_plan.store_plan(plan, selection.manifest.to_reader())
+
+
+def _trust(output: str, model_digest: str, thresholds: Thresholds) -> list[dict[str, Any]]:
+    """The model's rows for `models`: by the artifact if the thresholds are its own."""
+    if thresholds.trust and thresholds.model_digest == model_digest:
+        return list(thresholds.trust)
+    return relabelled_rows(known_model(output, model_digest), thresholds.by_label)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from beam_jobs.running.starting import (
     RunStart,
     check_run,
     check_tables,
+    named_threats,
     plan_run,
     resume_run,
     start_run,
@@ -67,6 +68,7 @@ def _estimate(options: ScoreOptions) -> int:
     asked = options.estimate_options
     prices = read_prices(asked.prices) if asked.prices else (THIS_MACHINE,)
     artifact = check_run(options, SCORE_LINE.flag_names())
+    named_threats(options, artifact)
     check_tables(options.output, artifact)
 
     def try_sample(to_do: ChipsToDo) -> Trial:

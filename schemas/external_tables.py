@@ -11,12 +11,12 @@ import json
 from collections.abc import Mapping, Sequence
 
 from schemas.statements import summary_of, without_header
-from schemas.tables import COMMIT_ORDER
+from schemas.tables import COMMIT_ORDER, MODELS
 
 DATASET = "forest_chips"
 """The dataset in the checked-in statements."""
 
-EXTERNAL_TABLES = {table.name: table.external_name for table in COMMIT_ORDER}
+EXTERNAL_TABLES = {table.name: table.external_name for table in (MODELS, *COMMIT_ORDER)}
 """Delta table to external table, in the order in which a run is committed. `all_quarantine` and
 `all_runs` also have rows of unpublished runs; the views `quarantine` and `runs` leave them out."""
 

@@ -33,6 +33,7 @@ class _Types(NamedTuple):
 _TEXTS = pa.list_(pa.field("element", pa.string()))
 _TYPES: dict[ColumnType, _Types] = {
     "string": _Types(pa.string(), "VARCHAR", "STRING"),
+    "bool": _Types(pa.bool_(), "BOOLEAN", "BOOL"),
     "int64": _Types(pa.int64(), "BIGINT", "INT64"),
     "float32": _Types(pa.float32(), "FLOAT", "FLOAT64"),
     "float64": _Types(pa.float64(), "DOUBLE", "FLOAT64"),
@@ -65,6 +66,12 @@ def delta_schema(table: Table) -> pa.Schema:
     `unit` and `label` are next to it.
     """
     return _schema(table, table.columns, "comment")
+
+
+def label_columns(schema: pa.Schema) -> dict[str, str]:
+    """Each label and the column of its scores, in label order, by the columns' metadata."""
+    labels = {field.name: (field.metadata or {}).get(b"label") for field in schema}
+    return {label.decode(): name for name, label in labels.items() if label}
 
 
 def bigquery_fields(table: Table) -> list[dict[str, str]]:

@@ -8,7 +8,9 @@ from typing import Literal
 
 from schemas.labels import LabelSet, score_column
 
-ColumnType = Literal["string", "int64", "float32", "float64", "date", "timestamp", "list<string>"]
+ColumnType = Literal[
+    "string", "bool", "int64", "float32", "float64", "date", "timestamp", "list<string>"
+]
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from typing import Self
 from schemas.dating import DATING_COLUMNS, MODIFIED_AT
 from schemas.labels import LabelSet
 from schemas.table import Column, Table
+from schemas.trust import TRUST_COLUMNS
 
 
 class QuarantineReason(StrEnum):
@@ -148,7 +149,7 @@ PUBLISHED, WITHDRAWN, FAILED, HELD = "published", "withdrawn", "failed", "held"
 RUNS = Table(
     name="runs",
     description="The scoring runs, one row each.",
-    version=2,
+    version=3,
     columns=(
         Column(
             "kind",
@@ -185,6 +186,11 @@ RUNS = Table(
         ),
         _MODEL_DIGEST,
         _THRESHOLDS_DIGEST,
+        Column(
+            "threats",
+            "list<string>",
+            "The labels that count as threats from this run on; null: as before.",
+        ),
         Column("precision", "string", "Precision that the workers computed scores in."),
         Column("bytes_read", "int64", "Size of the chips that were read.", "bytes"),
         Column(
@@ -259,10 +265,23 @@ CHIP_SCORES = Table(
     expires=True,
 )
 
-TABLES = (CHIP_SCORES, QUARANTINE, RUNS, EXPIRED_CHIPS, CHIP_MANIFEST)
+MODELS = Table(
+    name="models",
+    description="How far each label of each model can be trusted, one row per model, thresholds "
+    "and label. The run is the first that was published with them.",
+    version=1,
+    columns=(_MODEL_DIGEST, _THRESHOLDS_DIGEST, *TRUST_COLUMNS, *_PARTITION_COLUMNS),
+    partition_by=_PARTITION_BY,
+    external_name="all_models",
+)
+
+TABLES = (CHIP_SCORES, QUARANTINE, RUNS, MODELS, EXPIRED_CHIPS, CHIP_MANIFEST)
 """All tables."""
 
 TABLES_BY_NAME = {table.name: table for table in TABLES}
+
+SHOWN = tuple(table for table in TABLES if table.external_name)
+"""The tables that questions see."""
 
 READ_ORDER = tuple(table for table in TABLES if table.commit_order)
 """The tables of a run, in the order in which readers open them. `chip_scores` is the first: the

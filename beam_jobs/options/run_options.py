@@ -55,6 +55,7 @@ class RunOptions(StoreOptions):
     Attributes:
         run_date: the night that names the partition, YYYY-MM-DD; it selects nothing.
         run_date_given: whether the command line named it.
+        threats: the labels that count as threats from this run on; "": as before.
         rescore: also whether a published run is replaced.
         drift: when a night is bad, and whether it is then held.
         beam_args: the flags that are Beam's own.
@@ -116,6 +117,7 @@ class RunOptions(StoreOptions):
     )
     run_date_given: bool = False
     rescore: bool = False
+    threats: str = ""
     plan_only: bool = False
     drift: DriftLimits = field(default_factory=DriftLimits, metadata=NO_FLAGS)
     beam_args: tuple[str, ...] = ()
@@ -166,6 +168,13 @@ class ScoreOptions(RunOptions):
         metavar="FILE",
         must_match=True,
         default=None,
+    )
+    threats: str = flag(
+        "The labels that count as threats from this night on, with commas between them. Default: "
+        "as before, or those of Planet's labels.",
+        not_empty,
+        metavar="LABELS",
+        default="",
     )
     plan_only: bool = common_flag("Write the run's manifest, and score nothing.", default=False)
     rescore: bool = common_flag(

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from beam_jobs.options.run_options import ROW_OPTIONS, RunOptions
 from pipelines.errors import UsageError
 from pipelines.runs.run_plan import RunPlan
 from schemas.artifact import ModelArtifact
+from schemas.trust import trust_rows
 
 
-def match_plan(plan: RunPlan, options: RunOptions, artifact: ModelArtifact) -> RunPlan:
+def match_plan(
+    plan: RunPlan, options: RunOptions, artifact: ModelArtifact, threats: Sequence[str] = ()
+) -> RunPlan:
     """The stored plan, with today's values of the options that change no row.
 
     Raises:
@@ -32,6 +36,8 @@ def match_plan(plan: RunPlan, options: RunOptions, artifact: ModelArtifact) -> R
         max_quarantine_ratio=options.max_quarantine_ratio,
         options=recorded,
         drift=options.drift,
+        threats=threats or plan.threats,
+        trust=plan.trust or trust_rows(artifact),
     )
 
 

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from beam_jobs.dataflow import job_flags
 from beam_jobs.engine import launch
+from beam_jobs.options.label_names import named_labels
 from beam_jobs.options.run_options import RunOptions
 from beam_jobs.running.resuming import match_plan
 from beam_jobs.running.versions import installed_versions
@@ -29,7 +30,9 @@ from pipelines.scoring.classifier import check_precision
 from pipelines.storage.worker_settings import WorkerSettings
 from pipelines.tables import delta_tables, evolution, publications
 from schemas.artifact import ModelArtifact
-from schemas.tables import READ_ORDER
+from schemas.render import label_columns
+from schemas.tables import CHIP_SCORES, SHOWN
+from schemas.trust import trust_rows
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,7 @@ class RunStart:
         options: how the run is made.
         settings: applied in this process and on every worker.
         artifact: the model's description.
+        threats: the labels of `--threats`.
         attempt: number of this attempt at the run.
         begun: the stored plan, if this attempt was begun before.
         published: whether the run is published and is not to be replaced.
@@ -51,6 +55,7 @@ class RunStart:
     options: RunOptions
     settings: WorkerSettings
     artifact: ModelArtifact
+    threats: tuple[str, ...]
     attempt: int
     begun: RunPlan | None
     published: bool
@@ -76,6 +81,7 @@ def start_run(options: RunOptions, our_flags: Sequence[str]) -> RunStart:
     settings = WorkerSettings(RunLog(options.run_id, options.log_format), options.stores)
     settings.apply()
     artifact = check_run(options, our_flags)
+    threats = named_threats(options, artifact)
     with as_usage_error("--output"):
         attempt, begun = attempts.find_attempt(options.output, options.run_id)
     published = not options.rescore and _is_published(options)
@@ -85,7 +91,8 @@ def start_run(options: RunOptions, our_flags: Sequence[str]) -> RunStart:
         check_tables(options.output, artifact)
         version = scores_version(options.output)
     return RunStart(
-        options, settings, artifact, attempt, begun, published, hold, started_at, version
+        *(options, settings, artifact, threats, attempt, begun, published, hold),
+        *(started_at, version),
     )
 
 
@@ -104,6 +111,21 @@ def check_run(options: RunOptions, our_flags: Sequence[str]) -> ModelArtifact:
     return artifact
 
 
+def named_threats(options: RunOptions, artifact: ModelArtifact) -> tuple[str, ...]:
+    """The labels of `--threats`.
+
+    Raises:
+        UsageError: one of them is neither a label of the artifact nor of the output.
+    """
+    if not options.threats:
+        return ()
+    with as_usage_error("--output"):
+        scores = delta_tables.open_table(options.output, CHIP_SCORES.name)
+    stored = label_columns(pa.schema(scores.schema().to_arrow())) if scores else {}
+    known = dict.fromkeys([*artifact.label_set.names, *stored])
+    return named_labels(options.threats, [*known], "--threats")
+
+
 def check_tables(output: str, artifact: ModelArtifact) -> None:
     """Refuse an output that cannot take the artifact's scores; nothing is written.
 
@@ -111,7 +133,7 @@ def check_tables(output: str, artifact: ModelArtifact) -> None:
         UsageError: it has another label set, or cannot be read.
     """
     with as_usage_error("--output"):
-        for table in READ_ORDER:
+        for table in SHOWN:
             evolution.check_table(output, table.for_labels(artifact.label_set))
 
 
@@ -121,7 +143,9 @@ def resume_run(start: RunStart) -> RunPlan | None:
     Raises:
         UsageError: it was begun with another model, or with options that change rows.
     """
-    return match_plan(start.begun, start.options, start.artifact) if start.begun else None
+    if start.begun is None:
+        return None
+    return match_plan(start.begun, start.options, start.artifact, start.threats)
 
 
 def plan_run(start: RunStart, chosen: Selection) -> RunPlan:
@@ -154,15 +178,18 @@ def plan_run(start: RunStart, chosen: Selection) -> RunPlan:
         scores_version=start.scores_version,
         kind=options.kind,
         drift=options.drift,
+        threats=start.threats,
+        trust=trust_rows(artifact),
         token=f"-{uuid.uuid4().hex[:8]}",
     )
-    return match_plan(_store(plan, chosen.chips, artifact), options, artifact)
+    stored = _store(plan, chosen.chips, artifact)
+    return match_plan(stored, options, artifact, start.threats)
 
 
 def _store(plan: RunPlan, chips: pa.RecordBatchReader, artifact: ModelArtifact) -> RunPlan:
     """Create the tables that are missing, and store the plan."""
     with as_usage_error("--output"):
-        for table in READ_ORDER:
+        for table in SHOWN:
             evolution.ensure_table(plan.output, table.for_labels(artifact.label_set))
         return run_plan.store_plan(plan, chips)
 

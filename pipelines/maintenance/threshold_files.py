@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -12,6 +12,7 @@ from pipelines.storage import store
 from schemas.artifact import ArtifactError, ModelArtifact, thresholds_digest
 from schemas.decisions import SkyRule
 from schemas.labels import LabelSet
+from schemas.trust import trust_rows
 
 
 @dataclass(frozen=True)
@@ -24,12 +25,14 @@ class Thresholds:
         values: a threshold in [0, 1] for each label.
         sky_rule: how sky labels are chosen; by threshold, unless an artifact says otherwise.
         model_digest: the artifact's model; "" for a plain file.
+        trust: what the artifact says about its labels, see `schemas.trust`; empty for a plain file.
     """
 
     label_set: LabelSet
     values: tuple[float, ...]
     sky_rule: SkyRule = "threshold"
     model_digest: str = ""
+    trust: Sequence[Mapping[str, Any]] = ()
 
     @property
     def by_label(self) -> dict[str, float]:
@@ -68,7 +71,8 @@ def _thresholds(data: Mapping[str, Any], labels: tuple[str, ...]) -> Thresholds:
     _check_labels(given, labels)
     values = tuple(given[label] for label in labels)
     label_set = LabelSet(labels, artifact.label_set.sky)
-    return Thresholds(label_set, values, artifact.sky_rule, artifact.model_digest)
+    trust = trust_rows(artifact)
+    return Thresholds(label_set, values, artifact.sky_rule, artifact.model_digest, trust)
 
 
 def _read_object(uri: str) -> dict[str, Any]:

@@ -1,10 +1,11 @@
 """The last step: staged units become a published run, all of it or nothing.
 
 One Delta commit to `chip_scores` makes a run visible. Quarantine is committed before it (its rows
-are visible only once their run is published) and the row in `runs` after it. Each commit has the
-run's id as a Delta transaction, so publishing a second time (a retried bundle, a publisher that
-died) adds what is missing and duplicates nothing. Several publishers of the same attempt find the
-same staged records, so it does not matter which of them commits what.
+are visible only once their run is published), then what is known of a model that is new (`models`);
+the row in `runs` after it. Each commit of a run has its id as a Delta transaction, so publishing a
+second time (a retried bundle, a publisher that died) adds what is missing and duplicates nothing.
+Several publishers of the same attempt find the same staged records, so it does not matter which of
+them commits what.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from pipelines.run_log import event
 from pipelines.runs import attempts, committing, records, run_plan
 from pipelines.runs.attempts import recording_refusal
 from pipelines.runs.counting import RunCounts, check_quarantine, count_run
+from pipelines.runs.models import publish_model
 from pipelines.runs.rivals import refuse_rivals
 from pipelines.runs.run_plan import RunPlan
 from pipelines.runs.staging import StagedFile, StagedUnit, read_units, staged_numbers
@@ -172,6 +174,7 @@ def _publish_rows(plan: RunPlan, staged: list[StagedUnit]) -> None:
     scores = [(unit.number, unit.scores) for unit in staged if unit.scores]
     quarantine = [(unit.number, unit.quarantine) for unit in staged if unit.quarantine]
     _publish_files(plan, "quarantine", quarantine)
+    publish_model(plan)
     _publish_files(plan, "chip_scores", scores)
 
 

@@ -167,6 +167,7 @@ def _planned(plan: RunPlan, ended_at: datetime) -> dict[str, Any]:
         "left_over": plan.left_over,
         "model_digest": plan.model_digest,
         "thresholds_digest": plan.thresholds_digest,
+        "threats": [*plan.threats] or None,
         "versions": json.dumps(dict(plan.versions)),
         "options": json.dumps(dict(plan.options)),
         "started_at": datetime.fromtimestamp(plan.started_at, UTC),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, BinaryIO
 
@@ -45,6 +45,8 @@ class RunPlan:
         token: keeps this plan's manifest apart from that of another planner of the same run.
         kind: what the run does, one of `runs.kind`.
         drift: limits of the drift check, and what happens to a bad night.
+        threats: the labels that count as threats from this run on; none: as before.
+        trust: the model's labels as rows of `models`, see `schemas.trust`.
     """
 
     run_id: str
@@ -67,6 +69,8 @@ class RunPlan:
     kind: str = SCORE
     left_over: int = 0
     drift: DriftLimits = field(default_factory=DriftLimits)
+    threats: Sequence[str] = ()
+    trust: Sequence[Mapping[str, Any]] = ()
 
     @property
     def to_score(self) -> int:

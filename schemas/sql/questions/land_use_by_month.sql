@@ -1,19 +1,57 @@
 -- What share of the pictures of each month shows farms or settlements?
--- The shares are of the observed pictures; cloudy ones are counted separately, in no share.
--- A month without any observation has no share at all (null), not a share of zero.
+-- The shares are of the observed pictures that a model scored for the label; cloudy ones are counted
+-- separately, in no share. A month without any observation has no share at all (null), not a share
+-- of zero. Labels that are not proven (fewer than ten chips in validation and test together) have no
+-- share, and are named in not_proven; `--unproven` shows their shares, too.
+WITH pictures AS (
+  SELECT
+    CAST(date_trunc('month', seen_at) AS DATE) AS month,
+    land_use.label,
+    list_contains(labels, land_use.label) AS has_label,
+    trust.proven
+  FROM observations
+  CROSS JOIN (VALUES ('agriculture'), ('cultivation'), ('habitation')) AS land_use (label)
+  LEFT JOIN label_trust AS trust
+    ON trust.model_digest = observations.model_digest AND trust.label = land_use.label
+  WHERE observed
+    AND CASE land_use.label
+      WHEN 'agriculture' THEN score_agriculture
+      WHEN 'cultivation' THEN score_cultivation
+      WHEN 'habitation' THEN score_habitation
+    END IS NOT NULL
+),
+shares AS (
+  SELECT
+    month,
+    label,
+    round(avg(
+      CASE
+        WHEN proven IS DISTINCT FROM FALSE THEN CASE WHEN has_label THEN 1.0 ELSE 0.0 END
+      END
+    ), 4) AS share,
+    count(CASE WHEN NOT proven THEN 1 END) AS unproven
+  FROM pictures
+  GROUP BY month, label
+),
+months AS (
+  SELECT
+    CAST(date_trunc('month', seen_at) AS DATE) AS month,
+    count(CASE WHEN observed THEN 1 END) AS observed,
+    count(CASE WHEN NOT observed THEN 1 END) AS not_observed
+  FROM observations
+  GROUP BY month
+)
 SELECT
-  CAST(date_trunc('month', seen_at) AS DATE) AS month,
-  count(CASE WHEN observed THEN 1 END) AS observed,
-  count(CASE WHEN NOT observed THEN 1 END) AS not_observed,
-  round(avg(CASE WHEN observed THEN
-    CASE WHEN list_contains(labels, 'agriculture') THEN 1.0 ELSE 0.0 END END), 4)
-    AS share_agriculture,
-  round(avg(CASE WHEN observed THEN
-    CASE WHEN list_contains(labels, 'cultivation') THEN 1.0 ELSE 0.0 END END), 4)
-    AS share_cultivation,
-  round(avg(CASE WHEN observed THEN
-    CASE WHEN list_contains(labels, 'habitation') THEN 1.0 ELSE 0.0 END END), 4)
-    AS share_habitation
-FROM observations
-GROUP BY month
-ORDER BY month
+  months.month,
+  months.observed,
+  months.not_observed,
+  max(CASE WHEN shares.label = 'agriculture' THEN shares.share END) AS share_agriculture,
+  max(CASE WHEN shares.label = 'cultivation' THEN shares.share END) AS share_cultivation,
+  max(CASE WHEN shares.label = 'habitation' THEN shares.share END) AS share_habitation,
+  string_agg(
+    CASE WHEN shares.unproven > 0 THEN shares.label END, ', ' ORDER BY shares.label NULLS FIRST
+  ) AS not_proven
+FROM months
+LEFT JOIN shares ON shares.month = months.month
+GROUP BY months.month, months.observed, months.not_observed
+ORDER BY months.month

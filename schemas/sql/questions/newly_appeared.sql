@@ -4,7 +4,9 @@
 -- a threat has appeared if all the newest show it and none of those before them does. The earlier
 -- picture may have missed what haze or partial cloud hid (previous_sky_label), another model may
 -- judge the same ground differently (same_model), and seen_at may only be when an object was written
--- or scored (seen_at_source): the answer has these columns, to judge for yourself.
+-- or scored (seen_at_source): the answer has these columns, to judge for yourself. Labels that are not
+-- proven (fewer than ten chips in validation and test together) are left out; `--unproven` shows
+-- them. A label that the model before did not know has not appeared.
 WITH times AS (
   SELECT
     *,
@@ -28,7 +30,18 @@ appeared AS (
   JOIN shown ON shown.place = times.place
   WHERE times.look = 2
   GROUP BY times.place, shown.label
-  HAVING count(CASE WHEN list_contains(times.labels, shown.label) THEN 1 END) = 0
+  HAVING count(
+    CASE
+      WHEN NOT list_contains(times.labels, shown.label) THEN
+        CASE shown.label
+          WHEN 'road' THEN times.score_road
+          WHEN 'selective_logging' THEN times.score_selective_logging
+          WHEN 'slash_burn' THEN times.score_slash_burn
+          WHEN 'artisinal_mine' THEN times.score_artisinal_mine
+          WHEN 'conventional_mine' THEN times.score_conventional_mine
+        END
+    END
+  ) = count(*)
 )
 SELECT
   newest.place,
@@ -40,6 +53,7 @@ SELECT
     WHEN 'artisinal_mine' THEN newest.score_artisinal_mine
     WHEN 'conventional_mine' THEN newest.score_conventional_mine
   END AS score,
+  trust.proven,
   newest.seen_at,
   newest.seen_at_source,
   previous.seen_at AS previous_seen_at,
@@ -54,4 +68,7 @@ JOIN times AS newest
   ON newest.place = appeared.place AND newest.look = 1 AND newest.picture = 1
 JOIN times AS previous
   ON previous.place = appeared.place AND previous.look = 2 AND previous.picture = 1
+LEFT JOIN label_trust AS trust
+  ON trust.model_digest = newest.model_digest AND trust.label = appeared.label
+WHERE trust.proven IS DISTINCT FROM FALSE
 ORDER BY newest.seen_at DESC, score DESC, newest.place, threat

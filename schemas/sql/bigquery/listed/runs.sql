@@ -1,4 +1,4 @@
--- Table runs, version 2. Written by: python -m schemas.render
+-- Table runs, version 3. Written by: python -m schemas.render
 CREATE OR REPLACE EXTERNAL TABLE forest_chips.all_runs (
   kind STRING,
   status STRING,
@@ -13,6 +13,7 @@ CREATE OR REPLACE EXTERNAL TABLE forest_chips.all_runs (
   quarantined_by_reason STRING,
   model_digest STRING,
   thresholds_digest STRING,
+  threats ARRAY<STRING>,
   precision STRING,
   bytes_read INT64,
   stage_seconds STRING,

@@ -1,6 +1,8 @@
 -- Which chips of the latest night show roads, logging, slash-and-burn or mines? Highest first.
 -- One row per chip and threat. A chip that was scored twice that night has its newer scores, and a
 -- relabelled one its newest labels. Cloudy chips are not observed, so they never raise an alert.
+-- Labels that are not proven (fewer than ten chips in validation and test together) are left out;
+-- `--unproven` shows them. proven is null if nothing is known of the model.
 -- Made from sql/questions/alerts_last_night.sql by: python -m schemas.render
 WITH night AS (
   SELECT
@@ -35,6 +37,7 @@ SELECT
     WHEN 'conventional_mine'
     THEN score_conventional_mine
   END AS score,
+  trust.proven,
   sky_label,
   chip_uri,
   scene_id,
@@ -46,8 +49,10 @@ SELECT
 FROM night
 JOIN forest_chips.threats
   ON threats.label IN UNNEST(night.labels)
+LEFT JOIN forest_chips.label_trust AS trust
+  ON trust.model_digest = night.model_digest AND trust.label = threats.label
 WHERE
-  sky_label IS DISTINCT FROM 'cloudy'
+  sky_label IS DISTINCT FROM 'cloudy' AND trust.proven IS DISTINCT FROM FALSE
 ORDER BY
   score DESC,
   chip_uri NULLS LAST,

@@ -1,40 +1,78 @@
 -- What share of the pictures of each month shows farms or settlements?
--- The shares are of the observed pictures; cloudy ones are counted separately, in no share.
--- A month without any observation has no share at all (null), not a share of zero.
+-- The shares are of the observed pictures that a model scored for the label; cloudy ones are counted
+-- separately, in no share. A month without any observation has no share at all (null), not a share
+-- of zero. Labels that are not proven (fewer than ten chips in validation and test together) have no
+-- share, and are named in not_proven; `--unproven` shows their shares, too.
 -- Made from sql/questions/land_use_by_month.sql by: python -m schemas.render
+WITH pictures AS (
+  SELECT
+    CAST(TIMESTAMP_TRUNC(seen_at, MONTH) AS DATE) AS month,
+    land_use.label,
+    land_use.label IN UNNEST(labels) AS has_label,
+    trust.proven
+  FROM forest_chips.observations
+  CROSS JOIN UNNEST([
+    STRUCT('agriculture' AS label),
+    STRUCT('cultivation' AS label),
+    STRUCT('habitation' AS label)
+  ]) AS land_use
+  LEFT JOIN forest_chips.label_trust AS trust
+    ON trust.model_digest = observations.model_digest AND trust.label = land_use.label
+  WHERE
+    observed
+    AND NOT CASE land_use.label
+      WHEN 'agriculture'
+      THEN score_agriculture
+      WHEN 'cultivation'
+      THEN score_cultivation
+      WHEN 'habitation'
+      THEN score_habitation
+    END IS NULL
+), shares AS (
+  SELECT
+    month,
+    label,
+    ROUND(
+      AVG(
+        CASE
+          WHEN proven IS DISTINCT FROM FALSE
+          THEN CASE WHEN has_label THEN 1.0 ELSE 0.0 END
+        END
+      ),
+      4
+    ) AS share,
+    COUNT(CASE WHEN NOT proven THEN 1 END) AS unproven
+  FROM pictures
+  GROUP BY
+    month,
+    label
+), months AS (
+  SELECT
+    CAST(TIMESTAMP_TRUNC(seen_at, MONTH) AS DATE) AS month,
+    COUNT(CASE WHEN observed THEN 1 END) AS observed,
+    COUNT(CASE WHEN NOT observed THEN 1 END) AS not_observed
+  FROM forest_chips.observations
+  GROUP BY
+    month
+)
 SELECT
-  CAST(TIMESTAMP_TRUNC(seen_at, MONTH) AS DATE) AS month,
-  COUNT(CASE WHEN observed THEN 1 END) AS observed,
-  COUNT(CASE WHEN NOT observed THEN 1 END) AS not_observed,
-  ROUND(
-    AVG(
-      CASE
-        WHEN observed
-        THEN CASE WHEN 'agriculture' IN UNNEST(labels) THEN 1.0 ELSE 0.0 END
-      END
-    ),
-    4
-  ) AS share_agriculture,
-  ROUND(
-    AVG(
-      CASE
-        WHEN observed
-        THEN CASE WHEN 'cultivation' IN UNNEST(labels) THEN 1.0 ELSE 0.0 END
-      END
-    ),
-    4
-  ) AS share_cultivation,
-  ROUND(
-    AVG(
-      CASE
-        WHEN observed
-        THEN CASE WHEN 'habitation' IN UNNEST(labels) THEN 1.0 ELSE 0.0 END
-      END
-    ),
-    4
-  ) AS share_habitation
-FROM forest_chips.observations
+  months.month,
+  months.observed,
+  months.not_observed,
+  MAX(CASE WHEN shares.label = 'agriculture' THEN shares.share END) AS share_agriculture,
+  MAX(CASE WHEN shares.label = 'cultivation' THEN shares.share END) AS share_cultivation,
+  MAX(CASE WHEN shares.label = 'habitation' THEN shares.share END) AS share_habitation,
+  STRING_AGG(
+    CASE WHEN shares.unproven > 0 THEN shares.label END, ', '
+    ORDER BY
+      shares.label
+  ) AS not_proven
+FROM months
+LEFT JOIN shares
+  ON shares.month = months.month
 GROUP BY
-  month
+  months.month,
+  months.observed,
+  months.not_observed
 ORDER BY
-  month NULLS LAST
+  months.month NULLS LAST
