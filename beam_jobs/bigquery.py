@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -25,15 +25,18 @@ from schemas.external_tables import (
     DATASET,
     EXTERNAL_TABLES,
     delta_table_ddl,
+    in_dataset,
     list_path,
     listed_table_ddl,
     view_ddl,
 )
-from schemas.render import bigquery_columns
+from schemas.label_sql import bigquery_text, for_labels
+from schemas.render import bigquery_columns, label_columns
 from schemas.statements import statements
-from schemas.tables import READ_ORDER
+from schemas.tables import CHIP_SCORES, SHOWN, TABLES_BY_NAME
 
 _CONNECTION = re.compile(r"[\w.:-]+\.[a-z0-9-]+\.[\w-]+")
+_QUESTIONS = statements("bigquery/questions")
 _DATASET = re.compile(r"\w{1,1024}", re.ASCII)
 
 
@@ -61,6 +64,11 @@ class BigQueryOptions:
         default="",
     )
     file_lists: bool = common_flag("Write lists of the files, and read these.", default=False)
+    question: str = common_flag(
+        "Print the SQL of this question of beam_jobs.query instead, for the labels of OUTPUT.",
+        choices=tuple(_QUESTIONS),
+        default="",
+    )
     dataset: str = flag(
         "The dataset of the tables and views.", _dataset, metavar="NAME", default=DATASET
     )
@@ -86,12 +94,16 @@ def main(arguments: Sequence[str]) -> int:
         StorageError: the tables cannot be read or the lists cannot be written.
     """
     options = LINE.parse(arguments)
-    if bool(options.connection) == options.file_lists:
-        raise UsageError("give either --connection or --file_lists")
+    if bool(options.connection) + options.file_lists + bool(options.question) != 1:
+        raise UsageError("give either --connection or --file_lists, or --question")
     output = options.output
     if store.scheme_of(output) != "gs":
         raise UsageError(f"BigQuery reads gs:// only, not {output!r}")
     tables = open_tables(output)
+    labels = label_columns(pa.schema(tables[CHIP_SCORES.name].schema().to_arrow()))
+    if options.question:
+        print(in_dataset(_fitted(_QUESTIONS[options.question], labels), options.dataset), end="")
+        return 0
     if options.file_lists:
         write_file_lists(output, tables)
         external = list(_listed(output, tables, options.dataset))
@@ -99,7 +111,7 @@ def main(arguments: Sequence[str]) -> int:
         external = [
             delta_table_ddl(name, output, options.connection, options.dataset) for name in tables
         ]
-    print("\n".join([*external, *_views(options.dataset)]), end="")
+    print("\n".join([*external, *_views(options.dataset, labels)]), end="")
     return 0
 
 
@@ -107,16 +119,24 @@ def open_tables(output: str) -> dict[str, DeltaTable]:
     """The newest snapshot of each table, in the order in which a run is committed.
 
     Raises:
-        UsageError: one of them does not exist yet.
+        UsageError: one of them does not exist yet, or lacks a column that the views need.
         StorageError: one cannot be read.
     """
-    found = {table.name: delta_tables.open_table(output, table.name) for table in READ_ORDER}
+    found = {table.name: delta_tables.open_table(output, table.name) for table in SHOWN}
     missing = [name for name, table in found.items() if table is None]
     if missing:
         raise UsageError(
             f"{output!r} has no table {' or '.join(missing)} yet: publish a run there first"
         )
-    return {name: table for name in EXTERNAL_TABLES if (table := found[name]) is not None}
+    tables = {name: table for name in EXTERNAL_TABLES if (table := found[name]) is not None}
+    for name, table in tables.items():
+        columns = {field.name for field in table.schema().fields}
+        if lacking := sorted(set(TABLES_BY_NAME[name].column_names) - columns):
+            raise UsageError(
+                f"{output!r} has no column {name}.{lacking[0]} yet, which this release's views "
+                "need: publish a run there first"
+            )
+    return tables
 
 
 def write_file_lists(output: str, tables: dict[str, DeltaTable]) -> None:
@@ -138,10 +158,14 @@ def _listed(output: str, tables: dict[str, DeltaTable], dataset: str) -> Iterato
         yield listed_table_ddl(name, columns, partition_by, output, dataset)
 
 
-def _views(dataset: str) -> Iterator[str]:
+def _fitted(sql: str, labels: Mapping[str, str]) -> str:
+    return for_labels(sql, labels, bigquery_text)
+
+
+def _views(dataset: str, labels: Mapping[str, str]) -> Iterator[str]:
     for folder in ("published", "views"):  # the latter use the former
         for name, select in statements(f"bigquery/{folder}").items():
-            yield view_ddl(name, select, dataset)
+            yield view_ddl(name, _fitted(select, labels), dataset)
 
 
 if __name__ == "__main__":

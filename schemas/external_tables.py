@@ -16,7 +16,8 @@ from schemas.tables import COMMIT_ORDER, MODELS
 DATASET = "forest_chips"
 """The dataset in the checked-in statements."""
 
-EXTERNAL_TABLES = {table.name: table.external_name for table in (MODELS, *COMMIT_ORDER)}
+_QUARANTINE, *_LATER = COMMIT_ORDER
+EXTERNAL_TABLES = {table.name: table.external_name for table in (_QUARANTINE, MODELS, *_LATER)}
 """Delta table to external table, in the order in which a run is committed. `all_quarantine` and
 `all_runs` also have rows of unpublished runs; the views `quarantine` and `runs` leave them out."""
 
@@ -84,9 +85,14 @@ def view_ddl(name: str, select: str, dataset: str = DATASET) -> str:
         select: its tables are in `DATASET`.
         dataset: the dataset of the view and of its tables.
     """
-    text = without_header(select).replace(f"{DATASET}.", f"{dataset}.")
+    text = in_dataset(without_header(select), dataset)
     options = _options({"description": summary_of(select)})
     return f"CREATE OR REPLACE VIEW {dataset}.{name}\n{options}\nAS\n{text.rstrip()};\n"
+
+
+def in_dataset(select: str, dataset: str) -> str:
+    """A checked-in SELECT with its tables in another dataset than `DATASET`."""
+    return select.replace(f"{DATASET}.", f"{dataset}.")
 
 
 def _columns(types: Mapping[str, str]) -> str:

@@ -20,15 +20,16 @@ INTERVAL_POSITIVES = 5
 JUDGED_PARTS = ("test", "validation")
 """Parts of the labelled chips that figures may be of, the best first."""
 
+_SHARE = "share in [0, 1]"
 _Z = 1.959963984540054  # 95 % of a normal distribution are within this many deviations
 
 
 def _figure(name: str, description: str) -> tuple[Column, Column, Column]:
     interval = f"end of the 95 % interval of {name}; null below {INTERVAL_POSITIVES} positives."
     return (
-        Column(name, "float64", f"{description}; null if not known.", "share"),
-        Column(f"{name}_low", "float64", f"Lower {interval}", "share"),
-        Column(f"{name}_high", "float64", f"Upper {interval}", "share"),
+        Column(name, "float64", f"{description}; null if not known.", _SHARE),
+        Column(f"{name}_low", "float64", f"Lower {interval}", _SHARE),
+        Column(f"{name}_high", "float64", f"Upper {interval}", _SHARE),
     )
 
 
@@ -38,6 +39,7 @@ TRUST_COLUMNS = (
         "threshold",
         "float64",
         "A chip has the label if its score is at or over it (unless the sky rule is argmax).",
+        "probability in [0, 1]",
         required=True,
     ),
     Column(

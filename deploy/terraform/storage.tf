@@ -5,6 +5,7 @@ locals {
 
   # Delta table to external table, as python -m beam_jobs.bigquery names them.
   external_tables = {
+    models      = "all_models"
     chip_scores = "chip_scores"
     quarantine  = "all_quarantine"
     runs        = "all_runs"

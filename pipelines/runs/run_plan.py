@@ -101,7 +101,8 @@ class RunPlan:
         """Read what `to_json` wrote."""
         data = json.loads(text)
         drift = DriftLimits(**data.pop("drift", {}))
-        return cls(**{**data, "unit_rows": tuple(data["unit_rows"]), "drift": drift})
+        lists = {name: tuple(data.get(name, ())) for name in ("unit_rows", "threats", "trust")}
+        return cls(**{**data, **lists, "drift": drift})
 
 
 def staging_of(output: str, run_id: str, attempt: int) -> str:

@@ -37,6 +37,7 @@ from tests.support.published_runs import (
     run_row,
     scored,
 )
+from tests.support.trusted import trust
 
 STATEMENTS = sorted((Path(schemas.__file__).parent / "sql" / "bigquery").rglob("*.sql"))
 VIEWS = {**statements("bigquery/published"), **statements("bigquery/views")}
@@ -104,6 +105,7 @@ def test_what_bigquery_cannot_express_is_not_rendered() -> None:
 def archive(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Three nights with every case that a question distinguishes."""
     output = str(tmp_path_factory.mktemp("archive"))
+    trust(output, {"road": 12, "slash_burn": 3, "conventional_mine": None, "habitation": 2})
     june = [
         scored("cut", "primary", etag="1", observed_at=at(1, month=6)),
         scored("box-june", "agriculture", observed_at=at(2, month=6), **BOX),
@@ -215,7 +217,7 @@ def test_bigquery_shows_quarantine_of_a_run_without_scores_once_it_is_in_runs(
 
 def test_all_questions_and_views_exist() -> None:
     assert QUESTIONS.keys() == query.QUESTIONS.keys()
-    assert VIEWS.keys() == query.VIEWS.keys() | {"quarantine", "runs"}
+    assert VIEWS.keys() == query.VIEWS.keys() | {"models", "quarantine", "runs"}
 
 
 # --------------------------------------------------------------------------- lists of files

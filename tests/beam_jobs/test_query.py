@@ -21,14 +21,16 @@ from pipelines.commands import exit_code
 from pipelines.errors import StorageError, UsageError
 from schemas.labels import PLANET_LABELS, LabelSet
 from schemas.render import arrow_schema
-from schemas.tables import QUARANTINE, READ_ORDER
+from schemas.tables import QUARANTINE, SHOWN
 from tests.support.published_runs import SCORES, at, commit_rows, publish, quarantined_row, scored
 
 pytest_plugins = ["tests.support.object_stores"]
 
 TABLES_AND_VIEWS = [
     "chip_scores",
+    "label_trust",
     "latest_chip_scores",
+    "models",
     "observations",
     "open_quarantine",
     "quarantine",
@@ -62,7 +64,7 @@ def picked(answer: list[dict[str, Any]], *names: str) -> list[tuple[Any, ...]]:
 
 def test_all_tables_and_views_exist_with_types_before_anything_is_published(output: str) -> None:
     assert [name for (name,) in rows(output, "SHOW TABLES")] == TABLES_AND_VIEWS
-    for table in (table.for_labels(PLANET_LABELS) for table in READ_ORDER):
+    for table in (table.for_labels(PLANET_LABELS) for table in SHOWN):
         answer = query.ask(output, f"SELECT * FROM {table.name}")
         assert answer.num_rows == 0
         assert answer.schema.names == list(table.column_names)
@@ -277,9 +279,9 @@ def test_land_use_by_month(output: str) -> None:
     august = [scored("f", sky="cloudy", scored_at=at(1, month=8))]
     publish(output, "run-1", [*july, *june, *august])
     assert [tuple(row.values()) for row in asked(output, "land_use_by_month")] == [
-        (date(2026, 6, 1), 1, 0, 0.0, 0.0, 1.0),
-        (date(2026, 7, 1), 3, 1, 0.6667, 0.3333, 0.0),
-        (date(2026, 8, 1), 0, 1, None, None, None),
+        (date(2026, 6, 1), 1, 0, 0.0, 0.0, 1.0, None),
+        (date(2026, 7, 1), 3, 1, 0.6667, 0.3333, 0.0, None),
+        (date(2026, 8, 1), 0, 1, None, None, None, None),
     ]
 
 

@@ -16,7 +16,7 @@ from pipelines.tables.evolution import ensure_table
 from schemas.labels import PLANET_LABELS, LabelSet, score_column
 from schemas.render import file_schema
 from schemas.table import Table
-from schemas.tables import QUARANTINE, RUNS, chip_scores
+from schemas.tables import MODELS, QUARANTINE, RUNS, chip_scores
 
 Row = Mapping[str, Any]
 SCORES = chip_scores(PLANET_LABELS)
@@ -127,6 +127,7 @@ def publish(
     label_set: LabelSet = PLANET_LABELS,
 ) -> None:
     """Publish a whole run, its tables in the order in which a publisher commits them."""
+    ensure_table(output, MODELS)
     commit_rows(output, QUARANTINE, run_id, quarantine, night)
     commit_rows(output, chip_scores(label_set), run_id, rows, night)
     if published_at is not None:

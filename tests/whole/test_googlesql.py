@@ -15,13 +15,13 @@ from schemas.external_tables import DATASET, EXTERNAL_TABLES, view_ddl
 from schemas.labels import PLANET_LABELS
 from schemas.render import arrow_schema, bigquery_columns
 from schemas.statements import statements
-from schemas.tables import READ_ORDER
+from schemas.tables import SHOWN
 
 ROOT = Path(__file__).parents[2]
 ANALYZER = Path(os.environ.get("GOOGLESQL_ANALYZER") or ROOT / "build" / "googlesql")
 TABLES = {
     EXTERNAL_TABLES[table.name]: bigquery_columns(arrow_schema(table))
-    for table in (table.for_labels(PLANET_LABELS) for table in READ_ORDER)
+    for table in (table.for_labels(PLANET_LABELS) for table in SHOWN)
 }
 VIEWS = {**statements("bigquery/published"), **statements("bigquery/views")}
 
@@ -53,7 +53,8 @@ def columns_of(answer: dict[str, Any]) -> dict[str, str]:
 def test_every_view_has_the_columns_of_the_tables() -> None:
     views = dict(zip(VIEWS, map(columns_of, analyzed()), strict=True))
     scores = TABLES["chip_scores"]
-    more = {"place": "STRING", "seen_at": "TIMESTAMP", "observed": "BOOL"}
+    more = {"place": "STRING", "seen_at": "TIMESTAMP", "seen_at_source": "STRING"}
+    more["observed"] = "BOOL"
     assert views["latest_chip_scores"] == scores
     assert views["observations"] == scores | more
     assert views["quarantine"] == views["open_quarantine"] == TABLES["all_quarantine"]
@@ -70,7 +71,7 @@ def test_every_table_is_created() -> None:
     folder = Path(schemas.__file__).parent / "sql" / "bigquery"
     ddl = [path.read_text("utf-8") for path in sorted(folder.rglob("*.sql"))]
     ddl = [text for text in ddl if "CREATE " in text]
-    assert len(ddl) == 4 + 2 * len(EXTERNAL_TABLES)
+    assert len(ddl) == 5 + 2 * len(EXTERNAL_TABLES)
     assert analyzed(*ddl)[len(VIEWS) :] == [{"columns": None}] * len(ddl)
 
 

@@ -4,7 +4,7 @@
 WITH chosen AS (
   SELECT threats
   FROM runs
-  WHERE array_length(threats) > 0
+  WHERE status = 'published' AND array_length(threats) > 0
   QUALIFY row_number() OVER (ORDER BY published_at DESC NULLS LAST, run_id DESC) = 1
 )
 SELECT named.label

@@ -7,7 +7,7 @@ WITH chosen AS (
     threats
   FROM forest_chips.runs
   WHERE
-    ARRAY_LENGTH(threats) > 0
+    status = 'published' AND ARRAY_LENGTH(threats) > 0
   QUALIFY
     ROW_NUMBER() OVER (ORDER BY published_at DESC, run_id DESC) = 1
 )
