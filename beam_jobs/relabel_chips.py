@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -172,10 +172,10 @@ def _plan(
     return run_plan.store_plan(plan, selection.manifest.to_reader())
 
 
-def _trust(output: str, model_digest: str, thresholds: Thresholds) -> list[dict[str, Any]]:
+def _trust(output: str, model_digest: str, thresholds: Thresholds) -> Sequence[Mapping[str, Any]]:
     """The model's rows for `models`: by the artifact if the thresholds are its own."""
     if thresholds.trust and thresholds.model_digest == model_digest:
-        return list(thresholds.trust)
+        return thresholds.trust
     return relabelled_rows(known_model(output, model_digest), thresholds.by_label)
 
 

@@ -84,8 +84,8 @@ def relabelled_rows(
         known: rows of the same model at any thresholds.
     """
     by_label = {row["label"]: row for row in known}
-    kept = ("positives", "proven", "measured_on")
-    kept += ("average_precision", "average_precision_low", "average_precision_high")
+    kept = ["positives", "proven", "measured_on"]
+    kept += ["average_precision", "average_precision_low", "average_precision_high"]
     nothing = dict.fromkeys(column.name for column in TRUST_COLUMNS)
     return [
         nothing

@@ -26,6 +26,7 @@ from schemas.external_tables import (
     list_path,
     view_ddl,
 )
+from schemas.labels import LabelSet
 from schemas.statements import statements
 from schemas.tables import QUARANTINE, RUNS
 from tests.support.published_runs import (
@@ -278,11 +279,29 @@ def test_the_command_prints_the_ddl_over_the_delta_tables(
     assert store.head_object(f"{gs_uri}/{list_path('runs')}") is None
 
 
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_views_and_questions_are_made_for_the_labels_of_the_tables(
+    gs_uri: str, capsys: pytest.CaptureFixture[str], question: str
+) -> None:
+    labels = LabelSet(("gold mine", "it's burnt"))
+    chips = [scored("a", "gold mine", sky=None, label_set=labels)]
+    publish(gs_uri, "run-1", chips, published_at=at(2), label_set=labels)
+    assert ask("--output", gs_uri, "--connection", "my-project.eu.forest") == 0
+    (threats,) = re.findall(r"VIEW \S+\.threats\n.*?;\n", capsys.readouterr().out, re.S)
+    assert 'threat.label IN ("gold mine", "it\'s burnt")' in threats
+    assert ask("--output", gs_uri, "--question", question, "--dataset", "mine") == 0
+    sql = capsys.readouterr().out
+    assert {table.db for table in parsed(sql).find_all(exp.Table)} - {""} == {"mine"}
+    known = {"score_gold_mine", "score_it_s_burnt"}
+    assert {c.name for c in parsed(sql).find_all(exp.Column) if c.name[:6] == "score_"} <= known
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--connection", "p.eu.c"], "--output"),
         (["--output", "gs://b/o"], "either --connection or --file_lists"),
+        (["--output", "gs://b/o", "--file_lists", "--question", "never_observed"], "or --question"),
         (["--output", "gs://b/o", "--connection", "c"], "PROJECT.REGION.NAME"),
         (["--output", "gs://b/o", "--file_lists", "--dataset", "a.b"], "letters, digits"),
         (["--output", "s3://b/o", "--file_lists"], "gs:// only"),
