@@ -7,12 +7,24 @@ failed, or if the run has changed since.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from beam_jobs.options.run_names import OneRunOptions
 from pipelines.commands import CommandLine, run_command
+from pipelines.flags import common_flag
 from pipelines.reports.reporting import write_report
 
-LINE = CommandLine("beam_jobs.report", OneRunOptions, __doc__ or "")
+
+@dataclass(frozen=True, kw_only=True)
+class ReportOptions(OneRunOptions):
+    """The options of the command."""
+
+    unproven: bool = common_flag(
+        "Also show labels that are not proven, for lack of labelled chips.", default=False
+    )
+
+
+LINE = CommandLine("beam_jobs.report", ReportOptions, __doc__ or "")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -23,7 +35,7 @@ def main(arguments: Sequence[str]) -> int:
         StorageError: a table cannot be read, or the report cannot be written.
     """
     options = LINE.parse(arguments)
-    print(write_report(options.output, options.run_id))
+    print(write_report(options.output, options.run_id, unproven=options.unproven))
     return 0
 
 

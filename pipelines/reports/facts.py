@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -48,6 +48,8 @@ class ReportFacts:
         before: the nights that it is compared with, newest first.
         rare: the chips with the highest scores for each of the rarest labels, rarest first.
         rejected: some of the quarantined chips of each reason.
+        trust: what `models` says about each label; no labels if it says nothing.
+        left_out: the labels that are not proven, unless the report shows them.
     """
 
     record: Mapping[str, Any]
@@ -55,15 +57,29 @@ class ReportFacts:
     before: Sequence[Night]
     rare: Mapping[str, Sequence[Example]]
     rejected: Mapping[str, Sequence[Rejected]]
+    trust: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    left_out: Collection[str] = ()
 
 
-def gather_facts(record: dict[str, Any], rows: RunRows, before: Sequence[Night]) -> ReportFacts:
+def gather_facts(
+    record: dict[str, Any],
+    rows: RunRows,
+    before: Sequence[Night],
+    trust: Iterable[Mapping[str, Any]] = (),
+    unproven: bool = False,
+) -> ReportFacts:
     """Read a run's rows once, and keep numbers and a few examples.
+
+    Args:
+        trust: what `models` says about the run's labels.
+        unproven: whether the report shows labels that are not proven.
 
     Raises:
         StorageError: the rows cannot be read.
     """
     names = score_labels(rows.columns)
+    known = {row["label"]: row for row in trust}
+    left_out = () if unproven else [name for name in known if known[name]["proven"] is False]
     best: dict[str, list[Example]] = {label: [] for label in names.values()}
     counts = []
     for batch in rows.scores([*names, "labels", "chip_uri", "media_type"]) if names else []:
@@ -73,7 +89,9 @@ def gather_facts(record: dict[str, Any], rows: RunRows, before: Sequence[Night])
             best[label] = heapq.nlargest(_CHIPS_A_LABEL, found)
     night = as_night(record, add_up(counts))
     rejected = _some_of_each_reason(rows.quarantine(["reason", "chip_uri", "message"]))
-    return ReportFacts(record, night, before, _rarest(night, best), rejected)
+    shown = {label: best[label] for label in best if label not in left_out}
+    rare = _rarest(night, shown)
+    return ReportFacts(record, night, before, rare, rejected, known, left_out)
 
 
 def _highest(batch: pa.RecordBatch, column: str, label: str) -> list[Example]:

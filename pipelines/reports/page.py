@@ -13,6 +13,7 @@ from pipelines.drift.verdicts import Finding, read_findings, worst_first
 from pipelines.reports.charts import score_histogram, share_bar
 from pipelines.reports.facts import Example, ReportFacts
 from pipelines.reports.nights import add_up
+from pipelines.reports.proof import TRUST_HEAD, left_out, trust_cells
 from pipelines.reports.thumbnails import Thumbnail
 from pipelines.wording import count_of
 from schemas.tables import HELD, PUBLISHED, QuarantineReason
@@ -98,9 +99,10 @@ def _labels(facts: ReportFacts) -> Iterator[doc.Block]:
         "below 0.1 nothing has changed. With only a few dozen chips it is larger by chance, and "
         "its limit is raised to match."
     )
-    now = {label: _share(night.labels.get(label, 0), night.scored) for label in night.scores}
+    shown = [label for label in night.scores if label not in facts.left_out]
+    now = {label: _share(night.labels.get(label, 0), night.scored) for label in shown}
     scored, carried = sum(night.scored for night in before), add_up(before).labels
-    then = {label: carried[label] / scored if scored else None for label in night.scores}
+    then = {label: carried[label] / scored if scored else None for label in shown}
     most = max([*now.values(), *(share or 0 for share in then.values())], default=0)
     psi = {f.label: f for f in read_findings(facts.record["findings"]) if f.check == "psi"}
     rows = [
@@ -109,11 +111,13 @@ def _labels(facts: ReportFacts) -> Iterator[doc.Block]:
             night.labels.get(label, 0),
             *_shares(now[label], then[label], most),
             _psi_cell(psi.get(label)),
+            *trust_cells(facts, label),
         ]
-        for label in night.scores
+        for label in shown
     ]
     head = ("Label", "Chips", "Share", "Before", "Points", "Share, | before", "PSI of scores")
-    yield doc.TableBlock(head, rows, numbers={2, 3, 4, 6})
+    yield doc.TableBlock((*head, *TRUST_HEAD), rows, numbers={2, 3, 4, 6})
+    yield from left_out(facts)
 
 
 def _shares(now: float, before: float | None, most: float) -> list[doc.Cell]:
@@ -139,8 +143,9 @@ def _scores(facts: ReportFacts) -> Iterator[doc.Block]:
         "Bars: shares of this night's scores by bin; bins are narrow at both ends, and a bar's "
         "height is the square root of its share. Line: the nights before."
     )
-    scores = facts.night.scores.items()
-    yield doc.Grid([score_histogram(label, now, before.get(label)) for label, now in scores])
+    scores = facts.night.scores
+    shown = [label for label in scores if label not in facts.left_out]
+    yield doc.Grid([score_histogram(name, scores[name], before.get(name)) for name in shown])
 
 
 def _quarantine(facts: ReportFacts) -> Iterator[doc.Block]:

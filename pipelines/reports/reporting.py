@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipelines.drift.checks import DriftLimits, Night
@@ -15,6 +15,7 @@ from pipelines.reports.page import render_report
 from pipelines.reports.thumbnails import Thumbnail, draw_thumbnails
 from pipelines.run_log import event
 from pipelines.runs import attempts
+from pipelines.runs.models import known_model
 from pipelines.runs.records import read_record
 from pipelines.runs.run_plan import RunPlan
 from pipelines.runs.run_rows import RunRows, published_rows, staged_rows
@@ -31,11 +32,14 @@ def report_uri(output: str, run_id: str) -> str:
     return store.join_uri(output, FOLDER, f"{run_id}.html")
 
 
-def write_report(output: str, run_id: str, before: Sequence[Night] | None = None) -> str:
+def write_report(
+    output: str, run_id: str, before: Sequence[Night] | None = None, unproven: bool = False
+) -> str:
     """Write a run's report, replacing an earlier one; returns its address.
 
     Args:
         before: the nights that the run is compared with; looked up by default.
+        unproven: whether labels that are not proven are shown.
 
     Raises:
         UsageError: there is no such run.
@@ -46,7 +50,8 @@ def write_report(output: str, run_id: str, before: Sequence[Night] | None = None
         raise UsageError(f"no run {run_id!r} in {output!r}")
     if before is None:
         before = _nights_before(output, record)
-    facts = gather_facts(record, _rows(output, record), before)
+    rows, trust = _rows(output, record), _trust(output, record)
+    facts = gather_facts(record, rows, before, trust, unproven)
     uri = report_uri(output, run_id)
     store.write_bytes(uri, render_report(facts, _draw(facts)).encode())
     return uri
@@ -86,6 +91,15 @@ def _rows(output: str, record: dict[str, Any]) -> RunRows:
         plan = attempts.find_attempt(output, record["run_id"])[1]
         return staged_rows(read_units(plan.staging, range(len(plan.unit_rows))) if plan else [])
     return published_rows(output, record["run_id"])
+
+
+def _trust(output: str, record: dict[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """What is known of the run's labels: by `models`, or by the plan of a run that is held."""
+    digests = record["model_digest"], record["thresholds_digest"]
+    if found := known_model(output, *digests) or known_model(output, digests[0]):
+        return found
+    plan = attempts.find_staged(output, record["run_id"]) if record["status"] == HELD else None
+    return plan.trust if plan else []
 
 
 def _draw(facts: ReportFacts) -> dict[str, Thumbnail]:

@@ -42,14 +42,17 @@ def publish_model(plan: RunPlan) -> None:
     commits.commit_in_turn(commit, f"commit the model of run {plan.run_id} to {MODELS.name}")
 
 
-def known_model(output: str, model_digest: str) -> list[dict[str, Any]]:
-    """What `models` says about a model at any thresholds; no rows if there is no such table.
+def known_model(
+    output: str, model_digest: str, thresholds_digest: str | None = None
+) -> list[dict[str, Any]]:
+    """What `models` says about a model, at some thresholds or at any; no rows if there is no such
+    table.
 
     Raises:
         StorageError: the table cannot be read.
     """
     table = delta_tables.open_table(output, MODELS.name)
-    return model_rows(table, model_digest) if table else []
+    return model_rows(table, model_digest, thresholds_digest) if table else []
 
 
 def model_rows(

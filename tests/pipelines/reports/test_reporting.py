@@ -29,6 +29,7 @@ from tests.support.published_runs import at, commit_rows, quarantined_row, run_r
 from tests.support.samples import jpg_bytes
 from tests.support.staged_runs import empty_tables, labelled
 from tests.support.tiffs import encode_tif
+from tests.support.trusted import trust
 
 
 @pytest.fixture
@@ -246,3 +247,38 @@ def test_a_geotiffs_thumbnail_shows_red_green_and_blue_from_darkest_to_lightest(
     assert drawn[:, -8:, 0].mean() > 230 > 25 > drawn[:, :8, 0].mean()
     assert drawn[-8:, :, 1].mean() > 230 > 25 > drawn[:8, :, 1].mean()
     assert drawn[..., 2].max() < 25
+
+
+# --------------------------------------------------------------------------- proven labels
+
+
+def test_labels_that_are_not_proven_are_left_out_unless_asked_for(output):
+    names = ("road", "slash_burn", "blooming")
+    rows = [scored(f"/{name}.jpg", name) for name in names]
+    commit_rows(output, QUARANTINE, "r", [])
+    commit_rows(output, chip_scores(PLANET_LABELS), "r", rows)
+    commit_rows(output, RUNS, "r", [run_row(at(2), scored=3)])
+    trust(output, {"road": 1200, "slash_burn": 3, "water": 0, "blooming": None})
+
+    def rare() -> set[str]:
+        shown = page(output, "r").text.partition("Rarest labels")[2].partition("Durations")[0]
+        return {name for name in names if f"{name}: 1" in shown}
+
+    write_report(output, "r")
+    text = page(output, "r").text
+    assert "yes, by 1,200 chips" in text
+    assert "water (0 chips here, judged on 0), slash_burn (1 chip here, judged on 3)" in text
+    assert rare() == {"road", "blooming"}
+    assert exit_code(report_command, ["--output", output, "--run_id", "r", "--unproven"]) == 0
+    text = page(output, "r").text
+    assert "Left out, because they are not proven" not in text
+    assert "no, by 3 chips" in text
+    assert rare() == set(names)
+
+
+def test_a_report_says_if_nothing_is_known_of_the_labels(output):
+    commit_rows(output, QUARANTINE, "r", [])
+    commit_rows(output, chip_scores(PLANET_LABELS), "r", [scored("/a.jpg", "road")])
+    commit_rows(output, RUNS, "r", [run_row(at(2), scored=1)])
+    write_report(output, "r")
+    assert "Nothing is known of how far these labels can be trusted" in page(output, "r").text
