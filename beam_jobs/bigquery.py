@@ -20,7 +20,7 @@ from pipelines.commands import CommandLine, run_command
 from pipelines.errors import UsageError
 from pipelines.flags import common_flag, flag
 from pipelines.storage import store
-from pipelines.tables import delta_tables
+from pipelines.tables import delta_tables, evolution
 from schemas.external_tables import (
     DATASET,
     EXTERNAL_TABLES,
@@ -33,7 +33,7 @@ from schemas.external_tables import (
 from schemas.label_sql import bigquery_text, for_labels
 from schemas.render import bigquery_columns, label_columns
 from schemas.statements import statements
-from schemas.tables import CHIP_SCORES, SHOWN, TABLES_BY_NAME
+from schemas.tables import CHIP_SCORES, READ_ORDER, TABLES_BY_NAME
 
 _CONNECTION = re.compile(r"[\w.:-]+\.[a-z0-9-]+\.[\w-]+")
 _QUESTIONS = statements("bigquery/questions")
@@ -116,27 +116,20 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def open_tables(output: str) -> dict[str, DeltaTable]:
-    """The newest snapshot of each table, in the order in which a run is committed.
+    """The newest snapshot of each table, in the order in which a run is committed. The views need
+    this release's columns: they are added to tables of an earlier one.
 
     Raises:
-        UsageError: one of them does not exist yet, or lacks a column that the views need.
-        StorageError: one cannot be read.
+        UsageError: nothing is published yet, or the tables cannot have these columns.
+        StorageError: one cannot be read, or lacks columns and cannot be written.
     """
-    found = {table.name: delta_tables.open_table(output, table.name) for table in SHOWN}
-    missing = [name for name, table in found.items() if table is None]
+    names = [table.name for table in READ_ORDER]
+    missing = [name for name in names if delta_tables.open_table(output, name) is None]
     if missing:
         raise UsageError(
             f"{output!r} has no table {' or '.join(missing)} yet: publish a run there first"
         )
-    tables = {name: table for name in EXTERNAL_TABLES if (table := found[name]) is not None}
-    for name, table in tables.items():
-        columns = {field.name for field in table.schema().fields}
-        if lacking := sorted(set(TABLES_BY_NAME[name].column_names) - columns):
-            raise UsageError(
-                f"{output!r} has no column {name}.{lacking[0]} yet, which this release's views "
-                "need: publish a run there first"
-            )
-    return tables
+    return {name: evolution.ensure_table(output, TABLES_BY_NAME[name]) for name in EXTERNAL_TABLES}
 
 
 def write_file_lists(output: str, tables: dict[str, DeltaTable]) -> None:

@@ -29,6 +29,7 @@ from schemas.external_tables import (
 from schemas.labels import LabelSet
 from schemas.statements import statements
 from schemas.tables import QUARANTINE, RUNS
+from tests.support.object_stores import S3Server
 from tests.support.published_runs import (
     SCORES,
     at,
@@ -38,6 +39,7 @@ from tests.support.published_runs import (
     run_row,
     scored,
 )
+from tests.support.releases import local_release
 from tests.support.trusted import trust
 
 STATEMENTS = sorted((Path(schemas.__file__).parent / "sql" / "bigquery").rglob("*.sql"))
@@ -219,6 +221,19 @@ def test_bigquery_shows_quarantine_of_a_run_without_scores_once_it_is_in_runs(
 def test_all_questions_and_views_exist() -> None:
     assert QUESTIONS.keys() == query.QUESTIONS.keys()
     assert VIEWS.keys() == query.VIEWS.keys() | {"models", "quarantine", "runs"}
+
+
+def test_tables_of_an_earlier_release_get_what_the_views_need(
+    tmp_path: Path, s3_uri: str, s3_server: S3Server
+) -> None:
+    release = local_release(tmp_path, s3_server)
+    tables = bigquery.open_tables(release.output)
+    columns = {name: {f.name for f in table.schema().fields} for name, table in tables.items()}
+    assert {"modified_at", "observed_at_source"} <= columns["chip_scores"]
+    assert "threats" in columns["runs"]
+    assert "proven" in columns["models"]
+    with as_in_bigquery(release.output) as connection:
+        assert answer(connection, f"FROM {DATASET}.observations")
 
 
 # --------------------------------------------------------------------------- lists of files

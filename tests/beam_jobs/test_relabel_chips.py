@@ -26,6 +26,7 @@ from schemas.tables import chip_scores
 from tests.support.published_runs import at, commit_rows, publish, quarantined_row, scored
 from tests.support.relabelling import HALF, HALF_DIGEST, LOW, Relabel
 from tests.support.samples import JPG
+from tests.support.trusted import trust
 
 pytest_plugins = ["tests.support.object_stores"]
 
@@ -209,6 +210,27 @@ def _artifact(**changes: Any) -> dict[str, Any]:
     values = tuple(LOW.values())
     artifact = ModelArtifact("n", PLANET_LABELS, values, JPG, "model-1", **changes)
     return artifact.to_dict()
+
+
+def test_the_new_thresholds_are_in_models_with_what_is_known_of_the_labels(relabel):
+    publish(relabel.output, "one", [scored("a")], published_at=at(1))
+    trust(relabel.output, {"road": 12, "water": 3})
+    assert relabel(LOW, "--run_id", "new")[0] == 0
+    new = "FROM models WHERE run_id = 'new'"
+    assert relabel.rows(f"SELECT count(*), any_value(thresholds_digest) {new}") == [
+        (17, thresholds_digest(LOW))
+    ]
+    known = relabel.rows(f"SELECT label, threshold, positives, proven {new} AND positives > 0")
+    assert sorted(known) == [("road", LOW["road"], 12, True), ("water", LOW["water"], 3, False)]
+
+
+def test_an_artifacts_own_figures_are_in_models(relabel):
+    publish(relabel.output, "one", [scored("a")], published_at=at(1))
+    road = {"positives": 20, "at_threshold": {"predicted": 8, "precision": 0.5, "recall": 0.2}}
+    artifact = _artifact(figures={"test": {"labels": {"road": road}}})
+    assert relabel(artifact, "--run_id", "new")[0] == 0
+    figures = "SELECT precision, recall, proven FROM models WHERE label = 'road'"
+    assert relabel.rows(figures) == [(0.5, 0.2, True)]
 
 
 def test_from_an_artifact_thresholds_sky_rule_and_model_are_used(relabel):

@@ -415,6 +415,23 @@ def test_an_output_has_one_label_set(score, tmp_path):
     assert "use another OUTPUT" in err
 
 
+def test_threats_are_named_when_a_night_is_scored_and_stay(score, tmp_path):
+    write_chips(tmp_path / "chips", 1)
+    labels = LabelSet(("gold mine", "a, b", "sea"))
+    make_artifact(tmp_path / "uc", label_set=labels, thresholds=[0.0] * 3)
+    nights = {"one": [], "two": ["--threats", '"a, b",sea'], "three": []}
+    for run_id, flags in nights.items():
+        flags = ["--run_id", run_id, "--rescore", *flags]
+        assert score(tmp_path / "chips", *flags, artifact=tmp_path / "uc")[0] == 0
+    named = {row["run_id"]: row["threats"] for row in rows(tmp_path / "out", "runs")}
+    assert named == {"one": None, "two": ["a, b", "sea"], "three": None}
+    assert ask(str(tmp_path / "out"), "FROM threats")["label"].to_pylist() == ["a, b", "sea"]
+    wrong = ["--run_id", "four", "--threats", "gold_mine"]
+    code, out, err = score(tmp_path / "chips", *wrong, artifact=tmp_path / "uc")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "'gold_mine' is not a label; did you mean 'gold mine'?" in err
+
+
 def test_labels_with_unusual_names_become_valid_columns(score, tmp_path):
     write_chips(tmp_path / "chips", 1)
     labels = LabelSet(("mobile-home", "sea"))

@@ -22,6 +22,8 @@ from deltalake import DeltaTable
 
 from beam_jobs.query import ask
 from pipelines.runs import committing
+from pipelines.tables import commits
+from schemas.labels import PLANET_LABELS
 from tests.support.forked import Forked
 from tests.support.quick_scoring import start
 from tests.support.samples import make_artifact, write_chips
@@ -114,6 +116,8 @@ def check_whole(place: Path, night: str) -> None:
     assert seen(place, night) == _PUBLISHED
     chips = ask(str(place / f"out-{night}"), _CHIPS_SEEN)["chip_id"].to_pylist()
     assert sorted(chips) == [f"chip_{number:05d}" for number in range(_CHIPS)]
+    labels = ask(str(place / f"out-{night}"), "FROM models")["label"].to_pylist()
+    assert sorted(labels) == sorted(PLANET_LABELS.names)
     assert not list((place / f"out-{night}" / "_staging").iterdir())
 
 
@@ -134,13 +138,15 @@ def die_at_commit(name: str, moment: str) -> None:
         commit_files(table, *args, **kwargs)
         os.kill(os.getpid(), signal.SIGKILL)
 
-    committing.commit_files = commit_or_die
+    committing.commit_files = commits.commit_files = commit_or_die
 
 
 @pytest.mark.parametrize(
     ("table", "moment", "left"),
     [
         ("quarantine", "after", {_NOTHING}),
+        ("models", "in", {_NOTHING}),
+        ("models", "after", {_NOTHING}),
         ("chip_scores", "before", {_NOTHING}),
         ("chip_scores", "in", {_NOTHING, _RECORD_MISSING}),
         ("chip_scores", "after", {_RECORD_MISSING}),
