@@ -13,7 +13,7 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import duckdb
@@ -124,7 +124,7 @@ def ask_question(
         StorageError: the tables cannot be read.
     """
     with open_session(output, QUESTIONS[name], threats) as (connection, columns):
-        if reason := why_not(name, [*columns], *_facts(connection)):
+        if reason := _why_not(name, connection, columns):
             raise UsageError(f"--question {name} cannot be asked of {output!r}: {reason}")
         answer = connection.sql(question_sql(name, columns, unproven)).to_arrow_table()
     answer, notes = (answer, []) if unproven else leave_out(answer)
@@ -137,20 +137,23 @@ def _listed(options: QueryOptions) -> dict[str, str]:
     if not options.output:
         return summaries
     with open_session(options.output, "FROM threats", options.threats) as (connection, columns):
-        facts = _facts(connection)
-    reasons = {name: why_not(name, [*columns], *facts) for name in QUESTIONS}
+        reasons = {name: _why_not(name, connection, columns) for name in QUESTIONS}
     return {
         name: f"cannot be asked here: {reasons[name]}" if reasons[name] else text
         for name, text in summaries.items()
     }
 
 
-def _facts(connection: duckdb.DuckDBPyConnection) -> tuple[list[str], bool]:
-    """An OUTPUT's threats, and whether its label set has sky labels, as far as its rows show."""
+def _why_not(name: str, connection: duckdb.DuckDBPyConnection, columns: Mapping[str, str]) -> str:
     threats = [label for (label,) in connection.sql("FROM threats").fetchall()]
-    some_row = "SELECT 1 FROM chip_scores {} LIMIT 1"
-    has_sky = connection.sql(some_row.format("WHERE sky_label IS NOT NULL")).fetchall()
-    return threats, bool(has_sky or not connection.sql(some_row.format("")).fetchall())
+
+    def has_sky() -> bool:
+        """By its rows, if it has any: only label sets without sky labels leave sky_label null."""
+        some_row = "SELECT 1 FROM chip_scores {} LIMIT 1"
+        found = connection.sql(some_row.format("WHERE sky_label IS NOT NULL")).fetchall()
+        return bool(found or not connection.sql(some_row.format("")).fetchall())
+
+    return why_not(name, [*columns], threats, has_sky)
 
 
 def _parse(arguments: Sequence[str]) -> QueryOptions:

@@ -4,7 +4,7 @@ out."""
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -33,13 +33,15 @@ def question_sql(name: str, columns: Mapping[str, str], unproven: bool) -> str:
     return with_unproven(sql) if unproven or _is_about_threats(name) else sql
 
 
-def why_not(name: str, labels: Sequence[str], threats: Sequence[str], has_sky: bool) -> str:
+def why_not(
+    name: str, labels: Sequence[str], threats: Sequence[str], has_sky: Callable[[], bool]
+) -> str:
     """Why a question cannot be asked of an OUTPUT; "" if it can.
 
     Args:
         labels: the OUTPUT's labels.
         threats: those of them that count as threats.
-        has_sky: whether its label set has sky labels.
+        has_sky: returns whether its label set has sky labels.
     """
     if _is_about_threats(name) and not threats:
         return (
@@ -48,7 +50,7 @@ def why_not(name: str, labels: Sequence[str], threats: Sequence[str], has_sky: b
         )
     if name == "land_use_by_month" and not set(_LAND_USE).intersection(labels):
         return f"its label set has none of {', '.join(_LAND_USE)} ({listed_labels(labels)})"
-    if name == "never_observed" and not (has_sky and _CLOUD in labels):
+    if name == "never_observed" and not (_CLOUD in labels and has_sky()):
         return f"its label set has no sky label {_CLOUD!r}, so nothing says what clouds hide"
     return ""
 
