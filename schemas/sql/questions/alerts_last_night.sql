@@ -1,4 +1,4 @@
--- Which chips of the latest night show roads, logging, slash-and-burn or mines? Highest first.
+-- Which chips of the latest night show a threat, such as roads, logging or mines? Highest first.
 -- One row per chip and threat. A chip that was scored twice that night has its newer scores, and a
 -- relabelled one its newest labels. Cloudy chips are not observed, so they never raise an alert.
 -- Labels that are not proven (fewer than ten chips in validation and test together) are left out;
