@@ -10,7 +10,9 @@ from pipelines.errors import ChipRejected
 from pipelines.imaging.tiff_header import read_raw
 
 _GDAL_METADATA, _EXIF_DIRECTORY = 42112, 34665
-_EXIF_TAKEN, _EXIF_OFFSET = 36867, 36881  # DateTimeOriginal, OffsetTimeOriginal
+_TAKEN, _TAKEN_OFFSET = 36867, 36881  # DateTimeOriginal, OffsetTimeOriginal
+
+_TAGS = (_GDAL_METADATA, _EXIF_DIRECTORY, _TAKEN, _TAKEN_OFFSET)
 
 _MOST_METADATA_BYTES = 1 << 16
 _ITEM = re.compile(rb"<Item\s([^<>]*)>([^<]*)</Item>")
@@ -35,10 +37,16 @@ def read_acquired_at(data: bytes) -> datetime | None:
     and now.
     """
     try:
-        tags = read_raw(data, (_GDAL_METADATA, _EXIF_DIRECTORY))
-        texts = [*_gdal_times(tags.get(_GDAL_METADATA, b"")), *_exif_times(data, tags)]
+        tags = read_raw(data, _TAGS)
     except ChipRejected:
         return None
+    if not tags:
+        return None
+    texts = (
+        *_gdal_times(tags.get(_GDAL_METADATA, b"")),
+        *_exif_times(_exif_directory(data, tags.get(_EXIF_DIRECTORY))),
+        *_exif_times(tags),  # TIFF/EP has EXIF's tags in the first directory
+    )
     return next((time for text in texts if (time := parse_time(text))), None)
 
 
@@ -80,11 +88,17 @@ def _gdal_times(xml: bytes) -> Iterator[str]:
     return (found[rank].decode("latin-1") for rank in sorted(found))
 
 
-def _exif_times(data: bytes, tags: dict[int, bytes]) -> Iterator[str]:
-    if pointer := tags.get(_EXIF_DIRECTORY):
-        start = int.from_bytes(pointer, "little" if data[:2] == b"II" else "big")
-        exif = read_raw(data, (_EXIF_TAKEN, _EXIF_OFFSET), start)
-        if taken := exif.get(_EXIF_TAKEN):
-            offset = exif.get(_EXIF_OFFSET, b"").strip(b"\0 ")
-            yield (taken.rstrip(b"\0 ") + offset).decode("latin-1")
-            yield taken.decode("latin-1")
+def _exif_directory(data: bytes, pointer: bytes | None) -> dict[int, bytes]:
+    start = int.from_bytes(pointer or b"", "little" if data[:2] == b"II" else "big")
+    try:
+        return read_raw(data, (_TAKEN, _TAKEN_OFFSET), start) if pointer else {}
+    except ChipRejected:
+        return {}
+
+
+def _exif_times(tags: dict[int, bytes]) -> Iterator[str]:
+    """The time with its offset, and without, if the offset is not one."""
+    if taken := tags.get(_TAKEN):
+        offset = tags.get(_TAKEN_OFFSET, b"").strip(b"\0 ")
+        yield (taken.rstrip(b"\0 ") + offset).decode("latin-1")
+        yield taken.decode("latin-1")

@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from pipelines.errors import ChipRejected
@@ -62,7 +63,7 @@ def read_tags(data: bytes) -> Tags:
     return tags
 
 
-def read_raw(data: bytes, wanted: Collection[int], start: int | None = None) -> dict[int, bytes]:
+def read_raw(data: bytes, wanted: tuple[int, ...], start: int | None = None) -> dict[int, bytes]:
     """The bytes of some tags, numbers in the file's byte order. Tags that are missing, or not in
     the file as a whole, are left out.
 
@@ -74,9 +75,9 @@ def read_raw(data: bytes, wanted: Collection[int], start: int | None = None) -> 
         ChipRejected: truncated, or decode_error for a directory that makes no sense.
     """
     form = _find_directory(data, start)
+    if not any(map(form.table.__contains__, _written(wanted, form.order))):
+        return {}  # as in most files: this takes a tenth of the loop's time
     found: dict[int, bytes] = {}
-    if not any(struct.pack(form.order + "H", tag) in form.table for tag in wanted):
-        return found  # as in most files: this takes a tenth of the loop's time
     for number, (tag, kind, count, value) in enumerate(form.entries()):
         if tag in wanted and kind in _RAW_SIZES and tag not in found:
             size = count * _RAW_SIZES[kind]
@@ -84,6 +85,12 @@ def read_raw(data: bytes, wanted: Collection[int], start: int | None = None) -> 
             if at + size <= len(data):
                 found[tag] = data[at : at + size]
     return found
+
+
+@cache
+def _written(tags: tuple[int, ...], order: str) -> tuple[bytes, ...]:
+    """Tags as in a directory."""
+    return tuple(struct.pack(order + "H", tag) for tag in tags)
 
 
 def bare_copy(data: bytes) -> bytes:

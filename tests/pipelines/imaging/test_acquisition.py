@@ -72,6 +72,20 @@ def test_the_exif_directory_has_a_time_and_its_offset() -> None:
     assert read_acquired_at(exif_tif("    :  :     :  :  ")) is None
 
 
+def test_tiff_ep_has_the_time_in_the_first_directory() -> None:
+    buffer = io.BytesIO()
+    picture = Image.fromarray(np.zeros((8, 8, 3), np.uint8))
+    picture.save(buffer, "TIFF", tiffinfo={36867: "2020:05:01 12:00:00", 306: "2019:01:01"})
+    assert read_acquired_at(buffer.getvalue()) == NOON
+
+
+def test_a_broken_directory_of_exif_hides_no_other_tag() -> None:
+    whole = tif({"DATE_ACQUIRED": "2020-05-01T12:00"})
+    lost = whole.replace(struct.pack("<HHI", 306, 2, 20), struct.pack("<HHI", 34665, 4, 1))
+    assert lost != whole
+    assert read_acquired_at(lost) == NOON
+
+
 def test_a_broken_tag_gives_way_to_the_next_one() -> None:
     both = {"ACQUISITIONDATETIME": "soon", "EXIF_DateTimeOriginal": "2020:05:01 12:00:00"}
     assert read_acquired_at(tif(both)) == NOON
