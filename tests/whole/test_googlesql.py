@@ -12,10 +12,12 @@ import pytest
 
 import schemas
 from schemas.external_tables import DATASET, EXTERNAL_TABLES, view_ddl
+from schemas.label_sql import bigquery_text, for_labels
 from schemas.labels import PLANET_LABELS
 from schemas.render import arrow_schema, bigquery_columns
 from schemas.statements import statements
 from schemas.tables import SHOWN
+from schemas.tables import TABLES as ALL_TABLES
 
 ROOT = Path(__file__).parents[2]
 ANALYZER = Path(os.environ.get("GOOGLESQL_ANALYZER") or ROOT / "build" / "googlesql")
@@ -60,6 +62,8 @@ def test_every_view_has_the_columns_of_the_tables() -> None:
     assert views["quarantine"] == views["open_quarantine"] == TABLES["all_quarantine"]
     assert views["runs"] == TABLES["all_runs"]
     assert views["threats"] == {"label": "STRING"}
+    assert views["models"] == TABLES["all_models"]
+    assert views["label_trust"]["proven"] == "BOOL"
 
 
 def test_every_question_is_answered() -> None:
@@ -67,11 +71,19 @@ def test_every_question_is_answered() -> None:
         assert columns_of(found)
 
 
+def test_questions_about_labels_of_any_name_are_answered() -> None:
+    labels = {'it\'s "a\\b"\n': "score_road", "forêt": "score_water"}
+    texts = {**statements("bigquery/views"), **statements("bigquery/questions")}
+    made = [for_labels(text, labels, bigquery_text) for text in texts.values()]
+    for found in analyzed(*made)[len(VIEWS) :]:
+        assert columns_of(found)
+
+
 def test_every_table_is_created() -> None:
     folder = Path(schemas.__file__).parent / "sql" / "bigquery"
     ddl = [path.read_text("utf-8") for path in sorted(folder.rglob("*.sql"))]
     ddl = [text for text in ddl if "CREATE " in text]
-    assert len(ddl) == 5 + 2 * len(EXTERNAL_TABLES)
+    assert len(ddl) == len(ALL_TABLES) + 2 * len(EXTERNAL_TABLES)
     assert analyzed(*ddl)[len(VIEWS) :] == [{"columns": None}] * len(ddl)
 
 

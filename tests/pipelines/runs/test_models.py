@@ -17,6 +17,8 @@ from pipelines.tables.publications import is_published
 from schemas.trust import TRUST_COLUMNS
 from tests.support.staged_runs import dying_at, empty_tables, make_plan, stage
 
+pytest_plugins = ["tests.support.object_stores"]
+
 NOTHING = dict.fromkeys(column.name for column in TRUST_COLUMNS)
 TRUST = [
     {**NOTHING, "label": "road", "threshold": 0.25, "positives": 12, "proven": True},
@@ -70,7 +72,8 @@ def test_a_run_is_never_visible_before_its_model(
     assert len(labels(output)) == 2
 
 
-def test_of_publishers_at_the_same_time_one_writes_the_model(output: str) -> None:
+def test_of_publishers_at_the_same_time_one_writes_the_model(object_store_uri: str) -> None:
+    output = f"{object_store_uri}/out"
     plans = [make_plan(output, f"r{n}", trust=TRUST) for n in range(6)]
     threads = [threading.Thread(target=publish_model, args=(plan,)) for plan in plans]
     for thread in threads:
