@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from beam_jobs.options.label_names import listed_labels
+from pipelines.wording import count_of
 from schemas.label_sql import duckdb_text, for_labels, with_unproven
 from schemas.statements import statements, without_header
 from schemas.trust import PROVEN_POSITIVES
@@ -62,9 +63,10 @@ def leave_out(answer: pa.Table) -> tuple[pa.Table, list[str]]:
         hidden = pc.fill_null(pc.invert(answer["proven"]), False)
         counts = Counter(answer.filter(hidden)["threat"].to_pylist())
         answer = answer.filter(pc.invert(hidden))
+        rows = count_of(counts.total(), "row")
         if counts:
             labels = ", ".join(f"{label} {count}" for label, count in counts.most_common())
-            notes.append(f"left out: {counts.total()} rows about labels {_NOT_PROVEN} ({labels})")
+            notes.append(f"left out: {rows} about labels {_NOT_PROVEN} ({labels})")
     elif "not_proven" in answer.column_names:
         named = [text for text in answer["not_proven"].to_pylist() if text]
         labels = ", ".join(sorted({label for text in named for label in text.split(", ")}))

@@ -196,7 +196,7 @@ def test_labels_that_are_not_proven_are_left_out_and_counted(
     proven = {row["threat"]: row["proven"] for row in answer}
     assert proven == {"road": True, "artisinal_mine": None}
     lines = notes.splitlines()
-    assert lines[0].startswith("left out: 1 rows about labels that are not proven")
+    assert lines[0].startswith("left out: 1 row about labels that are not proven")
     assert lines[0].endswith("(slash_burn 1); --unproven shows them")
     assert lines[1].startswith("proven is NULL where nothing is known of a label")
     answer, notes = asked(capsys, output, question, "--unproven")
