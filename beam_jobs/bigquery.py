@@ -20,6 +20,7 @@ from pipelines.commands import CommandLine, run_command
 from pipelines.errors import UsageError
 from pipelines.flags import common_flag, flag
 from pipelines.storage import store
+from pipelines.storage.store_flags import StoreOptions
 from pipelines.tables import delta_tables, evolution
 from schemas.external_tables import (
     DATASET,
@@ -52,8 +53,8 @@ def _dataset(text: str) -> str:
     return text
 
 
-@dataclass(frozen=True)
-class BigQueryOptions:
+@dataclass(frozen=True, kw_only=True)
+class BigQueryOptions(StoreOptions):
     """The options of the command."""
 
     output: str = OUTPUT()
@@ -94,6 +95,7 @@ def main(arguments: Sequence[str]) -> int:
         StorageError: the tables cannot be read or the lists cannot be written.
     """
     options = LINE.parse(arguments)
+    store.configure(options.stores)
     if bool(options.connection) + options.file_lists + bool(options.question) != 1:
         raise UsageError("give either --connection or --file_lists, or --question")
     output = options.output

@@ -35,6 +35,7 @@ PATTERNS: dict[Callable[[str], Any] | None, str] = {
 """The function that parses a flag to the pattern of its text."""
 
 _PATTERNS_BY_NAME = {
+    "gcs_user_project": r"^[a-z0-9][A-Za-z0-9_.:-]{1,100}$",
     "run_date": r"^(today|yesterday|[0-9]{4}-[0-9]{2}-[0-9]{2})$",
     "s3_endpoint": r"^https?://[^/@?#\s]+(/[^@?#\s]*)?$",
     "run_id": r"^[A-Za-z0-9][A-Za-z0-9._-]{0,60}(\{run_date\}[A-Za-z0-9._-]{0,20})?$",

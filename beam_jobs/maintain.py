@@ -12,13 +12,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from beam_jobs.options.store_options import OUTPUT, StoreOptions
+from beam_jobs.options.store_options import OUTPUT
 from pipelines.commands import CommandLine, run_command
 from pipelines.errors import UsageError, as_usage_error
 from pipelines.flags import common_flag, days, flag, hours
 from pipelines.maintenance.housekeeping import compact, shorten_log, vacuum
 from pipelines.maintenance.retention import expire
 from pipelines.storage.store import configure
+from pipelines.storage.store_flags import StoreOptions
 from pipelines.tables import delta_tables
 from pipelines.tars import index_cache
 from pipelines.wording import count_of

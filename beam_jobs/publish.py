@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from beam_jobs.options.run_names import OneRunOptions
-from beam_jobs.options.store_options import StoreOptions
 from beam_jobs.running.summary import report_outcome, summary_text
 from pipelines.commands import CommandLine, run_command
 from pipelines.errors import RunFailed, UsageError
@@ -21,6 +20,7 @@ from pipelines.runs import attempts, records
 from pipelines.runs.run_plan import RunPlan
 from pipelines.runs.staging import staged_numbers
 from pipelines.storage.store import configure
+from pipelines.storage.store_flags import StoreOptions
 from pipelines.tables import delta_tables, publications
 from schemas.tables import RELABEL, REPLAY
 

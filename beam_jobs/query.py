@@ -20,7 +20,7 @@ import duckdb
 import pyarrow as pa
 
 from beam_jobs.answers import FORMATS
-from beam_jobs.options.store_options import OUTPUT, StoreOptions
+from beam_jobs.options.store_options import OUTPUT
 from beam_jobs.questions import QUESTIONS, leave_out, question_sql, unknown_trust, why_not
 from beam_jobs.sessions import VIEWS as VIEWS
 from beam_jobs.sessions import open_session
@@ -28,6 +28,7 @@ from pipelines.commands import CommandLine, run_command
 from pipelines.errors import UsageError
 from pipelines.flags import common_flag, not_empty
 from pipelines.storage.store import configure
+from pipelines.storage.store_flags import StoreOptions
 from schemas.statements import summary_of
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from deltalake import DeltaTable
 
 from beam_jobs.options.run_names import NEW_RUN_ID, checked_run_id, new_run_id, parse_run_date
-from beam_jobs.options.store_options import OUTPUT, StoreOptions, address
+from beam_jobs.options.store_options import OUTPUT, address
 from beam_jobs.running.resuming import check_begun
 from beam_jobs.running.versions import installed_versions
 from pipelines.commands import CommandLine, run_command
@@ -31,6 +31,7 @@ from pipelines.runs import attempts, records, run_plan
 from pipelines.runs.models import known_model
 from pipelines.runs.run_plan import RunPlan
 from pipelines.storage.store import configure
+from pipelines.storage.store_flags import StoreOptions
 from pipelines.tables import delta_tables, evolution, publications
 from pipelines.wording import count_of
 from schemas.tables import CHIP_SCORES, COMMIT_ORDER, RELABEL

@@ -13,10 +13,12 @@ from beam_jobs.options.run_names import OneRunOptions
 from pipelines.commands import CommandLine, run_command
 from pipelines.flags import common_flag
 from pipelines.reports.reporting import write_report
+from pipelines.storage.store import configure
+from pipelines.storage.store_flags import StoreOptions
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReportOptions(OneRunOptions):
+class ReportOptions(OneRunOptions, StoreOptions):
     """The options of the command."""
 
     unproven: bool = common_flag(
@@ -35,6 +37,7 @@ def main(arguments: Sequence[str]) -> int:
         StorageError: a table cannot be read, or the report cannot be written.
     """
     options = LINE.parse(arguments)
+    configure(options.stores)
     print(write_report(options.output, options.run_id, unproven=options.unproven))
     return 0
 

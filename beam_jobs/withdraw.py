@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from beam_jobs.options.run_names import OneRunOptions
-from beam_jobs.options.store_options import StoreOptions
 from pipelines.commands import CommandLine, run_command
 from pipelines.maintenance.withdrawing import withdraw_run
 from pipelines.storage.store import configure
+from pipelines.storage.store_flags import StoreOptions
 
 
 @dataclass(frozen=True, kw_only=True)

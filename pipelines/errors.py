@@ -33,6 +33,10 @@ class ObjectTooLarge(StorageError):
     """An object has more bytes than its reader allows; it was not read."""
 
 
+class ObjectDamaged(StorageError):
+    """An object's bytes are not what its metadata say."""
+
+
 @contextmanager
 def as_usage_error(
     source: str, kinds: tuple[type[Exception], ...] = (StorageError, ArtifactError)

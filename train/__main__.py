@@ -11,6 +11,8 @@ from pkgutil import resolve_name
 
 from pipelines.commands import exit_code
 from pipelines.quiet_tensorflow import quiet_tensorflow
+from pipelines.storage.store import configure
+from pipelines.storage.store_flags import StoreOptions
 
 _TRAIN = ("train.options:parse_train_options", "train.training:train_model")
 
@@ -38,6 +40,8 @@ def _run(arguments: Sequence[str]) -> int:
     command = COMMANDS.get(arguments[0]) if arguments else None
     read_options, work = command or _TRAIN
     options = resolve_name(read_options)(arguments[1:] if command else arguments)
+    if isinstance(options, StoreOptions):
+        configure(options.stores)
     resolve_name(work)(options)
     return 0
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from pipelines.flags import Number, common_flag, flag, positive, seed
+from pipelines.storage.store_flags import StoreOptions
 from schemas.artifact import MediaType
 from train.data.pixel_cache import DEFAULT_CACHE_GB
 
@@ -28,8 +29,8 @@ RESULTS = partial(flag, "The local folder for tables, pictures and summary.json.
 
 
 @dataclass(frozen=True, kw_only=True)
-class LabelledOptions:
-    """Where the labelled chips are."""
+class LabelledOptions(StoreOptions):
+    """Where the labelled chips are, and how to reach them."""
 
     chips: str = flag(
         "The chips: a folder, prefix or glob, local, on gs:// or on s3://.", metavar="URI"

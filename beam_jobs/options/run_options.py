@@ -11,7 +11,7 @@ from typing import Any, ClassVar, TypeVar
 from beam_jobs.options.accelerators import GPU_TYPES
 from beam_jobs.options.estimate_options import EstimateOptions
 from beam_jobs.options.run_names import RUN_DATE_IN_ID, checked_run_id, new_run_id, parse_run_date
-from beam_jobs.options.store_options import OUTPUT, StoreOptions, address
+from beam_jobs.options.store_options import OUTPUT, address
 from pipelines.commands import CommandLine
 from pipelines.drift.checks import DriftLimits
 from pipelines.errors import UsageError
@@ -28,6 +28,7 @@ from pipelines.flags import (
 )
 from pipelines.run_log import LogFormat
 from pipelines.storage.store import StoreSettings
+from pipelines.storage.store_flags import StoreOptions
 from schemas.artifact import MediaType
 from schemas.artifact_files import ARTIFACT_FILE
 from schemas.precision import Precision

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Collection, Iterable, Sequence
+from typing import BinaryIO
 
 import duckdb
 import pyarrow as pa
@@ -148,7 +149,7 @@ def _as_text(uris: pa.ChunkedArray, where: str) -> pa.ChunkedArray:
 def _load(uri: str, known: Sequence[str]) -> pa.Table:
     if uri.lower().endswith(".parquet"):
         with store.open_file(uri) as file:
-            return _load_parquet(pq.ParquetFile(file), known)
+            return _load_parquet(_open_parquet(uri, file), known)
     # Every column is read as text, since a scene "007" is not the number 7; casts come later.
     data = store.read_bytes(uri)
     parsing = pa_csv.ParseOptions(newlines_in_values=True)
@@ -157,6 +158,13 @@ def _load(uri: str, known: Sequence[str]) -> pa.Table:
         column_types=dict.fromkeys(header, pa.string()), strings_can_be_null=True
     )
     return pa_csv.read_csv(io.BytesIO(data), parse_options=parsing, convert_options=types)
+
+
+def _open_parquet(uri: str, file: BinaryIO) -> pq.ParquetFile:
+    try:
+        return pq.ParquetFile(file)
+    except pa.ArrowInvalid:  # perhaps stored with `Content-Encoding: gzip`
+        return pq.ParquetFile(io.BytesIO(store.read_bytes(uri)))
 
 
 def _load_parquet(file: pq.ParquetFile, known: Sequence[str]) -> pa.Table:

@@ -11,7 +11,13 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from pipelines.errors import ChipRejected, ObjectTooLarge, StorageError, StoreDown
+from pipelines.errors import (
+    ChipRejected,
+    ObjectDamaged,
+    ObjectTooLarge,
+    StorageError,
+    StoreDown,
+)
 from pipelines.storage import store
 from pipelines.tars import tar_chips
 from schemas.tables import QuarantineReason as Reason
@@ -65,13 +71,15 @@ def read_chip(uri: str, most_bytes: int) -> bytes:
     """The bytes of a chip.
 
     Raises:
-        ChipRejected: unreadable or too_large.
+        ChipRejected: unreadable, too_large, or decode_error if it cannot be decompressed.
         StoreDown: no chip can be read, which ends the run.
     """
     try:
         return store.read_bytes(uri, most_bytes)
     except ObjectTooLarge as error:
         raise ChipRejected(Reason.TOO_LARGE, str(error)) from error
+    except ObjectDamaged as error:
+        raise ChipRejected(Reason.DECODE_ERROR, str(error)) from error
     except StoreDown:
         raise
     except StorageError as error:

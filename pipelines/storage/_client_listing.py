@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from pipelines.errors import StorageError
-from pipelines.storage._connections import current_s3
+from pipelines.storage._connections import current_s3, current_user_project
 from pipelines.storage._objects import clean_etag
 from pipelines.storage.storage_errors import translate_errors
 
@@ -55,8 +55,10 @@ def _list_gcs(bucket: str, prefix: str, after: str) -> Iterator[dict[str, Any]]:
     from google.cloud import storage
 
     client = storage.Client(project=None)
+    payer = current_user_project() or None
     fields = "items(name,size,updated,md5Hash,etag),nextPageToken"
-    for blob in client.list_blobs(bucket, prefix=prefix, start_offset=after, fields=fields):
+    listed = client.bucket(bucket, user_project=payer)
+    for blob in client.list_blobs(listed, prefix=prefix, start_offset=after, fields=fields):
         if blob.name != after:
             yield {
                 "uri": blob.name,
@@ -73,8 +75,9 @@ def _list_s3(bucket: str, prefix: str, after: str) -> Iterator[dict[str, Any]]:
 
     retries = Config(retries={"mode": "standard", "max_attempts": 10})
     client = boto3.client("s3", config=retries, **current_s3().for_boto3())
+    payer = {"RequestPayer": "requester"} if current_s3().requester_pays else {}
     pages = client.get_paginator("list_objects_v2")
-    for page in pages.paginate(Bucket=bucket, Prefix=prefix, StartAfter=after):
+    for page in pages.paginate(Bucket=bucket, Prefix=prefix, StartAfter=after, **payer):
         for item in page.get("Contents", ()):
             yield {
                 "uri": item["Key"],

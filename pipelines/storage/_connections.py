@@ -11,6 +11,8 @@ from typing import Any
 
 import obstore.store
 
+from pipelines.storage._aws_credentials import find_aws_keys
+from pipelines.storage._content_encoding import AS_STORED
 from pipelines.storage.addresses import split_uri
 from pipelines.storage.request_rate import RequestRate
 from pipelines.storage.s3_endpoint import S3Endpoint, s3_endpoint
@@ -35,12 +37,16 @@ class StoreSettings:
             rate doubles every 20 minutes.
         s3_endpoint: address of the store behind `s3://`; "": the environment decides.
         s3_region: its region; "": the environment decides.
+        s3_requester_pays: whether the caller pays for requests to buckets whose owner does not.
+        gcs_user_project: the project that pays for requests to such buckets on `gs://`; "": none.
     """
 
     deadline_s: float = 60.0
     gcs_reads_per_second: float = 5000.0
     s3_endpoint: str = ""
     s3_region: str = ""
+    s3_requester_pays: bool = False
+    gcs_user_project: str = ""
 
 
 _settings = StoreSettings()
@@ -59,14 +65,19 @@ def deadline_s() -> float:
     return _settings.deadline_s
 
 
-def connect(uri: str) -> tuple[Any, str]:
+def connect(uri: str, as_stored: bool = False) -> tuple[Any, str]:
     """The obstore store of an address and the key in it.
+
+    Args:
+        as_stored: whether Google Cloud Storage shall not decompress objects. Not for listings: it
+            might compress those.
 
     Raises:
         ValueError: the address names no bucket.
+        StoreDown: there are no credentials for it.
     """
     scheme, bucket, key = split_uri(uri)
-    return _bucket(scheme, bucket), key
+    return _bucket(scheme, bucket, as_stored), key
 
 
 def wait_for_read(uri: str) -> None:
@@ -77,10 +88,15 @@ def wait_for_read(uri: str) -> None:
 
 
 def delta_options(uri: str) -> dict[str, str]:
-    """Options with which delta-rs uses the same store as this room; none for a local path."""
+    """Options with which delta-rs uses the same store as this room; none for a local path. It
+    cannot name the project that pays on `gs://`.
+
+    Raises:
+        StoreDown: there are no credentials for it.
+    """
     scheme = split_uri(uri)[0]
     if scheme == "s3":
-        return {"aws_conditional_put": "etag", **current_s3().for_delta()}
+        return {"aws_conditional_put": "etag", **current_s3().for_delta(), **find_aws_keys()}
     if scheme == "gs" and "STORAGE_EMULATOR_HOST" in os.environ:
         return {"google_service_account_key": _emulator_key(), "allow_http": "true"}
     return {}
@@ -88,7 +104,13 @@ def delta_options(uri: str) -> dict[str, str]:
 
 def current_s3() -> S3Endpoint:
     """The store behind `s3://` in this process."""
-    return s3_endpoint(_settings.s3_endpoint, _settings.s3_region)
+    pays = _settings.s3_requester_pays
+    return s3_endpoint(_settings.s3_endpoint, _settings.s3_region, pays)
+
+
+def current_user_project() -> str:
+    """`StoreSettings.gcs_user_project` of this process."""
+    return _settings.gcs_user_project
 
 
 def forget_stores() -> None:
@@ -103,12 +125,14 @@ def _read_rate(bucket: str) -> RequestRate:
 
 
 @lru_cache(maxsize=64)
-def _bucket(scheme: str, bucket: str) -> Any:
+def _bucket(scheme: str, bucket: str, as_stored: bool) -> Any:
     if not bucket:
         raise ValueError("the address names no bucket")
-    patience: Any = {"retry_config": _retries(), "client_options": _client_options(scheme)}
+    options = _client_options(scheme, AS_STORED if as_stored else {})
+    patience: Any = {"retry_config": _retries(), "client_options": options}
     if scheme == "s3":
-        return obstore.store.S3Store(bucket, config=current_s3().for_obstore(), **patience)
+        config: Any = {**current_s3().for_obstore(), **find_aws_keys()}
+        return obstore.store.S3Store(bucket, config=config, **patience)
     if "STORAGE_EMULATOR_HOST" in os.environ:
         key = {"service_account_key": _emulator_key()}
         return obstore.store.GCSStore(bucket, config=key, **patience)
@@ -125,11 +149,13 @@ def _retries() -> dict[str, Any]:
     return {"max_retries": _MOST_RETRIES, "retry_timeout": deadline, "backoff": waits}
 
 
-def _client_options(scheme: str) -> dict[str, Any]:
+def _client_options(scheme: str, headers: dict[str, str]) -> dict[str, Any]:
     emulated = scheme == "gs" and "STORAGE_EMULATOR_HOST" in os.environ
     plain = emulated or (scheme == "s3" and current_s3().allow_http)
     allow = {"allow_http": "true"} if plain else {}
-    return {"timeout": timedelta(seconds=TIMEOUT_S), **allow}
+    if scheme == "gs" and _settings.gcs_user_project:
+        headers = {**headers, "x-goog-user-project": _settings.gcs_user_project}
+    return {"timeout": timedelta(seconds=TIMEOUT_S), "default_headers": headers, **allow}
 
 
 def _emulator_key() -> str:

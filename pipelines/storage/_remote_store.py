@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, BinaryIO
 
@@ -15,6 +15,11 @@ from obstore.exceptions import AlreadyExistsError, GenericError
 
 from pipelines.errors import StoreDown
 from pipelines.storage._connections import connect, wait_for_read
+from pipelines.storage._content_encoding import (
+    GZIP_MAGIC,
+    decode_content,
+    is_decompressed_by_store,
+)
 from pipelines.storage._objects import check_size, check_version, clean_etag, row_of
 from pipelines.storage.remote_listing import list_prefix
 from pipelines.storage.retries import with_retries
@@ -32,34 +37,37 @@ class RemoteStore:
     """The objects of all buckets."""
 
     def read(self, uri: str, most_bytes: int | None) -> bytes:
-        """The whole object, in one request.
+        """The whole object, in one request, as it was before a compression that its metadata name.
 
         Raises:
             ObjectTooLarge: it has more than `most_bytes`; its body is not read.
+            ObjectDamaged: it cannot be decompressed.
             StoreDown: the store answers no other request either.
         """
-        store, key = connect(uri)
         wait_for_read(uri)
         try:
-            answer = store.get(_checked(key))
+            answer = _ask(uri, lambda store, key: store.get(_checked(key)))
             check_size(uri, answer.range[1], most_bytes)  # its end; all of `meta` would cost more
-            return bytes(answer.bytes())
+            data = bytes(answer.bytes())
+            if data.startswith(GZIP_MAGIC):
+                return decode_content(uri, data, answer.attributes, most_bytes)
+            return data
         except GenericError as error:
-            if is_temporary(error) and not _answers(store):
+            if is_temporary(error) and not _answers(connect(uri)[0]):
                 where = f"cannot read {without_secrets(uri)!r}"
                 raise StoreDown(f"{where}, or anything else there: {detail(error)}") from error
             raise
 
     def read_range(self, uri: str, start: int, length: int, etag: str | None) -> bytes:
-        """Part of an object, in one request."""
-        store, key = connect(uri)
+        """Part of an object as it is stored, in one request."""
         wait_for_read(uri)
-        answer = store.get(_checked(key), options={"range": (start, start + length)})
+        options = {"range": (start, start + length)}
+        answer = _ask(uri, lambda store, key: store.get(_checked(key), options=options))
         check_version(uri, clean_etag(answer.meta["e_tag"]), etag)
         return bytes(answer.bytes())
 
     def open_file(self, uri: str, read_ahead_bytes: int) -> BinaryIO:
-        """The object as a seekable file, read with range requests."""
+        """The object as it is stored, as a seekable file, read with range requests."""
         return io.BufferedReader(_RemoteFile(uri), read_ahead_bytes)
 
     def write(self, uri: str, data: bytes) -> None:
@@ -97,9 +105,8 @@ class RemoteStore:
 
     def head(self, uri: str) -> dict[str, Any] | None:
         """A row of `LISTING` for one object; None if there is no such object."""
-        store, key = connect(uri)
         try:
-            return row_of(uri, store.head(key))
+            return row_of(uri, _ask(uri, lambda store, key: store.head(key)))
         except MISSING_ERRORS:
             return None
 
@@ -110,6 +117,16 @@ class RemoteStore:
     def list_below(self, uri: str, depth: float) -> Iterator[pa.Table]:
         """All objects below a prefix, however deep, and the object of exactly this address."""
         return list_prefix(uri)
+
+
+def _ask(uri: str, request: Callable[[Any, str], Any]) -> Any:
+    """The answer to a request; asked again if the store has decompressed the object."""
+    try:
+        return request(*connect(uri))
+    except GenericError as error:
+        if not is_decompressed_by_store(error):
+            raise
+    return request(*connect(uri, as_stored=True))
 
 
 def _checked(key: str) -> str:
@@ -143,8 +160,7 @@ class _RemoteFile(io.RawIOBase):
 
     def __init__(self, uri: str) -> None:
         self._uri, self._at = uri, 0
-        self._store, self._key = connect(uri)
-        self._size = self._store.head(self._key)["size"]
+        self._size = _ask(uri, lambda store, key: store.head(key))["size"]
 
     def readable(self) -> bool:
         return True
@@ -164,6 +180,10 @@ class _RemoteFile(io.RawIOBase):
         if length <= 0:
             return 0
         with translate_errors("read", self._uri):
-            buffer[:length] = bytes(self._store.get_range(self._key, start=self._at, length=length))
+            buffer[:length] = bytes(_ask(self._uri, self._read_range(length)))
         self._at += length
         return int(length)
+
+    def _read_range(self, length: int) -> Callable[[Any, str], Any]:
+        start = self._at
+        return lambda store, key: store.get_range(key, start=start, length=length)

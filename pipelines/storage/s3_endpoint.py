@@ -20,10 +20,12 @@ class S3Endpoint:
     Attributes:
         url: its address, "" for Amazon's own.
         region: "" if it is not set anywhere.
+        requester_pays: whether the caller pays for requests.
     """
 
     url: str
     region: str
+    requester_pays: bool = False
 
     @property
     def allow_http(self) -> bool:
@@ -32,23 +34,26 @@ class S3Endpoint:
 
     def for_obstore(self) -> dict[str, Any]:
         """Its configuration for an `S3Store`."""
-        return _given(endpoint=self.url, region=self.region)
+        pays = {"request_payer": True} if self.requester_pays else {}
+        return {**_given(endpoint=self.url, region=self.region), **pays}
 
     def for_delta(self) -> dict[str, str]:
         """Its storage options for delta-rs."""
-        allow = {"allow_http": "true"} if self.allow_http else {}
-        return {**_given(aws_endpoint_url=self.url, aws_region=self.region), **allow}
+        allow = "true" if self.allow_http else ""
+        pays = "true" if self.requester_pays else ""
+        where = _given(aws_endpoint_url=self.url, aws_region=self.region)
+        return {**where, **_given(allow_http=allow, aws_request_payer=pays)}
 
     def for_boto3(self) -> dict[str, str]:
         """Its arguments for a client."""
         return _given(endpoint_url=self.url, region_name=self.region)
 
 
-def s3_endpoint(url: str, region: str) -> S3Endpoint:
+def s3_endpoint(url: str, region: str, requester_pays: bool = False) -> S3Endpoint:
     """The store of these flags, or else of the usual environment variables."""
     found = url or _first_of("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
     place = region or _first_of("AWS_REGION", "AWS_DEFAULT_REGION")
-    return S3Endpoint(found, place or (_ANY_REGION if found else ""))
+    return S3Endpoint(found, place or (_ANY_REGION if found else ""), requester_pays)
 
 
 def _first_of(*variables: str) -> str:

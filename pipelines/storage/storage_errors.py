@@ -36,6 +36,20 @@ _PASSING = re.compile(r"HTTP error|status code: (?:408|429|5\d\d)")
 _USER_IN_URL = re.compile(r"(?<=://)[^/@\s]+@")
 _SECRET_VALUE = re.compile(SIGNED.pattern + r"[^&\s'\"]*", re.IGNORECASE)
 _SECRET_VARIABLE = re.compile(r"SECRET|TOKEN|PASSWORD|ACCESS_KEY|SERVICE_ACCOUNT_KEY|CREDENTIAL")
+_MEANINGS = {
+    "UserProjectMissing": "its readers pay: name the project that pays with --gcs_user_project "
+    "(not for tables: --output must be in a bucket whose owner pays)",
+    "no user project provided": "its readers pay: name the project that pays with "
+    "--gcs_user_project (not for tables: --output must be in a bucket whose owner pays)",
+    "/computeMetadata/": "no Google credentials were found: GOOGLE_APPLICATION_CREDENTIALS is not "
+    "set, there is no file of `gcloud auth application-default login`, and no metadata service of "
+    "a machine in Google Cloud answers",
+    "/latest/api/token": "no AWS credentials were found: there are none in the environment and in "
+    "~/.aws, and the metadata service of EC2 does not answer",
+}
+"""What an error means that contains one of these texts."""
+
+_MAY_PAY = " (if readers pay for this bucket: --s3_requester_pays)"
 _SHORTEST_SECRET = 6  # a shorter value could be any word of a message
 _MAX_DETAIL = 300
 
@@ -68,7 +82,8 @@ class translate_errors:  # a class, since a generator would slow down each read
 
 def storage_error(verb: str, uri: str, error: Exception) -> StorageError:
     """The translation of an error of `ACCESS_ERRORS`."""
-    return StorageError(f"cannot {verb} {without_secrets(uri)!r}: {detail(error)}")
+    hint = _MAY_PAY if uri.startswith("s3://") and "403 Forbidden" in str(error) else ""
+    return StorageError(f"cannot {verb} {without_secrets(uri)!r}: {detail(error)}{hint}")
 
 
 def is_temporary(error: Exception) -> bool:
@@ -84,6 +99,9 @@ def detail(error: Exception) -> str:
     code = _ERROR_CODE.search(text)
     if isinstance(error, FileNotFoundError | NotFoundError):
         return "no such bucket" if code and code[1] == "NoSuchBucket" else "no such object"
+    for sign, meaning in _MEANINGS.items():
+        if sign in text:
+            return meaning + (f" ({code[1]})" if code else "")
     text = _REQUEST_NOISE.sub("", text).strip() or type(error).__name__
     line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in without_secrets(text))
     if isinstance(error, InvalidPathError):

@@ -8,6 +8,7 @@ other can read.
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import json
 import logging
@@ -35,6 +36,11 @@ _JSON_API = re.compile(r"/(?:(?:upload|download|batch)/)?storage/v1(?:[/?]|$)")
 _PERMISSIONS = re.compile(r"/storage/v1/b/([^/]+)/iam/testPermissions")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _PAGE = 1000
+
+PAID_BY_READERS = "payer-"
+"""Buckets whose names begin like this are read only by those who name a project that pays."""
+
+_LISTING = re.compile(rf"/storage/v1/b/{PAID_BY_READERS}[^/]*/o\?")
 
 # XML API header -> field of the JSON API's object resource.
 _STORED_HEADERS = {
@@ -166,7 +172,8 @@ class _GcsHandler(BaseHTTPRequestHandler):
             self.send_response(reply.status)
             for name, value in reply.headers.items():
                 self.send_header(name, value)
-            if "Content-Length" not in reply.headers and reply.status not in (204, 304):
+            sized = {"Content-Length", "Transfer-Encoding"}.intersection(reply.headers)
+            if not sized and reply.status not in (204, 304):
                 self.send_header("Content-Length", str(len(reply.body)))
             self.end_headers()
             return self.wfile.getvalue() + reply.body
@@ -179,6 +186,8 @@ class _GcsHandler(BaseHTTPRequestHandler):
         rfile, wfile = self.rfile, self.wfile
         self.rfile, self.wfile = BytesIO(body), BytesIO()
         try:
+            if _LISTING.match(self.path) and "userProject" not in query:
+                raise _HttpError(400, "UserProjectMissing")
             if asked := _PERMISSIONS.match(self.path):
                 return self._permissions(asked[1])
             Router(self).handle(self.command)
@@ -242,6 +251,8 @@ class _XmlCall:
             return _Reply(body=b"OK")
         if self.bucket not in self.storage.buckets:
             raise _HttpError(404, "NoSuchBucket")
+        if self.bucket.startswith(PAID_BY_READERS) and not self.headers.get("x-goog-user-project"):
+            raise _HttpError(400, "UserProjectMissing")
         self.storage.if_generation_match = self.headers.get("x-goog-if-generation-match")
         return self._route(method)()
 
@@ -270,6 +281,11 @@ class _XmlCall:
     def get(self) -> _Reply:
         found = self._find()
         data = self.storage.get_file(self.bucket, self.name)
+        if self._is_decompressed(found):
+            plain = gzip.decompress(data)
+            return _Reply(
+                200, _decompressed_headers(found), b"%x\r\n%b\r\n0\r\n\r\n" % (len(plain), plain)
+            )
         headers = _object_headers(found)
         wanted = _byte_range(self.headers.get("Range"), len(data))
         if wanted is None:
@@ -280,6 +296,8 @@ class _XmlCall:
 
     def head(self) -> _Reply:
         found = self._find()
+        if self._is_decompressed(found):
+            return _Reply(headers=_decompressed_headers(found))
         return _Reply(headers={**_object_headers(found), "Content-Length": str(found["size"])})
 
     def delete(self) -> _Reply:
@@ -311,6 +329,11 @@ class _XmlCall:
             raise _HttpError(404, "NoSuchKey")
         _check_conditions(self.headers, found)
         return found
+
+    def _is_decompressed(self, found: dict[str, Any]) -> bool:
+        """Whether GCS decompresses it (https://cloud.google.com/storage/docs/transcoding)."""
+        asked = self.headers.get("Accept-Encoding") or ""
+        return found.get("contentEncoding") == "gzip" and "gzip" not in asked
 
     def _metadata(self) -> dict[str, Any]:
         metadata: dict[str, Any] = {
@@ -486,6 +509,13 @@ def _object_headers(resource: dict[str, Any]) -> dict[str, str]:
         "Last-Modified": format_datetime(_updated(resource), usegmt=True),
         "Accept-Ranges": "bytes",
     }
+
+
+def _decompressed_headers(resource: dict[str, Any]) -> dict[str, str]:
+    """Without the length and the etag, which are those of other bytes."""
+    hidden = ("ETag", "Content-Encoding", "x-goog-hash", "Accept-Ranges")
+    kept = {k: v for k, v in _object_headers(resource).items() if k not in hidden}
+    return {**kept, "Transfer-Encoding": "chunked"}
 
 
 def _check_conditions(headers: Any, resource: dict[str, Any]) -> None:

@@ -24,6 +24,10 @@ def make_s3_server() -> BaseWSGIServer:
     def one_at_a_time(environ: Any, start_response: Any) -> Any:
         # moto checks whether a key exists and then writes it: with two threads at once, two
         # conditional creates of one key could both succeed, which real S3 rules out.
+        paid = environ["PATH_INFO"].startswith("/payer-") and environ["REQUEST_METHOD"] == "GET"
+        if paid and environ.get("HTTP_X_AMZ_REQUEST_PAYER") != "requester":
+            start_response("403 Forbidden", [("Content-Type", "application/xml")])
+            return [b"<Error><Code>AccessDenied</Code></Error>"]
         with lock:
             return app(environ, start_response)
 

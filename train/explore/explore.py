@@ -15,6 +15,7 @@ from pipelines.errors import ChipRejected, UsageError
 from pipelines.flags import common_flag
 from pipelines.imaging.decoding import decode_chip
 from pipelines.imaging.resize import Pixels
+from pipelines.storage.store_flags import StoreOptions
 from schemas.artifact import BANDS, MediaType, Preprocessing
 from schemas.labels import LabelSet
 from train.data.dataset import LabelledChips, load_labelled_chips
@@ -37,7 +38,7 @@ SAMPLES = 24
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExploreOptions(ChoiceOptions):
+class ExploreOptions(ChoiceOptions, StoreOptions):
     """The options of `python -m train explore`."""
 
     output: str = RESULTS()

@@ -7,6 +7,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from pipelines.flags import flags_of
+from pipelines.storage.store_flags import StoreOptions
 from schemas.artifact import ArtifactError, ModelArtifact
 from schemas.artifact_files import MODEL_FILE, read_artifact, read_description
 from schemas.keras_file import read_model
@@ -21,8 +23,11 @@ from train.study.models.records import read_outcome, write_outcome
 from train.study.options import StudyOptions
 from train.training import train_model
 
-_PLACES = ("chips", "labels", "artifact", "split", "label_set", "pixel_cache", "pixel_cache_gb")
-"""Options that are addresses; the content there is in the material's digest."""
+_PLACES = (
+    *("chips", "labels", "artifact", "split", "label_set", "pixel_cache", "pixel_cache_gb"),
+    *(flag.field for flag in flags_of(StoreOptions)),
+)
+"""Options that are addresses, or how to reach them; what is there is in the material's digest."""
 
 _TRAINING = ("chips", "set_aside", "options", "epochs", "best_epoch", "seconds")
 
