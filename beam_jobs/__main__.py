@@ -6,12 +6,13 @@ needs is imported.
 
 from __future__ import annotations
 
-import difflib
 import runpy
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 from typing import NamedTuple
+
+from pipelines.wording import nearest
 
 
 class Command(NamedTuple):
@@ -78,7 +79,8 @@ def _overview() -> str:
 
 def _unknown(name: str) -> str:
     names = [*COMMANDS, "--help", "--version"]
-    guess = "".join(f"; did you mean {n!r}?" for n in difflib.get_close_matches(name, names, n=1))
+    meant = nearest(name, names)
+    guess = f"; did you mean {meant!r}?" if meant else ""
     return f"no command {name!r}{guess} (forest-chips lists all commands)"
 
 

@@ -28,6 +28,7 @@ from pipelines.imaging.other_files import ignored_text
 from pipelines.planning.archive import list_chips
 from pipelines.planning.done import chips_done, no_chips
 from pipelines.planning.media_types import refuse_other_media_type
+from pipelines.planning.second_chances import count_second_chances, replay_command
 from pipelines.planning.selection import Selection, select_chips
 from pipelines.planning.sidecar import read_sidecar
 from pipelines.quiet_tensorflow import quiet_tensorflow
@@ -36,6 +37,7 @@ from pipelines.runs.run_plan import RunPlan
 from pipelines.scoring.trial import ChipsToDo, Trial, score_sample
 from pipelines.storage.worker_settings import WorkerSettings
 from pipelines.tars.index_cache import IndexCache
+from pipelines.wording import count_of
 from schemas.artifact import ModelArtifact
 
 
@@ -59,7 +61,21 @@ def _plan(start: RunStart, options: ScoreOptions) -> RunPlan:
     chosen, ignored = _choose(options, start.artifact)
     if ignored:
         print(ignored_text(ignored))
+    if not options.rescore:
+        _print_second_chances(options, start.artifact)
     return plan_run(start, chosen)
+
+
+def _print_second_chances(options: ScoreOptions, artifact: ModelArtifact) -> None:
+    """Name the command for chips that this run skips, and that this release may be able to read."""
+    counts = count_second_chances(options.output, artifact.model_digest)
+    if counts:
+        reasons = ", ".join(f"{reason} {count:,}" for reason, count in counts.items())
+        chips = count_of(sum(counts.values()), "skipped chip")
+        print(
+            f"{chips} that an earlier release could not read ({reasons}), and this one may; to try "
+            f"again: {replay_command(options.output, options.artifact, list(counts))}"
+        )
 
 
 def _estimate(options: ScoreOptions) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import logging
 import re
 import threading
@@ -23,6 +22,7 @@ from beam_jobs.engine.source_package import source_to_stage, with_source_package
 from beam_jobs.engine.worker_processes import end_worker_processes
 from pipelines.errors import RunFailed, StorageError, UsageError
 from pipelines.metrics import COUNTERS, NAMESPACE
+from pipelines.wording import nearest
 from schemas.artifact import ArtifactError
 
 T = TypeVar("T")
@@ -56,8 +56,8 @@ def check_beam_args(beam_args: Sequence[str], our_flags: Sequence[str]) -> None:
         return
     flag = unknown[0].split("=")[0]
     known = [*our_flags, *parser._option_string_actions]
-    nearest = difflib.get_close_matches(flag, known, n=1)
-    hint = f"; did you mean {nearest[0]}?" if nearest else "; see --help"
+    meant = nearest(flag, known)
+    hint = f"; did you mean {meant}?" if meant else "; see --help"
     raise UsageError(f"unknown argument {unknown[0]!r}{hint}")
 
 

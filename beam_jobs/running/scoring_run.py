@@ -61,7 +61,7 @@ def score(start: RunStart, plan: RunPlan) -> int:
     try:
         counters = _score(start, plan)
     except (Exception, KeyboardInterrupt) as error:
-        _record_failure(plan, error)
+        _record_failure(start, plan, error)
         raise
     if launch.only_submits(options.beam_args):
         print(f"run {plan.run_id}: the job is submitted, and publishes the run at its end")
@@ -159,14 +159,17 @@ def _complete(plan: RunPlan) -> None:
         ) from error
 
 
-def _record_failure(plan: RunPlan, error: BaseException) -> None:
+def _record_failure(start: RunStart, plan: RunPlan, error: BaseException) -> None:
     """Log why the run failed, and write it to `runs`."""
+    severity = logging.ERROR
     if is_interruption(error):
         reason = "it was interrupted"
     else:
         lines = str(error).strip().splitlines() or [type(error).__name__]
         reason = lines[-1][:_REASON_CHARACTERS]
-    event("run_failed", logging.ERROR, reason=reason)
+        if start.options.log_format == "text":  # for people, who read it in the last line, too
+            severity = logging.INFO
+    event("run_failed", severity, reason=reason)
     records.record_failure(plan, reason)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 
+from pipelines.imaging.decoding import READING_NAME, READING_VERSION
+
 _RECORDED_PACKAGES = (
     "forest-chips",
     "apache-beam",
@@ -19,8 +21,8 @@ _RECORDED_PACKAGES = (
 
 
 def installed_versions() -> dict[str, str]:
-    """Package to version, of the packages that are installed here."""
-    found = {}
+    """Package to version, of the packages that are installed here, and which files are read."""
+    found = {READING_NAME: str(READING_VERSION)}
     for package in _RECORDED_PACKAGES:
         with suppress(PackageNotFoundError):
             found[package] = version(package)

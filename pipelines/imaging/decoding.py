@@ -15,6 +15,13 @@ from pipelines.imaging.tiff_layout import TiffLayout, read_layout
 from schemas.artifact import MediaType, Preprocessing
 from schemas.tables import QuarantineReason as Reason
 
+READING_NAME, READING_VERSION = "forest-chips-reading", 2
+"""What a run's record says about which files it could read. A release that reads files which the
+one before rejected for a permanent reason increases the version."""
+
+READS_MORE = (Reason.DECODE_ERROR, Reason.TRUNCATED, Reason.NOT_AN_IMAGE)
+"""The reasons for which earlier versions rejected files that this one reads."""
+
 _OTHER_PICTURES = {
     "PNG": re.compile(rb"\x89PNG"),
     "GIF": re.compile(rb"GIF8[79]a"),

@@ -384,6 +384,16 @@ def test_an_archive_of_the_other_media_type_is_refused_before_it_is_read(score, 
     assert not (tmp_path / "out").exists()
 
 
+def test_a_refused_run_says_why_in_one_line(score, tmp_path):
+    (tmp_path / "chips").mkdir()
+    (tmp_path / "chips" / "a.jpg").write_bytes(b"no image")
+    code, _, err = score(tmp_path / "chips")
+    assert code == 1
+    assert err.count("over --max_quarantine_ratio") == 1
+    assert err.startswith("error: run ")
+    assert len(err.splitlines()) == 1
+
+
 def test_ignored_files_are_printed_once_and_count_nowhere(score, tmp_path):
     (tmp_path / "chips").mkdir()
     for path in write_chips(tmp_path / "chips", 2):
@@ -411,7 +421,7 @@ def test_an_output_has_one_label_set(score, tmp_path):
     make_artifact(tmp_path / "uc", label_set=LabelSet(("mobile-home", "sea")))
     code, _, err = score(tmp_path / "chips", artifact=tmp_path / "uc")
     assert code == 2
-    assert "score_agriculture (float of 'agriculture' there, missing here)" in err
+    assert "the artifact has other labels: mobile-home, sea" in err
     assert "use another OUTPUT" in err
 
 
@@ -524,6 +534,7 @@ _WRONG_USE = {
         ["--batchsize", "3"],
         "unknown argument '--batchsize'; did you mean --batch_size",
     ),
+    "a flag that is like no other": (["--bogus"], "unknown argument '--bogus'; see --help"),
     "misspelt flag of Beam": (["--runer", "X"], "did you mean --runner"),
     "unknown runner": (["--runner", "Foo"], "--runner Foo"),
     "batch size": (["--batch_size", "0"], "must be at least 1, not 0"),
