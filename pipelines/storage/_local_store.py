@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 import stat
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import pyarrow as pa
 
@@ -27,6 +29,9 @@ from pipelines.storage.storage_errors import MISSING_ERRORS, storage_error
 _LISTING_THREADS = 8
 _FIRST_NS = -62_135_596_800 * 10**9  # the year 1
 _LAST_NS = 253_402_300_800 * 10**9 - 1  # the end of 9999
+_ESCAPED = re.compile(rb"\\x([89a-f][0-9a-f])")
+_OPEN = partial(os.open, flags=os.O_RDONLY | os.O_NONBLOCK)
+_T = TypeVar("_T")
 _Scanned = tuple[list[tuple[str, float]], list[pa.Table]]
 
 
@@ -95,7 +100,7 @@ class LocalStore:
     def head(self, uri: str) -> dict[str, Any] | None:
         """A row of `LISTING` for one file; None for a folder, too."""
         try:
-            found = os.stat(uri)
+            found = _at_path(uri, os.stat)
         except MISSING_ERRORS:
             return None
         return _as_listing([uri], [found]).to_pylist()[0] if stat.S_ISREG(found.st_mode) else None
@@ -116,12 +121,24 @@ class LocalStore:
 def _open_regular(path: str) -> tuple[int, int]:
     """A file descriptor and the file's size in bytes. A pipe or a device is refused: it would
     block the reader forever."""
-    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    handle = _at_path(path, _OPEN)
     found = os.fstat(handle)
     if not stat.S_ISREG(found.st_mode):
         os.close(handle)
         raise OSError(errno.EINVAL, "not a regular file")
     return handle, found.st_size
+
+
+def _at_path(path: str, operation: Callable[[str | bytes], _T]) -> _T:
+    """An operation on a file; if there is none, on the file whose listed name this is: `_as_text`
+    escapes bytes that are not UTF-8."""
+    try:
+        return operation(path)
+    except FileNotFoundError:
+        raw = _ESCAPED.sub(lambda found: bytes.fromhex(found[1].decode()), os.fsencode(path))
+        if raw == os.fsencode(path):
+            raise
+        return operation(raw)
 
 
 def _temporary_name(path: str) -> Path:

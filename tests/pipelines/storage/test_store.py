@@ -286,8 +286,15 @@ def test_a_name_that_is_not_utf_8_becomes_text_and_affects_no_other(folder: Path
     put(str(folder), "good.jpg")
     Path(os.fsdecode(os.fsencode(folder) + b"/bad\xff\xfe.jpg")).write_bytes(b"x")
     assert below(str(folder), listed(str(folder))) == {"good.jpg", r"bad\xff\xfe.jpg"}
+    uri = rf"{folder}/bad\xff\xfe.jpg"
+    assert read_bytes(uri) == b"x"
+    assert [store.head_object(uri)] == [
+        row for row in pa.concat_tables(list_objects(str(folder))).to_pylist() if row["uri"] == uri
+    ]
+    write_bytes(uri, b"a file that really has this name")
+    assert read_bytes(uri) == b"a file that really has this name"
     with pytest.raises(StorageError, match="No such file"):
-        read_bytes(rf"{folder}/bad\xff\xfe.jpg")
+        read_bytes(rf"{folder}/none\xff.jpg")
 
 
 def test_links_to_files_are_listed_and_broken_links_stop_nothing(folder: Path) -> None:
