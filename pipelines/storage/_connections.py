@@ -95,11 +95,13 @@ def delta_options(uri: str) -> dict[str, str]:
         StoreDown: there are no credentials for it.
     """
     scheme = split_uri(uri)[0]
+    retries = {"max_retries": str(_MOST_RETRIES), "retry_timeout": f"{_settings.deadline_s}s"}
     if scheme == "s3":
-        return {"aws_conditional_put": "etag", **current_s3().for_delta(), **find_aws_keys()}
+        s3 = {**current_s3().for_delta(), **find_aws_keys()}
+        return {"aws_conditional_put": "etag", **s3, **retries}
     if scheme == "gs" and "STORAGE_EMULATOR_HOST" in os.environ:
-        return {"google_service_account_key": _emulator_key(), "allow_http": "true"}
-    return {}
+        return {"google_service_account_key": _emulator_key(), "allow_http": "true", **retries}
+    return retries if scheme else {}
 
 
 def current_s3() -> S3Endpoint:

@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow.compute as pc
 
 from pipelines.errors import UsageError, as_usage_error
-from pipelines.imaging.other_files import count_endings, no_image_text
+from pipelines.imaging.other_files import count_endings, ignored_text, no_image_text
 from pipelines.storage.hidden_names import find_hidden
 from pipelines.storage.store import (
     absolute_uri,
@@ -95,9 +95,7 @@ def list_training_chips(uri: str) -> dict[MediaType, dict[str, str | None]]:
             versions |= {row["uri"]: _version(row) for row in rows}
             ignored += table.num_rows - len(rows)
     if ignored:
-        print(
-            f"--chips: ignored {ignored:,} files with hidden names (._*, .DS_Store, __MACOSX ...)"
-        )
+        print(f"--chips: {ignored_text(ignored)}")
     chips: dict[MediaType, dict[str, str | None]] = {}
     for found, version in sorted(versions.items()):  # a listing has no order of its own
         if media_type := EXTENSIONS.get(PurePosixPath(found).suffix.lower()):
