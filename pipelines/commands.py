@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import atexit
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +19,7 @@ from typing import Any, Generic, NoReturn, TypeVar, get_args
 from typing import get_type_hints as type_hints
 
 from pipelines.errors import RunFailed, StorageError, UsageError
-from pipelines.flags import Flag, Group, flags_of, removed_flags
+from pipelines.flags import Flag, Group, flags_of, not_empty, removed_flags
 from schemas.artifact import ArtifactError
 from schemas.labels import LabelSetError
 
@@ -37,6 +38,16 @@ EXIT_CODES: Mapping[int, str] = {
 """Exit code of every command to its meaning."""
 
 _USAGE_ERRORS = (UsageError, ArtifactError, LabelSetError)
+_PLAIN_WORDS = {
+    r"invalid int value: (.*)": r"must be a whole number, not \1",
+    r"invalid float value: (.*)": r"must be a number, not \1",
+    r"invalid \S+ value: (.*)": r"it does not take \1",
+    r"expected (one|at least one) argument": r"it needs \1 value",
+    r"ignored explicit argument (.*)": r"it takes no value, so remove \1",
+}
+"""What argparse says, as regular expressions, and what is said instead."""
+
+_MOST_LETTERS = 200  # of one word of a message
 _interrupted = Event()
 T = TypeVar("T")
 
@@ -151,6 +162,17 @@ def one_line(text: str) -> str:
     return " ".join(line.strip() for line in text.splitlines() if line.strip())
 
 
+def in_plain_words(message: str) -> str:
+    """A message of argparse without the names of Python's types and functions.
+
+    >>> in_plain_words("argument --workers: invalid int value: 'x'")
+    "argument --workers: must be a whole number, not 'x'"
+    """
+    for pattern, words in _PLAIN_WORDS.items():
+        message = re.sub(pattern, words, message, flags=re.DOTALL)
+    return re.sub(rf"(\S{{{_MOST_LETTERS}}})\S+", r"\1...", message)
+
+
 def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
     _interrupted.set()
     raise KeyboardInterrupt
@@ -159,7 +181,7 @@ def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Report what is wrong in one line, without all flags."""
-        raise UsageError(f"{message} (see {self.prog} --help)")
+        raise UsageError(f"{in_plain_words(message)} (see {self.prog} --help)")
 
 
 class _Removed(argparse.Action):
@@ -172,7 +194,7 @@ class _Removed(argparse.Action):
 def _add(section: Any, flag: Flag) -> None:
     more: dict[str, Any] = {"help": flag.help_with_default.replace("%", "%%")}
     if flag.positional:
-        section.add_argument(flag.field, nargs="?", metavar=flag.metavar, **more)
+        section.add_argument(flag.field, nargs="?", type=not_empty, metavar=flag.metavar, **more)
         return
     more |= {"dest": flag.field, "required": flag.group == "required"}
     if flag.is_switch:
@@ -184,7 +206,8 @@ def _add(section: Any, flag: Flag) -> None:
         more["nargs"] = "+"
     if flag.metavar:
         more["metavar"] = flag.metavar
-    section.add_argument(f"--{flag.name}", type=flag.parse, choices=flag.choices or None, **more)
+    parse = flag.parse or (None if flag.choices else not_empty)
+    section.add_argument(f"--{flag.name}", type=parse, choices=flag.choices or None, **more)
 
 
 def _options_from(options: type[T], given: Mapping[str, Any]) -> T:

@@ -24,6 +24,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 from typing import get_type_hints as type_hints
 
 Group = Literal["required", "common", "other"]
+_MOST_SHOWN = 60  # characters of a wrong value
 _LARGEST = 10**15  # a larger number is a typing error; 64-bit integers end at 9e18
 
 
@@ -33,7 +34,8 @@ class Flag:
 
     Attributes:
         help: one or more whole sentences; the default is added.
-        parse: text to value; raises `argparse.ArgumentTypeError`.
+        parse: text to value; raises `argparse.ArgumentTypeError`. By default any text that is
+            not empty.
         name: without the dashes; by default the field's.
         choices: the values that are accepted; by default those of a Literal.
         metavar: what the help shows for the value.
@@ -152,9 +154,9 @@ class Number:
             value = None
         if value is None or value != value or abs(value) == float("inf"):
             word = "whole number" if self.kind is int else "number"
-            raise argparse.ArgumentTypeError(f"must be a {word}, not {text!r}")
+            raise argparse.ArgumentTypeError(f"must be a {word}, not {_brief(text)!r}")
         if not self.least <= value <= self.most or (self.over and value == self.least):
-            raise argparse.ArgumentTypeError(f"must be {self._range(value)}, not {text}")
+            raise argparse.ArgumentTypeError(f"must be {self._range(value)}, not {_brief(text)}")
         return value
 
     def _range(self, value: float) -> str:
@@ -183,9 +185,13 @@ def not_empty(text: str) -> str:
     Raises:
         argparse.ArgumentTypeError: it is empty.
     """
-    if not text:
+    if not text.strip():
         raise argparse.ArgumentTypeError("it is empty: give a value, or leave the flag out")
     return text
+
+
+def _brief(text: str) -> str:
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."
 
 
 def _completed(declared: Flag, of: Any, hint: Any) -> Flag:

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.artifacts.loading import load_model
+from pipelines.artifacts.opening import open_artifact
 from pipelines.commands import CommandLine
-from pipelines.errors import UsageError, as_usage_error
+from pipelines.errors import StorageError, UsageError, as_usage_error
 from pipelines.flags import common_flag, flag
-from pipelines.storage.store import write_bytes
-from schemas.artifact import ModelArtifact
-from schemas.artifact_files import read_artifact
+from pipelines.storage.store import absolute_uri, is_remote, write_bytes
+from schemas.artifact import ArtifactError, ModelArtifact
 from schemas.labels import LabelSet
 from train.data.dataset import LabelledChips, keep_sky, load_labelled_chips
 from train.data.examples import Examples, count_set_aside, decode_chips, describe_set_aside
@@ -29,7 +29,7 @@ from train.shared_options import CacheOptions, LabelledOptions
 class EvaluateOptions(CacheOptions, LabelledOptions):
     """The options of `python -m train evaluate`."""
 
-    artifact: str = flag("The local folder of the artifact.", metavar="FOLDER")
+    artifact: str = flag("The folder of the artifact: local, gs:// or s3://.", metavar="URI")
     split: str | None = common_flag(
         "A csv with the columns image_name and split. Default: measure all chips.",
         metavar="FILE",
@@ -55,9 +55,10 @@ def evaluate_artifact(options: EvaluateOptions) -> dict[str, Any]:
         StorageError: a file cannot be read, or the figures cannot be written.
     """
     cache = choose_cache(options.pixel_cache, options.pixel_cache_gb)
-    folder = Path(options.artifact).resolve()
-    with as_usage_error("--artifact"):
-        artifact = read_artifact(folder)
+    with as_usage_error("--artifact", (UsageError, ArtifactError, StorageError)):
+        address = absolute_uri(options.artifact)
+        folder, artifact = open_artifact(address)
+    output = _output(options, address)
     chips = _match(options, artifact)
     parts = _parts(options, list(chips.uris))
     names = [name for name, part in parts.items() if part == (options.part or "test")]
@@ -73,10 +74,18 @@ def evaluate_artifact(options: EvaluateOptions) -> dict[str, Any]:
         "set_aside": set_aside,
         **_measure(folder, artifact, examples),
     }
-    output = options.output or str(folder.with_name(f"{folder.name}.evaluation.json"))
     write_bytes(output, (json.dumps(report, indent=2, allow_nan=False) + "\n").encode())
     print(f"Figures: {output}", flush=True)
     return report
+
+
+def _output(options: EvaluateOptions, artifact: str) -> str:
+    """The address for the figures; by default next to the artifact."""
+    with as_usage_error("--output", (UsageError,)):
+        if options.output is not None:
+            return absolute_uri(options.output)
+        place = artifact if is_remote(artifact) else Path(artifact).resolve()
+        return f"{place}.evaluation.json"
 
 
 def _match(options: EvaluateOptions, artifact: ModelArtifact) -> LabelledChips:

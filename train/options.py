@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from pipelines.commands import CommandLine
 from pipelines.errors import UsageError
 from pipelines.flags import at_least_1, common_flag, flag, positive, ratio
 from schemas.decisions import SkyRule
+from train.addresses import local_path
 from train.fitting.augmentation import Augmentation
 from train.fitting.progress import Monitor
 from train.fitting.sampling import Imbalance
@@ -157,13 +157,7 @@ def check_options(options: TrainOptions) -> Network:
         UsageError: they do.
     """
     network = with_pooling(NETWORKS[options.network], options.pooling)
-    if options.weights not in (None, "none") and not network.takes_imagenet:
-        raise UsageError(f"--weights {options.weights}: {network.name} starts from none")
-    if options.weights not in (None, "none", "imagenet") and not Path(options.weights).is_file():
-        raise UsageError(
-            f"--weights {options.weights}: there is no such file; it takes imagenet, none or a "
-            "file in Keras' notop layout"
-        )
+    check_weights(options.weights or "none", network)
     if options.calibrate and network.sky_only:
         raise UsageError(
             f"--calibrate: {network.name} ends in a softmax, and temperatures by label need sigmoid"
@@ -177,6 +171,21 @@ def check_options(options: TrainOptions) -> Network:
         )
     _check_fitting(options, network)
     return network
+
+
+def check_weights(weights: str, network: Network) -> None:
+    """Refuse weights that the network does not start from, or that are not there.
+
+    Raises:
+        UsageError: see above.
+    """
+    if weights != "none" and not network.takes_imagenet:
+        raise UsageError(f"--weights {weights}: {network.name} starts from none")
+    if weights not in ("none", "imagenet") and not local_path("--weights", weights).is_file():
+        raise UsageError(
+            f"--weights {weights}: there is no such file; it takes imagenet, none or a file in "
+            "Keras' notop layout"
+        )
 
 
 def _check_fitting(options: TrainOptions, network: Network) -> None:

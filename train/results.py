@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.errors import UsageError
-from pipelines.storage.store import is_remote, write_bytes
+from pipelines.storage.store import write_bytes
+from train.addresses import local_path
 
 SUMMARY_FILE = "summary.json"
 
@@ -22,10 +23,10 @@ def resolve_output(output: str) -> Path:
     Raises:
         UsageError: it is remote, a file, or not writable.
     """
-    if is_remote(output):
-        raise UsageError(f"--output {output}: write to a local folder, then copy it there")
-    folder = Path(output).resolve()
+    folder = local_path("--output", output).resolve()
     present = next(path for path in (folder, *folder.parents) if path.exists())
+    if present.is_file():
+        raise UsageError(f"--output {output}: {present} is a file; give a folder")
     if not present.is_dir() or not os.access(present, os.W_OK):
         raise UsageError(f"--output {output}: {present} is not writable")
     return folder

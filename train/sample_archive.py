@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from pipelines.commands import CommandLine, exit_code
 from pipelines.errors import UsageError
 from pipelines.flags import at_least_0, at_least_1, common_flag, flag
+from train.results import resolve_output
 from train.sample.archive import MediaTypes, write_sample_archive
 
 
@@ -40,7 +40,7 @@ def _write(arguments: Sequence[str]) -> int:
     options = LINE.parse(arguments)
     try:
         archive = write_sample_archive(
-            Path(options.output),
+            resolve_output(options.output),
             options.chips,
             options.seed,
             options.media_type,

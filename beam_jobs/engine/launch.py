@@ -20,6 +20,7 @@ from beam_jobs.engine.engine_log import calm_log, worker_trouble
 from beam_jobs.engine.interruptible import run_interruptibly
 from beam_jobs.engine.source_package import source_to_stage, with_source_package
 from beam_jobs.engine.worker_processes import end_worker_processes
+from pipelines.commands import in_plain_words
 from pipelines.errors import RunFailed, StorageError, UsageError
 from pipelines.metrics import COUNTERS, NAMESPACE
 from pipelines.wording import nearest
@@ -200,7 +201,7 @@ def _progress_bar(chips: int, chips_done: Callable[[], int]) -> Iterator[None]:
 
 class _StrictParser(_BeamArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise UsageError(message)
+        raise UsageError(in_plain_words(message))
 
 
 def _option_classes(above: Any) -> Iterator[Any]:

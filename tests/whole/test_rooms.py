@@ -20,8 +20,8 @@ _ORDER = """
     pipelines.storage pipelines.imaging pipelines.drift pipelines.tables pipelines.artifacts
     pipelines.tars pipelines.planning pipelines.reading pipelines.runs pipelines.scoring
     pipelines.reports pipelines.publishing pipelines.maintenance pipelines.batch_scoring
-    train.results train.pictures train.data train.shared_options train.networks train.judging
-    train.fitting
+    train.addresses train.results train.pictures train.data train.shared_options train.networks
+    train.judging train.fitting
     train.artifact train.recipes train.options train.training_set train.training
     train.evaluation train.explore train.forest train.filters train.study
     train.sample train.sample_archive train.__main__

@@ -10,7 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipelines.storage.store import read_bytes, write_bytes
 from schemas.artifact_files import read_artifact
+from schemas.labels import PLANET_LABELS
 from tests.support.drawn_chips import draw_jpg, draw_labelled_jpgs, draw_labelled_tifs, write_labels
 from train.__main__ import main
 from train.judging.measuring import predict_scores
@@ -306,3 +308,35 @@ def test_one_folder_per_class_is_trained_and_measured_without_a_csv(tmp_path, ca
     figures = json.loads((tmp_path / "model.evaluation.json").read_text())
     assert figures["labels"]["sea"]["positives"] == 6
     assert figures["labels"]["sea"]["at_threshold"]["f1"] == 1.0
+
+
+def test_every_address_that_is_read_may_be_remote(
+    trained, object_store_uri, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    parts = ["train"] * 12 + ["val"] * 6 + ["test"] * 6
+    split = "".join(f"c{n},{part},s{n}\n" for n, part in enumerate(parts))
+    for path in (trained / "chips").iterdir():
+        write_bytes(f"{object_store_uri}/chips/{path.name}", path.read_bytes())
+    for path in (trained / "model").iterdir():
+        write_bytes(f"{object_store_uri}/model/{path.name}", path.read_bytes())
+    label_set = json.dumps(PLANET_LABELS.to_dict())
+    write_bytes(f"{object_store_uri}/labels.csv", (trained / "labels.csv").read_bytes())
+    write_bytes(f"{object_store_uri}/parts.csv", f"image_name,split,scene_id\n{split}".encode())
+    write_bytes(f"{object_store_uri}/set.json", label_set.encode())
+    read = {"chips": "chips", "labels": "labels.csv", "split": "parts.csv"}
+    flags = [f"--{flag}={object_store_uri}/{name}" for flag, name in read.items()]
+    more = [f"--groups={object_store_uri}/parts.csv", f"--label_set={object_store_uri}/set.json"]
+    local = ["--artifact", str(tmp_path / "model"), "--network", "mean_colour", "--epochs", "2"]
+    assert main([*flags, *more, *local]) == 0
+    assert read_artifact(tmp_path / "model").training["chips"]["test"] == 6
+    remote = f"--artifact={object_store_uri}/model"
+    assert main(["evaluate", *flags, remote]) == 0
+    assert f"Figures: {object_store_uri}/model.evaluation.json" in capsys.readouterr().out
+    figures = json.loads(read_bytes(f"{object_store_uri}/model.evaluation.json"))
+    assert main(["evaluate", *flags, f"--artifact={trained}/model", "--output", "f.json"]) == 0
+    local_figures = json.loads(Path("f.json").read_bytes())
+    assert figures["chips"] == 6
+    assert figures["labels"] == local_figures["labels"]
+    assert main(["evaluate", *flags, f"--artifact={object_store_uri}/nothing"]) == 2
+    assert capsys.readouterr().err.startswith("error: --artifact: cannot read ")

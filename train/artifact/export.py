@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.errors import UsageError
-from pipelines.storage.store import is_remote
 from schemas.artifact import ArtifactError, ModelArtifact, Preprocessing
 from schemas.artifact_files import (
     ARTIFACT_FILE,
@@ -26,6 +25,7 @@ from schemas.artifact_files import (
     write_artifact,
 )
 from schemas.labels import LabelSet
+from train.addresses import local_path
 from train.artifact.file_names import (
     CARD_FILE,
     CURVES_FILE,
@@ -53,9 +53,7 @@ def resolve_target(artifact: str) -> Path:
         UsageError: it is remote, cannot be written, or holds other files than an artifact's,
             which writing would destroy.
     """
-    if is_remote(artifact):
-        raise UsageError(f"--artifact {artifact}: write to a local folder, then copy it there")
-    folder = Path(artifact).resolve()
+    folder = local_path("--artifact", artifact).resolve()
     above = next(parent for parent in folder.parents if parent.exists())
     if not above.is_dir() or not os.access(above, os.W_OK):
         raise UsageError(f"--artifact {artifact}: {above} is not writable")

@@ -9,8 +9,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from pipelines.errors import StorageError, UsageError
-from pipelines.storage.store import read_bytes
+from pipelines.errors import UsageError
+from train.addresses import read_file
 
 NAME_COLUMN = "image_name"
 
@@ -88,18 +88,6 @@ def read_csv_table(flag: str, uri: str) -> CsvTable:
     columns = tuple(lines[0][1]) if lines else ()
     rows = tuple((number, _fitted(source, columns, number, row)) for number, row in lines[1:])
     return CsvTable(source, columns, rows)
-
-
-def read_file(flag: str, uri: str) -> bytes:
-    """The bytes of a file that a flag names.
-
-    Raises:
-        StorageError: it cannot be read; the message has the flag.
-    """
-    try:
-        return read_bytes(uri)
-    except StorageError as error:
-        raise StorageError(f"{flag}: {error}") from error
 
 
 def _decode(source: str, data: bytes) -> str:

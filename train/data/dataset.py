@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow.compute as pc
 
-from pipelines.errors import UsageError, as_usage_error
+from pipelines.errors import StorageError, UsageError, as_usage_error
 from pipelines.imaging.other_files import count_endings, ignored_text, no_image_text
 from pipelines.storage.hidden_names import find_hidden
 from pipelines.storage.store import (
@@ -86,9 +86,10 @@ def list_training_chips(uri: str) -> dict[MediaType, dict[str, str | None]]:
     Raises:
         UsageError: it cannot be listed, or holds no jpg or tif.
     """
-    address, ignored = absolute_uri(uri), 0
+    ignored = 0
     versions: dict[str, str | None] = {}
-    with as_usage_error("--chips"):
+    with as_usage_error("--chips", (StorageError, UsageError)):
+        address = absolute_uri(uri)
         for table in list_objects(address):
             hidden = find_hidden(table["uri"], address)
             rows = table.filter(pc.invert(hidden)).to_pylist()

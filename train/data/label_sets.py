@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from pipelines.errors import UsageError, as_usage_error
 from schemas.labels import PLANET_LABELS, LabelSet, LabelSetError
-from train.data._csv_table import read_file
+from train.addresses import read_file
 
 _SHOWN = 20
 

@@ -21,8 +21,8 @@ from pathlib import Path
 
 from pipelines import imaging
 from pipelines.errors import UsageError
-from pipelines.storage.store import is_remote
 from schemas.artifact import Preprocessing
+from train.addresses import local_path
 from train.data.cache_folder import cache_folder
 
 NO_CACHE = "none"
@@ -30,7 +30,8 @@ NO_CACHE = "none"
 
 DEFAULT_CACHE_GB = 20.0
 
-_ARRAYS = ("*.rows", "*/*.pixels", "*/*.npy")  # the last two: shards of earlier versions
+_OURS = "[jt][pi][gf]-*-" + "[0-9a-f]" * 16  # see `array_name`; other files are never removed
+_ARRAYS = (f"{_OURS}.rows", f"{_OURS}/*.pixels", f"{_OURS}/*.npy")  # two of earlier versions
 _DECODERS = ("numpy", "rasterio", "simplejpeg")
 
 
@@ -81,9 +82,10 @@ def choose_cache(asked: str | None, gigabytes: float = DEFAULT_CACHE_GB) -> Pixe
     """
     if asked == NO_CACHE:
         return None
-    if asked is not None and is_remote(asked):
-        raise UsageError(f"--pixel_cache {asked}: give a local folder, or {NO_CACHE}")
-    folder = cache_folder() / "pixels" if asked is None else Path(asked).resolve()
+    if asked is None:
+        folder = cache_folder() / "pixels"
+    else:
+        folder = local_path("--pixel_cache", asked).resolve()
     reason = _why_not_writable(folder)
     if reason and asked is not None:
         raise UsageError(f"--pixel_cache {asked}: {reason}; give another folder, or {NO_CACHE}")

@@ -5,16 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 
 from pipelines.artifacts.loading import load_model
+from pipelines.artifacts.opening import open_artifact
 from pipelines.commands import CommandLine
-from pipelines.errors import UsageError, as_usage_error
+from pipelines.errors import StorageError, UsageError, as_usage_error
 from pipelines.flags import at_least_1, common_flag, flag
-from schemas.artifact_files import read_artifact
+from pipelines.storage.store import absolute_uri
+from schemas.artifact import ArtifactError
 from train.filters._ascent import Ascent, as_pictures, ascend, cut_network, first_side
 from train.networks.pretrained import load_pretrained
 from train.networks.registry import NETWORKS
@@ -33,8 +35,8 @@ class FilterOptions:
 
     output: str = flag("The local folder for the pictures and summary.json.", metavar="FOLDER")
     artifact: str | None = common_flag(
-        "The local folder of a model artifact. Give this or --network.",
-        metavar="FOLDER",
+        "The folder of a model artifact: local, gs:// or s3://. Give this or --network.",
+        metavar="URI",
         default=None,
     )
     network: str | None = common_flag(
@@ -140,11 +142,12 @@ def _open(options: FilterOptions) -> _Subject:
         return _open_pretrained(options)
     if options.weights is not None:
         raise UsageError("--weights goes with --network; an artifact has its own")
-    folder = Path(options.artifact).resolve()
-    with as_usage_error("--artifact"):
-        artifact = read_artifact(folder)
+    with as_usage_error("--artifact", (UsageError, ArtifactError, StorageError)):
+        address = absolute_uri(options.artifact)
+        folder, artifact = open_artifact(address)
     model = load_model(folder, artifact)
-    return _Subject(model, artifact.preprocessing.bands, f"{artifact.network} ({folder.name})")
+    title = f"{artifact.network} ({PurePosixPath(address).name})"
+    return _Subject(model, artifact.preprocessing.bands, title)
 
 
 def _open_pretrained(options: FilterOptions) -> _Subject:

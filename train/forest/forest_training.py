@@ -16,7 +16,7 @@ from train.data.dataset import LabelledChips, load_labelled_chips
 from train.data.examples import Examples, count_set_aside, decode_chips, describe_set_aside
 from train.data.label_files import Part, read_scenes, read_split
 from train.data.labels import read_labelled_rows
-from train.data.pixel_cache import choose_cache
+from train.data.pixel_cache import PixelCache, choose_cache
 from train.data.pixel_store import open_pixels
 from train.data.radiometry import preprocessing_for
 from train.data.splits import STUDY_FOREST, SplitRule, assign_parts, study_rule
@@ -91,8 +91,9 @@ def train_forest(options: ForestOptions) -> dict[str, Any]:
         StorageError: a file cannot be read.
     """
     folder = resolve_output(options.output)
+    cache = choose_cache(options.pixel_cache, options.pixel_cache_gb)
     material = _gather(options)
-    examples = _decode(options, material)
+    examples = _decode(options, material, cache)
     train, test = examples["train"], examples["test"]
     grid = ForestGrid(tuple(options.max_depths), tuple(options.trees), options.folds)
     named = {name for names in material.names.values() for name in names}
@@ -154,8 +155,9 @@ def _split(
     return {"train": parts["train"] + parts["validation"], "test": parts["test"]}
 
 
-def _decode(options: ForestOptions, material: _Material) -> dict[Part, Examples]:
-    cache = choose_cache(options.pixel_cache, options.pixel_cache_gb)
+def _decode(
+    options: ForestOptions, material: _Material, cache: PixelCache | None
+) -> dict[Part, Examples]:
     media_type, chips, label_set = material.media_type, material.chips, material.label_set
     uris = [chips["train"].uris[name] for name in material.names["train"]]
     bands = BANDS[media_type]

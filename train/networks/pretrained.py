@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from pipelines.errors import StorageError, UsageError
+from train.addresses import local_path
 from train.data.cache_folder import cache_folder
 from train.networks.vgg_weights import (
     ConvWeights,
@@ -75,7 +76,8 @@ def load_pretrained(weights: str) -> Pretrained | None:
         return None
     if weights == "imagenet":
         return fetch_imagenet()
-    return Pretrained(read_weights_file(Path(weights)), f"file {Path(weights).name}")
+    path = local_path("--weights", weights)
+    return Pretrained(read_weights_file(path), f"file {path.name}")
 
 
 def fetch_imagenet() -> Pretrained:

@@ -285,6 +285,16 @@ def test_arrays_of_earlier_versions_are_ignored_and_removed_for_room(archive, ca
     assert list(old.iterdir()) == []
 
 
+def test_other_files_in_the_folder_of_the_cache_are_neither_counted_nor_removed(archive, cache):
+    others = ["mine.rows", "jpg-8-x.rows", "arrays/a.npy", "jpg-8-0123/a.pixels"]
+    for path in map(cache.folder.joinpath, others):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x" * 1_000_000)
+    assert cache.held_bytes == 0
+    load(archive, PixelCache(cache.folder, 6 * row_bytes(NINE)), NINE)
+    assert all((cache.folder / name).stat().st_size == 1_000_000 for name in others)
+
+
 def test_two_runs_at_once_do_not_disturb_each_other(archive, cache):
     chips = match(str(archive))
     names, uris = list(chips.uris), list(chips.uris.values())

@@ -228,7 +228,7 @@ def test_tifs_are_stretched_and_their_near_infrared_is_averaged_too(tmp_path):
     ("flags", "said"),
     [
         (["--output", "gs://bucket/out"], "local folder"),
-        (["--output", __file__], "is not writable"),
+        (["--output", __file__], "is a file"),
         (["--chips", "nowhere"], "nowhere"),
         (["--image_size", "513"], "512"),
         (["--media_type", "png"], "png"),

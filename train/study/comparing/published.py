@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipelines.errors import UsageError
-from pipelines.storage.store import read_bytes
 from schemas.labels import PLANET_LABELS, LabelSet
+from train.addresses import read_file
 from train.data.splits import STUDY_NETWORKS
 from train.study.comparing.comparison import best_threshold, figure, label_f1
 from train.study.models.plan import CNN, FOREST, VGG16
@@ -37,7 +37,7 @@ def read_published(uri: str) -> dict[str, dict[str, Any]]:
         StorageError: it cannot be read.
     """
     try:
-        rows = list(csv.DictReader(io.StringIO(read_bytes(uri).decode("utf-8-sig"))))
+        rows = list(csv.DictReader(io.StringIO(read_file("--published", uri).decode("utf-8-sig"))))
     except (UnicodeDecodeError, csv.Error) as error:
         raise UsageError(f"--published {uri} is not csv in UTF-8: {error}") from error
     needed = {"label", *_COLUMNS.values(), *_THRESHOLDS.values()}
