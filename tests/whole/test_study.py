@@ -222,7 +222,7 @@ def test_hostile_label_names_are_shown_in_the_report_as_text(tmp_path):
     [
         (["--models", "resnet"], "'resnet'", 2),
         (["--output", "gs://bucket/study"], "local folder", 2),
-        (["--output", __file__], "is not writable", 2),
+        (["--output", __file__], "is a file", 2),
         (["--published", "nowhere.csv"], "nowhere.csv", 1),
         (["--split", "nowhere.csv"], "nowhere.csv", 1),
         (["--models", "vgg16"], "at least 32", 2),

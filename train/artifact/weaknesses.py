@@ -50,9 +50,9 @@ def _of_parts(artifact: ModelArtifact, part: str) -> Iterator[str]:
         )
     if (chips := artifact.figures[part]["chips"]) < FEW_CHIPS:
         ends = artifact.figures[part]["intervals"]["at_threshold"]["micro_f1"]
+        text = f"The {part} part has only {chips} chips, so all figures are rough"
         yield (
-            f"The {part} part has only {chips} chips, so all figures are rough: micro F1 may be "
-            f"anything from {interval_text(ends)}."
+            f"{text}: micro F1 may be anything from {interval_text(ends)}." if ends else f"{text}."
         )
 
 

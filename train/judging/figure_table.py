@@ -7,8 +7,10 @@ from typing import Any
 
 from pipelines.blocks.document import Cell, TableBlock, cell_text
 from pipelines.blocks.text_table import render_table
+from train.judging.intervals import FEWEST_POSITIVES
 
 _OVERALL = {"macro": "mean over labels", "micro": "all decisions", "sample": "mean over chips"}
+_TOO_FEW = "too few"
 _RATES = {"precision": "P", "recall": "R", "f1": "F1"}
 
 
@@ -20,8 +22,10 @@ def format_figures(figures: Mapping[str, Any]) -> str:
     head = ["label", "positives", "threshold", "predicted", *_RATES.values(), "F1, 95 %"]
     head += [*(f"{name} at 0.5" for name in _RATES.values()), "AP", "best F1"]
     rows = [_label_row(figures, name) for name in figures["labels"]]
-    table = TableBlock(head, rows, numbers={1, 2, 3})
-    return "\n".join([render_table(table), *_overall_lines(figures)])
+    table = render_table(TableBlock(head, rows, numbers={1, 2, 3}))
+    few = any(row["positives"] < FEWEST_POSITIVES for row in figures["labels"].values())
+    note = [f"{_TOO_FEW}: no interval below {FEWEST_POSITIVES} positives"] if few else []
+    return "\n".join([table, *note, *_overall_lines(figures)])
 
 
 def _label_row(figures: Mapping[str, Any], name: str) -> list[Cell]:
@@ -33,7 +37,7 @@ def _label_row(figures: Mapping[str, Any], name: str) -> list[Cell]:
         f"{row['threshold']:.4f}",
         str(chosen["predicted"]),
         *(chosen[rate] for rate in _RATES),
-        interval_text(ends["at_threshold"]["f1"]),
+        interval_text(ends["at_threshold"]["f1"], row["positives"]),
         *(half[rate] for rate in _RATES),
         row["average_precision"],
         row["best"]["f1"],
@@ -67,9 +71,11 @@ def figure_text(value: float | None) -> str:
     return str(cell_text(value))
 
 
-def interval_text(ends: Sequence[float] | None) -> str:
-    """The ends of an interval; a dash if it is not defined."""
-    return "-" if ends is None else f"{ends[0]:.3f} to {ends[1]:.3f}"
+def interval_text(ends: Sequence[float] | None, positives: int = FEWEST_POSITIVES) -> str:
+    """The ends of an interval; without one "too few" (positives), or else a dash."""
+    if ends is None:
+        return _TOO_FEW if positives < FEWEST_POSITIVES else "-"
+    return f"{ends[0]:.3f} to {ends[1]:.3f}"
 
 
 def with_interval(value: float | None, ends: Sequence[float] | None) -> str:

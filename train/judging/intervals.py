@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -12,11 +13,16 @@ RESAMPLES = 1000
 LEVEL = 0.95
 SEED = 0
 
-_BLOCK_COUNTS = 1 << 20  # counts in memory at a time: 4 MB, which fits the processor's cache
+FEWEST_POSITIVES = 5
+"""With fewer positive chips there is no interval: their spread says nothing about other chips."""
+
+_BLOCK_WEIGHTS = 1 << 20  # weights in memory at a time: 4 MB, which fits the processor's cache
+_NORMAL = 1.959964  # the normal distribution's quantile for LEVEL
+_MOST = 1 - 1e-7  # keeps 1 finite on the scale of `_stretch`
 
 Bools = npt.NDArray[np.bool_]
-DrawnCounts = npt.NDArray[np.float32]  # whole numbers: exact to 2**24, and fast to multiply
-Draws = npt.NDArray[np.float64]  # a figure of each draw; NaN if the draw does not define it
+Weights = npt.NDArray[np.float32]
+Draws = npt.NDArray[np.float64]  # a figure of each draw; NaN if it is not defined
 
 
 def bootstrap(
@@ -27,11 +33,17 @@ def bootstrap(
 ) -> dict[str, Any]:
     """95 % intervals of the figures that `measuring.measure` returns, as plain data for JSON.
 
-    The percentile bootstrap (Efron and Tibshirani 1993, chapter 13): n chips are drawn
-    with replacement, 1,000 times; each figure is computed on each draw, and its 2.5th and 97.5th
-    percentiles are the interval. The model and its thresholds stay the same: the interval
-    does not cover another training or another choice of thresholds. A figure that a draw does not
-    define, such as the F1 of a label without a positive in it, is left out of that draw.
+    The Bayesian bootstrap (Rubin 1981): 1,000 times, each chip gets a random weight from the
+    exponential distribution, and each figure is computed with these weights. No weight is 0, so
+    every draw has the labels of the figure itself; if chips were drawn with replacement, a rare
+    label would be missing from many draws, and the mean over labels would be another one.
+
+    An interval is the figure plus and minus 1.96 standard deviations of the draws on a stretched
+    scale (`_stretch`), so it always contains its figure; for average precision, Student's
+    quantile for the number of positives replaces 1.96. A test measures how often the intervals
+    contain the truth: 92 to 98 % for labels with at least 20 positives. The model and its
+    thresholds stay the same: the interval does not cover another training or another choice of
+    thresholds.
 
     Args:
         scores: `[n, labels]` in [0, 1].
@@ -40,18 +52,28 @@ def bootstrap(
         names: the labels.
 
     Returns:
-        The keys of `measure`, each F1, F2 and average precision as `[low, high]`, or None if
-        no draw defines it; and `level`, `resamples` and `seed`.
+        The keys of `measure`, each F1, F2 and average precision as `[low, high]`, or None below
+        FEWEST_POSITIVES positives (of the label, or of all labels together) or if it is not
+        defined; and `level`, `resamples` and `seed`.
     """
     held = np.asarray(truth) == 1
     rankings = [_Ranking(s, h) for s, h in zip(np.asarray(scores).T, held.T, strict=True)]
     judged = {where: _Decisions(held, chosen) for where, chosen in decisions.items()}
-    blocks = [_measure(counts, rankings, judged, names) for counts in _draws(len(held))]
-    return {"level": LEVEL, "resamples": RESAMPLES, "seed": SEED, **_intervals(blocks)}
+    blocks = [_measure(weights, rankings, judged, names) for weights in _draws(len(held))]
+    figures = _measure(np.ones((len(held), 1), np.float32), rankings, judged, names)
+    positives = dict(zip(names, held.sum(axis=0).tolist(), strict=True))
+    by_label = figures.pop("labels")
+    labels = {
+        name: _intervals(by_label[name], [b["labels"][name] for b in blocks], positives[name])
+        for name in names
+    }
+    overall = _intervals(figures, blocks, sum(positives.values()))
+    return {"level": LEVEL, "resamples": RESAMPLES, "seed": SEED, **overall, "labels": labels}
 
 
 def f_beta(hits: Any, predicted: Any, positives: Any, *, beta: float) -> Any:
-    """F-beta from counts: true positives, predicted positives, positives; NaN if all are 0.
+    """F-beta from true positives, predicted positives and positives, counted or weighted; NaN if
+    all are 0.
 
     (1 + beta^2) hits / (beta^2 positives + predicted), the weighted harmonic mean of precision and
     recall (van Rijsbergen 1979, chapter 7).
@@ -60,10 +82,10 @@ def f_beta(hits: Any, predicted: Any, positives: Any, *, beta: float) -> Any:
 
 
 class _Ranking:
-    """The chips ordered by one label's score: its average precision on any draw.
+    """The chips ordered by one label's score: its average precision with any weights.
 
-    Average precision is the mean, over the positives drawn, of the precision among all chips
-    that score at least as high; so chips between two positives are summed together.
+    Average precision is the mean, over the positives, of the precision among all chips that score
+    at least as high; so chips between two positives are summed together.
     """
 
     def __init__(self, scores: npt.NDArray[np.floating], held: Bools) -> None:
@@ -74,13 +96,13 @@ class _Ranking:
         self._chips = order[: ends[-1]] if len(ends) else order[:0]
         self._positives = order[held[order]]
 
-    def average_precision(self, counts: DrawnCounts) -> Draws:
-        """`[draws]`; NaN if no positive was drawn."""
+    def average_precision(self, weights: Weights) -> Draws:
+        """`[draws]`; NaN without a positive."""
         if not len(self._positives):
-            return np.full(counts.shape[1], np.nan)
-        drawn = np.add.reduceat(counts[self._chips], self._starts).cumsum(axis=0)
-        hits = np.add.reduceat(counts[self._positives], self._first)
-        precision = hits.cumsum(axis=0) / np.maximum(drawn, 1)
+            return np.full(weights.shape[1], np.nan)
+        above = np.add.reduceat(weights[self._chips], self._starts).cumsum(axis=0)
+        hits = np.add.reduceat(weights[self._positives], self._first)
+        precision = hits.cumsum(axis=0) / above
         return _ratio((hits * precision).sum(axis=0), hits.sum(axis=0))
 
 
@@ -92,9 +114,9 @@ class _Decisions:
         self._by_label = [part.T.astype(np.float32) for part in parts]
         self._by_chip = [part.sum(axis=1).astype(np.float32) for part in parts]
 
-    def measure(self, counts: DrawnCounts) -> tuple[dict[str, Draws], Draws]:
+    def measure(self, weights: Weights) -> tuple[dict[str, Draws], Draws]:
         """The figures over all, `[draws]` each, and F1 by label, `[labels, draws]`."""
-        by_label = [part @ counts for part in self._by_label]
+        by_label = [part @ weights for part in self._by_label]
         together = [part.sum(axis=0) for part in by_label]
         unseen = by_label[2] == 0
         overall: dict[str, Draws] = {}
@@ -104,31 +126,31 @@ class _Decisions:
             defined = np.isfinite(of_chips).astype(np.float32)
             overall[f"macro_f{beta}"] = _mean(of_labels)
             overall[f"micro_f{beta}"] = f_beta(*together, beta=beta)
-            overall[f"sample_f{beta}"] = _ratio(np.nan_to_num(of_chips) @ counts, defined @ counts)
+            overall[f"sample_f{beta}"] = _ratio(
+                np.nan_to_num(of_chips) @ weights, defined @ weights
+            )
         return overall, np.where(unseen, np.nan, f_beta(*by_label, beta=1))
 
 
-def _draws(chips: int) -> Iterator[DrawnCounts]:
-    """How often each chip is drawn, `[n, draws]`, in blocks, 1,000 draws in total."""
+def _draws(chips: int) -> Iterator[Weights]:
+    """The weight of each chip, `[n, draws]`, in blocks, 1,000 draws in total."""
     generator = np.random.default_rng(SEED)
-    width = min(RESAMPLES, max(1, _BLOCK_COUNTS // max(1, chips)))
+    width = min(RESAMPLES, max(1, _BLOCK_WEIGHTS // max(1, chips)))
     for start in range(0, RESAMPLES, width):
-        drawn = [
-            np.bincount(generator.integers(0, chips, chips), minlength=chips)
-            for _ in range(start, min(start + width, RESAMPLES))
-        ]
-        yield np.stack(drawn, axis=1).astype(np.float32)
+        draws = min(width, RESAMPLES - start)
+        weights = generator.standard_exponential((draws, chips), np.float32)
+        yield np.ascontiguousarray(weights.T)
 
 
 def _measure(
-    counts: DrawnCounts,
+    weights: Weights,
     rankings: Sequence[_Ranking],
     judged: Mapping[str, _Decisions],
     names: Sequence[str],
 ) -> dict[str, Any]:
     """The tree of `measuring.measure` with a figure for each draw, `[draws]`, as its leaves."""
-    precisions = np.stack([ranking.average_precision(counts) for ranking in rankings])
-    measured = {where: decisions.measure(counts) for where, decisions in judged.items()}
+    precisions = np.stack([ranking.average_precision(weights) for ranking in rankings])
+    measured = {where: decisions.measure(weights) for where, decisions in judged.items()}
     return {
         "mean_average_precision": _mean(precisions),
         **{where: overall for where, (overall, _) in measured.items()},
@@ -142,16 +164,57 @@ def _measure(
     }
 
 
-def _intervals(blocks: Sequence[Any]) -> Any:
-    """One tree of `[low, high]` from trees of the draws of each block."""
-    if isinstance(blocks[0], dict):
-        return {key: _intervals([block[key] for block in blocks]) for key in blocks[0]}
-    drawn = np.concatenate(blocks)
-    defined = drawn[np.isfinite(drawn)]
-    if not len(defined):
+def _intervals(figures: Any, blocks: Sequence[Any], positives: int) -> Any:
+    """A tree of `[low, high]` or None from a tree of figures and those of the draws."""
+    if positives < FEWEST_POSITIVES:
+        return {k: _none(v) for k, v in figures.items()}
+    return {
+        key: _intervals(value, [block[key] for block in blocks], positives)
+        if isinstance(value, dict)
+        else _interval(
+            float(value[0]),
+            np.concatenate([block[key] for block in blocks]),
+            positives,
+            _student(positives) if key == "average_precision" else _NORMAL,
+        )
+        for key, value in figures.items()
+    }
+
+
+def _none(figures: Any) -> Any:
+    return {k: _none(v) for k, v in figures.items()} if isinstance(figures, dict) else None
+
+
+def _interval(figure: float, draws: Draws, positives: int, quantile: float) -> list[float] | None:
+    """`[low, high]` around a figure; None if it is not defined."""
+    if math.isnan(figure):
         return None
-    outside = 50 * (1 - LEVEL)
-    return [float(end) for end in np.percentile(defined, (outside, 100 - outside))]
+    centre, spread = _stretch(figure), quantile * float(_stretch(draws).std())
+    if spread < 1e-6:  # nothing or everything is right: as for a share of the positives
+        return _wilson(figure, positives, quantile)
+    ends = np.tanh(np.maximum(0, [centre - spread, centre + spread]) / 2) ** 2
+    return [min(float(ends[0]), figure), max(float(ends[1]), figure)]
+
+
+def _stretch(figures: Any) -> Any:
+    """Figures in [0, 1] on a scale on which those of draws are nearly normal: Fisher's z of the
+    root. It grows like the root near 0 and like the logit near 1."""
+    return 2 * np.arctanh(np.sqrt(np.minimum(figures, _MOST)))
+
+
+def _wilson(share: float, trials: int, quantile: float) -> list[float]:
+    """Wilson's score interval (1927) of a share of trials."""
+    extra = quantile**2 / trials
+    centre = (share + extra / 2) / (1 + extra)
+    half = math.sqrt(extra * (share * (1 - share) + extra / 4)) / (1 + extra)
+    return [min(share, max(0.0, centre - half)), max(share, min(1.0, centre + half))]
+
+
+def _student(positives: int) -> float:
+    """Student's quantile for the variance of this many positives."""
+    from scipy.stats import t
+
+    return float(t.ppf((1 + LEVEL) / 2, positives - 1))
 
 
 def _mean(figures: Draws) -> Draws:

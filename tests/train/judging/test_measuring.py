@@ -131,11 +131,12 @@ def test_the_table_shows_each_label_and_a_dash_for_what_is_not_defined():
     lines = format_figures(measure(scores, truth, LABELS, (0.5, 0.5, 0.5))).splitlines()
     cells = [[cell for cell in line.split() if cell != "|"] for line in lines]
     assert [row[0] for row in cells[2:5]] == ["a", "b", "c"]
-    f1_and_ends = ["1.000", "1.000", "to", "1.000"]
+    f1_and_ends = ["1.000", "too", "few"]
     assert cells[2][1:] == ["1", "0.5000", "1", "1.000", "1.000", *f1_and_ends] + ["1.000"] * 5
-    assert cells[3][3:] == ["0", *["-"] * 9]
-    assert lines[5].startswith("2 chips: mAP 1.000 (1.000 to 1.000), mean best F1 1.000")
-    assert lines[6].startswith("  macro F1 (mean over labels): 0.500")
+    assert cells[3][3:] == ["0", *["-"] * 3, "too", "few", *["-"] * 5]
+    assert lines[5] == "too few: no interval below 5 positives"
+    assert lines[6].startswith("2 chips: mAP 1.000 (-), mean best F1 1.000")
+    assert lines[7].startswith("  macro F1 (mean over labels): 0.500")
 
 
 def test_scores_are_in_the_order_of_the_chips_whatever_the_batches():
