@@ -29,7 +29,21 @@ def resolve_output(output: str) -> Path:
         raise UsageError(f"--output {output}: {present} is a file; give a folder")
     if not present.is_dir() or not os.access(present, os.W_OK):
         raise UsageError(f"--output {output}: {present} is not writable")
+    if os.path.lexists(folder / SUMMARY_FILE) and "pictures" not in read_summary(folder):
+        raise UsageError(
+            f"--output {output}: the {SUMMARY_FILE} there would be replaced, and is not of this "
+            "program; give another folder"
+        )
     return folder
+
+
+def read_summary(folder: Path) -> dict[str, Any]:
+    """What `write_summary` wrote; empty if there is none, or a file that is something else."""
+    try:
+        found = json.loads((folder / SUMMARY_FILE).read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

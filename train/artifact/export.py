@@ -57,9 +57,44 @@ def resolve_target(artifact: str) -> Path:
     above = next(parent for parent in folder.parents if parent.exists())
     if not above.is_dir() or not os.access(above, os.W_OK):
         raise UsageError(f"--artifact {artifact}: {above} is not writable")
-    if folder.exists():
-        _check_replaceable(folder)
+    check_replaceable(folder, "--artifact")
     return folder
+
+
+def copy_artifact(source: Path, target: Path) -> None:
+    """Copy an artifact to a folder, all or nothing; replaces an older one there."""
+    with _temporary_folder(target) as temporary:
+        shutil.copytree(source, temporary, dirs_exist_ok=True)
+        _move(temporary, target)
+
+
+def check_replaceable(folder: Path, flag: str) -> None:
+    """Refuse to replace anything but an artifact.
+
+    Args:
+        flag: the flag that names the folder, for messages.
+
+    Raises:
+        UsageError: there is a file, or a folder with other files than an artifact's.
+    """
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise UsageError(f"{flag} {folder} is a file; give a folder")
+    present = {path.name for path in folder.iterdir()}
+    if not present:
+        return
+    if ARTIFACT_FILE not in present:
+        raise UsageError(f"{flag} {folder} holds other files; give an empty or a new folder")
+    try:
+        known = set(read_description(folder).files) | {ARTIFACT_FILE}
+    except ArtifactError as error:
+        raise UsageError(f"{flag}: {error}; remove it, or give a new folder") from error
+    if foreign := sorted(present - known):
+        raise UsageError(
+            f"{flag} {folder} would be replaced, and {foreign[0]!r} in it is not part of an "
+            "artifact; move it away, or give a new folder"
+        )
 
 
 def write_model(
@@ -148,25 +183,6 @@ def package_versions() -> dict[str, str]:
     """Versions of Python and of the packages that decide a model's scores."""
     versions = {name: importlib.metadata.version(name) for name in _PACKAGES}
     return {"python": platform.python_version(), **versions}
-
-
-def _check_replaceable(folder: Path) -> None:
-    if not folder.is_dir():
-        raise UsageError(f"--artifact {folder} is a file; give a folder")
-    present = {path.name for path in folder.iterdir()}
-    if not present:
-        return
-    if ARTIFACT_FILE not in present:
-        raise UsageError(f"--artifact {folder} holds other files; give an empty or a new folder")
-    try:
-        known = set(read_description(folder).files) | {ARTIFACT_FILE}
-    except ArtifactError as error:
-        raise UsageError(f"--artifact: {error}; remove it, or give a new folder") from error
-    if foreign := sorted(present - known):
-        raise UsageError(
-            f"--artifact {folder} would be replaced, and {foreign[0]!r} in it is not part of an "
-            "artifact; move it away, or give a new folder"
-        )
 
 
 @contextmanager

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ from pipelines.errors import UsageError
 from train.fitting.progress import Arrays, Progress
 
 STATE_FILE = "state.json"
+_STATE_FIELDS = {"epochs", "best_epoch", "history", "identity"}
+_OURS = re.compile(r"\.?(?:state\.json|(?:last|best)-\d{5,}\.npz)")
 
 
 @dataclass(frozen=True)
@@ -55,11 +58,18 @@ class Checkpoints:
             raise UsageError(f"{self.folder} is damaged ({error}); {self._advice()}") from error
 
     def check(self) -> None:
-        """Refuse another training's checkpoint by as much of the identity as is known yet.
+        """Refuse another training's checkpoint by as much of the identity as is known yet, and a
+        folder that holds anything else.
 
         Raises:
-            UsageError: they differ, or the checkpoint is damaged; the message says what to do.
+            UsageError: they differ, the checkpoint is damaged, or there are other files; the
+                message says what to do.
         """
+        if others := _other_files(self.folder):
+            raise UsageError(
+                f"{self.folder} is for checkpoints of this training, and {others[0]!r} there is "
+                "not one: move it away, or give another --artifact"
+            )
         if found := self._read_state():
             self._check_identity(found, list(self.identity))
 
@@ -83,9 +93,7 @@ class Checkpoints:
         temporary = self.folder / f".{STATE_FILE}"
         temporary.write_text(json.dumps(state, indent=1))
         os.replace(temporary, self.folder / STATE_FILE)
-        for path in self.folder.iterdir():
-            if path.name not in {STATE_FILE, last, best}:
-                path.unlink()
+        _remove_files(self.folder, keep={STATE_FILE, last, best})
 
     def _read_state(self) -> dict[str, Any] | None:
         path = self.folder / STATE_FILE
@@ -93,7 +101,9 @@ class Checkpoints:
             return None
         try:
             found: dict[str, Any] = json.loads(path.read_text())
-        except (OSError, ValueError) as error:
+            if not set(found) >= _STATE_FIELDS:
+                raise ValueError("it is not the state of a training")
+        except (OSError, ValueError, TypeError) as error:
             raise UsageError(f"{path} is damaged ({error}); {self._advice()}") from error
         return found
 
@@ -116,8 +126,27 @@ def checkpoint_folder(artifact: Path) -> Path:
 
 
 def remove_checkpoints(folder: Path) -> None:
-    """Remove a folder of checkpoints, if it exists: the artifact is written."""
-    shutil.rmtree(folder, ignore_errors=True)
+    """Remove the checkpoints in a folder, and the folder unless it holds other files."""
+    with suppress(OSError):
+        _remove_files(folder)
+        folder.rmdir()
+
+
+def _remove_files(folder: Path, keep: Collection[str] = ()) -> None:
+    """Remove the files that training writes, and no others."""
+    for path in folder.iterdir():
+        if _OURS.fullmatch(path.name) and path.name not in keep:
+            path.unlink()
+
+
+def _other_files(folder: Path) -> list[str]:
+    """Names in the folder that training does not write; its own if it is not a folder."""
+    if not os.path.lexists(folder):
+        return []
+    if not folder.is_dir():
+        return [folder.name]
+    entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    return [e.name for e in entries if not (_OURS.fullmatch(e.name) and e.is_file())]
 
 
 def _without_removed(identity: Mapping[str, Any]) -> Mapping[str, Any]:

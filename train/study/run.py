@@ -13,6 +13,7 @@ from pipelines.blocks.html import render_html
 from pipelines.blocks.markdown import render_markdown
 from pipelines.errors import RunFailed
 from pipelines.storage.store import write_bytes
+from train.artifact.export import check_replaceable
 from train.data.pixel_cache import choose_cache
 from train.networks.registry import NETWORKS
 from train.options import check_options, check_weights
@@ -26,7 +27,7 @@ from train.study.models.exploration import explore_or_keep
 from train.study.models.filter_pictures import draw_or_keep_filters
 from train.study.models.forest_model import grow_or_keep
 from train.study.models.material import Material, gather_material
-from train.study.models.models import copy_best, network_options, train_or_keep
+from train.study.models.models import BEST, copy_best, network_options, train_or_keep
 from train.study.models.plan import VGG16, StudyModel, choose_models
 from train.study.options import StudyOptions
 
@@ -44,6 +45,7 @@ def run_study(options: StudyOptions) -> dict[str, Any]:
         RunFailed: a model could not be trained; the report is written, without it.
     """
     folder = resolve_output(options.output)
+    check_replaceable(folder / BEST, "--output")
     choose_cache(options.pixel_cache, options.pixel_cache_gb)  # refuses a wrong one at once
     if options.weights is not None:
         check_weights(options.weights, NETWORKS[VGG16])

@@ -258,3 +258,16 @@ def test_the_planet_labels_are_those_of_a_csv_that_names_some_of_them(tmp_path):
     assert main(["explore", *flags]) == 0
     names = [row[0] for row in rows_of(tmp_path / "out/label_counts.csv")[1:]]
     assert tuple(names) == PLANET_LABELS.names
+
+
+def test_the_summary_of_another_program_is_never_replaced(tmp_path, capsys):
+    write_labels(tmp_path / "labels.csv", {"a": "clear"})
+    given = ["--labels", str(tmp_path / "labels.csv"), "--output", str(tmp_path / "out")]
+    (tmp_path / "out").mkdir()
+    for text in ('{"mine": 1}', "[]", "text"):
+        (tmp_path / "out/summary.json").write_text(text)
+        assert main(["explore", *given]) == 2
+        assert "summary.json there would be replaced" in capsys.readouterr().err
+        assert (tmp_path / "out/summary.json").read_text() == text
+    (tmp_path / "out/summary.json").unlink()
+    assert main(["explore", *given]) == main(["explore", *given]) == 0

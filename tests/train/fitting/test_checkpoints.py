@@ -17,7 +17,7 @@ from tests.support.forked import fork
 from train.__main__ import main
 from train.data.examples import Examples
 from train.fitting import epochs
-from train.fitting.checkpoints import Checkpoints
+from train.fitting.checkpoints import Checkpoints, remove_checkpoints
 from train.fitting.epochs import FitOptions
 from train.fitting.fit import fit_network
 from train.fitting.progress import Progress
@@ -104,6 +104,49 @@ def test_a_damaged_checkpoint_is_refused_with_what_to_do(tmp_path, name):
     (kept.folder / name).write_bytes(whole[: len(whole) // 2])
     with pytest.raises(UsageError, match="to start again"):
         kept.load()
+
+
+@pytest.mark.parametrize("state", ["[]", "{}", '{"epochs": 3}', "null"])
+def test_another_programs_state_is_refused(tmp_path, state):
+    (tmp_path / "state.json").write_text(state)
+    with pytest.raises(UsageError, match="to start again"):
+        Checkpoints(tmp_path, {}).check()
+
+
+def test_only_files_that_training_writes_are_removed(tmp_path):
+    kept = Checkpoints(tmp_path / "kept", {})
+    kept.save(progress(0.5), [np.zeros(4)])
+    others = ["notes.txt", "last-1.npz", "best-00001.npz.bak", "data/last-00001.npz"]
+    for path in map(kept.folder.joinpath, others):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("mine")
+    kept.save(progress(0.5, 0.4), [np.ones(4)])
+    assert all((kept.folder / name).read_text() == "mine" for name in others)
+    remove_checkpoints(kept.folder)
+    found = {str(p.relative_to(kept.folder)) for p in kept.folder.rglob("*") if p.is_file()}
+    assert found == set(others)
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "folder/x.npz", "last-00001.npz/x"])
+def test_training_refuses_a_checkpoint_folder_with_other_files(tmp_path, capsys, name):
+    write_labels(tmp_path / "labels.csv", draw_labelled_jpgs(tmp_path / "chips", 6))
+    mine = tmp_path / "model.training" / name
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    assert main(command(tmp_path, "model")) == 2
+    said = capsys.readouterr().err
+    assert "model.training is for checkpoints" in said
+    assert repr(name.partition("/")[0]) in said
+    assert mine.read_text() == "mine"
+    assert not (tmp_path / "model").exists()
+
+
+def test_training_refuses_a_file_where_checkpoints_belong(tmp_path, capsys):
+    write_labels(tmp_path / "labels.csv", draw_labelled_jpgs(tmp_path / "chips", 6))
+    (tmp_path / "model.training").write_text("mine")
+    assert main(command(tmp_path, "model")) == 2
+    assert "'model.training' there is not one" in capsys.readouterr().err
+    assert (tmp_path / "model.training").read_text() == "mine"
 
 
 def test_of_equally_good_epochs_the_first_stays_the_best():

@@ -23,6 +23,7 @@ def explore_or_keep(options: StudyOptions, material: Material, folder: Path) -> 
     record = folder / f"{FOLDER}.json"
     if read_outcome(record, request) is not None and read_results(folder, FOLDER):
         return True
+    record.unlink(missing_ok=True)
     explore(
         ExploreOptions(
             labels=options.labels,

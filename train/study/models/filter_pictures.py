@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from train.filters.filters import FilterOptions, draw_filters
-from train.study.models.models import network_folder
+from train.study.models.models import network_folder, weights_identity
 from train.study.models.plan import CNN, VGG16
 from train.study.models.records import read_outcome, read_results, write_outcome
 
@@ -36,6 +36,7 @@ def draw_or_keep_filters(
         record = folder / FOLDER / f"{name}.json"
         request = {**network, "filters": FILTERS, "steps": STEPS, "seed": seed}
         if read_outcome(record, request) is None or not _pictures(folder, name):
+            record.unlink(missing_ok=True)
             draw_filters(asked)
             write_outcome(record, request, {})
 
@@ -61,7 +62,7 @@ def _wanted(
             yield name, asked, {"model_digest": models[name]["model_digest"]}
     if VGG16 in models and weights != "none":
         asked = options(_PRETRAINED, network=VGG16, weights=weights)
-        yield _PRETRAINED, asked, {"weights": weights}
+        yield _PRETRAINED, asked, {"weights": weights_identity(weights)}
 
 
 def _pictures(folder: Path, name: str) -> list[dict[str, str]]:

@@ -32,6 +32,7 @@ def grow_or_keep(options: StudyOptions, material: Material, folder: Path) -> boo
     """
     if find_forest(options, material, folder):
         return True
+    (folder / f"{_PART}.json").unlink(missing_ok=True)
     split = _given_split(material, folder) if options.split else None
     train_forest(
         ForestOptions(

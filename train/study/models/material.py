@@ -6,15 +6,16 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-from pipelines.storage.store import absolute_uri, file_stem, list_objects, write_bytes
+from pipelines.storage.store import absolute_uri, list_objects, write_bytes
 from schemas.artifact import MediaType
 from schemas.labels import LabelSet
 from train.data.dataset import load_labelled_chips
 from train.data.label_files import Part
 from train.data.labels import read_labelled_rows
+from train.data.pixel_cache import decoder_digest
 from train.data.splits import STUDY, assign_parts, check_parts, read_split_rule, split_csv
 from train.study.models.plan import StudyModel, take_share
 from train.study.options import StudyOptions
@@ -29,9 +30,11 @@ class Material:
         media_type: jpg or tif, of all chips.
         tags: labels of each chip, by image name.
         parts: image names of each part.
-        digest: sha256 of names, labels, parts and of each chip's size and etag: while it
-            is the same, a model that was trained before still belongs to these chips.
-        archive_digest: the same of all label rows and all files, used or not.
+        digest: sha256 of names, labels, parts, of each chip's size and etag, and of the code that
+            decodes: while it is the same, a model that was trained before still belongs to these
+            chips.
+        archive_digest: the same of all label rows with their scenes and all files, used or not,
+            and of the media type.
     """
 
     label_set: LabelSet
@@ -65,15 +68,18 @@ def gather_material(options: StudyOptions) -> Material:
         part: [[name, sorted(chips.tags[name]), versions[chips.uris[name]]] for name in names]
         for part, names in parts.items()
     }
-    files = sorted([file_stem(uri), *version] for uri, version in versions.items())
-    listed_rows = [[row.name, row.media_type, sorted(row.tags)] for row in rows]
+    files = sorted([PurePosixPath(uri).name, *version] for uri, version in versions.items())
+    listed_rows = [
+        [row.name, row.media_type, sorted(row.tags), rule.scenes.get(row.name)] for row in rows
+    ]
+    kind = [label_set.to_dict(), chips.media_type, decoder_digest()]
     return Material(
         label_set=label_set,
         media_type=chips.media_type,
         tags=chips.tags,
         parts=parts,
-        digest=_digest([label_set.to_dict(), used]),
-        archive_digest=_digest([label_set.to_dict(), listed_rows, files]),
+        digest=_digest([*kind, used]),
+        archive_digest=_digest([*kind, listed_rows, files]),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import hashlib
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,8 @@ from pipelines.storage.store_flags import StoreOptions
 from schemas.artifact import ArtifactError, ModelArtifact
 from schemas.artifact_files import MODEL_FILE, read_artifact, read_description
 from schemas.keras_file import read_model
+from train.addresses import local_path
+from train.artifact.export import copy_artifact
 from train.fitting.checkpoints import checkpoint_folder, remove_checkpoints
 from train.fitting.sampling import Imbalance
 from train.networks.registry import NETWORKS
@@ -22,6 +24,9 @@ from train.study.models.plan import StudyModel, label_to_upsample
 from train.study.models.records import read_outcome, write_outcome
 from train.study.options import StudyOptions
 from train.training import train_model
+
+BEST = "best"
+"""The folder of the best model's artifact in the study's."""
 
 _PLACES = (
     *("chips", "labels", "artifact", "split", "label_set", "pixel_cache", "pixel_cache_gb"),
@@ -76,6 +81,7 @@ def train_or_keep(
     """
     if kept := find_kept(name, asked, material, folder):
         return kept, True
+    _record(folder, name).unlink(missing_ok=True)
     _forget_other_training(name, _request(asked, material), folder)
     artifact = train_model(asked)
     outcome = {"model_digest": artifact.model_digest}
@@ -120,12 +126,8 @@ def describe_network(model: StudyModel, folder: Path) -> dict[str, Any]:
 
 
 def copy_best(name: str, folder: Path) -> None:
-    """Copy the best model's artifact to `best` in the study's folder, all or nothing."""
-    best, temporary = folder / "best", folder / ".best.writing"
-    shutil.rmtree(temporary, ignore_errors=True)
-    shutil.copytree(network_folder(folder, name), temporary)
-    shutil.rmtree(best, ignore_errors=True)
-    temporary.rename(best)
+    """Copy the best model's artifact into the study's folder, all or nothing."""
+    copy_artifact(network_folder(folder, name), folder / BEST)
 
 
 def network_folder(folder: Path, name: str) -> Path:
@@ -163,4 +165,14 @@ def _forget_other_training(name: str, request: dict[str, Any], folder: Path) -> 
 
 def _request(asked: TrainOptions, material: Material) -> dict[str, Any]:
     options = {name: value for name, value in asdict(asked).items() if name not in _PLACES}
-    return {"options": options, "chips": material.digest}
+    return {
+        "options": options | {"weights": weights_identity(asked.weights)},
+        "chips": material.digest,
+    }
+
+
+def weights_identity(weights: str | None) -> str | None:
+    """What identifies the weights that `--weights` names: the name, or a digest of the file."""
+    if weights in (None, "imagenet", "none"):
+        return weights
+    return hashlib.sha256(local_path("--weights", weights).read_bytes()).hexdigest()

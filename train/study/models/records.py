@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.storage.store import write_bytes
-from train.results import SUMMARY_FILE
+from train.results import read_summary
 
 
 def read_outcome(path: Path, request: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -34,9 +34,8 @@ def read_results(folder: Path, part: str) -> dict[str, Any]:
 
     Its pictures are paths relative to the study's folder. Empty if one of them is missing.
     """
-    try:
-        summary = json.loads((folder / part / SUMMARY_FILE).read_bytes())
-    except (FileNotFoundError, ValueError):
+    summary = read_summary(folder / part)
+    if "pictures" not in summary:
         return {}
     pictures = [p | {"file": f"{part}/{p['file']}"} for p in summary["pictures"]]
     complete = all((folder / picture["file"]).is_file() for picture in pictures)

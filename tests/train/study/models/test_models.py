@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import csv
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from pipelines.errors import UsageError
 from schemas.artifact_files import read_artifact
-from tests.support.drawn_chips import draw_labelled_jpgs, write_labels
+from schemas.labels import PLANET_LABELS
+from tests.support.drawn_chips import draw_labelled_jpgs, draw_labelled_tifs, write_labels
 from tests.support.samples import make_artifact
 from train.fitting.checkpoints import checkpoint_folder
 from train.forest.forest import ForestGrid
 from train.options import check_options
 from train.recipes import RECIPES
-from train.study.models import forest_model
+from train.results import write_summary
+from train.study.models import exploration, forest_model
+from train.study.models import material as material_of_studies
 from train.study.models import models as study_models
+from train.study.models.exploration import explore_or_keep
 from train.study.models.forest_model import describe_forest, find_forest, grow_or_keep
 from train.study.models.material import Material, gather_material
 from train.study.models.models import find_kept, network_folder, network_options, train_or_keep
 from train.study.models.plan import MODELS
 from train.study.options import StudyOptions
+from train.study.run import run_study
 
 CHIPS = 40
 
@@ -204,3 +211,130 @@ def test_the_small_model_sees_a_tenth_of_the_training_chips_and_all_others(optio
     assert parts["cnn_small"]["train"] < parts["cnn"]["train"]
     assert parts["cnn_small"]["validation"] == parts["cnn"]["validation"]
     assert parts["cnn_small"]["test"] == parts["cnn"]["test"]
+
+
+# --- What is remembered -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def made(monkeypatch, trained) -> list[str]:
+    """The parts of a study that were made: fake ones, which leave only a summary."""
+    done = trained
+
+    def make(name):
+        def make_part(options):
+            done.append(name)
+            Path(options.output).mkdir(parents=True, exist_ok=True)
+            write_summary(Path(options.output), {"pictures": [], "media_type": options.media_type})
+
+        return make_part
+
+    monkeypatch.setattr(exploration, "explore", make("exploration"))
+    monkeypatch.setattr(forest_model, "train_forest", make("forest"))
+    return done
+
+
+def run_parts(options: StudyOptions, made: list[str]) -> set[str]:
+    """The parts that are made, of those with a memory."""
+    del made[:]
+    material, folder = gather_material(options), Path(options.output)
+    explore_or_keep(options, material, folder)
+    grow_or_keep(options, material, folder)
+    asked = network_options(MODELS["vgg16"], options, material, folder)
+    train_or_keep("vgg16", asked, material, folder)
+    return set(made)
+
+
+def change_scenes(folder: Path) -> dict[str, str]:
+    lines = (folder / "labels.csv").read_text().splitlines()
+    rows = [f"{line},s{n // 4}" for n, line in enumerate(lines[1:])]
+    (folder / "labels.csv").write_text("\n".join([f"{lines[0]},scene_id", *rows]))
+    return {}
+
+
+def change_chip(folder: Path) -> dict[str, str]:
+    (folder / "chips/c3.jpg").write_bytes((folder / "chips/c6.jpg").read_bytes() + b"\0")
+    return {}
+
+
+def change_label(folder: Path) -> dict[str, str]:
+    text = (folder / "labels.csv").read_text()
+    (folder / "labels.csv").write_text(text.replace("c4,clear", "c4,haze"))
+    return {}
+
+
+def change_label_set(folder: Path) -> dict[str, str]:
+    names = [*PLANET_LABELS.names, "snow"]
+    (folder / "set.json").write_text(json.dumps({"labels": names, "sky": PLANET_LABELS.sky}))
+    return {"label_set": str(folder / "set.json")}
+
+
+def change_weights(folder: Path) -> dict[str, str]:
+    (folder / "weights.h5").write_bytes(b"others")
+    return {}
+
+
+CHANGES = {
+    "media type": (lambda folder: {"media_type": "tif"}, {"exploration", "forest", "vgg16"}),
+    "seed": (lambda folder: {"seed": 1}, {"exploration", "forest", "vgg16"}),
+    "scenes": (change_scenes, {"exploration", "forest", "vgg16"}),
+    "chip": (change_chip, {"exploration", "forest", "vgg16"}),
+    "label": (change_label, {"exploration", "forest", "vgg16"}),
+    "label set": (change_label_set, {"exploration", "forest", "vgg16"}),
+    "epochs": (lambda folder: {"epochs": 3}, {"vgg16"}),
+    "image size": (lambda folder: {"image_size": 32}, {"vgg16"}),
+    "weights": (change_weights, {"vgg16"}),
+    "pixel cache": (lambda folder: {"pixel_cache": "none"}, set()),
+    "nothing": (lambda folder: {}, set()),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_part_is_made_again_if_anything_that_decides_it_changed(tmp_path, made, name):
+    tags = draw_labelled_jpgs(tmp_path / "chips", CHIPS)
+    draw_labelled_tifs(tmp_path / "chips", CHIPS)
+    write_labels(tmp_path / "labels.csv", tags)
+    (tmp_path / "weights.h5").write_bytes(b"weights")
+    options = StudyOptions(
+        chips=str(tmp_path / "chips"),
+        labels=str(tmp_path / "labels.csv"),
+        output=str(tmp_path / "study"),
+        weights=str(tmp_path / "weights.h5"),
+    )
+    assert run_parts(options, made) == {"exploration", "forest", "vgg16"}
+    assert run_parts(options, made) == set()
+    change, expected = CHANGES[name]
+    changed = replace(options, **change(tmp_path))
+    assert run_parts(changed, made) == expected
+    assert run_parts(changed, made) == set()
+
+
+def test_other_code_that_decodes_makes_every_part_again(options, made, monkeypatch):
+    run_parts(options, made)
+    monkeypatch.setattr(material_of_studies, "decoder_digest", lambda: "other")
+    assert run_parts(options, made) == {"exploration", "forest", "vgg16"}
+
+
+def test_a_part_that_was_stopped_while_it_was_made_again_is_not_kept(options, made, monkeypatch):
+    run_parts(options, made)
+
+    def stopped(_):
+        raise KeyboardInterrupt
+
+    changed, folder = replace(options, seed=1), Path(options.output)
+    material = gather_material(changed)
+    with monkeypatch.context() as patch:
+        patch.setattr(exploration, "explore", stopped)
+        patch.setattr(forest_model, "train_forest", stopped)
+        for make in (explore_or_keep, grow_or_keep):
+            with pytest.raises(KeyboardInterrupt):
+                make(changed, material, folder)
+    assert run_parts(options, made) == {"exploration", "forest"}  # its files may be half of each
+
+
+def test_the_best_model_replaces_only_an_artifact(options, tmp_path):
+    (tmp_path / "study/best").mkdir(parents=True)
+    (tmp_path / "study/best/notes.txt").write_text("mine")
+    with pytest.raises(UsageError, match=r"--output .*/best holds other files"):
+        run_study(options)
+    assert (tmp_path / "study/best/notes.txt").read_text() == "mine"
