@@ -194,7 +194,7 @@ class _Removed(argparse.Action):
 def _add(section: Any, flag: Flag) -> None:
     more: dict[str, Any] = {"help": flag.help_with_default.replace("%", "%%")}
     if flag.positional:
-        section.add_argument(flag.field, nargs="?", type=not_empty, metavar=flag.metavar, **more)
+        section.add_argument(flag.field, nargs="?", metavar=flag.metavar, **more)
         return
     more |= {"dest": flag.field, "required": flag.group == "required"}
     if flag.is_switch:

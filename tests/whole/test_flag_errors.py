@@ -77,7 +77,7 @@ def test_a_wrong_value_is_refused_in_plain_words_that_name_the_flag(name):
 def test_no_text_may_be_empty(name):
     flags = list(flags_of(LINES[name].options))
     for flag in flags:
-        if flag.kind is str and not flag.is_switch:
+        if flag.kind is str and not flag.positional:
             with pytest.raises(UsageError, match=f"(?i){flag.name}"):
                 LINES[name].parse(with_value(flags, flag, ""))
 

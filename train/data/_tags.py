@@ -1,6 +1,6 @@
 """Splitting the tags of a csv: the separator is found from the whole column.
 
-Names may contain spaces if commas, semicolons or bars separate them. What could be read in two ways
+Names may contain spaces if commas or semicolons separate them. What could be read in two ways
 is refused: a misread column would train labels that no chip has.
 """
 
@@ -20,7 +20,6 @@ SPACE = " "
 SEPARATORS: Mapping[str, str] = {
     ",": "commas",
     ";": "semicolons",
-    "|": "vertical bars",
     SPACE: "spaces",
 }
 """What separates tags, and its name in messages."""
