@@ -6,7 +6,7 @@ from setuptools import find_packages, setup
 # Some packages change between minor versions: these lower bounds are what the project was built on.
 SCORING = [
     "apache-beam>=2.77",
-    "deltalake>=1.6",
+    "deltalake>=1.6.6",
     "duckdb>=2.0",
     "h5py>=3.11",
     "keras>=3.15.1",  # opens what it saves, which 3.14 does not; older ones have known holes

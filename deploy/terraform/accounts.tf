@@ -1,12 +1,12 @@
 # Two accounts: one that runs the jobs, one that may only start them. Neither has a key.
 
 resource "google_service_account" "worker" {
-  account_id   = "forest-chips-worker"
+  account_id   = var.worker_account
   display_name = "Launcher and workers of the scoring job"
 }
 
 resource "google_service_account" "scheduler" {
-  account_id   = "forest-chips-scheduler"
+  account_id   = var.scheduler_account
   display_name = "Starts the scoring job each night"
 }
 

@@ -3,24 +3,26 @@
 
 locals {
   channels = [for channel in google_monitoring_notification_channel.email : channel.id]
-  event    = "resource.type=\"dataflow_step\" AND jsonPayload.message=~\"\\\"event\\\": \\\"%s\\\"\""
+  # The nightly job, and runs of a night that are launched by hand: NAME-DATE. Not those of other teams.
+  jobs  = "${var.job_name}(-[0-9-]+)?"
+  event = "resource.type=\"dataflow_step\" AND resource.labels.job_name=~\"^${local.jobs}$\" AND jsonPayload.message=~\"\\\"event\\\": \\\"%s\\\"\""
 }
 
 resource "google_monitoring_notification_channel" "email" {
   for_each     = toset(var.alert_emails)
-  display_name = "Forest chips: ${each.key}"
+  display_name = "${var.alert_title}: ${each.key}"
   type         = "email"
   labels       = { email_address = each.key }
 }
 
 resource "google_monitoring_alert_policy" "failed" {
-  display_name          = "Forest chips: the night has failed"
+  display_name          = "${var.alert_title}: the night has failed"
   combiner              = "OR"
   notification_channels = local.channels
   conditions {
     display_name = "Dataflow says that the job failed"
     condition_threshold {
-      filter          = "resource.type=\"dataflow_job\" AND resource.labels.job_name=starts_with(\"forest-chips\") AND metric.type=\"dataflow.googleapis.com/job/is_failed\""
+      filter          = "resource.type=\"dataflow_job\" AND resource.labels.job_name=monitoring.regex.full_match(\"${local.jobs}\") AND metric.type=\"dataflow.googleapis.com/job/is_failed\""
       comparison      = "COMPARISON_GT"
       threshold_value = 0
       duration        = "0s"
@@ -31,12 +33,12 @@ resource "google_monitoring_alert_policy" "failed" {
     }
   }
   documentation {
-    content = "The job's log has the reason; nothing was published. Launch it again, and it resumes: gcloud scheduler jobs run forest-chips-nightly. See docs/operating.md, Running again."
+    content = "The job's log has the reason; nothing was published. Launch it again, and it resumes: gcloud scheduler jobs run ${var.job_name}. See docs/operating.md, Running again."
   }
 }
 
 resource "google_monitoring_alert_policy" "not_started" {
-  display_name          = "Forest chips: the night could not be started"
+  display_name          = "${var.alert_title}: the night could not be started"
   combiner              = "OR"
   notification_channels = local.channels
   conditions {
@@ -56,7 +58,7 @@ resource "google_monitoring_alert_policy" "not_started" {
 }
 
 resource "google_monitoring_alert_policy" "drift" {
-  display_name          = "Forest chips: the night looks unlike those before"
+  display_name          = "${var.alert_title}: the night looks unlike those before"
   combiner              = "OR"
   notification_channels = local.channels
   conditions {
@@ -76,7 +78,7 @@ resource "google_monitoring_alert_policy" "drift" {
 }
 
 resource "google_logging_metric" "published" {
-  name   = "forest_chips_runs_published"
+  name   = var.published_metric
   filter = format(local.event, "run_published")
   metric_descriptor {
     metric_kind = "DELTA"
@@ -85,7 +87,7 @@ resource "google_logging_metric" "published" {
 }
 
 resource "google_monitoring_alert_policy" "no_run" {
-  display_name          = "Forest chips: no night was published"
+  display_name          = "${var.alert_title}: no night was published"
   combiner              = "OR"
   notification_channels = local.channels
   conditions {

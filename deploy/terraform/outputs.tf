@@ -22,3 +22,13 @@ output "worker" {
   description = "Account that the jobs run as."
   value       = google_service_account.worker.email
 }
+
+output "dataset" {
+  description = "For python -m beam_jobs.bigquery --dataset."
+  value       = google_bigquery_dataset.forest.dataset_id
+}
+
+output "job_name" {
+  description = "Name of the nightly job and of its schedule."
+  value       = google_cloud_scheduler_job.nightly.name
+}

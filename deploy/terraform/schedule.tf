@@ -33,11 +33,12 @@ locals {
 }
 
 resource "google_cloud_scheduler_job" "nightly" {
-  name             = "forest-chips-nightly"
+  name             = var.job_name
   region           = var.region
   description      = "Scores new chips in the archive"
   schedule         = var.schedule
   time_zone        = "Etc/UTC"
+  paused           = var.paused
   attempt_deadline = "320s"
 
   retry_config {
@@ -52,7 +53,7 @@ resource "google_cloud_scheduler_job" "nightly" {
     headers     = { "Content-Type" = "application/json" }
     body = base64encode(jsonencode({
       launchParameter = {
-        jobName              = "forest-chips-nightly"
+        jobName              = var.job_name
         containerSpecGcsPath = local.template
         parameters           = local.parameters
         environment          = local.environment

@@ -55,20 +55,20 @@ resource "google_storage_bucket" "forest" {
 }
 
 resource "google_artifact_registry_repository" "forest" {
-  repository_id = "forest"
+  repository_id = var.image_repository
   location      = var.region
   format        = "DOCKER"
   description   = "Container images of the scoring job"
 }
 
 resource "google_bigquery_dataset" "forest" {
-  dataset_id  = "forest_chips"
+  dataset_id  = var.dataset
   location    = var.region
   description = "The scoring job's results: external tables over its Delta tables, and views"
 }
 
 resource "google_bigquery_connection" "forest" {
-  connection_id = "forest"
+  connection_id = var.connection
   location      = var.region
   description   = "Reads the Delta tables"
   cloud_resource {}

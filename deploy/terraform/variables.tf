@@ -39,6 +39,11 @@ variable "schedule" {
   default     = "15 2 * * *"
 }
 
+variable "paused" {
+  description = "Whether the schedule is off: true until image, template and model are there, then false."
+  type        = bool
+}
+
 variable "gpu" {
   description = "GPU of each worker, for example nvidia-l4; empty for none."
   type        = string
@@ -90,4 +95,70 @@ variable "first_night_done" {
   description = "Set to true after the first run: BigQuery reads a Delta table when its external table is created."
   type        = bool
   default     = false
+}
+
+# Names. Two teams in one project need different ones.
+
+variable "job_name" {
+  description = "Name of the nightly job and of its schedule; the alerts are about jobs with this name."
+  type        = string
+  default     = "forest-chips-nightly"
+  validation {
+    condition     = can(regex("^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$", var.job_name))
+    error_message = "A job's name has up to 40 small letters, digits and hyphens, and begins with a letter."
+  }
+}
+
+variable "dataset" {
+  description = "BigQuery's dataset of the tables and views; give it to python -m beam_jobs.bigquery as --dataset, too."
+  type        = string
+  default     = "forest_chips"
+  validation {
+    condition     = can(regex("^[A-Za-z0-9_]+$", var.dataset))
+    error_message = "A dataset's name has letters, digits and underscores."
+  }
+}
+
+variable "connection" {
+  description = "Name of BigQuery's connection, which reads the Delta tables."
+  type        = string
+  default     = "forest"
+}
+
+variable "worker_account" {
+  description = "Name of the account that the jobs run as."
+  type        = string
+  default     = "forest-chips-worker"
+  validation {
+    condition     = can(regex("^[a-z][-a-z0-9]{4,28}[a-z0-9]$", var.worker_account))
+    error_message = "An account's name has 6 to 30 small letters, digits and hyphens, and begins with a letter."
+  }
+}
+
+variable "scheduler_account" {
+  description = "Name of the account that starts the nightly job."
+  type        = string
+  default     = "forest-chips-scheduler"
+  validation {
+    condition     = can(regex("^[a-z][-a-z0-9]{4,28}[a-z0-9]$", var.scheduler_account))
+    error_message = "An account's name has 6 to 30 small letters, digits and hyphens, and begins with a letter."
+  }
+}
+
+variable "image_repository" {
+  description = "Name of the repository of container images, which is part of var.image."
+  type        = string
+  default     = "forest"
+}
+
+variable "published_metric" {
+  description = "Name of the metric that counts published nights, for the alert about a missing one."
+  type        = string
+  default     = "forest_chips_runs_published"
+}
+
+variable "alert_title" {
+  description = "What the titles of alerts and their addresses begin with."
+  type        = string
+  default     = "Forest chips"
 }

@@ -91,7 +91,7 @@ def test_the_scheduler_that_is_paused_and_run_is_the_one_that_terraform_makes(jo
 
 
 def test_the_accounts_are_those_that_terraform_makes() -> None:
-    accounts = set(re.findall(r'account_id +=\s*"(.*)"', _terraform()))
+    accounts = set(re.findall(r'default +=\s*"(forest-chips-(?:worker|scheduler))"', _terraform()))
     named = set(re.findall(r"`(forest-chips-(?:worker|scheduler))`", _README.read_text()))
     assert named == accounts
 

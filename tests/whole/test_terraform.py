@@ -99,6 +99,35 @@ def test_every_reference_names_a_resource_or_a_local_value() -> None:
     assert set(re.findall(r"\blocal\.(\w+)", _CODE)) <= local
 
 
+_NAMES = {
+    "job_name": "forest-chips-nightly",
+    "dataset": "forest_chips",
+    "connection": "forest",
+    "worker_account": "forest-chips-worker",
+    "scheduler_account": "forest-chips-scheduler",
+    "image_repository": "forest",
+    "published_metric": "forest_chips_runs_published",
+    "alert_title": "Forest chips",
+}
+
+
+def test_every_name_in_the_project_is_a_variable_with_the_name_of_older_releases() -> None:
+    assert {name: variables()[name].get("default") for name in _NAMES} == _NAMES
+    ids = ("account_id", "name", "display_name", "repository_id", "dataset_id", "connection_id")
+    for kind in {kind for block in blocks("resource") for kind in block}:
+        for body in resources(kind).values():
+            for key in ids if kind != "google_service_account" else ids[:2]:
+                assert "${" in body.get(key, "${"), (kind, key, body[key])
+    assert "${var.job_name}" in (_FOLDER / "alerts.tf").read_text()
+
+
+def test_whether_the_schedule_is_paused_must_be_said() -> None:
+    paused = variables()["paused"]
+    assert "default" not in paused
+    assert paused["type"] in ("bool", "${bool}")
+    assert resources("google_cloud_scheduler_job")["nightly"]["paused"] == "${var.paused}"
+
+
 def test_the_example_sets_exactly_the_required_variables() -> None:
     with (_FOLDER / "terraform.tfvars.example").open() as file:
         example = {name for name in hcl2.load(file) if not name.startswith("__")}
@@ -138,6 +167,7 @@ _EXAMPLE = {
     "chips": "gs://archive/chips",
     "image": "europe-west4-docker.pkg.dev/forest-project/forest/chips:1",
     "alert_emails": ["a@example.org"],
+    "paused": True,
 }
 _ALL = {
     "gpu": "nvidia-l4",
@@ -145,6 +175,7 @@ _ALL = {
     "hold_on_drift": True,
     "worker_zone": "europe-west4-b",
     "subnetwork": "regions/europe-west4/subnetworks/private",
+    "job_name": "team-b-nightly",
 }
 
 
@@ -160,6 +191,7 @@ def test_dataflows_api_accepts_the_nightly_request(
         message.launch_parameter.container_spec_gcs_path == "gs://forest/templates/score_chips.json"
     )
     assert message.launch_parameter.environment.service_account_email == "worker@project.example"
+    assert message.launch_parameter.job_name == given.get("job_name", "forest-chips-nightly")
     assert message.launch_parameter.environment.worker_zone == given.get("worker_zone", "")
 
 
@@ -221,7 +253,7 @@ def matches(log_filter: str, line: str) -> bool:
 
 
 def test_the_alert_on_drift_finds_the_line_of_a_bad_night_and_no_other() -> None:
-    (event,) = (block["event"] for block in blocks("locals") if "event" in block)
+    event = filters_of("forest-chips-nightly")["event"]
     policy = resources("google_monitoring_alert_policy")["drift"]
     condition = policy["conditions"][0]["condition_matched_log"][0]["filter"]
     log_filter = condition.replace('${format(local.event, "run_judged")}', event % "run_judged")
@@ -230,6 +262,27 @@ def test_the_alert_on_drift_finds_the_line_of_a_bad_night_and_no_other() -> None
     assert not matches(log_filter, log_line("run_judged", verdict="good", run_id="r"))
     assert not matches(log_filter, log_line("run_planned", verdict="bad"))
     assert matches(event % "run_published", log_line("run_published", scored=3))
+
+
+def filters_of(job: str) -> dict[str, str]:
+    """The texts that the alerts' filters are made of, for a name of the job."""
+    (found,) = (block for block in blocks("locals") if "event" in block)
+    jobs = found["jobs"].replace("${var.job_name}", job)
+    return {"jobs": jobs, "event": found["event"].replace("${local.jobs}", jobs)}
+
+
+def test_the_alerts_are_about_the_jobs_of_one_team() -> None:
+    """The filters have the team's pattern, which finds runs of a night by hand, too."""
+    failed = resources("google_monitoring_alert_policy")["failed"]["conditions"][0]
+    condition = failed["condition_threshold"][0]["filter"]
+    assert 'job_name=monitoring.regex.full_match("${local.jobs}")' in condition
+    pattern = re.compile(filters_of("forest-chips-nightly")["jobs"])
+    (in_event,) = re.findall(r'job_name=~"(.*?)"', filters_of("forest-chips-nightly")["event"])
+    assert in_event == f"^{pattern.pattern}$"
+    for job in ("forest-chips-nightly", "forest-chips-nightly-2026-11-22"):
+        assert pattern.fullmatch(job)
+    for job in ("forest-chips-nightly-b", "other-forest-chips-nightly", "forest-chips-first"):
+        assert not pattern.fullmatch(job)
 
 
 def test_every_alert_sends_a_mail() -> None:
