@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from beam_jobs.options.run_names import OneRunOptions
 from pipelines.commands import CommandLine, run_command
+from pipelines.flags import common_flag
 from pipelines.maintenance.withdrawing import withdraw_run
 from pipelines.storage.store import configure
 from pipelines.storage.store_flags import StoreOptions
@@ -20,6 +21,12 @@ from pipelines.storage.store_flags import StoreOptions
 @dataclass(frozen=True, kw_only=True)
 class WithdrawOptions(OneRunOptions, StoreOptions):
     """The options of the command."""
+
+    reason: str | None = common_flag(
+        "Why the run is withdrawn, for its row in runs and its report.",
+        metavar="TEXT",
+        default=None,
+    )
 
 
 LINE = CommandLine("beam_jobs.withdraw", WithdrawOptions, __doc__ or "")
@@ -35,7 +42,7 @@ def main(arguments: Sequence[str]) -> int:
     options = LINE.parse(arguments)
     configure(options.stores)
     run = f"run {options.run_id}"
-    if withdraw_run(options.output, options.run_id):
+    if withdraw_run(options.output, options.run_id, options.reason or ""):
         print(f"{run} is withdrawn; the next run scores its chips that no other run has scored")
     else:
         print(f"{run} was withdrawn before")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from time import time
 
 import apache_beam as beam
 
@@ -29,6 +30,7 @@ class ScoreArchive(beam.PTransform):
         batch_size: chips per call of the model; None to let the workers choose.
         precision: of the model's computation; workers decide what `auto` means.
         settings: applied on every worker.
+        started_at: seconds since 1970 (UTC); a resumed run has several starts.
     """
 
     plan: RunPlan
@@ -37,6 +39,7 @@ class ScoreArchive(beam.PTransform):
     batch_size: int | None
     precision: Precision
     settings: WorkerSettings | None = None
+    started_at: float = field(default_factory=time)
 
     def expand(self, pbegin: beam.pvalue.PBegin) -> beam.PCollection[None]:
         """Only addresses before the Reshuffle, only file names after the staging."""
@@ -49,6 +52,6 @@ class ScoreArchive(beam.PTransform):
             | ReadChips(self.artifact.preprocessing, model.ask_batch_size, settings)
             | ScoreChips(model)
             | LabelChips(self.artifact)
-            | StageUnits(plan.staging)
+            | StageUnits(plan.staging, self.started_at)
             | PublishRun(plan, settings)
         )

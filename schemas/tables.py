@@ -165,7 +165,7 @@ RUNS = Table(
             f"{FAILED}: it has no rows; {HELD}: they are in staging until an operator decides.",
             required=True,
         ),
-        Column("reason", "string", "Why the run failed or is held; null for the others."),
+        Column("reason", "string", "Why the run failed, is held or was withdrawn; else null."),
         Column(
             "verdict",
             "string",
@@ -204,12 +204,13 @@ RUNS = Table(
         Column("options", "string", "JSON object: the options of the run.", required=True),
         Column("started_at", "timestamp", "When planning began.", "UTC", required=True),
         Column("planned_at", "timestamp", "When the manifest was written.", "UTC", required=True),
+        Column("held_at", "timestamp", "When the run was held; null if never.", "UTC"),
         Column("published_at", "timestamp", "When the run was committed; null if never.", "UTC"),
         Column(
             "plan_seconds", "float64", "Time for listing and planning.", "seconds", required=True
         ),
         Column(
-            "score_seconds", "float64", "Time from the plan to the end.", "seconds", required=True
+            "score_seconds", "float64", "Time of scoring, without pauses.", "seconds", required=True
         ),
         *_PARTITION_COLUMNS,
     ),

@@ -27,7 +27,7 @@ def report_outcome(plan: RunPlan, counters: Mapping[str, int] | None = None) -> 
         return EXIT_BAD_NIGHT
     summary = records.read_summary(plan)
     print(summary_text(plan, summary))
-    if counters is not None:
+    if counters:
         print(f"  counters    {_listed(counters)}")
     return EXIT_BAD_NIGHT if summary.verdict.bad else 0
 
@@ -37,7 +37,7 @@ def hold_text(plan: RunPlan, reason: str) -> str:
     publish = f"python -m beam_jobs.publish --output {plan.output} --run_id {plan.run_id}"
     return (
         f"run {plan.run_id} of {plan.run_date} is held, and nothing was published: {reason}\n"
-        f"  to publish it anyway: {publish}"
+        f"  to publish it anyway: {publish}" + "".join(f"\n{line}" for line in _report_line(plan))
     )
 
 
@@ -55,12 +55,16 @@ def plan_text(plan: RunPlan) -> str:
 
 
 def summary_text(plan: RunPlan, summary: RunSummary) -> str:
-    """Counts, rate, reasons, labels, and the addresses of the tables and the report."""
+    """Counts, rate, reasons, labels, and the addresses of the tables and the report; for a run
+    without new chips only counts, verdict and report."""
     counts = f"{summary.scored} scored, {summary.quarantined} quarantined, {plan.skipped} skipped"
     left_over = f", {plan.left_over} left to the next run" if plan.left_over else ""
-    rate = plan.to_score / summary.score_seconds
+    first = f"run {plan.run_id} of {plan.run_date} published: {counts}{left_over}"
+    if not plan.to_score:
+        return "\n".join([first, *_verdict_line(summary.verdict), *_report_line(plan)])
+    rate = plan.to_score / max(summary.score_seconds, 1e-3)
     lines = [
-        f"run {plan.run_id} of {plan.run_date} published: {counts}{left_over}",
+        first,
         f"  rate        {rate:,.1f} chips/s over {summary.score_seconds:,.1f} s, "
         f"including the start of the model{_in_precision(summary)}",
         f"  quarantined {_listed(summary.reasons)}",

@@ -8,6 +8,7 @@ dies before it, withdraw the run again.
 from __future__ import annotations
 
 import uuid
+from datetime import UTC, datetime
 
 from deltalake import DeltaTable
 
@@ -21,8 +22,11 @@ from schemas.table import Table
 from schemas.tables import CHIP_SCORES, READ_ORDER, RUNS, WITHDRAWN
 
 
-def withdraw_run(output: str, run_id: str) -> bool:
+def withdraw_run(output: str, run_id: str, reason: str = "") -> bool:
     """Withdraw a run from all tables; its row in `runs` stays, with status `withdrawn`.
+
+    Args:
+        reason: why, for the row and the report.
 
     Returns:
         Whether it was published until now; False if it was withdrawn before.
@@ -37,11 +41,13 @@ def withdraw_run(output: str, run_id: str) -> bool:
     if not attempt:
         raise UsageError(f"no run {run_id!r} is published in {output!r}")
     publishing.finish_record(output, run_id)
-    removed = [_withdraw_from(output, table, run_id, attempt) for table in READ_ORDER]
+    when = f"on {datetime.now(UTC):%Y-%m-%d at %H:%M UTC}"
+    why = f"{when}: {reason}" if reason else when
+    removed = [_withdraw_from(output, table, run_id, attempt, why) for table in READ_ORDER]
     return removed[0]  # from chip_scores
 
 
-def _withdraw_from(output: str, table: Table, run_id: str, attempt: int) -> bool:
+def _withdraw_from(output: str, table: Table, run_id: str, attempt: int, why: str) -> bool:
     """Withdraw from one table, in one commit; False if that was done before."""
 
     def commit() -> bool:
@@ -52,18 +58,19 @@ def _withdraw_from(output: str, table: Table, run_id: str, attempt: int) -> bool
             return False  # rows of the next attempt, not published yet
         if table is CHIP_SCORES:
             refuse_relabelled(output, found, run_id)
-        left, night = _record(output, found, run_id) if table is RUNS else ([], "")
+        left, night = _record(output, found, run_id, why) if table is RUNS else ([], "")
         commits.withdraw_rows(found, run_id, attempt, left, night)
         return True
 
     return commit_in_turn(commit, f"withdraw run {run_id} from {table.name}")
 
 
-def _record(output: str, runs: DeltaTable, run_id: str) -> tuple[list[DataFile], str]:
+def _record(output: str, runs: DeltaTable, run_id: str, why: str) -> tuple[list[DataFile], str]:
     """The run's row with its new status, in a file that is not committed yet."""
     rows = delta_tables.open_dataset(runs, [run_id]).to_table().to_pylist()
     if not rows:
         return [], ""
     night = str(rows[0]["run_date"])
+    row = {**rows[0], "status": WITHDRAWN, "reason": why}
     path = f"run_date={night}/run_id={run_id}/withdrawn-{uuid.uuid4().hex[:8]}.parquet"
-    return [write_rows(output, RUNS, path, [{**rows[0], "status": WITHDRAWN}])], night
+    return [write_rows(output, RUNS, path, [row])], night

@@ -16,11 +16,12 @@ from pipelines.reports.nights import add_up
 from pipelines.reports.proof import TRUST_HEAD, left_out, trust_cells
 from pipelines.reports.thumbnails import Thumbnail
 from pipelines.wording import count_of
-from schemas.tables import HELD, PUBLISHED, QuarantineReason
+from schemas.tables import FAILED, HELD, PUBLISHED, WITHDRAWN, QuarantineReason
 
 # PSI below this share of its limit means no change: 0.1 if the limit is 0.25.
 _NOTABLE = 0.4
 _VERDICTS = {"good": "Good", "bad": "Bad", None: "Not judged"}
+_TIME = "%Y-%m-%d %H:%M UTC"
 _COUNTS = ("listed", "skipped", "left_over", "scored", "quarantined")
 
 
@@ -55,12 +56,16 @@ def _verdict(record: Mapping[str, Any]) -> doc.Note:
 
 
 def _state(record: Mapping[str, Any]) -> doc.Text:
-    if record["status"] == PUBLISHED:
-        return f", published at {record['published_at']:%Y-%m-%d %H:%M} UTC"
-    if record["status"] == HELD:
+    status, reason = record["status"], record["reason"]
+    if status == PUBLISHED:
+        held = record.get("held_at")
+        before = f", after it was held at {held:{_TIME}}" if held else ""
+        return f", published at {record['published_at']:{_TIME}}{before}"
+    if status == HELD:
         command = f"python -m beam_jobs.publish --output URI --run_id {record['run_id']}"
         return [", held: nothing is published. To publish it anyway: ", doc.Code(command)]
-    return f", {record['status']}: {record['reason'] or 'no reason given'}"
+    between = " " if status == WITHDRAWN else ": "  # it begins with the time
+    return f", {status}{between}{reason}" if reason else f", {status}"
 
 
 def _is_notable(finding: Finding) -> bool:
@@ -91,6 +96,9 @@ def _labels(facts: ReportFacts) -> Iterator[doc.Block]:
     if not night.scored:
         yield from (doc.Heading("Labels"), doc.Paragraph("No chip was scored."))
         return
+    if facts.record["status"] == WITHDRAWN:
+        yield from (doc.Heading("Labels"), doc.Paragraph("The run's scores were removed."))
+        return
     yield doc.Heading("Labels")
     compared = f"the {count_of(len(before), 'night')} before" if before else "no earlier night"
     yield doc.Paragraph(
@@ -115,7 +123,7 @@ def _labels(facts: ReportFacts) -> Iterator[doc.Block]:
         ]
         for label in shown
     ]
-    head = ("Label", "Chips", "Share", "Before", "Points", "Share, | before", "PSI of scores")
+    head = ("Label", "Chips", "Share", "Before", "Points", "Share, | before", "PSI / limit")
     yield doc.TableBlock((*head, *TRUST_HEAD), rows, numbers={2, 3, 4, 6})
     yield from left_out(facts)
 
@@ -130,12 +138,13 @@ def _shares(now: float, before: float | None, most: float) -> list[doc.Cell]:
 def _psi_cell(finding: Finding | None) -> doc.Cell:
     if finding is None or finding.value is None:
         return None
-    text = f"{finding.value:.3f}"
+    limit = "" if finding.limit is None else f" / {finding.limit:.2f}"
+    text = f"{finding.value:.3f}{limit}"
     return doc.Strong(f"{text} bad") if finding.bad else text
 
 
 def _scores(facts: ReportFacts) -> Iterator[doc.Block]:
-    if not facts.night.scored:
+    if not facts.night.scored or facts.record["status"] == WITHDRAWN:
         return
     before = add_up(facts.before).scores
     yield doc.Heading("Scores")
@@ -151,7 +160,9 @@ def _scores(facts: ReportFacts) -> Iterator[doc.Block]:
 def _quarantine(facts: ReportFacts) -> Iterator[doc.Block]:
     yield doc.Heading("Quarantine")
     counts = json.loads(facts.record["quarantined_by_reason"] or "{}")
-    if not counts:
+    if facts.record["status"] == FAILED:
+        yield doc.Paragraph("Nothing was published. Staged rows are kept for some days.")
+    elif not counts:
         yield doc.Paragraph("No chip was quarantined.")
     for reason, count in counts.items():
         some = facts.rejected.get(reason, [])
@@ -193,11 +204,13 @@ def _durations(record: Mapping[str, Any]) -> Iterator[doc.Block]:
     stages = json.loads(record["stage_seconds"] or "{}")
     seconds = {
         "listing and planning": record["plan_seconds"],
-        "from the plan to the end": record["score_seconds"],
+        "scoring, from the start of the engine to the last chip": record["score_seconds"],
         **{f"of that {name}, all workers together": value for name, value in stages.items()},
     }
     done = record["scored"] + record["quarantined"]
-    rate = f"{done / record['score_seconds']:,.1f} chips a second" if done else "No chips"
+    rate = (
+        f"{done / max(record['score_seconds'], 1e-3):,.1f} chips a second" if done else "No chips"
+    )
     read = f", {record['bytes_read'] / 1e6:,.1f} MB read" if record["bytes_read"] else ""
     rows = [[name, f"{value:,.2f}"] for name, value in seconds.items()]
     yield doc.Heading("Durations")
@@ -210,12 +223,29 @@ def _provenance(record: Mapping[str, Any]) -> Iterator[doc.Block]:
         "kind": record["kind"],
         "model": record["model_digest"],
         "thresholds": record["thresholds_digest"],
-        "precision": record["precision"] or doc.NOTHING,
         **json.loads(record["options"]),
+        "precision": record["precision"],
         **json.loads(record["versions"]),
     }
+    rows: list[list[doc.Cell]] = [[name, _setting(value)] for name, value in known.items()]
     yield doc.Heading("Made with")
-    yield doc.TableBlock(("What", "Value"), [[name, doc.Code(str(v))] for name, v in known.items()])
+    yield doc.TableBlock(("What", "Value"), rows)
+
+
+def _setting(value: Any) -> doc.Cell:
+    text = _plain(value)
+    return doc.Code(text) if text else None
+
+
+def _plain(value: Any) -> str:
+    """A setting in words; "" if it is not set."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_plain(each) or doc.NOTHING}" for name, each in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_plain, value))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "" if value is None else str(value)
 
 
 def _share(part: int, whole: int) -> float:

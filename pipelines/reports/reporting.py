@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from pipelines.drift.checks import DriftLimits, Night
@@ -72,7 +73,8 @@ def try_report(plan: RunPlan, before: Sequence[Night]) -> None:
 
 
 def _nights_before(output: str, record: dict[str, Any]) -> list[Night]:
-    """The nights that a run was compared with, if they are still published."""
+    """The nights that a run was compared with, if they are still published: those published before
+    it, or before it was held or planned."""
     if record["kind"] != SCORE:
         return []
     drift = json.loads(record["options"]).get("drift", {})
@@ -81,8 +83,16 @@ def _nights_before(output: str, record: dict[str, Any]) -> list[Night]:
         record["run_id"],
         record["model_digest"],
         drift.get("nights", DriftLimits().nights),
-        record["published_at"],
+        _held_at(output, record) or record["published_at"] or record["planned_at"],
     )
+
+
+def _held_at(output: str, record: dict[str, Any]) -> datetime | None:
+    """When a run was held; rows of earlier releases do not say it."""
+    if record["status"] != HELD or record.get("held_at"):
+        return record.get("held_at")
+    plan = attempts.find_attempt(output, record["run_id"])[1]
+    return attempts.held_at(plan) if plan else None
 
 
 def _rows(output: str, record: dict[str, Any]) -> RunRows:

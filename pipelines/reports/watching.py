@@ -11,6 +11,7 @@ from pipelines.drift.verdicts import Verdict, skipped
 from pipelines.errors import StorageError
 from pipelines.reports.nights import nights_before, staged_night
 from pipelines.run_log import event
+from pipelines.runs import attempts
 from pipelines.runs.counting import RunCounts
 from pipelines.runs.run_plan import RunPlan
 from pipelines.runs.staging import StagedUnit
@@ -34,7 +35,13 @@ def watch_run(
     if plan.kind != SCORE:  # a list of chips is not a night
         return Verdict(None, ()), []
     try:
-        before = nights_before(plan.output, plan.run_id, plan.model_digest, plan.drift.nights)
+        before = nights_before(
+            plan.output,
+            plan.run_id,
+            plan.model_digest,
+            plan.drift.nights,
+            attempts.held_at(plan),  # publishing it later does not compare it with later nights
+        )
         return _judge(plan, counts, units, before), before
     except (StorageError, OSError, pa.ArrowException) as error:
         _log.exception("run %s cannot be judged", plan.run_id)

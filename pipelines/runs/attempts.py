@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 
 from pipelines.errors import RunFailed
 from pipelines.runs import run_plan
@@ -62,8 +63,18 @@ def recording_refusal(plan: RunPlan) -> Iterator[None]:
 
 def write_reason(plan: RunPlan, file: str, reason: str) -> None:
     """Store why the run is refused (REFUSAL_FILE) or held (HOLD_FILE)."""
-    text = json.dumps({"reason": reason})
+    text = json.dumps({"reason": reason, "at": datetime.now(UTC).isoformat()})
     store.write_bytes(store.join_uri(plan.staging, file), text.encode())
+
+
+def held_at(plan: RunPlan) -> datetime | None:
+    """When the run was held; None if it never was."""
+    uri = store.join_uri(plan.staging, HOLD_FILE)
+    found = store.head_object(uri)
+    if found is None:
+        return None
+    at = json.loads(store.read_bytes(uri)).get("at")  # earlier releases did not store it
+    return datetime.fromisoformat(at) if at else found["modified_at"]
 
 
 def read_reason(plan: RunPlan, file: str) -> str:

@@ -23,6 +23,7 @@ class RunCounts:
         reasons: quarantined chips by reason.
         precision: what the workers used.
         spent: bytes and time that the chips took.
+        score_seconds: see `_score_seconds`.
     """
 
     listed: int
@@ -32,6 +33,7 @@ class RunCounts:
     reasons: dict[str, int]
     precision: str
     spent: Spent
+    score_seconds: float | None = None
 
 
 def count_run(plan: RunPlan, units: list[StagedUnit]) -> RunCounts:
@@ -65,7 +67,19 @@ def count_run(plan: RunPlan, units: list[StagedUnit]) -> RunCounts:
         reasons=dict(sum((Counter(unit.reasons) for unit in units), Counter()).most_common()),
         precision=", ".join(sorted({unit.precision for unit in units})),
         spent=sum((unit.spent for unit in units), NOTHING_SPENT),
+        score_seconds=_score_seconds(units),
     )
+
+
+def _score_seconds(units: Iterable[StagedUnit]) -> float | None:
+    """Seconds from each start of the engine to the last unit that it staged, together: without the
+    pauses of a run that was planned only, resumed or held. None if a unit does not say."""
+    last: dict[float, float] = {}
+    for unit in units:
+        last[unit.started_at] = max(unit.staged_at, last.get(unit.started_at, 0.0))
+    if not last or not all(last):
+        return None
+    return sum(max(0.0, end - start) for start, end in last.items())
 
 
 def check_quarantine(plan: RunPlan, counts: RunCounts, units: Iterable[StagedUnit]) -> None:

@@ -99,7 +99,8 @@ def publish_record(plan: RunPlan, counts: RunCounts, verdict: Verdict) -> None:
 def record_hold(plan: RunPlan, counts: RunCounts, verdict: Verdict) -> None:
     """Write a row that says why the run is held. If an earlier attempt is published, its row
     stays."""
-    row = {**_counted(plan, counts, verdict, datetime.now(UTC)), "status": HELD}
+    now = datetime.now(UTC)
+    row = {**_counted(plan, counts, verdict, now), "status": HELD, "held_at": now}
     _note(plan, {**row, "reason": "; ".join(verdict.texts)})
 
 
@@ -144,13 +145,16 @@ def _counted(
     plan: RunPlan, counts: RunCounts, verdict: Verdict, ended_at: datetime
 ) -> dict[str, Any]:
     """The columns of a run whose units are staged."""
+    seconds = {} if counts.score_seconds is None else {"score_seconds": counts.score_seconds}
     return {
         **_planned(plan, ended_at),
+        **seconds,
         "verdict": verdict.verdict,
         "findings": findings_json(verdict.findings) if verdict.findings else None,
         "scored": counts.scored,
         "quarantined": counts.quarantined,
         "quarantined_by_reason": json.dumps(counts.reasons),
+        "held_at": attempts.held_at(plan),
         "precision": counts.precision or None,
         "bytes_read": counts.spent.bytes_read,
         "stage_seconds": json.dumps(_seconds(counts.spent)),

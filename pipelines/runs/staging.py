@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, time
 
 import apache_beam as beam
 import pyarrow as pa
@@ -65,6 +65,9 @@ class StagedUnit:
         reasons: quarantined chips by reason.
         precision: the precision that the model computed in.
         spent: bytes and time that its chips took.
+        started_at: when the engine that scored it was started, in seconds since 1970 (UTC); 0 if
+            unknown, as in earlier releases.
+        staged_at: when it was staged; 0 if unknown.
     """
 
     number: int
@@ -73,6 +76,8 @@ class StagedUnit:
     reasons: dict[str, int]
     precision: str
     spent: Spent = NOTHING_SPENT
+    started_at: float = 0.0
+    staged_at: float = 0.0
 
     @property
     def scored(self) -> int:
@@ -103,13 +108,16 @@ class StageUnits(beam.PTransform):
 
     Attributes:
         staging: address of the run's staging folder.
+        started_at: when the engine was started, in seconds since 1970 (UTC).
     """
 
     staging: str
+    started_at: float = 0.0
 
     def expand(self, batches: beam.PCollection[LabelledBatch]) -> beam.PCollection[str]:
         """One DoFn."""
-        return batches | beam.ParDo(StageUnitsFn(self.staging)).with_output_types(str)
+        fn = StageUnitsFn(self.staging, self.started_at)
+        return batches | beam.ParDo(fn).with_output_types(str)
 
 
 @dataclass(eq=False)
@@ -117,6 +125,7 @@ class StageUnitsFn(beam.DoFn):
     """Collects a unit's batches, which fusion brings in order and in one bundle."""
 
     staging: str
+    started_at: float = 0.0
 
     def start_bundle(self) -> None:
         """Forget what a failed bundle may have left."""
@@ -128,7 +137,7 @@ class StageUnitsFn(beam.DoFn):
             raise RuntimeError(f"unit {self._batches[0].unit} ended without its last batch")
         self._batches.append(batch)
         if batch.last:
-            yield stage_unit(self._batches, self.staging).to_json()
+            yield stage_unit(self._batches, self.staging, self.started_at).to_json()
             self._batches = []
 
     def finish_bundle(self) -> None:
@@ -141,8 +150,11 @@ class StageUnitsFn(beam.DoFn):
             raise RuntimeError(f"unit {self._batches[0].unit} ended without its last batch")
 
 
-def stage_unit(batches: list[LabelledBatch], staging: str) -> StagedUnit:
+def stage_unit(batches: list[LabelledBatch], staging: str, started_at: float = 0.0) -> StagedUnit:
     """Write one unit's files and then its record; returns the record that counts.
+
+    Args:
+        started_at: when the engine was started, in seconds since 1970 (UTC); 0 if unknown.
 
     Raises:
         StorageError: staging cannot be written.
@@ -158,6 +170,8 @@ def stage_unit(batches: list[LabelledBatch], staging: str) -> StagedUnit:
         reasons=dict(Counter(quarantine["reason"].to_pylist())),
         precision=batches[0].precision,
         spent=sum((batch.spent for batch in batches), NOTHING_SPENT),
+        started_at=started_at,
+        staged_at=time(),
     )
     unit = replace(unit, spent=unit.spent + Spent(stage_ms=1000 * (perf_counter() - began)))
     return _store_record(unit, staging)

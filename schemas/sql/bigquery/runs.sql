@@ -2,7 +2,7 @@
 CREATE TABLE runs (
   kind STRING NOT NULL OPTIONS (description = "score: chips of an archive; replay: quarantined chips tried again; relabel: new thresholds on stored scores."),
   status STRING NOT NULL OPTIONS (description = "published: its rows are in the tables; withdrawn: they were removed again; failed: it has no rows; held: they are in staging until an operator decides."),
-  reason STRING OPTIONS (description = "Why the run failed or is held; null for the others."),
+  reason STRING OPTIONS (description = "Why the run failed, is held or was withdrawn; else null."),
   verdict STRING OPTIONS (description = "good or bad: how the run compares with those before it; null if not judged."),
   findings STRING OPTIONS (description = "JSON array: the checks behind the verdict."),
   listed INT64 NOT NULL OPTIONS (description = "Chips found, each counted once. Unit: chips."),
@@ -21,9 +21,10 @@ CREATE TABLE runs (
   options STRING NOT NULL OPTIONS (description = "JSON object: the options of the run."),
   started_at TIMESTAMP NOT NULL OPTIONS (description = "When planning began. Unit: UTC."),
   planned_at TIMESTAMP NOT NULL OPTIONS (description = "When the manifest was written. Unit: UTC."),
+  held_at TIMESTAMP OPTIONS (description = "When the run was held; null if never. Unit: UTC."),
   published_at TIMESTAMP OPTIONS (description = "When the run was committed; null if never. Unit: UTC."),
   plan_seconds FLOAT64 NOT NULL OPTIONS (description = "Time for listing and planning. Unit: seconds."),
-  score_seconds FLOAT64 NOT NULL OPTIONS (description = "Time from the plan to the end. Unit: seconds."),
+  score_seconds FLOAT64 NOT NULL OPTIONS (description = "Time of scoring, without pauses. Unit: seconds."),
   run_date DATE NOT NULL OPTIONS (description = "Night that the run belongs to. Unit: UTC date."),
   run_id STRING NOT NULL OPTIONS (description = "The run that made the row.")
 )

@@ -21,6 +21,7 @@ CREATE TABLE runs (
     options VARCHAR NOT NULL,
     started_at TIMESTAMP WITH TIME ZONE NOT NULL,
     planned_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    held_at TIMESTAMP WITH TIME ZONE,
     published_at TIMESTAMP WITH TIME ZONE,
     plan_seconds DOUBLE NOT NULL,
     score_seconds DOUBLE NOT NULL,
@@ -30,7 +31,7 @@ CREATE TABLE runs (
 COMMENT ON TABLE runs IS 'The scoring runs, one row each.';
 COMMENT ON COLUMN runs.kind IS 'score: chips of an archive; replay: quarantined chips tried again; relabel: new thresholds on stored scores.';
 COMMENT ON COLUMN runs.status IS 'published: its rows are in the tables; withdrawn: they were removed again; failed: it has no rows; held: they are in staging until an operator decides.';
-COMMENT ON COLUMN runs.reason IS 'Why the run failed or is held; null for the others.';
+COMMENT ON COLUMN runs.reason IS 'Why the run failed, is held or was withdrawn; else null.';
 COMMENT ON COLUMN runs.verdict IS 'good or bad: how the run compares with those before it; null if not judged.';
 COMMENT ON COLUMN runs.findings IS 'JSON array: the checks behind the verdict.';
 COMMENT ON COLUMN runs.listed IS 'Chips found, each counted once. Unit: chips.';
@@ -49,8 +50,9 @@ COMMENT ON COLUMN runs.versions IS 'JSON object: package to version.';
 COMMENT ON COLUMN runs.options IS 'JSON object: the options of the run.';
 COMMENT ON COLUMN runs.started_at IS 'When planning began. Unit: UTC.';
 COMMENT ON COLUMN runs.planned_at IS 'When the manifest was written. Unit: UTC.';
+COMMENT ON COLUMN runs.held_at IS 'When the run was held; null if never. Unit: UTC.';
 COMMENT ON COLUMN runs.published_at IS 'When the run was committed; null if never. Unit: UTC.';
 COMMENT ON COLUMN runs.plan_seconds IS 'Time for listing and planning. Unit: seconds.';
-COMMENT ON COLUMN runs.score_seconds IS 'Time from the plan to the end. Unit: seconds.';
+COMMENT ON COLUMN runs.score_seconds IS 'Time of scoring, without pauses. Unit: seconds.';
 COMMENT ON COLUMN runs.run_date IS 'Night that the run belongs to. Unit: UTC date.';
 COMMENT ON COLUMN runs.run_id IS 'The run that made the row.';

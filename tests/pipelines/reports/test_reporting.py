@@ -1,6 +1,7 @@
 """A night's report says what happened, on a page that runs and requests nothing."""
 
 import json
+import os
 import re
 import threading
 from html.parser import HTMLParser
@@ -10,7 +11,9 @@ import numpy as np
 import pytest
 import simplejpeg
 
+from beam_jobs.publish import main as publish_command
 from beam_jobs.report import main as report_command
+from beam_jobs.withdraw import main as withdraw_command
 from pipelines.commands import exit_code
 from pipelines.errors import StorageError
 from pipelines.publishing.publishing import publish_run
@@ -18,6 +21,7 @@ from pipelines.reports import reporting, thumbnails
 from pipelines.reports.facts import gather_facts
 from pipelines.reports.reporting import report_uri, write_report
 from pipelines.reports.thumbnails import SIDE_PX, draw_thumbnail
+from pipelines.runs import attempts
 from pipelines.runs.records import read_record
 from pipelines.runs.run_rows import published_rows, staged_rows
 from pipelines.runs.staging import stage_unit
@@ -158,12 +162,99 @@ def test_a_held_run_has_a_report_of_what_is_staged(output):
     assert "/bad0.jpg" in found.text
 
 
+def nights_of(output: str, run_id: str) -> list[str]:
+    """The nights that a run's report has in its table, in order."""
+    return re.findall(r"<td[^>]*>(n\d+|today|later\d)</td>", read_page(output, run_id))
+
+
+def read_page(output: str, run_id: str) -> str:
+    return store.read_bytes(report_uri(output, run_id)).decode()
+
+
+def test_a_held_run_is_compared_with_the_nights_before_it_whenever_its_report_is_written(output):
+    three_nights(output)
+    night(output, "today", highest=0.4, drift=HOLD)
+    verdict = read_record(output, "today")["findings"]
+    for number in range(2):
+        night(output, f"later{number}", highest=0.4)
+    write_report(output, "today")
+    assert nights_of(output, "today") == ["today", "n2", "n1", "n0"]
+    assert "today" not in nights_of(output, "later1")
+
+    assert exit_code(publish_command, ["--output", output, "--run_id", "today"]) == 0
+    record = read_record(output, "today")
+    assert record["findings"] == verdict
+    assert record["planned_at"] < record["held_at"] < record["published_at"]
+    assert "UTC, after it was held at 20" in page(output, "today").text
+    for _ in range(2):
+        assert nights_of(output, "today") == ["today", "n2", "n1", "n0"]
+        write_report(output, "today")
+
+
+def test_a_run_that_was_held_by_an_earlier_release_is_compared_with_the_nights_before(output):
+    """Its file does not say when it was held; the file's own time does."""
+    three_nights(output)
+    plan = night(output, "today", highest=0.4, drift=HOLD)
+    held = Path(plan.staging, attempts.HOLD_FILE)
+    before = held.stat().st_mtime
+    held.write_text('{"reason": "psi"}')
+    os.utime(held, (before, before))
+    night(output, "later0")
+    assert exit_code(publish_command, ["--output", output, "--run_id", "today"]) == 0
+    assert nights_of(output, "today") == ["today", "n2", "n1", "n0"]
+    assert read_record(output, "today")["held_at"].timestamp() == pytest.approx(before, abs=0.01)
+
+
+def test_the_report_has_the_precision_that_was_used_limits_and_no_code_for_values(output):
+    three_nights(output)
+    options = {
+        "precision": "auto",
+        "sidecar": None,
+        "rescore": False,
+        "drift_empty": True,
+        "reasons": ["empty", "truncated"],
+        "drift": {"psi": 0.25, "hold": True, "limit": None},
+    }
+    night(output, "today", highest=0.4, options=options)
+    html = read_page(output, "today")
+    values = dict(
+        re.findall(r"<tr><td[^>]*>(\w+)</td><td[^>]*>(?:<code>)?(.*?)(?:</code>)?</td>", html)
+    )
+    assert values["precision"] == "float32"
+    assert values["sidecar"] == "-"
+    assert (values["rescore"], values["drift_empty"]) == ("no", "yes")
+    assert values["reasons"] == "empty, truncated"
+    assert values["drift"] == "psi 0.25, hold yes, limit -"
+    found = page(output, "today").text
+    assert not re.search(r"\b(None|True|False)\b|\{'|\['", found)
+    assert re.search(r"\d\.\d{3} / \d\.\d\d bad", found)
+
+
+def test_a_withdrawn_run_says_when_and_why_and_that_its_scores_are_gone(output, capsys):
+    for run_id in ("why", "when"):
+        night(output, run_id, bad=1)
+    why = ["--reason", "wrong <area>"]
+    assert exit_code(withdraw_command, ["--output", output, "--run_id", "why", *why]) == 0
+    assert exit_code(withdraw_command, ["--output", output, "--run_id", "when"]) == 0
+    assert exit_code(withdraw_command, ["--output", output, "--run_id", "when", *why]) == 0
+    for run_id, reason in {"why": ": wrong &lt;area&gt;", "when": ""}.items():
+        write_report(output, run_id)
+        found = page(output, run_id).text
+        on = rf", withdrawn on 20\d\d-\d\d-\d\d at \d\d:\d\d UTC{reason}</p>"
+        assert re.search(on, read_page(output, run_id))
+        assert "The run's scores were removed." in found
+        assert "empty: 1 of 101" in found
+    record = read_record(output, "why")
+    assert record["reason"].endswith(" UTC: wrong <area>")
+
+
 def test_a_night_without_chips_and_a_failed_run_have_reports_too(output, capsys):
     night(output, "nothing", scored=0)
     assert "No chip was scored." in page(output, "nothing").text
     by_hand(output, [], status="failed", reason="<the disk> is full", published_at=None)
     write_report(output, "r")
     assert "failed: <the disk> is full" in page(output, "r").text
+    assert "No chip was quarantined" not in page(output, "r").text
 
 
 @pytest.mark.parametrize("error", [RuntimeError("no ink"), StorageError("no ink")])

@@ -21,6 +21,7 @@ CREATE OR REPLACE EXTERNAL TABLE forest_chips.all_runs (
   options STRING,
   started_at TIMESTAMP,
   planned_at TIMESTAMP,
+  held_at TIMESTAMP,
   published_at TIMESTAMP,
   plan_seconds FLOAT64,
   score_seconds FLOAT64
