@@ -162,10 +162,10 @@ def test_a_dead_replay_resumes_with_its_first_options(jobs, monkeypatch):
     jobs.put(a=GOOD, b=GOOD, c=GOOD)
     stage_unit = staging.stage_unit
 
-    def stage_or_die(batches, folder):
+    def stage_or_die(batches, folder, *started):
         if batches[0].unit == 1:
             raise RuntimeError("the power went")
-        return stage_unit(batches, folder)
+        return stage_unit(batches, folder, *started)
 
     with monkeypatch.context() as patch:
         patch.setattr(staging, "stage_unit", stage_or_die)

@@ -158,10 +158,10 @@ def write_staging(bucket: Bucket) -> None:
     bucket.put_night("died", 12)
     stage_unit = staging.stage_unit
 
-    def stage_the_first(batches: list, folder: str) -> staging.StagedUnit:
+    def stage_the_first(batches: list, folder: str, *started: float) -> staging.StagedUnit:
         if batches[0].unit:
             raise StorageError("the store is gone")
-        return stage_unit(batches, folder)
+        return stage_unit(batches, folder, *started)
 
     staging.stage_unit = stage_the_first
     _score("died", "2026-11-08", code=1)

@@ -48,10 +48,10 @@ def died(score, monkeypatch, capsys):
     """A run on whose last unit the worker died: units 0 and 1, four chips each, are staged."""
     stage_unit = staging.stage_unit
 
-    def stage_or_die(batches, folder):
+    def stage_or_die(batches, folder, *started):
         if batches[0].unit == 2:
             raise RuntimeError("the power went")
-        return stage_unit(batches, folder)
+        return stage_unit(batches, folder, *started)
 
     with monkeypatch.context() as patch:
         patch.setattr(staging, "stage_unit", stage_or_die)
@@ -146,8 +146,8 @@ def test_a_start_succeeds_if_another_start_has_published_its_files(score, tmp_pa
     """Another start of the run publishes it, and drops its staging, while this one still scores."""
     stage_unit = staging.stage_unit
 
-    def stage_while_another_publishes(batches, folder):
-        unit = stage_unit(batches, folder)
+    def stage_while_another_publishes(batches, folder, *started):
+        unit = stage_unit(batches, folder, *started)
         if unit.number == 2:
             plan = run_plan.read_plan(str(tmp_path / "out"), "night", 1)
             assert plan is not None

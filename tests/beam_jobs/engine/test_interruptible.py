@@ -24,8 +24,8 @@ def stage_slowly() -> None:
     """Make this process pause after it has staged a unit."""
     stage_unit = staging.stage_unit
 
-    def stage_and_pause(batches, folder):
-        unit = stage_unit(batches, folder)
+    def stage_and_pause(batches, folder, *started):
+        unit = stage_unit(batches, folder, *started)
         print("staged", flush=True)
         time.sleep(20)
         return unit
