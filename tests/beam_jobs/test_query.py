@@ -21,14 +21,23 @@ from pipelines.commands import exit_code
 from pipelines.errors import StorageError, UsageError
 from schemas.labels import PLANET_LABELS, LabelSet
 from schemas.render import arrow_schema
-from schemas.tables import QUARANTINE, SHOWN
-from tests.support.published_runs import SCORES, at, commit_rows, publish, quarantined_row, scored
+from schemas.tables import QUARANTINE, RUNS, SHOWN
+from tests.support.published_runs import (
+    SCORES,
+    at,
+    commit_rows,
+    publish,
+    quarantined_row,
+    run_row,
+    scored,
+)
 
 pytest_plugins = ["tests.support.object_stores"]
 
 TABLES_AND_VIEWS = [
     "chip_scores",
     "label_trust",
+    "last_night",
     "latest_chip_scores",
     "models",
     "observations",
@@ -37,6 +46,8 @@ TABLES_AND_VIEWS = [
     "runs",
     "threats",
 ]
+
+LAST_NIGHT = ("alerts_last_night", "quarantine_last_night")
 
 
 @pytest.fixture
@@ -402,6 +413,47 @@ def test_quarantine_last_night(output: str) -> None:
         ("empty", 1, 0.1667, "e", "empty it is"),
     ]
     assert {row["run_date"] for row in answer} == {date(2026, 7, 2)}
+
+
+def test_the_last_night_is_that_of_the_last_published_run_even_without_a_chip(output: str) -> None:
+    assert rows(output, "FROM last_night") == []
+    road, bad = [scored("a", "road")], [quarantined_row("b", "empty")]
+    publish(output, "run-1", road, bad, published_at=at(1, 3))
+    answers = {name: len(asked(output, name)) for name in LAST_NIGHT}
+    assert answers == dict.fromkeys(LAST_NIGHT, 1)
+    publish(output, "run-2", night="2026-07-02", published_at=at(2, 3))
+    assert rows(output, "FROM last_night") == [("2026-07-02",)]
+    answers = {name: len(asked(output, name)) for name in LAST_NIGHT}
+    assert answers == dict.fromkeys(LAST_NIGHT, 0)
+    noted(output, "run-3", "2026-07-03", kind="replay")
+    assert rows(output, "FROM last_night") == [("2026-07-03",)]
+
+
+@pytest.mark.parametrize(
+    "of_run",
+    [{"status": "held"}, {"status": "failed"}, {"status": "withdrawn"}, {"kind": "relabel"}],
+    ids=lambda of_run: next(iter(of_run.values())),
+)
+def test_a_run_without_rows_of_its_own_night_does_not_make_it_the_last(
+    output: str, of_run: dict[str, str]
+) -> None:
+    publish(output, "run-1", [scored("a", "road")], published_at=at(1, 3))
+    noted(output, "run-2", "2026-07-02", **of_run)
+    assert rows(output, "FROM last_night") == [("2026-07-01",)]
+    assert picked(asked(output, "alerts_last_night"), "chip_uri") == [("a",)]
+
+
+def noted(output: str, run_id: str, night: str, **of_run: str) -> None:
+    """A run with a row in runs; one that is published is so in chip_scores, too."""
+    if of_run.get("status", "published") == "published":
+        publish(output, run_id, night=night)
+    commit_rows(output, RUNS, run_id, [run_row(at(2, 3), **of_run)], night)
+
+
+def test_the_row_in_runs_may_be_missing_for_a_moment(output: str) -> None:
+    publish(output, "run-1", [scored("a", "road")], published_at=at(1, 3))
+    publish(output, "run-2", [scored("b", "road")], night="2026-07-02")
+    assert picked(asked(output, "alerts_last_night"), "chip_uri") == [("b",)]
 
 
 def test_each_question_and_view_starts_with_a_comment_on_what_it_answers() -> None:

@@ -1,4 +1,5 @@
--- Which chips of the latest night show a threat, such as roads, logging or mines? Highest first.
+-- Which chips of the last night show a threat, such as roads, logging or mines? Highest first.
+-- The last night is that of the view last_night. If no chip was new in it, there is no answer.
 -- One row per chip and threat. A chip that was scored twice that night has its newer scores, and a
 -- relabelled one its newest labels. Cloudy chips are not observed, so they never raise an alert.
 -- Labels that are not proven (fewer than ten chips in validation and test together) are left out;
@@ -7,7 +8,7 @@ WITH night AS (
   SELECT chip_scores.*
   FROM chip_scores
   LEFT JOIN runs ON runs.run_id = chip_scores.run_id
-  WHERE chip_scores.run_date = (SELECT max(run_date) FROM chip_scores)
+  WHERE chip_scores.run_date = (SELECT run_date FROM last_night)
   QUALIFY row_number() OVER (
     PARTITION BY chip_scores.chip_uri
     ORDER BY

@@ -1,14 +1,10 @@
--- What could not be scored in the latest night, why, and what share of the night is that?
+-- What could not be scored in the last night, why, and what share of the night is that?
 -- A chip that was tried several times counts once, with its last reason; a chip that was scored
--- since does not count.
-WITH night AS (
-  SELECT max(run_date) AS run_date
-  FROM (SELECT run_date FROM chip_scores UNION ALL SELECT run_date FROM quarantine) AS dates
-),
-chips AS (
-  SELECT chip_uri FROM chip_scores WHERE run_date = (SELECT run_date FROM night)
+-- since does not count. The last night is that of the view last_night: see there.
+WITH chips AS (
+  SELECT chip_uri FROM chip_scores WHERE run_date = (SELECT run_date FROM last_night)
   UNION DISTINCT
-  SELECT chip_uri FROM quarantine WHERE run_date = (SELECT run_date FROM night)
+  SELECT chip_uri FROM quarantine WHERE run_date = (SELECT run_date FROM last_night)
 )
 SELECT
   run_date,
@@ -18,6 +14,6 @@ SELECT
   min(chip_uri) AS a_chip_uri,
   min(message) AS a_message
 FROM open_quarantine
-WHERE run_date = (SELECT run_date FROM night)
+WHERE run_date = (SELECT run_date FROM last_night)
 GROUP BY run_date, reason
 ORDER BY chips DESC, reason

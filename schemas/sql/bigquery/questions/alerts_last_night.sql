@@ -1,4 +1,5 @@
--- Which chips of the latest night show a threat, such as roads, logging or mines? Highest first.
+-- Which chips of the last night show a threat, such as roads, logging or mines? Highest first.
+-- The last night is that of the view last_night. If no chip was new in it, there is no answer.
 -- One row per chip and threat. A chip that was scored twice that night has its newer scores, and a
 -- relabelled one its newest labels. Cloudy chips are not observed, so they never raise an alert.
 -- Labels that are not proven (fewer than ten chips in validation and test together) are left out;
@@ -13,8 +14,8 @@ WITH night AS (
   WHERE
     chip_scores.run_date = (
       SELECT
-        MAX(run_date)
-      FROM forest_chips.chip_scores
+        run_date
+      FROM forest_chips.last_night
     )
   QUALIFY
     ROW_NUMBER() OVER (

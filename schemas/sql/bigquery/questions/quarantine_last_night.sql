@@ -1,20 +1,8 @@
--- What could not be scored in the latest night, why, and what share of the night is that?
+-- What could not be scored in the last night, why, and what share of the night is that?
 -- A chip that was tried several times counts once, with its last reason; a chip that was scored
--- since does not count.
+-- since does not count. The last night is that of the view last_night: see there.
 -- Made from sql/questions/quarantine_last_night.sql by: python -m schemas.render
-WITH night AS (
-  SELECT
-    MAX(run_date) AS run_date
-  FROM (
-    SELECT
-      run_date
-    FROM forest_chips.chip_scores
-    UNION ALL
-    SELECT
-      run_date
-    FROM forest_chips.quarantine
-  ) AS dates
-), chips AS (
+WITH chips AS (
   SELECT
     chip_uri
   FROM forest_chips.chip_scores
@@ -22,7 +10,7 @@ WITH night AS (
     run_date = (
       SELECT
         run_date
-      FROM night
+      FROM forest_chips.last_night
     )
   UNION DISTINCT
   SELECT
@@ -32,7 +20,7 @@ WITH night AS (
     run_date = (
       SELECT
         run_date
-      FROM night
+      FROM forest_chips.last_night
     )
 )
 SELECT
@@ -51,7 +39,7 @@ WHERE
   run_date = (
     SELECT
       run_date
-    FROM night
+    FROM forest_chips.last_night
   )
 GROUP BY
   run_date,
