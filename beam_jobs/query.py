@@ -3,7 +3,8 @@
 The SQL is DuckDB's. It sees the published rows of `chip_scores`, `quarantine` and `runs`, the table
 `models`, and the views of `schemas/sql/views`: `latest_chip_scores`, `observations`,
 `open_quarantine`, `last_night`, `threats` and `label_trust`. All of them exist, with their types,
-before anything is published. `--question` asks one of `schemas/sql/questions`, made for the labels of OUTPUT.
+before anything is published. `--question` asks one of `schemas/sql/questions`, made for the labels
+of OUTPUT.
 
 The whole answer is printed, or nothing. What a question leaves out is said on standard error.
 """

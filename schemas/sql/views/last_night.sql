@@ -3,7 +3,7 @@
 -- the tables, so it makes no night. Nor does a relabelling, whose rows keep their nights. A replay
 -- does: its rows are of the night that it was given. Nights of rows count, too, because a run gets
 -- its row in runs after its other rows.
-SELECT max(run_date) AS run_date
+SELECT run_date
 FROM (
   SELECT run_date FROM runs WHERE status = 'published' AND kind <> 'relabel'
   UNION ALL
@@ -11,4 +11,5 @@ FROM (
   UNION ALL
   SELECT run_date FROM quarantine
 ) AS nights
-HAVING max(run_date) IS NOT NULL
+ORDER BY run_date DESC
+LIMIT 1

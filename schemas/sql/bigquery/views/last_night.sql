@@ -5,7 +5,7 @@
 -- its row in runs after its other rows.
 -- Made from sql/views/last_night.sql by: python -m schemas.render
 SELECT
-  MAX(run_date) AS run_date
+  run_date
 FROM (
   SELECT
     run_date
@@ -21,5 +21,6 @@ FROM (
     run_date
   FROM forest_chips.quarantine
 ) AS nights
-HAVING
-  NOT MAX(run_date) IS NULL
+ORDER BY
+  run_date DESC
+LIMIT 1
