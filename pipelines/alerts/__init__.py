@@ -1,0 +1,1 @@
+"""From looks to alerts: histories of places, the rule, sites, areas, and the tables of these."""
