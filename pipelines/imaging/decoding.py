@@ -58,10 +58,7 @@ def decode_with_place(data: bytes, preprocessing: Preprocessing) -> tuple[Pixels
         return decode_chip(data, preprocessing), None
     check_media_type(data, preprocessing)
     pixels, layout = geotiff.decode(data, preprocessing)
-    try:
-        return pixels, read_place(data, layout)
-    except ChipRejected:
-        return pixels, None
+    return pixels, read_place(layout)
 
 
 def media_type_of(data: bytes) -> MediaType:

@@ -1,9 +1,8 @@
-"""Where a GeoTIFF chip is on Earth: its extent by the header, bounding boxes of a whole batch."""
+"""Where GeoTIFF chips are on Earth: bounding boxes and outlines of a whole batch, in WGS 84."""
 
-from __future__ import annotations
-
+import struct
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Any
 
@@ -13,9 +12,13 @@ import numpy.typing as npt
 from pipelines.errors import ChipRejected
 from pipelines.imaging.geotiff import open_tif, translating_gdal_errors
 from pipelines.imaging.tiff_layout import TiffLayout
+from pipelines.imaging.tiff_position import CrsTags, Position, Transform, tif_of_crs
 
 Bounds = npt.NDArray[np.float64]
-Extent = tuple[float, float, float, float]
+"""`[n, 4]`: west, south, east, north."""
+Rings = npt.NDArray[np.float64]
+"""`[n, 4, 2]`: x and y, or longitude and latitude, of the corners of the first row's first and last
+pixel, then of the last row's last and first pixel."""
 
 _WGS84 = "EPSG:4326"
 _EDGE_POINTS = 5
@@ -26,104 +29,159 @@ _POLAR_DEGREES = 89  # near a pole, an edge may reach beyond its projected point
 
 @dataclass(frozen=True)
 class Place:
-    """The extent of a chip in its coordinate system.
+    """The pixel grid of a chip in its coordinate system.
 
     Attributes:
         crs: its coordinate system (a rasterio CRS; one object for all chips of a system).
-        extent: west, south, east, north in that system.
+        transform: from pixels to that system.
+        width_px, height_px: size of the grid.
     """
 
     crs: Any
-    extent: Extent
+    transform: Transform
+    width_px: int
+    height_px: int
 
 
-def read_place(data: bytes, layout: TiffLayout) -> Place | None:
-    """The place of a GeoTIFF; None if the file has none.
+def read_place(layout: TiffLayout) -> Place | None:
+    """The place of a GeoTIFF; None if it has none, or none that GDAL can read.
 
-    Raises:
-        ChipRejected: GDAL is needed to read the place, and fails.
+    Ground points are replaced by the transform that fits them best, as rasterio's `from_gcps` does.
     """
-    if not layout.crs_tags:
+    position = layout.position
+    if position is None:
         return None
-    if layout.extent is not None:
-        crs = _read_crs(_TifOfCrs(layout.crs_tags, data))
-        return None if crs is None else Place(crs, layout.extent)
-    with open_tif(data) as source:
-        if source.crs is None or source.transform.is_identity:
-            return None
-        return Place(source.crs, tuple(source.bounds))
+    crs, transform = _read_crs(position.crs_tags), position.transform or _fit(position)
+    if crs is None or transform is None:
+        return None
+    a, b, _, d, e, _ = transform
+    if a * e == b * d:  # a line
+        return None
+    return Place(crs, transform, layout.width_px, layout.height_px)
 
 
 def bounds_of(places: Sequence[Place | None]) -> Bounds:
-    """`float64 [n, 4]`: west, south, east, north of each chip in WGS 84 degrees; NaN for a
-    chip without a place on Earth. West is greater than east if it crosses the 180th meridian.
+    """The bounding boxes of `footprints_of`."""
+    return footprints_of(places)[0]
+
+
+def footprints_of(places: Sequence[Place | None]) -> tuple[Bounds, Rings]:
+    """Bounding boxes `[n, 4]` and outlines `[n, 4, 2]` of chips in WGS 84 degrees; NaN for a chip
+    without a place on Earth.
+
+    A box is that of the grid's box in its own system, as for rasterio: of a rotated chip, it is
+    larger than the outline's. West is greater than east if it crosses the 180th meridian.
+
+    An outline has the four corners of the pixel grid, so that of a rotated chip is rotated. Its
+    westernmost longitude is between -180 and 180, and the others follow without a jump: across the
+    180th meridian they go on to 180.1. It is NaN for a chip that contains a pole, or is 180 degrees
+    wide or more: no four corners describe it.
     """
-    bounds = np.full((len(places), 4), np.nan)
+    bounds, rings = np.full((len(places), 4), np.nan), np.full((len(places), 4, 2), np.nan)
     rows_of_crs: dict[int, list[int]] = {}
     for row, place in enumerate(places):
         if place is not None:
             rows_of_crs.setdefault(id(place.crs), []).append(row)
     for rows in rows_of_crs.values():
         found = [place for row in rows if (place := places[row]) is not None]
-        bounds[rows] = _project(found[0].crs, np.array([place.extent for place in found]))
-    return bounds
+        bounds[rows], rings[rows] = _project(found[0].crs, _corners(found))
+    return bounds, rings
 
 
-@dataclass(frozen=True)
-class _TifOfCrs:
-    """A tif, compared by its coordinate system only: a cache key."""
-
-    crs_tags: tuple[tuple[float, ...], ...]
-    data: bytes = field(compare=False)
-
-
-@lru_cache(maxsize=16)
-def _read_crs(tif: _TifOfCrs) -> Any:
-    """The coordinate system, or None. It is cached: opening a chip with GDAL takes longer than all
-    the rest, and an archive has few systems."""
-    with open_tif(tif.data) as source:
-        return source.crs
-
-
-def _project(crs: Any, extents: Bounds) -> Bounds:
-    """Bounding boxes `float64 [n, 4]` in degrees of extents `[n, 4]` in one coordinate system."""
+@lru_cache(maxsize=256)
+def _read_crs(crs_tags: CrsTags) -> Any:
+    """The coordinate system, or None. It is cached: asking GDAL takes longer than all the rest, and
+    an archive has few systems."""
     try:
-        degrees = _to_degrees(crs, *_outlines(extents))
+        with open_tif(tif_of_crs(crs_tags)) as source:
+            return source.crs
+    except (ChipRejected, struct.error):
+        return None
+
+
+def _fit(position: Position) -> Transform | None:
+    """The transform that fits ground points best; None if none does."""
+    from rasterio.control import GroundControlPoint
+    from rasterio.transform import from_gcps
+
+    points = [
+        GroundControlPoint(row, column, x, y, id="") for column, row, x, y in position.ground_points
+    ]
+    try:
+        with translating_gdal_errors():
+            fitted: Transform = tuple(from_gcps(points))[:6]
     except ChipRejected:
-        degrees = np.full((len(extents), 2, 1), np.nan)
-    west, south = degrees.min(2).T
-    east, north = degrees.max(2).T
-    bounds = np.stack([west, south, east, north], 1)
+        return None
+    return fitted
+
+
+def _corners(places: list[Place]) -> Rings:
+    """The corners of pixel grids in their system."""
+    grids = np.array([(*place.transform, place.width_px, place.height_px) for place in places])
+    a, b, c, d, e, f, width, height = grids.T
+    right, down = width[:, None] * (0, 1, 1, 0), height[:, None] * (0, 0, 1, 1)
+    a, b, c, d, e, f = (column[:, None] for column in (a, b, c, d, e, f))
+    return np.stack([a * right + b * down + c, d * right + e * down + f], 2)
+
+
+def _project(crs: Any, corners: Rings) -> tuple[Bounds, Rings]:
+    """Bounding boxes and outlines in degrees of pixel grids in one coordinate system."""
+    extents = np.hstack([corners.min(1), corners.max(1)])
+    degrees = _to_degrees(crs, _edges(extents))
+    bounds = np.hstack([degrees.min(1), degrees.max(1)])
     polar = (np.abs(bounds[:, [1, 3]]) > _POLAR_DEGREES).any(1)
     with np.errstate(invalid="ignore"):  # infinity less infinity, off the Earth
-        plain = np.isfinite(bounds).all(1) & (east - west < 180) & ~polar
+        plain = np.isfinite(bounds).all(1) & (bounds[:, 2] - bounds[:, 0] < 180) & ~polar
     for row in np.flatnonzero(~plain):
         bounds[row] = _project_alone(crs, extents[row])
-    return bounds
+    bounds = _wrap(bounds)
+    rings, tilted = _corners_of_edges(corners, extents, degrees)
+    if tilted.any():
+        rings[tilted] = _to_degrees(crs, corners[tilted])
+    return bounds, _unwrap(rings, bounds)
 
 
-def _outlines(extents: Bounds) -> tuple[Bounds, Bounds]:
-    """x and y `[n, points]` of points along the edges."""
-    across, up = _outline()
-    west, south, east, north = (column[:, None] for column in extents.T)
-    return west + across * (east - west), south + up * (north - south)
+def _edges(extents: Bounds) -> Rings:
+    """Points `[n, points, 2]` along the edges of boxes."""
+    low, high = extents[:, None, :2], extents[:, None, 2:]
+    with np.errstate(invalid="ignore"):  # a hostile place is infinite
+        points: Rings = low + _unit_edges() * (high - low)
+    return points
 
 
 @cache
-def _outline() -> tuple[Bounds, Bounds]:
-    """Points along the edges of the unit square."""
-    across, up = np.meshgrid(*2 * [np.linspace(0, 1, _EDGE_POINTS)])
-    edge = (across % 1 == 0) | (up % 1 == 0)
-    return across[edge], up[edge]
+def _unit_edges() -> Rings:
+    """Points `[points, 2]` along the edges of the unit square, row by row."""
+    points = np.stack(np.meshgrid(*2 * [np.linspace(0, 1, _EDGE_POINTS)]), 2).reshape(-1, 2)
+    edges: Rings = points[(points % 1 == 0).any(1)]
+    return edges
 
 
-def _to_degrees(crs: Any, x: Bounds, y: Bounds) -> Bounds:
-    """Longitudes and latitudes `[n, 2, points]`; infinite where a point is not on Earth."""
+def _corners_of_edges(
+    corners: Rings, extents: Bounds, points: Rings
+) -> tuple[Rings, npt.NDArray[np.bool_]]:
+    """The corners among the points along the edges of their boxes, and which grids are tilted: have
+    their corners elsewhere."""
+    high = corners == extents[:, None, 2:]
+    tilted = ~(high | (corners == extents[:, None, :2])).all((1, 2))
+    index = np.flatnonzero((_unit_edges() % 1 == 0).all(1)).reshape(2, 2)  # by north, east
+    at = index[high[..., 1].astype(int), high[..., 0].astype(int)]
+    return np.take_along_axis(points, at[..., None], 1), tilted
+
+
+def _to_degrees(crs: Any, points: Rings) -> Rings:
+    """Longitudes and latitudes `[n, points, 2]`; not finite where a point is not on Earth."""
     from rasterio.warp import transform
 
-    with translating_gdal_errors():
-        longitudes, latitudes = transform(crs, _WGS84, x.ravel(), y.ravel())[:2]
-    return np.stack([np.reshape(longitudes, x.shape), np.reshape(latitudes, x.shape)], 1)
+    x, y = points[..., 0].ravel(), points[..., 1].ravel()
+    try:
+        with translating_gdal_errors():
+            degrees = np.transpose(transform(crs, _WGS84, x, y)[:2])
+    except ChipRejected:  # a single chip can be the cause
+        if len(points) == 1:
+            return np.full(points.shape, np.nan)
+        return np.concatenate([_to_degrees(crs, half) for half in np.array_split(points, 2)])
+    return degrees.reshape(points.shape)
 
 
 def _project_alone(crs: Any, extent: Bounds) -> Bounds:
@@ -136,3 +194,30 @@ def _project_alone(crs: Any, extent: Bounds) -> Bounds:
     except ChipRejected:
         return np.full(4, np.nan)
     return found if np.isfinite(found).all() else np.full(4, np.nan)
+
+
+def _wrap(bounds: Bounds) -> Bounds:
+    """Longitudes from -180 to 180 of grids whose own run to 360, and latitudes that end at the
+    poles, though a row of pixels reaches over them."""
+    west, south, east, north = bounds.T
+    turns = np.where(np.abs([west, east]).max(0) > 180, np.floor((west + 180) / 360), 0)
+    west, east = west - 360 * turns, east - 360 * turns
+    whole, across = east - west >= 360, east > 180
+    west, east = np.where(whole, -180, west), np.where(whole, 180, east - 360 * across)
+    wrapped = np.stack([west, np.maximum(south, -90), east, np.minimum(north, 90)], 1)
+    wrapped[(np.abs(turns) > 1) | (south > 90) | (north < -90)] = np.nan
+    return wrapped
+
+
+def _unwrap(rings: Rings, bounds: Bounds) -> Rings:
+    """Outlines without jumps in longitude, NaN where there is none: see `footprints_of`."""
+    longitudes = rings[..., 0]
+    with np.errstate(invalid="ignore"):
+        turns = np.round(np.diff(longitudes, append=longitudes[:, :1]) / 360)
+        longitudes = longitudes - 360 * (np.cumsum(turns, 1) - turns)
+        longitudes -= 360 * np.floor((longitudes.min(1, keepdims=True) + 180) / 360)
+    rings = np.stack([longitudes, np.clip(rings[..., 1], -90, 90)], 2)
+    width = bounds[:, 2] - bounds[:, 0]
+    narrow = (width + 360 * (width < 0) < 180) & (turns.sum(1) == 0)
+    rings[~narrow | ~np.isfinite(rings).all((1, 2))] = np.nan
+    return rings

@@ -26,22 +26,25 @@ TRANSFORMATION = 34264
 PIXEL_SCALE, TIEPOINT, GEO_KEYS, GEO_DOUBLES, GEO_TEXT = 33550, 33922, 34735, 34736, 34737
 _WANTED = {
     *(WIDTH, HEIGHT, BITS, SAMPLES, SAMPLE_FORMAT, PLANAR, GEO_KEYS),
-    *(COMPRESSION, FILL_ORDER, PIXEL_SCALE, TIEPOINT, GEO_DOUBLES, GEO_TEXT),
+    *(COMPRESSION, FILL_ORDER, PIXEL_SCALE, TIEPOINT, TRANSFORMATION, GEO_DOUBLES, GEO_TEXT),
     *(STRIP_OFFSETS, STRIP_COUNTS, ROWS_PER_STRIP),
     *(TILE_OFFSETS, TILE_COUNTS, TILE_WIDTH, TILE_HEIGHT),
 }
-_UNREAD = {PHOTOMETRIC, PREDICTOR, EXTRA_SAMPLES, LERC_PARAMETERS, TRANSFORMATION}
+_UNREAD = {PHOTOMETRIC, PREDICTOR, EXTRA_SAMPLES, LERC_PARAMETERS}
 """Tags that only a decoder uses. It gets these and the wanted ones."""
 
 Tags = dict[int, tuple[Any, ...]]
 _MOST_TAGS = 4096  # libtiff refuses more
 _MOST_VALUES = 1 << 17  # as many strips as a chip can have; a hostile count would fill the memory
 _TYPES = {1: "B", 3: "H", 4: "I", 16: "Q"}  # BYTE, SHORT, LONG, LONG8: the types of sizes
-_SIZES = {letter: struct.calcsize("=" + letter) for letter in "BHIQd"}
-_DOUBLE, _ASCII = {12: "d"}, {2: "B"}
+_REAL_TYPES = {**_TYPES, 6: "b", 8: "h", 9: "i", 11: "f", 12: "d", 17: "q"}
+_SIZES = {letter: struct.calcsize("=" + letter) for letter in "BHIQbhifdq"}
 _RAW_SIZES = {1: 1, 2: 1, 4: 4, 7: 1, 13: 4, 16: 8, 18: 8}
 """Type to bytes a value, of texts and of pointers to directories."""
-_OTHER_TYPES = {PIXEL_SCALE: _DOUBLE, TIEPOINT: _DOUBLE, GEO_DOUBLES: _DOUBLE, GEO_TEXT: _ASCII}
+_OTHER_TYPES = {
+    **dict.fromkeys((PIXEL_SCALE, TIEPOINT, TRANSFORMATION, GEO_DOUBLES), _REAL_TYPES),
+    GEO_TEXT: {2: "B"},
+}
 _CUT = "the file ends before its TIFF tags do"
 
 

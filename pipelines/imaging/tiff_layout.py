@@ -13,6 +13,7 @@ from itertools import accumulate
 
 from pipelines.errors import ChipRejected
 from pipelines.imaging import tiff_header as tiff
+from pipelines.imaging.tiff_position import Position, read_position
 from schemas.tables import QuarantineReason as Reason
 
 COMPRESSIONS = {1, 5, 8, 32773, 32946, 34887, 34925, 50000}
@@ -20,7 +21,6 @@ COMPRESSIONS = {1, 5, 8, 32773, 32946, 34887, 34925, 50000}
 16-bit pictures, and was tested (docs/decisions/hostile-input.md)."""
 
 _SHORTEST_TILE_PX = 16  # their sides are multiples of it: TIFF 6.0, section 15
-_RASTER_TYPE, _PIXEL_IS_AREA = 1025, 1  # GeoTIFF 1.1 (OGC 19-008), GTRasterTypeGeoKey
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,7 @@ class TiffLayout:
         raw_start: offset of the picture if it is one run of uncompressed pixels, row by row, the
             bands of a pixel together; else None.
         big_endian: the byte order of samples.
-        crs_tags: the values of the GeoTIFF tags that name the coordinate system; () without.
-        extent: west, south, east, north in that system, if one corner and a pixel's size are
-            enough to compute it; else None.
+        position: where its pixels are on Earth; None if it does not say.
     """
 
     width_px: int
@@ -60,8 +58,7 @@ class TiffLayout:
     end: int
     raw_start: int | None
     big_endian: bool
-    crs_tags: tuple[tuple[float, ...], ...]
-    extent: tuple[float, float, float, float] | None
+    position: Position | None
 
     @property
     def mode(self) -> str:
@@ -101,29 +98,8 @@ def read_layout(data: bytes) -> TiffLayout:
         end=max(map(operator.add, offsets, counts), default=0),
         raw_start=_raw_start(tags, offsets, counts),
         big_endian=data[:2] == b"MM",
-        crs_tags=_crs_tags(tags),
-        extent=_extent(tags),
+        position=read_position(tags),
     )
-
-
-def _crs_tags(tags: tiff.Tags) -> tuple[tuple[float, ...], ...]:
-    if tiff.GEO_KEYS not in tags:
-        return ()
-    return tuple(tags.get(tag, ()) for tag in (tiff.GEO_KEYS, tiff.GEO_DOUBLES, tiff.GEO_TEXT))
-
-
-def _extent(tags: tiff.Tags) -> tuple[float, float, float, float] | None:
-    """See `TiffLayout.extent`: one tie point, at a pixel's corner, and a scale."""
-    keys = tags.get(tiff.GEO_KEYS, ())
-    entries = [keys[at : at + 4] for at in range(4, len(keys), 4)]
-    by_area = (_RASTER_TYPE, 0, 1, _PIXEL_IS_AREA) in entries
-    tie, scale = tags.get(tiff.TIEPOINT, ()), tags.get(tiff.PIXEL_SCALE, ())
-    if not by_area or len(tie) != 6 or len(scale) != 3 or 0 in scale[:2]:
-        return None
-    column, row, _, x, y, _ = tie
-    west, north = x - column * scale[0], y + row * scale[1]
-    east = west + _first(tags, tiff.WIDTH) * scale[0]
-    return (west, north - _first(tags, tiff.HEIGHT) * scale[1], east, north)
 
 
 def _raw_start(tags: tiff.Tags, offsets: tuple[int, ...], counts: tuple[int, ...]) -> int | None:

@@ -32,6 +32,23 @@ LAYOUTS: dict[str, dict[str, Any]] = {
 
 WIDTH, HEIGHT, STRIP_OFFSETS, ROWS_PER_STRIP, STRIP_COUNTS = 256, 257, 273, 278, 279
 TILE_WIDTH, TILE_HEIGHT, TILE_OFFSETS, TILE_COUNTS = 322, 323, 324, 325
+PIXEL_SCALE, TIEPOINT, TRANSFORMATION = 33550, 33922, 34264
+GEO_KEYS, GEO_DOUBLES, GEO_TEXT = 34735, 34736, 34737
+SHORT, LONG, DOUBLE = 3, 4, 12
+_LETTERS = {
+    1: "B",
+    2: "B",
+    3: "H",
+    4: "I",
+    6: "b",
+    8: "h",
+    9: "i",
+    11: "f",
+    12: "d",
+    16: "Q",
+    17: "q",
+}
+"""TIFF's types, as letters of `struct`."""
 
 
 def draw_bands(
@@ -93,6 +110,16 @@ def with_more_tags(data: bytes, tags: Sequence[tuple[int, int, int, int]]) -> by
     body = data + bytes(len(data) % 2)
     moved = body[:4] + struct.pack("<I", len(body)) + body[8:]
     return moved + struct.pack("<H", entries + len(tags)) + table + more + bytes(4)
+
+
+def with_arrays(data: bytes, arrays: dict[int, tuple[int, Sequence[float]]]) -> bytes:
+    """A little-endian classic TIFF with further tags: the type and the values of each."""
+    more = []
+    for tag, (kind, values) in arrays.items():
+        data += bytes(len(data) % 2)
+        more.append((tag, kind, len(values), len(data)))
+        data += struct.pack(f"<{len(values)}{_LETTERS[kind]}4x", *values)
+    return with_more_tags(data, more)
 
 
 def _entry(data: bytes, tag: int) -> int:

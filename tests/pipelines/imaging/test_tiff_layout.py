@@ -62,7 +62,7 @@ def test_every_layout_is_read_as_it_was_written(layout: str) -> None:
     assert (found.width_px, found.height_px) == (100, 80)
     assert (found.bands, found.bits, found.unsigned) == (4, 16, True)
     assert found.missing_blocks == 0
-    assert bool(found.crs_tags) == (layout == "with a place")
+    assert (found.position is not None) == (layout == "with a place")
 
 
 @pytest.mark.parametrize(
@@ -187,17 +187,19 @@ def test_real_geotiffs_are_read_as_rasterio_reads_them(shared_data: Path) -> Non
             bits = np.dtype(source.dtypes[0]).itemsize * 8
             has_crs = source.crs is not None
         assert (found.width_px, found.height_px, found.bands) == size, path.name
-        assert (found.bits, found.unsigned, bool(found.crs_tags)) == (bits, True, has_crs), (
-            path.name
-        )
+        assert (found.bits, found.unsigned, (found.position is not None)) == (
+            bits,
+            True,
+            has_crs,
+        ), path.name
         assert found.missing_blocks == 0, path.name
         assert found.end <= path.stat().st_size, path.name
 
 
 def test_a_place_is_found_in_every_projection() -> None:
-    assert read_layout(encode_tif(draw_bands(), **GEO)).crs_tags
-    assert read_layout(encode_tif(draw_bands(), **{**GEO, "crs": "EPSG:4326"})).crs_tags
-    assert not read_layout(encode_tif(draw_bands(), transform=GEO["transform"])).crs_tags
+    assert read_layout(encode_tif(draw_bands(), **GEO)).position
+    assert read_layout(encode_tif(draw_bands(), **{**GEO, "crs": "EPSG:4326"})).position
+    assert not read_layout(encode_tif(draw_bands(), transform=GEO["transform"])).position
 
 
 # --- The copy that a decoder is shown -------------------------------------------------------------
