@@ -17,9 +17,9 @@ _ORDER = """
     schemas
     pipelines.errors pipelines.blocks pipelines.flags pipelines.commands pipelines.run_log
     pipelines.quiet_tensorflow pipelines.wording pipelines.elements pipelines.metrics
-    pipelines.storage pipelines.imaging pipelines.drift pipelines.tables pipelines.artifacts
-    pipelines.tars pipelines.planning pipelines.reading pipelines.runs pipelines.scoring
-    pipelines.reports pipelines.alerts pipelines.publishing pipelines.maintenance
+    pipelines.storage pipelines.imaging pipelines.drift pipelines.tables pipelines.places
+    pipelines.artifacts pipelines.tars pipelines.planning pipelines.reading pipelines.runs
+    pipelines.scoring pipelines.reports pipelines.alerts pipelines.publishing pipelines.maintenance
     pipelines.batch_scoring
     train.addresses train.results train.pictures train.data train.shared_options train.networks
     train.judging train.fitting

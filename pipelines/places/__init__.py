@@ -1,0 +1,1 @@
+"""Places: the H3 cells that footprints of chips cover, and the looks at them."""
