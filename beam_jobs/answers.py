@@ -1,4 +1,5 @@
-"""The answer to a query as text: an aligned table, csv or JSON, all of its rows and columns.
+"""The answer to a query as text: an aligned table, csv, JSON or GeoJSON, all of its rows and
+columns.
 
 In every format times are ISO 8601 (with `Z` where the type knows its zone, which is always UTC
 here), dates are ISO, intervals are ISO 8601 durations, and a number that is not finite (NaN,
@@ -19,6 +20,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from beam_jobs.geojson import geometries
 from pipelines.blocks.text_table import align
 from pipelines.errors import UsageError
 
@@ -29,12 +31,26 @@ def as_json(answer: pa.Table) -> str:
     Raises:
         UsageError: two columns share a name, so that an object would lose one.
     """
-    names = answer.column_names
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise UsageError(f"json needs a name for each column: use AS for {', '.join(twice)}")
-    rows = [_json(dict(zip(names, row, strict=True))) for row in plain_rows(answer)]
+    _check_names(answer, "json")
+    rows = _objects(answer)
     return "[\n" + ",\n".join(rows) + "\n]\n" if rows else "[]\n"
+
+
+def as_geojson(answer: pa.Table) -> str:
+    """One FeatureCollection, one feature per line. The geometry of a row is not among its
+    properties; all other columns are.
+
+    Raises:
+        UsageError: two columns share a name, or there is no geometry, or several.
+    """
+    _check_names(answer, "geojson")
+    shapes, replaced = geometries(answer)
+    rows = _objects(answer.drop_columns([*replaced]))
+    features = [
+        f'{{"type": "Feature", "geometry": {shape}, "properties": {row}}}'
+        for shape, row in zip(shapes, rows or ["{}"] * len(shapes), strict=True)
+    ]
+    return '{"type": "FeatureCollection", "features": [\n' + ",\n".join(features) + "\n]}\n"
 
 
 def as_csv(answer: pa.Table) -> str:
@@ -53,7 +69,12 @@ def as_table(answer: pa.Table) -> str:
     return align(answer.column_names, rows, right) + "\n"
 
 
-FORMATS: dict[str, Callable[[pa.Table], str]] = {"table": as_table, "csv": as_csv, "json": as_json}
+FORMATS: dict[str, Callable[[pa.Table], str]] = {
+    "table": as_table,
+    "csv": as_csv,
+    "json": as_json,
+    "geojson": as_geojson,
+}
 """The formats by name."""
 
 
@@ -68,6 +89,19 @@ def plain_rows(answer: pa.Table) -> list[tuple[Any, ...]]:
     named = zip(answer.column_names, answer.columns, strict=True)
     columns = [[_plain(value) for value in _values(name, column)] for name, column in named]
     return list(zip(*columns, strict=True))
+
+
+def _objects(answer: pa.Table) -> list[str]:
+    """Each row as a JSON object."""
+    names = answer.column_names
+    return [_json(dict(zip(names, row, strict=True))) for row in plain_rows(answer)]
+
+
+def _check_names(answer: pa.Table, form: str) -> None:
+    names = answer.column_names
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise UsageError(f"{form} needs a name for each column: use AS for {', '.join(twice)}")
 
 
 def _values(name: str, column: pa.ChunkedArray) -> list[Any]:

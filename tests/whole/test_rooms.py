@@ -26,8 +26,8 @@ _ORDER = """
     train.artifact train.recipes train.options train.training_set train.training
     train.evaluation train.explore train.forest train.filters train.study
     train.sample train.sample_archive train.__main__
-    beam_jobs.answers beam_jobs.options beam_jobs.questions beam_jobs.sessions beam_jobs.estimate
-    beam_jobs.dataflow beam_jobs.engine beam_jobs.running beam_jobs
+    beam_jobs.geojson beam_jobs.answers beam_jobs.options beam_jobs.questions beam_jobs.sessions
+    beam_jobs.estimate beam_jobs.dataflow beam_jobs.engine beam_jobs.running beam_jobs
 """
 
 ROOMS = tuple(_ORDER.split())
