@@ -67,12 +67,12 @@ def commit_files(
     """Add files to one partition of a table, in one commit, and update `table`.
 
     Without files the commit still records the transactions. With `replace`, the same commit removes
-    the run's earlier files, whatever their date.
+    the run's earlier files, whatever their date; those of a table without partitions, all of them.
 
     Args:
         table: the snapshot that the commit is based on.
         files: existing files, of the partition or of that of their own night.
-        partition: every partition column to its value.
+        partition: every partition column to its value; nothing for a table without partitions.
         transactions: (application id, version), see `next_transactions`.
         replace: whether the new files replace the run's old ones.
         metadata: a description of the commit, for the table's history.
@@ -87,13 +87,14 @@ def commit_files(
         app_transactions=[Transaction(app_id, version) for app_id, version in transactions],
     )
     now_ms = int(time.time() * 1000)
+    own = [("run_id", "=", partition["run_id"])] if partition else None
     with translate_commit_errors("commit to", table, retries=True):
         table.create_write_transaction(
             [_add_action(file, partition, now_ms) for file in files],
             mode="overwrite" if replace else "append",
             schema=table.schema(),
             partition_by=list(partition),
-            partition_filters=[("run_id", "=", partition["run_id"])] if replace else None,
+            partition_filters=own if replace else None,
             commit_properties=properties,
         )
         table.update_incremental()
@@ -124,7 +125,7 @@ def translate_commit_errors(verb: str, table: DeltaTable, retries: bool = False)
 
 def _add_action(file: DataFile, partition: Mapping[str, str], now_ms: int) -> AddAction:
     """The log entry that adds a file to a table."""
-    values = {**partition, "run_date": file.night or partition["run_date"]}
+    values = {**partition, **({"run_date": file.night} if file.night else {})}
     stats = json.dumps({"numRecords": file.rows})
     return AddAction(file.path, file.size_bytes, values, now_ms, True, stats)
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import date
 from functools import lru_cache
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -57,7 +57,8 @@ def open_table(output: str, name: str) -> DeltaTable | None:
 
 
 class PublishedFile(NamedTuple):
-    """A file of a snapshot of a table, with its path relative to the table's root."""
+    """A file of a snapshot of a table, with its path relative to the table's root. Night and run
+    are "" in a table without partitions."""
 
     run_date: str
     run_id: str
@@ -68,11 +69,9 @@ class PublishedFile(NamedTuple):
 
 def data_files(table: DeltaTable) -> list[PublishedFile]:
     """The files of a snapshot, by night, run and path."""
-    names = ["partition", "path", "size_bytes", "num_records"]
-    actions = pa.table(table.get_add_actions()).select(names).to_pylist()
     return sorted(
-        PublishedFile(str(partition["run_date"]), partition["run_id"], *file)
-        for partition, *file in (action.values() for action in actions)
+        PublishedFile(*_night_and_run(partition), *file)
+        for partition, *file in _added(table, ["path", "size_bytes", "num_records"])
     )
 
 
@@ -85,16 +84,12 @@ def open_dataset(table: DeltaTable, run_ids: Collection[str] | None = None) -> p
     """
     # No file matches: this is for the schema and the connection, and for deltalake's refusal of
     # tables whose protocol it cannot read.
-    frame = table.to_pyarrow_dataset(
-        filesystem=_local_files(table), file_pruning_predicate=[("run_id", "in", [])]
-    )
-    actions = pa.table(table.get_add_actions()).select(["path", "partition"]).to_pylist()
+    no_run = [("run_id", "in", [])] if table.metadata().partition_columns else None
+    frame = table.to_pyarrow_dataset(filesystem=_local_files(table), file_pruning_predicate=no_run)
     fragments = [
-        frame.format.make_fragment(
-            action["path"], frame.filesystem, _partition_filter(**action["partition"])
-        )
-        for action in actions
-        if run_ids is None or action["partition"]["run_id"] in run_ids
+        frame.format.make_fragment(path, frame.filesystem, _partition_filter(**partition))
+        for partition, path in _added(table, ["path"])
+        if run_ids is None or partition["run_id"] in run_ids
     ]
     schema = _with_known_columns(frame.schema, table)
     return pads.FileSystemDataset(fragments, schema, frame.format, frame.filesystem)
@@ -118,8 +113,23 @@ def _local_files(table: DeltaTable) -> SubTreeFileSystem | None:
     return SubTreeFileSystem(absolute_uri(uri), LocalFileSystem())
 
 
+def _added(table: DeltaTable, names: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+    """The partition and some facts of each file; the partition has no columns in a table without
+    partitions."""
+    actions = pa.table(table.get_add_actions())
+    columns = [name for name in ("partition", *names) if name in actions.column_names]
+    for action in actions.select(columns).to_pylist():
+        yield action.get("partition") or {}, *(action[name] for name in names)
+
+
+def _night_and_run(partition: Mapping[str, Any]) -> tuple[str, str]:
+    return (str(partition["run_date"]), partition["run_id"]) if partition else ("", "")
+
+
 @lru_cache(maxsize=4096)
-def _partition_filter(run_date: date, run_id: str) -> pc.Expression:
+def _partition_filter(run_date: date | None = None, run_id: str = "") -> pc.Expression | None:
+    if run_date is None:
+        return None
     return (pc.field("run_date") == run_date) & (pc.field("run_id") == run_id)
 
 

@@ -79,6 +79,11 @@ def add_columns(found: DeltaTable, table: Table) -> None:
         app_transactions=[Transaction(*commits.next_turn(found))],
     )
     with translate_commit_errors("add columns to", found, retries=True):
+        if not table.partition_by:  # an overwrite would remove all rows
+            known = {field.name for field in found.schema().fields}
+            new = [field for field in fields if field.name not in known]
+            found.alter.add_columns(new, commit_properties=properties)
+            return
         found.create_write_transaction(
             [],
             mode="overwrite",  # appending would leave the columns as they are

@@ -94,7 +94,7 @@ def write_rows(
     data = io.BytesIO()
     content = pa.Table.from_pylist([dict(row) for row in rows], schema=file_schema(table))
     pq.write_table(content, data, compression="zstd")
-    path = f"{folder}/{name}.parquet"
+    path = f"{folder}/{name}.parquet" if folder else f"{name}.parquet"
     store.write_bytes(store.join_uri(output, table.name, path), data.getvalue())
     return DataFile(path, len(data.getvalue()), content.num_rows)
 

@@ -12,13 +12,20 @@ from hypothesis import strategies as st
 
 from pipelines.errors import UsageError
 from pipelines.tables import delta_tables
-from pipelines.tables.commits import PublishConflict
-from pipelines.tables.delta_tables import open_dataset, with_missing
+from pipelines.tables.commits import PublishConflict, commit_files, next_turn
+from pipelines.tables.delta_tables import data_files, open_dataset, with_missing
 from pipelines.tables.evolution import add_columns, check_table, ensure_table
 from schemas.labels import LabelSet
 from schemas.table import Column, Table
 from schemas.tables import QUARANTINE, RUNS, TABLES_BY_NAME, chip_scores
-from tests.support.published_runs import NIGHT, SCORES, commit_rows, quarantined_row, scored
+from tests.support.published_runs import (
+    NIGHT,
+    SCORES,
+    commit_rows,
+    quarantined_row,
+    scored,
+    write_rows,
+)
 
 pytest_plugins = ["tests.support.object_stores"]
 
@@ -229,3 +236,31 @@ def test_columns_are_not_added_to_an_old_snapshot(output: str) -> None:
     with pytest.raises(PublishConflict):
         add_columns(old, later(QUARANTINE, "changed_at"))
     assert opened(output, "quarantine").version() == 1
+
+
+# ------------------------------------------------------- tables without partitions
+
+PLAIN = Table("plain", "A table without partitions.", 1, (Column("name", "string", "A name."),))
+
+
+def test_a_table_without_partitions_gains_columns_and_keeps_its_rows(output: str) -> None:
+    table = ensure_table(output, PLAIN)
+    file = write_rows(output, PLAIN, {}, [{"name": "a"}])
+    commit_files(table, [file], {}, [next_turn(table)], replace=False, metadata={})
+    grown = ensure_table(output, later(PLAIN, "seen"))
+    assert open_dataset(grown).to_table().to_pylist() == [{"name": "a", "seen": None}]
+    assert [(f.run_id, f.rows) for f in data_files(grown)] == [("", 1)]
+
+
+def test_replacing_the_files_of_a_table_without_partitions_removes_all_others(output: str) -> None:
+    table = ensure_table(output, PLAIN)
+    for name in ("a", "b"):
+        file = write_rows(output, PLAIN, {}, [{"name": name}], name)
+        commit_files(table, [file], {}, [next_turn(table)], replace=False, metadata={})
+    late = ensure_table(output, PLAIN)
+    assert sorted(open_dataset(table).to_table()["name"].to_pylist()) == ["a", "b"]
+    file = write_rows(output, PLAIN, {}, [{"name": "c"}], "c")
+    commit_files(table, [file], {}, [next_turn(table)], replace=True, metadata={})
+    assert open_dataset(table).to_table()["name"].to_pylist() == ["c"]
+    with pytest.raises(PublishConflict):
+        commit_files(late, [file], {}, [next_turn(late)], replace=True, metadata={})
