@@ -19,7 +19,12 @@ READING_NAME, READING_VERSION = "forest-chips-reading", 2
 """What a run's record says about which files it could read. A release that reads files which the
 one before rejected for a permanent reason increases the version."""
 
-READS_MORE = (Reason.DECODE_ERROR, Reason.TRUNCATED, Reason.NOT_AN_IMAGE)
+READS_MORE = (
+    Reason.DECODE_ERROR,
+    Reason.TRUNCATED,
+    Reason.NOT_AN_IMAGE,
+    Reason.WRONG_BANDS,
+)
 """The reasons for which earlier versions rejected files that this one reads."""
 
 _OTHER_PICTURES = {

@@ -28,6 +28,22 @@ from schemas.artifact import BANDS, Preprocessing
 from schemas.tables import QuarantineReason as Reason
 
 _LONGEST_TILE_PX = 1024  # tiles may be larger than a small picture; COGs often have 512
+_BITS = range(9, 17)  # fewer than 16 bits are packed in the file, and decoded to 16
+_PLAIN_BANDS = (1, 2)  # grey or RGB, with further samples
+_PHOTOMETRIC = {
+    0: "inverted grey",
+    3: "a palette",
+    4: "a mask",
+    5: "CMYK",
+    6: "YCbCr",
+    8: "CIELAB",
+    9: "ICCLAB",
+    10: "ITULAB",
+    32803: "a colour filter array",
+    32844: "LogL",
+    32845: "LogLuv",
+}
+"""TIFF's numbers of what samples mean, of those that are not reflectances of a band each."""
 _MEMORY_FOLDER = re.compile(r"/vsimem/[^/]+/")  # GDAL's name for the bytes: new each time
 
 
@@ -95,8 +111,11 @@ def _check_layout(layout: TiffLayout, size_bytes: int, preprocessing: Preprocess
     """Compare a TIFF's header with the artifact and the file, before any pixel is read."""
     check_sides(layout.width_px, layout.height_px, preprocessing)
     bands = len(BANDS["tif"])
-    if (layout.bands, layout.bits, layout.unsigned) != (bands, 16, True):
+    if (layout.bands, layout.bits in _BITS, layout.unsigned) != (bands, True, True):
         raise ChipRejected(Reason.WRONG_BANDS, f"{layout.mode}, not {bands} x uint16")
+    if layout.photometric not in _PLAIN_BANDS:
+        kind = _PHOTOMETRIC.get(layout.photometric, f"photometric {layout.photometric}")
+        raise ChipRejected(Reason.WRONG_BANDS, f"{layout.mode} of {kind}, not of plain bands")
     if layout.compression not in COMPRESSIONS:
         compression = f"TIFF compression {layout.compression} is not supported"
         raise ChipRejected(Reason.DECODE_ERROR, compression)

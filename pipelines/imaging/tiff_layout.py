@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import operator
 from dataclasses import dataclass
-from itertools import accumulate
 
 from pipelines.errors import ChipRejected
 from pipelines.imaging import tiff_header as tiff
@@ -20,6 +19,7 @@ COMPRESSIONS = {1, 5, 8, 32773, 32946, 34887, 34925, 50000}
 """None, LZW, deflate, PackBits, deflate by its old number, LERC, LZMA, Zstandard: what is used for
 16-bit pictures, and was tested (docs/decisions/hostile-input.md)."""
 
+_UNSIGNED = (1, 4)  # whole numbers, and a type that is not known, which is read like them
 _SHORTEST_TILE_PX = 16  # their sides are multiples of it: TIFF 6.0, section 15
 
 
@@ -32,15 +32,17 @@ class TiffLayout:
         bands: samples per pixel.
         bits: bits of each sample (the first band's).
         unsigned: whether samples are unsigned integers.
+        photometric: TIFF's number of what samples mean, such as 1 for grey and 5 for CMYK.
         tile_px: the longer side of its tiles, 0 if it has strips; they may be larger than the
             picture, and a decoder allocates them whole.
         blocks: strips or tiles in the whole picture.
-        missing_blocks: strips or tiles without data in the file; decoders make them black.
+        missing_blocks: strips or tiles that are not in the file, though it does not say that they
+            were left out. Those with a size of 0 were: a sparse file has no bytes for no data.
         compression: TIFF's number of the compression.
         data_bytes: sum of the sizes of its strips or tiles.
         end: the offset after the last byte of pixel data; in a truncated file, over its size.
-        raw_start: offset of the picture if it is one run of uncompressed pixels, row by row, the
-            bands of a pixel together; else None.
+        raw_start: offset of the picture if it is one run of uncompressed 16-bit pixels, row by row,
+            the bands of a pixel together; else None.
         big_endian: the byte order of samples.
         position: where its pixels are on Earth; None if it does not say.
     """
@@ -50,6 +52,7 @@ class TiffLayout:
     bands: int
     bits: int
     unsigned: bool
+    photometric: int
     tile_px: int
     blocks: int
     missing_blocks: int
@@ -81,22 +84,26 @@ def read_layout(data: bytes) -> TiffLayout:
         raise ChipRejected(Reason.DECODE_ERROR, "the TIFF directory names no picture")
     blocks = _count_blocks(tags)
     offsets, counts = offsets[:blocks], counts[:blocks]
-    if not (all(offsets) and all(counts)):
-        given = [pair for pair in zip(offsets, counts, strict=True) if all(pair)]
-        offsets, counts = tuple(o for o, _ in given), tuple(c for _, c in given)
+    missing = blocks - len(offsets)
+    sparse = not all(counts)
+    if sparse or not all(offsets):
+        used = [pair for pair in zip(offsets, counts, strict=True) if pair[1]]
+        missing += sum(not offset for offset, _ in used)
+        offsets, counts = tuple(o for o, _ in used), tuple(c for _, c in used)
     return TiffLayout(
         width_px=_first(tags, tiff.WIDTH),
         height_px=_first(tags, tiff.HEIGHT),
         bands=_first(tags, tiff.SAMPLES),
         bits=_first(tags, tiff.BITS),
-        unsigned=_first(tags, tiff.SAMPLE_FORMAT) == 1,
+        unsigned=_first(tags, tiff.SAMPLE_FORMAT) in _UNSIGNED,
+        photometric=_first(tags, tiff.PHOTOMETRIC),
         tile_px=max(_first(tags, tiff.TILE_WIDTH, 0), _first(tags, tiff.TILE_HEIGHT, 0)),
         blocks=blocks,
-        missing_blocks=blocks - len(offsets),
+        missing_blocks=missing,
         compression=_first(tags, tiff.COMPRESSION),
         data_bytes=sum(counts),
         end=max(map(operator.add, offsets, counts), default=0),
-        raw_start=_raw_start(tags, offsets, counts),
+        raw_start=None if sparse else _raw_start(tags, offsets, counts),
         big_endian=data[:2] == b"MM",
         position=read_position(tags),
     )
@@ -107,13 +114,18 @@ def _raw_start(tags: tiff.Tags, offsets: tuple[int, ...], counts: tuple[int, ...
     storage = (tiff.COMPRESSION, tiff.FILL_ORDER, tiff.PLANAR)
     plain = all(_first(tags, tag) == 1 for tag in storage)
     alike = all(len(set(tags.get(tag, (1,)))) == 1 for tag in (tiff.BITS, tiff.SAMPLE_FORMAT))
-    if not (plain and alike and offsets) or tiff.TILE_OFFSETS in tags:
+    if (
+        not (plain and alike and offsets)
+        or _first(tags, tiff.BITS) != 16
+        or tiff.TILE_WIDTH in tags
+    ):
         return None
-    sizes = (tiff.WIDTH, tiff.HEIGHT, tiff.SAMPLES, tiff.BITS)
-    bits = math.prod(_first(tags, tag) for tag in sizes)
-    *starts, end = accumulate(counts, initial=offsets[0])
-    follow = starts == list(offsets)
-    return offsets[0] if follow and (end - offsets[0]) * 8 == bits else None
+    width, height, bands = (_first(tags, tag) for tag in (tiff.WIDTH, tiff.HEIGHT, tiff.SAMPLES))
+    row_bytes = 2 * width * bands
+    strip_bytes = max(min(_first(tags, tiff.ROWS_PER_STRIP, height), height) * row_bytes, 1)
+    start, end = offsets[0], offsets[0] + len(offsets) * strip_bytes
+    follow = offsets == tuple(range(start, end, strip_bytes))
+    return start if follow and sum(counts) == height * row_bytes else None
 
 
 def _first(tags: tiff.Tags, tag: int, default: int = 1) -> int:

@@ -16,12 +16,14 @@ from schemas.artifact import Preprocessing
 from tests.support.samples import JPG, TIF, jpg_bytes
 from tests.support.tiffs import (
     HEIGHT,
+    NODATA,
     ROWS_PER_STRIP,
     STRIP_COUNTS,
     STRIP_OFFSETS,
     WIDTH,
     draw_bands,
     encode_tif,
+    with_arrays,
     with_list,
     with_more_tags,
     with_tag,
@@ -67,6 +69,7 @@ def _tifs() -> Iterator[tuple[str, bytes]]:
     yield "a tif of unknown tags", tif_of_unknown_tags(1000)
     yield "a tif of shared strips", tif_of_shared_strips()
     yield "a tif of empty blocks", tif_of_empty_blocks()
+    yield "a tif that leaves out 16,384 tiles", tif_of_left_out_tiles()
     for place in ("/etc/hostname", "/vsicurl/http://127.0.0.1:9/a.tif", "http://127.0.0.1:9/a.tif"):
         yield f"a VRT of {place}", _vrt(place)
         yield f"a VRT of {place} in a tif's clothes", b"II*\0" + _vrt(place)
@@ -124,6 +127,15 @@ def tif_of_shared_strips() -> bytes:
     )
     shared = with_list(tif + idle, STRIP_OFFSETS, [len(tif)] * 4 * _SIDE)
     return with_list(shared, STRIP_COUNTS, [len(idle)] * 4 * _SIDE)
+
+
+def tif_of_left_out_tiles() -> bytes:
+    """The largest picture, of the smallest tiles, none of which is in the file; and a long text for
+    the value that they have."""
+    black = np.zeros((4, _SIDE, _SIDE), np.uint16)
+    tiles = {"tiled": True, "blockxsize": 16, "blockysize": 16, "interleave": "band"}
+    tif = encode_tif(black, SPARSE_OK="TRUE", **tiles)
+    return with_arrays(tif, {NODATA: (2, b"1" * 130_000)})
 
 
 def tif_of_empty_blocks() -> bytes:

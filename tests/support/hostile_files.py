@@ -34,7 +34,17 @@ from pipelines.imaging.resize import Pixels
 from schemas.artifact import Preprocessing
 from tests.support.hostile_bombs import bombs
 from tests.support.samples import JPG, TIF
-from tests.support.tiffs import GEO, LAYOUTS, draw_bands, encode_tif
+from tests.support.tiffs import (
+    DOUBLE,
+    GEO,
+    GEO_KEYS,
+    LAYOUTS,
+    SHORT,
+    TIEPOINT,
+    draw_bands,
+    encode_tif,
+    with_arrays,
+)
 from train.sample.encoding import encode_markerless_jpg
 
 MEMORY_BYTES = 512 << 20
@@ -57,7 +67,13 @@ def chips() -> dict[str, list[bytes]]:
         jpgs.append(buffer.getvalue())
     packed = [{"compress": kind} for kind in ("deflate", "zstd", "packbits", "lzma", "lerc")]
     profiles = [*LAYOUTS.values(), *packed, {"compress": "deflate", **GEO}]
-    return {"jpg": jpgs, "tif": [encode_tif(draw_bands(), **profile) for profile in profiles]}
+    tifs = [encode_tif(draw_bands(), **profile) for profile in profiles]
+    half = draw_bands() * (np.arange(80) < 40)[:, None]
+    tifs.append(encode_tif(half.astype(np.uint16), SPARSE_OK="TRUE", nodata=0, blockysize=8, **GEO))
+    points = {TIEPOINT: (DOUBLE, (0, 0, 0, 5e5, 9e6, 0, 100, 80, 0, 500_300, 8_999_760, 0))}
+    keys = {GEO_KEYS: (SHORT, (1, 1, 0, 2, 1024, 0, 1, 1, 3072, 0, 1, 32_720))}
+    tifs.append(with_arrays(tifs[0], points | keys))
+    return {"jpg": jpgs, "tif": tifs}
 
 
 def mutate(data: bytes, other: bytes, draw: Draw) -> bytes:

@@ -110,9 +110,22 @@ def test_tiles_are_counted_and_measured_and_strips_have_no_tile_size() -> None:
     assert apart.blocks == 4 * 10
 
 
-@pytest.mark.parametrize("tag", [STRIP_OFFSETS, STRIP_COUNTS])
-def test_strips_without_bytes_or_without_an_offset_are_missing(tag: int) -> None:
-    assert read_layout(with_values(PLAIN, tag, {0: 0, 7: 0})).missing_blocks == 2
+def test_strips_without_an_offset_are_missing_and_strips_without_bytes_are_left_out() -> None:
+    assert read_layout(with_values(PLAIN, STRIP_OFFSETS, {0: 0, 7: 0})).missing_blocks == 2
+    sparse = with_values(PLAIN, STRIP_COUNTS, {0: 0, 7: 0})
+    for tif in (sparse, with_values(sparse, STRIP_OFFSETS, {0: 0, 7: 0})):
+        assert read_layout(tif).missing_blocks == 0
+        assert read_layout(tif).raw_start is None
+
+
+def test_only_rows_of_16_bit_samples_that_follow_each_other_are_raw_pixels() -> None:
+    assert read_layout(PLAIN).raw_start is not None
+    odd = {STRIP_OFFSETS: {1: 0}, STRIP_COUNTS: {1: 0, 0: 2 * 8 * 100 * 8}}
+    for tag, values in odd.items():
+        odd_tif = with_values(PLAIN, tag, values)
+        assert read_layout(odd_tif).raw_start is None
+    assert read_layout(encode_tif(draw_bands(dtype="uint8"))).raw_start is None
+    assert read_layout(encode_tif(draw_bands(width=128), NBITS=12)).raw_start is None
 
 
 def test_strips_and_tiles_that_are_not_listed_are_missing() -> None:
