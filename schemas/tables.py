@@ -18,7 +18,8 @@ from schemas.trust import TRUST_COLUMNS
 
 class QuarantineReason(StrEnum):
     """Why a chip was not scored: a closed list. A permanent reason is in the bytes or the
-    artifact, so a retry would fail again; a temporary one may be gone at the next try."""
+    artifact, so a retry would fail again; a temporary one may be gone at the next try.
+    NO_DATA is no fault: such chips are normal at the edges of scenes."""
 
     def __new__(cls, value: str, permanent: bool, description: str) -> Self:
         member = str.__new__(cls, value)
@@ -46,6 +47,7 @@ class QuarantineReason(StrEnum):
     )
     WRONG_SIZE = "wrong_size", True, "a side shorter than the artifact accepts"
     TOO_LARGE = "too_large", True, "a side longer, or more bytes, than the artifact accepts"
+    NO_DATA = "no_data", True, "every pixel is no data, or 0: nothing to see, and not a fault"
     DECODE_ERROR = "decode_error", True, "the decoder failed for another reason"
     NON_FINITE_SCORE = "non_finite_score", True, "the model's scores are not all finite numbers"
     BAD_SHARD = (

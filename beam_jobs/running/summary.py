@@ -12,7 +12,7 @@ from pipelines.runs.records import RunSummary
 from pipelines.runs.run_plan import RunPlan
 from pipelines.storage import store
 from pipelines.wording import count_of
-from schemas.tables import READ_ORDER
+from schemas.tables import READ_ORDER, QuarantineReason
 
 
 def report_outcome(plan: RunPlan, counters: Mapping[str, int] | None = None) -> int:
@@ -57,7 +57,11 @@ def plan_text(plan: RunPlan) -> str:
 def summary_text(plan: RunPlan, summary: RunSummary) -> str:
     """Counts, rate, reasons, labels, and the addresses of the tables and the report; for a run
     without new chips only counts, verdict and report."""
-    counts = f"{summary.scored} scored, {summary.quarantined} quarantined, {plan.skipped} skipped"
+    no_data = summary.reasons.get(QuarantineReason.NO_DATA, 0)
+    quarantined = f"{summary.quarantined} quarantined" + (
+        f" ({no_data} no data)" if no_data else ""
+    )
+    counts = f"{summary.scored} scored, {quarantined}, {plan.skipped} skipped"
     left_over = f", {plan.left_over} left to the next run" if plan.left_over else ""
     first = f"run {plan.run_id} of {plan.run_date} published: {counts}{left_over}"
     if not plan.to_score:

@@ -3,7 +3,8 @@
 - `psi`: for each label, the population stability index of its scores compared with the nights
   before. Siddiqi, Credit Risk Scorecards (Wiley, 2006), chapter 8: below 0.1 the change is
   negligible, from 0.25 on it is significant.
-- `quarantine`: share of quarantined chips minus that of the nights before.
+- `quarantine`: share of quarantined chips, without those of no data, minus that of the nights
+  before.
 - `volume`: the run's chips divided by those of the most similar night before: 1 within their range.
 
 Small samples differ by chance alone. So each limit is raised by the difference that chance alone
@@ -58,8 +59,8 @@ class DriftLimits:
         default=0.25,
     )
     quarantine: float = flag(
-        "A night is bad if its share of quarantined chips is above that of earlier nights by "
-        "more than this.",
+        "A night is bad if its share of quarantined chips, without those of no data, is above "
+        "that of earlier nights by more than this.",
         ratio,
         name="drift_quarantine",
         default=0.05,
@@ -96,6 +97,7 @@ class Night:
     Attributes:
         run_id, run_date: the run.
         scored, quarantined: chips.
+        no_data: quarantined chips in which there is nothing to see. They are no fault.
         scores: for each label its scored chips by bin of score, `int64 [BINS]`.
         labels: for each label the chips that carry it.
     """
@@ -106,11 +108,22 @@ class Night:
     quarantined: int
     scores: Mapping[str, Counts]
     labels: Mapping[str, int]
+    no_data: int = 0
 
     @property
     def chips(self) -> int:
         """Chips that the run had to score."""
         return self.scored + self.quarantined
+
+    @property
+    def faulty(self) -> int:
+        """Quarantined chips with a fault."""
+        return self.quarantined - self.no_data
+
+    @property
+    def with_data(self) -> int:
+        """Chips of which the faulty ones are a share."""
+        return self.scored + self.faulty
 
 
 def count_scores(scores: npt.NDArray[np.float32]) -> Counts:
@@ -175,13 +188,13 @@ def _judge_scores(
 
 
 def _judge_quarantine(night: Night, before: Sequence[Night], limits: DriftLimits) -> Finding:
-    chips_before = sum(each.chips for each in before)
-    if few := _too_few(night.chips, chips_before, "processed"):
+    chips_before = sum(each.with_data for each in before)
+    if few := _too_few(night.with_data, chips_before, "processed"):
         return Finding("quarantine", note=few)
-    share_before = sum(each.quarantined for each in before) / chips_before
+    share_before = sum(each.faulty for each in before) / chips_before
     most = min(1.0, share_before + limits.quarantine)
-    limit = limits.quarantine + _CHANCE_SHARE * math.sqrt(most * (1 - most) / night.chips)
-    value = night.quarantined / night.chips - share_before
+    limit = limits.quarantine + _CHANCE_SHARE * math.sqrt(most * (1 - most) / night.with_data)
+    value = night.faulty / night.with_data - share_before
     return Finding("quarantine", value, limit, value > limit)
 
 

@@ -22,7 +22,7 @@ from pipelines.imaging.resize import (
     scale_bands,
     select_bands,
 )
-from pipelines.imaging.tiff_header import bare_copy
+from pipelines.imaging.tiff_header import bare_copy, read_no_data
 from pipelines.imaging.tiff_layout import COMPRESSIONS, TiffLayout, read_layout
 from schemas.artifact import BANDS, Preprocessing
 from schemas.tables import QuarantineReason as Reason
@@ -67,11 +67,12 @@ def read_bands(data: bytes, layout: TiffLayout, preprocessing: Preprocessing) ->
         `float32 [image_size, image_size, bands]`, in the preprocessing's band order.
 
     Raises:
-        ChipRejected: wrong_bands, wrong_size, too_large, truncated or decode_error.
+        ChipRejected: wrong_bands, wrong_size, too_large, truncated, no_data or decode_error.
     """
     _check_layout(layout, len(data), preprocessing)
-    means = area_average(_read_pixels(data, layout), preprocessing.image_size)
-    return select_bands(means, preprocessing)
+    pixels = _read_pixels(data, layout)
+    _check_content(pixels, data)
+    return select_bands(area_average(pixels, preprocessing.image_size), preprocessing)
 
 
 @contextmanager
@@ -130,6 +131,14 @@ def _check_layout(layout: TiffLayout, size_bytes: int, preprocessing: Preprocess
         raise ChipRejected(Reason.TRUNCATED, missing)
     if layout.data_bytes > size_bytes:
         raise ChipRejected(Reason.DECODE_ERROR, "strips or tiles that share their bytes")
+
+
+def _check_content(pixels: npt.NDArray[np.uint16], data: bytes) -> None:
+    """Refuse a chip whose samples all are 0, or all are the value that the file calls no data."""
+    first = pixels[0, 0, 0]
+    same = first == pixels[-1, -1, -1] and (pixels == first).all()
+    if same and first in (0, read_no_data(data)):
+        raise ChipRejected(Reason.NO_DATA, f"every sample is {first}")
 
 
 def _read_pixels(data: bytes, layout: TiffLayout) -> npt.NDArray[np.uint16]:

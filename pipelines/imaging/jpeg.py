@@ -20,6 +20,10 @@ MOST_SCANS = 100
 """Scans that a JPEG may have; progressive ones have about ten. A scan without data takes a dozen
 bytes, and makes the decoder go over the whole picture."""
 
+DARKEST = 2
+"""A chip without a pixel above this level, of 255, has no data. A picture of zeros decodes to this
+at most (at quality 23 or better): zero is rounded, and four components are converted to three."""
+
 _END = b"\xff\xd9"
 _SCAN = b"\xff\xda"
 _COMPONENTS = {"Gray": 1, "YCbCr": 3, "RGB": 3, "CMYK": 4, "YCCK": 4}
@@ -51,7 +55,7 @@ def decode(data: bytes, preprocessing: Preprocessing) -> Pixels:
     """A JPEG as `decoding.decode_chip` returns it.
 
     Raises:
-        ChipRejected: wrong_bands, wrong_size, too_large, truncated or decode_error.
+        ChipRejected: wrong_bands, wrong_size, too_large, truncated, no_data or decode_error.
     """
     size = preprocessing.image_size
     header = read_header(data)
@@ -62,6 +66,9 @@ def decode(data: bytes, preprocessing: Preprocessing) -> Pixels:
         pixels: Pixels = simplejpeg.decode_jpeg(data, "RGB", min_height=size, min_width=size)
     except ValueError as error:
         raise _rejected(data, error) from error
+    # One row first: it has the answer for almost all chips, in a fifth of the time.
+    if pixels[len(pixels) // 2].max() <= DARKEST and pixels.max() <= DARKEST:
+        raise ChipRejected(Reason.NO_DATA, "every pixel is black")
     if pixels.shape[:2] != (size, size):
         pixels = as_uint8(area_average(pixels, size))
     return select_bands(pixels, preprocessing)

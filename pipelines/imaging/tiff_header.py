@@ -99,6 +99,20 @@ def read_raw(data: bytes, wanted: tuple[int, ...], start: int | None = None) -> 
     return found
 
 
+def read_no_data(data: bytes) -> float | None:
+    """The value that means no data in every band (GDAL's tag 42113, a number as text); None if the
+    file names none, or not a number.
+
+    Raises:
+        ChipRejected: truncated, or decode_error for a directory that makes no sense.
+    """
+    text = read_raw(data, (NODATA,)).get(NODATA, b"")
+    try:
+        return float(text.partition(b"\0")[0])
+    except ValueError:
+        return None
+
+
 @cache
 def _written(tags: tuple[int, ...], order: str) -> tuple[bytes, ...]:
     """Tags as in a directory."""

@@ -6,6 +6,7 @@ runs are read.
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -26,7 +27,7 @@ from pipelines.runs.run_rows import scan_rows
 from pipelines.runs.staging import StagedFile, StagedUnit
 from pipelines.storage import store
 from pipelines.tables import delta_tables, publications
-from schemas.tables import PUBLISHED, SCORE
+from schemas.tables import PUBLISHED, SCORE, QuarantineReason
 
 _READ_THREADS = 8
 _LOOK_BACK = 200
@@ -49,7 +50,9 @@ def staged_night(plan: RunPlan, counts: RunCounts, units: Iterable[StagedUnit]) 
     files = [unit.scores for unit in units if unit.scores]
     with ThreadPoolExecutor(_READ_THREADS) as pool:
         counted = add_up(pool.map(_count_file, files))
-    return Night(plan.run_id, plan.run_date, counts.scored, counts.quarantined, *counted)
+    return Night(
+        plan.run_id, plan.run_date, counts.scored, counts.quarantined, *counted, counts.no_data
+    )
 
 
 def published_night(scores: DeltaTable, record: dict[str, Any]) -> Night:
@@ -70,7 +73,10 @@ def published_night(scores: DeltaTable, record: dict[str, Any]) -> Night:
 def as_night(record: dict[str, Any], counted: RowCounts) -> Night:
     """A run in numbers, from its row in `runs` and its counted rows."""
     run_id, run_date = record["run_id"], str(record["run_date"])
-    return Night(run_id, run_date, record["scored"], record["quarantined"], *counted)
+    no_data = json.loads(record.get("quarantined_by_reason") or "{}").get(
+        QuarantineReason.NO_DATA, 0
+    )
+    return Night(run_id, run_date, record["scored"], record["quarantined"], *counted, no_data)
 
 
 def nights_before(

@@ -77,17 +77,17 @@ def _counts(facts: ReportFacts) -> Iterator[doc.Block]:
     yield doc.Heading("Chips")
     yield doc.Tiles([(name.replace("_", " "), record[name]) for name in _COUNTS])
     if facts.before:
-        head = ("Night", "Run", "Chips to score", "Scored", "Quarantined", "Share")
+        head = ("Night", "Run", "Chips to score", "Scored", "Quarantined", "No data", "Faulty")
         rows = [_night_row(night) for night in (facts.night, *facts.before)]
-        yield doc.TableBlock(head, rows, numbers={5})
+        yield doc.TableBlock(head, rows, numbers={6})
     findings = [f.text for f in read_findings(record["findings"]) if f.check != "psi"]
     if findings:
         yield doc.Paragraph("; ".join(findings))
 
 
 def _night_row(night: Night) -> list[doc.Cell]:
-    share = f"{_share(night.quarantined, night.chips):.2%}" if night.chips else None
-    counts = [night.chips, night.scored, night.quarantined]
+    share = f"{_share(night.faulty, night.with_data):.2%}" if night.chips else None
+    counts = [night.chips, night.scored, night.quarantined, night.no_data]
     return [night.run_date, night.run_id, *counts, share]
 
 

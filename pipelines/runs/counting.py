@@ -12,6 +12,7 @@ from pipelines.runs.repeated_failures import failed_again
 from pipelines.runs.run_plan import RunPlan
 from pipelines.runs.staging import UNITS_FOLDER, StagedUnit
 from pipelines.storage import store
+from schemas.tables import QuarantineReason
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,11 @@ class RunCounts:
     precision: str
     spent: Spent
     score_seconds: float | None = None
+
+    @property
+    def no_data(self) -> int:
+        """Quarantined chips in which there is nothing to see."""
+        return self.reasons.get(QuarantineReason.NO_DATA, 0)
 
 
 def count_run(plan: RunPlan, units: list[StagedUnit]) -> RunCounts:
@@ -85,19 +91,21 @@ def _score_seconds(units: Iterable[StagedUnit]) -> float | None:
 def check_quarantine(plan: RunPlan, counts: RunCounts, units: Iterable[StagedUnit]) -> None:
     """Refuse a run with too many quarantined chips: something is wrong with archive or store.
 
-    Chips that fail again as they did in a published run do not count: they would keep every night
-    from being published.
+    Chips without data do not count, as they are no fault, and neither do those that fail again as
+    they did in a published run: they would keep every night from being published.
 
     Raises:
         RunFailed: over the plan's max_quarantine_ratio; says where the staged rows are.
     """
-    if _share(counts.quarantined, plan.to_score) <= plan.max_quarantine_ratio:
+    faulty, chips = counts.quarantined - counts.no_data, plan.to_score - counts.no_data
+    if _share(faulty, chips) <= plan.max_quarantine_ratio:
         return
     again = failed_again(plan, units)
-    if _share(counts.quarantined - again, plan.to_score - again) <= plan.max_quarantine_ratio:
+    if _share(faulty - again, chips - again) <= plan.max_quarantine_ratio:
         return
     reasons = ", ".join(f"{reason} {n}" for reason, n in counts.reasons.items())
     repeated = f", {again} of them as in earlier runs, not counted" if again else ""
+    repeated += "; those without data are not counted" if counts.no_data else ""
     staged = store.join_uri(plan.staging, UNITS_FOLDER, "*.quarantine.parquet")
     raise RunFailed(
         f"run {plan.run_id}: {counts.quarantined} of {plan.to_score} chips were quarantined "

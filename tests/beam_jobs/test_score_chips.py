@@ -152,11 +152,29 @@ def test_each_broken_file_is_quarantined_with_its_reason_and_affects_no_other(sc
     assert re.search(r"quarantined .*empty 5", out)
 
 
-def test_a_black_picture_is_scored(score, tmp_path):
-    (tmp_path / "chips").mkdir()
-    (tmp_path / "chips" / "night.jpg").write_bytes(jpg_bytes((0, 0, 0)))
-    assert score(tmp_path / "chips")[0] == 0
-    assert [row["chip_id"] for row in rows(tmp_path / "out", "chip_scores")] == ["night"]
+def test_chips_without_data_are_quarantined_for_good_and_refuse_no_run(score, tmp_path):
+    chips = tmp_path / "chips"
+    chips.mkdir()
+    pictures = {
+        "night": (4, 4, 4),
+        "cloud": (255, 255, 255),
+        **{f"edge{i}": (0, 0, 0) for i in range(8)},
+    }
+    for name, colour in pictures.items():
+        (chips / f"{name}.jpg").write_bytes(jpg_bytes(colour))
+    code, out, _ = score(chips, "--max_quarantine_ratio", "0")
+    assert code == 0
+    assert "published: 2 scored, 8 quarantined (8 no data), 0 skipped" in out
+    assert {row["chip_id"] for row in rows(tmp_path / "out", "chip_scores")} == {"night", "cloud"}
+    quarantined = rows(tmp_path / "out", "quarantine")
+    assert {row["reason"] for row in quarantined} == {"no_data"}
+    assert "0 scored, 0 quarantined, 10 skipped" in score(chips)[1]
+
+    (chips / "empty.jpg").write_bytes(b"")
+    (chips / "edge9.jpg").write_bytes(jpg_bytes((0, 0, 0)))
+    code, _, err = score(chips, "--rescore", "--max_quarantine_ratio", "0.3")
+    assert code == 1
+    assert "no_data" in err
 
 
 def test_the_next_run_scores_new_and_replaced_chips_and_skips_the_others(score, tmp_path):
@@ -606,7 +624,7 @@ def test_every_real_chip_is_scored_and_none_has_the_scores_of_a_black_picture(
 ):
     chips = shared_data / "planet" / "jpg"
     (tmp_path / "black").mkdir()
-    (tmp_path / "black" / "black.jpg").write_bytes(jpg_bytes((0, 0, 0)))
+    (tmp_path / "black" / "black.jpg").write_bytes(jpg_bytes((4, 4, 4)))
     assert score(chips)[0] == 0
     assert score(tmp_path / "black", output=tmp_path / "dark")[0] == 0
     ((_, black),) = _scores(rows(tmp_path / "dark", "chip_scores")).items()

@@ -65,7 +65,7 @@ def write_chips(folder: Path, count: int) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"chip_{i:05d}.jpg" for i in range(count)]
     for i, path in enumerate(paths):
-        path.write_bytes(jpg_bytes((i * 37 % 256, i * 91 % 256, i * 53 % 256)))
+        path.write_bytes(jpg_bytes((i * 37 % 256, i * 91 % 256, 255 - i * 53 % 256)))
     return paths
 
 

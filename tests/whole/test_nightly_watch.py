@@ -36,7 +36,7 @@ def add_chips(folder, night: str, colours) -> None:
         (folder / f"{night}-{number}.jpg").write_bytes(data)
 
 
-def test_a_night_of_black_pictures_is_held_until_an_operator_publishes_it(score, tmp_path):
+def test_a_night_of_dark_pictures_is_held_until_an_operator_publishes_it(score, tmp_path):
     rng = np.random.default_rng(0)
     for night in ("n1", "n2"):
         add_chips(tmp_path / "chips", night, rng.integers(20, 250, 40))
@@ -46,19 +46,19 @@ def test_a_night_of_black_pictures_is_held_until_an_operator_publishes_it(score,
     assert code == 0
     assert "  verdict     good; volume check skipped" in printed
 
-    add_chips(tmp_path / "chips", "black", [0] * 40)
-    code, printed = score("black", "--hold_on_drift")
+    add_chips(tmp_path / "chips", "dark", [5] * 40)
+    code, printed = score("dark", "--hold_on_drift")
     assert code == 3
     assert "is held, and nothing was published: psi of " in printed
-    again, printed = score("black")
+    again, printed = score("dark")
     assert (again, "is held" in printed) == (3, True)
     output = str(tmp_path / "o")
     assert ask(output, "SELECT count(*) AS n FROM chip_scores")["n"].to_pylist() == [120]
-    assert read_record(output, "black")["status"] == "held"
+    assert read_record(output, "dark")["status"] == "held"
 
-    assert exit_code(publish_command, ["--output", output, "--run_id", "black"]) == 0
+    assert exit_code(publish_command, ["--output", output, "--run_id", "dark"]) == 0
     assert ask(output, "SELECT count(*) AS n FROM chip_scores")["n"].to_pylist() == [160]
-    code, printed = score("black")
+    code, printed = score("dark")
     assert (code, "is published already" in printed) == (3, True)
     assert score("nothing-new")[0] == 0
     code, printed = score("stopped", "--drift_empty")
@@ -66,7 +66,7 @@ def test_a_night_of_black_pictures_is_held_until_an_operator_publishes_it(score,
     code, printed = score("stopped-again", "--drift_empty", "--hold_on_drift")
     assert (code, "is held, and nothing was published: volume 0" in printed) == (3, True)
     assert sorted(path.stem for path in (tmp_path / "o" / "reports").iterdir()) == [
-        "black", "n1", "n2", "n3", "nothing-new", "stopped", "stopped-again"
+        "dark", "n1", "n2", "n3", "nothing-new", "stopped", "stopped-again"
     ]  # fmt: skip
 
 
@@ -75,9 +75,9 @@ def test_limits_can_be_set_and_the_comparison_turned_off(score, tmp_path):
     for night in ("n1", "n2"):
         add_chips(tmp_path / "chips", night, rng.integers(20, 250, 40))
         assert score(night)[0] == 0
-    add_chips(tmp_path / "chips", "black", [0] * 40)
+    add_chips(tmp_path / "chips", "dark", [5] * 40)
     assert score("off", "--drift_nights", "0", "--hold_on_drift")[0] == 0
-    add_chips(tmp_path / "chips", "black2", [0] * 40)
+    add_chips(tmp_path / "chips", "dark2", [5] * 40)
     assert score("wide", "--drift_psi", "1000")[0] == 0
     for wrong in (["--drift_psi", "0"], ["--drift_volume", "0.5"], ["--drift_nights", "-1"]):
         assert score("wrong", *wrong)[0] == 2

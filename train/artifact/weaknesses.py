@@ -106,4 +106,4 @@ def _of_training(training: Mapping[str, Any]) -> Iterator[str]:
         )
     rejected = sum(training["set_aside"]["rejected"].values())
     if rejected:
-        yield f"{rejected} chips could not be decoded and were left out."
+        yield f"{rejected} chips could not be used and were left out."

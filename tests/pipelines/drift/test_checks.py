@@ -1,6 +1,7 @@
 """A night is compared with the nights before; differences that may be chance do not count."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -113,6 +114,25 @@ def test_a_share_of_quarantined_chips_well_over_that_of_the_nights_before_is_bad
     judged = judge_night(today, past, LIMITS)
     assert judged.verdict == verdict
     assert finding(judged, "quarantine").value == pytest.approx((quarantined - before) / 1000)
+
+
+@pytest.mark.parametrize("before", [0, 600])
+def test_chips_without_data_are_no_part_of_the_share_of_quarantined_chips(rng, before):
+    """40 faults among 400 chips with data, and 600 without, against nights of another share."""
+    today = replace(night(rng, 360, 640), no_data=600)
+    past = [replace(night(rng, 400, before), no_data=before) for _ in range(3)]
+    judged = finding(judge_night(today, past, LIMITS), "quarantine")
+    assert judged.value == pytest.approx(0.1)
+    assert judged.bad
+    only = replace(night(rng, 400, 600), no_data=600)
+    assert finding(judge_night(only, past, LIMITS), "quarantine").value == 0
+
+
+def test_a_night_without_any_data_is_not_judged_by_its_share_of_quarantined_chips(rng):
+    today = replace(night(rng, 0, 600), no_data=600)
+    judged = judge_night(today, nights(rng, 600, 600, 600), LIMITS)
+    assert finding(judged, "quarantine").note.startswith("needs 30 chips each: 0 processed now")
+    assert not judged.bad
 
 
 def test_one_bad_chip_among_a_few_is_chance(rng):

@@ -52,8 +52,45 @@ def test_bands_are_read_in_the_stored_order_blue_green_red_near_infrared() -> No
     assert decode_chip(tif, infrared)[0, 0].tolist() == [128]
 
 
-def test_a_black_tif_is_a_black_picture() -> None:
-    assert not decode_chip(encode_tif(np.full((4, 256, 256), 2000, np.uint16)), TIF).any()
+def constant(value: int) -> npt.NDArray[np.uint16]:
+    return np.full((4, 256, 256), value, np.uint16)
+
+
+def test_a_tif_below_the_scaling_is_a_black_picture() -> None:
+    assert not decode_chip(encode_tif(constant(2000)), TIF).any()
+    assert not decode_chip(encode_tif(constant(1)), TIF).any()
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize(
+    ("value", "nodata"), [(0, None), (0, 65535), (65535, 65535), (0x707, 0x707), (0, 0)]
+)
+def test_a_tif_of_zeros_or_of_its_no_data_value_has_no_data(layout, value, nodata) -> None:
+    """(GDAL swaps no bytes of blocks of no data in a big-endian file: 0x707 is the same anyway.)"""
+    tif = encode_tif(constant(value), nodata=nodata, **LAYOUTS[layout])
+    assert reason_for(tif, TIF) is Reason.NO_DATA
+
+
+@pytest.mark.parametrize("at", [(0, 0, 0), (3, 255, 255), (2, 100, 7)])
+def test_one_sample_makes_a_tif_a_picture(at) -> None:
+    for value in (0, 65535):
+        values = constant(value)
+        values[at] = 9000
+        assert decode_chip(encode_tif(values, nodata=value), TIF).shape == TIF.input_shape
+
+
+@pytest.mark.parametrize(("value", "nodata"), [(65535, None), (65535, 0), (1, 65535)])
+def test_a_tif_of_another_constant_is_a_picture(value, nodata) -> None:
+    tif = encode_tif(constant(value), nodata=nodata)
+    assert decode_chip(tif, TIF).min() == (255 if value > 12000 else 0)
+
+
+@pytest.mark.parametrize("text", [b"none\0", b"\0", b"nan\0", b"1e999\0", b"\xff\xfe"])
+def test_a_no_data_tag_that_is_no_number_of_the_samples_means_nothing(text) -> None:
+    tif = encode_tif(constant(65535), nodata=65535).replace(b"65535\0", text.ljust(6, b"\0"))
+    assert decode_chip(tif, TIF).min() == 255
+    spaced = encode_tif(constant(7), nodata=65535).replace(b"65535\0", b" 7.0 \0")
+    assert reason_for(spaced, TIF) is Reason.NO_DATA
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

@@ -18,7 +18,7 @@ from pipelines.imaging.resize import area_average
 from schemas.tables import QuarantineReason as Reason
 from tests.support.pictures import ODD_SIZES, draw_picture, jpg_of_kind, reason_for
 from tests.support.samples import JPG, jpg_bytes
-from train.sample.encoding import encode_markerless_jpg
+from train.sample.encoding import encode_jpg, encode_markerless_jpg
 
 CHIP = jpg_bytes()
 FRAME = CHIP.index(b"\xff\xc0")
@@ -103,9 +103,24 @@ def test_real_jpgs_decode_as_pillow_decodes_them_and_none_to_black(shared_data: 
         assert decoded.max() > 20, path.name
 
 
-@pytest.mark.parametrize("jpg", [jpg_bytes((0, 0, 0)), encode_markerless_jpg(draw_picture() * 0)])
-def test_a_truly_black_jpg_is_a_black_picture(jpg: bytes) -> None:
-    assert decode_chip(jpg, JPG).max() <= 1  # four components are converted to within a level
+BLACK = np.zeros((256, 256, 3), np.uint8)
+
+
+@pytest.mark.parametrize("quality", [30, 70, 75, 95, 100])
+@pytest.mark.parametrize("encode", [encode_jpg, encode_markerless_jpg])
+def test_a_jpg_of_zeros_has_no_data_and_one_bright_spot_makes_it_a_picture(encode, quality) -> None:
+    for size in (64, 100, 256):  # scaled while decoding, averaged, as it is
+        assert reason_for(encode(BLACK, quality), replace(JPG, image_size=size)) is Reason.NO_DATA
+    spot = BLACK.copy()
+    spot[200:216, 8:24] = (0, 60, 0)
+    assert decode_chip(encode(spot, quality), JPG).max() > 20
+
+
+@pytest.mark.parametrize("colour", [(5, 5, 5), (0, 0, 8), (255, 255, 255)])
+@pytest.mark.parametrize("encode", [encode_jpg, encode_markerless_jpg])
+def test_a_dark_jpg_and_a_white_one_are_pictures(encode, colour) -> None:
+    jpg = encode(np.full((256, 256, 3), colour, np.uint8), 95)
+    np.testing.assert_allclose(decode_chip(jpg, JPG).mean((0, 1)), colour, atol=3)
 
 
 def test_bands_come_in_the_order_that_the_model_asks_for() -> None:

@@ -147,7 +147,7 @@ def explored(tmp_path_factory) -> Path:
         "dark": jpg_bytes((40, 40, 40), 64),
         "bright": jpg_bytes((200, 200, 200), 64),
         "four": encode_markerless_jpg(np.full((32, 32, 3), 119, np.uint8), quality=100),
-        "nameless": jpg_bytes((0, 0, 0), 64),
+        "nameless": jpg_bytes((9, 9, 9), 64),
         "broken": jpg_bytes()[:300],
     }
     for name, data in chips.items():
