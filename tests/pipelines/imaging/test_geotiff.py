@@ -71,6 +71,13 @@ def test_a_tif_of_zeros_or_of_its_no_data_value_has_no_data(layout, value, nodat
     assert reason_for(tif, TIF) is Reason.NO_DATA
 
 
+@pytest.mark.parametrize("nodata", [None, 0, 65535])
+def test_a_sparse_tif_without_a_single_block_has_no_data(nodata) -> None:
+    tif = encode_tif(constant(nodata or 0), nodata=nodata, SPARSE_OK="TRUE")
+    assert len(tif) < 5000
+    assert reason_for(tif, TIF) is Reason.NO_DATA
+
+
 @pytest.mark.parametrize("at", [(0, 0, 0), (3, 255, 255), (2, 100, 7)])
 def test_one_sample_makes_a_tif_a_picture(at) -> None:
     for value in (0, 65535):
