@@ -24,8 +24,12 @@ from pipelines.commands import CommandLine, run_command
 from pipelines.errors import RunFailed, StorageError, UsageError, as_usage_error
 from pipelines.flags import common_flag, flag
 from pipelines.maintenance.relabel_planning import find_rows_to_relabel
-from pipelines.maintenance.relabelling import labels_of, stage_relabelled
-from pipelines.maintenance.threshold_files import Thresholds, read_thresholds
+from pipelines.maintenance.relabelling import (
+    labels_of,
+    labels_without_threshold,
+    stage_relabelled,
+)
+from pipelines.maintenance.threshold_files import Thresholds, read_thresholds, require_labels
 from pipelines.publishing import publishing
 from pipelines.runs import attempts, records, run_plan
 from pipelines.runs.models import known_model
@@ -134,6 +138,8 @@ def _plan(
     started_at = time.time()
     model = options.model_digest or thresholds.model_digest
     selection = find_rows_to_relabel(options.output, scores, options.run_date, model)
+    missing = labels_without_threshold(scores, selection.model_digest, thresholds)
+    require_labels(options.thresholds, thresholds, missing)
     for table in COMMIT_ORDER:
         if table is not CHIP_SCORES:  # its rows are relabelled: it exists
             evolution.ensure_table(options.output, table)

@@ -1,8 +1,9 @@
 """New thresholds on stored scores: no picture is read and no model is run.
 
-A relabelling copies rows and changes two columns, `labels` and `thresholds_digest`. A copy keeps
-its night, its model and the time of its scoring, so it has the rank of its source: the views rank
-scores by the run that made them, and only then labels by their publication.
+A relabelling copies rows and changes two columns, `labels` and `thresholds_digest`; it keeps all
+others, also those that only another release knows. A copy keeps its night, its model and the time
+of its scoring, so it has the rank of its source: the views rank scores by the run that made them,
+and only then labels by their publication.
 """
 
 from __future__ import annotations
@@ -14,28 +15,51 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
 from pipelines.errors import RunFailed, StorageError
 from pipelines.maintenance.threshold_files import Thresholds
-from pipelines.runs import staging
+from pipelines.runs import committing, staging
 from pipelines.runs.run_plan import RunPlan
 from pipelines.scoring.labelling import name_labels
 from pipelines.storage import store
+from pipelines.tables import delta_tables
 from pipelines.tables.parquet_files import COMPRESSION
 from schemas.decisions import choose_labels
-from schemas.render import file_schema
-from schemas.tables import chip_scores
+from schemas.render import label_columns
+from schemas.tables import CHIP_SCORES
 
 _BATCH_ROWS = 65_536
 
 
 def labels_of(scores: DeltaTable) -> tuple[str, ...]:
     """The labels whose scores a table has, in its order."""
-    fields = pa.schema(scores.schema().to_arrow())
-    labels = ((field.metadata or {}).get(b"label", b"").decode() for field in fields)
-    return tuple(label for label in labels if label)
+    return tuple(label_columns(pa.schema(scores.schema().to_arrow())))
+
+
+def labels_without_threshold(
+    scores: DeltaTable, model_digest: str, thresholds: Thresholds
+) -> list[str]:
+    """The labels that a model has scores of, and that have no threshold.
+
+    Raises:
+        StorageError: the table cannot be read.
+    """
+    columns = label_columns(pa.schema(scores.schema().to_arrow()))
+    left = {label: name for label, name in columns.items() if label not in thresholds.by_label}
+    found: list[str] = []
+    if left:  # a column of nulls is searched to its end
+        rows = delta_tables.open_dataset(scores)
+        mine = ds.field("model_digest") == model_digest
+        for batch in rows.to_batches(columns=[*left.values()], filter=mine):
+            seen = [label for label in left if batch[left[label]].null_count < batch.num_rows]
+            found += seen
+            left = {label: name for label, name in left.items() if label not in seen}
+            if not left:
+                break
+    return found
 
 
 def stage_relabelled(plan: RunPlan, thresholds: Thresholds) -> None:
@@ -45,33 +69,36 @@ def stage_relabelled(plan: RunPlan, thresholds: Thresholds) -> None:
         RunFailed: a source file is gone.
         StorageError: staging cannot be read or written.
     """
+    columns = delta_tables.file_columns(committing.require_table(plan, CHIP_SCORES.name))
     with store.open_file(plan.manifest) as file:
         manifest = pq.read_table(file)
     for unit in sorted(
         set(range(len(plan.unit_rows))).difference(staging.staged_numbers(plan.staging))
     ):
         sources = manifest.filter(pc.field("unit") == unit)
-        data = relabel_files(plan, sources, thresholds)
+        data = relabel_files(plan, sources, thresholds, columns)
         night = sources["run_date"][0].as_py()
         staging.stage_scores(unit, data, plan.unit_rows[unit], night, plan.staging)
 
 
-def relabel_files(plan: RunPlan, sources: pa.Table, thresholds: Thresholds) -> bytes:
+def relabel_files(
+    plan: RunPlan, sources: pa.Table, thresholds: Thresholds, columns: pa.Schema
+) -> bytes:
     """Rows of some published files with new labels, as one Parquet file.
 
     Args:
         sources: rows of the manifest, see `relabel_planning.MANIFEST`.
+        columns: of the table's files; what a source file lacks is null.
 
     Raises:
         RunFailed: a file is gone, because its rows were compacted and it was deleted.
     """
-    schema = file_schema(chip_scores(thresholds.label_set))
     buffer = io.BytesIO()
-    with pq.ParquetWriter(buffer, schema, **COMPRESSION) as writer:
+    with pq.ParquetWriter(buffer, columns, **COMPRESSION) as writer:
         for path, rows in zip(sources["path"].to_pylist(), sources["rows"], strict=True):
-            uri = store.join_uri(plan.output, "chip_scores", path)
+            uri = store.join_uri(plan.output, CHIP_SCORES.name, path)
             try:
-                for table in _read_rows(uri, rows.values.to_numpy(), schema):
+                for table in _read_rows(uri, rows.values.to_numpy(), columns):
                     writer.write_table(relabel_rows(table, thresholds))
             except StorageError as error:
                 raise RunFailed(
@@ -81,10 +108,13 @@ def relabel_files(plan: RunPlan, sources: pa.Table, thresholds: Thresholds) -> b
 
 
 def relabel_rows(rows: pa.Table, thresholds: Thresholds) -> pa.Table:
-    """Rows of `chip_scores`, with the labels of their scores by these thresholds."""
+    """Rows of `chip_scores`, with the labels of their scores by these thresholds; a label whose
+    score is null, because the model does not have it, is not chosen."""
     label_set = thresholds.label_set
     scores = np.column_stack([rows[name].to_numpy() for name in label_set.score_columns])
-    chosen = choose_labels(scores, thresholds.values, label_set, thresholds.sky_rule)
+    known = ~np.isnan(scores)
+    comparable = np.where(known, scores, -1)
+    chosen = known & choose_labels(comparable, thresholds.values, label_set, thresholds.sky_rule)
     digests = pa.repeat(pa.scalar(thresholds.digest), rows.num_rows)
     new = {"labels": name_labels(chosen, label_set.names), "thresholds_digest": digests}
     return pa.table([new.get(n, rows[n]) for n in rows.column_names], schema=rows.schema)
@@ -94,9 +124,10 @@ def _read_rows(uri: str, rows: npt.NDArray[np.int64], schema: pa.Schema) -> Iter
     """The rows of a file at ascending positions, a batch at a time."""
     with store.open_file(uri) as file:
         start = 0
-        for batch in pq.ParquetFile(file).iter_batches(_BATCH_ROWS, columns=schema.names):
+        parquet = pq.ParquetFile(file)
+        names = [name for name in schema.names if name in parquet.schema_arrow.names]
+        for batch in parquet.iter_batches(_BATCH_ROWS, columns=names):
             first, last = np.searchsorted(rows, [start, start + batch.num_rows])
             if last > first:
-                chosen = pa.Table.from_batches([batch]).take(rows[first:last] - start)
-                yield chosen.select(schema.names).cast(schema)
+                yield delta_tables.with_columns(batch.take(rows[first:last] - start), schema)
             start += batch.num_rows

@@ -149,10 +149,9 @@ def _write(output: str, parts: Iterable[ds.Scanner], night: str, run_id: str) ->
             for batch in part.to_batches():
                 writer.write_batch(batch.cast(_SCHEMA))
                 rows += batch.num_rows
-    written = store.head_object(uri)
-    if not rows or written is None:
+    if not rows:
         return None
-    return DataFile(path, written["size_bytes"], rows)
+    return DataFile(path, store.written_bytes(uri), rows)
 
 
 def _commit(output: str, file: DataFile, night: str, run_id: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -20,8 +20,8 @@ class Thresholds:
     """What turns scores into labels.
 
     Attributes:
-        label_set: the labels, in the order of the tables; its sky labels are known only from an
-            artifact, and do not matter with the rule `threshold`.
+        label_set: the labels, some or all of the tables', in their order; its sky labels are known
+            only from an artifact, and do not matter with the rule `threshold`.
         values: a threshold in [0, 1] for each label.
         sky_rule: how sky labels are chosen; by threshold, unless an artifact says otherwise.
         model_digest: the artifact's model; "" for a plain file.
@@ -46,15 +46,16 @@ class Thresholds:
 
 
 def read_thresholds(uri: str, labels: tuple[str, ...]) -> Thresholds:
-    """Read thresholds for the labels of the tables.
+    """Read thresholds for labels of the tables. Which of these a model has is known later: see
+    `require_labels`.
 
     Args:
         uri: absolute address of the file.
         labels: of the tables, in their order.
 
     Raises:
-        UsageError: the file is missing or not JSON, a label has no threshold or is named twice, a
-            threshold has no label, or is not a number in [0, 1].
+        UsageError: the file is missing or not JSON, a label is named twice, a threshold has no
+            label, or is not a number in [0, 1].
     """
     with as_usage_error(
         f"--thresholds {uri!r}", (StorageError, ArtifactError, ValueError, RecursionError)
@@ -62,15 +63,30 @@ def read_thresholds(uri: str, labels: tuple[str, ...]) -> Thresholds:
         return _thresholds(_read_object(uri), labels)
 
 
+def require_labels(uri: str, thresholds: Thresholds, labels: Collection[str]) -> None:
+    """Refuse thresholds without one for each of a model's labels.
+
+    Args:
+        uri: absolute address of their file.
+
+    Raises:
+        UsageError: names the labels without a threshold.
+    """
+    with as_usage_error(f"--thresholds {uri!r}", (ValueError,)):
+        _check_labels(thresholds.by_label, thresholds.by_label, labels)
+
+
 def _thresholds(data: Mapping[str, Any], labels: tuple[str, ...]) -> Thresholds:
     if "format_version" not in data:
-        _check_labels(data, labels)
-        return Thresholds(LabelSet(labels), tuple(_number(label, data[label]) for label in labels))
+        _check_labels(data, labels, ())
+        given = {label: _number(label, data[label]) for label in labels if label in data}
+        return Thresholds(LabelSet(tuple(given)), tuple(given.values()))
     artifact = ModelArtifact.from_dict(data)
     given = dict(zip(artifact.label_set.names, artifact.thresholds, strict=True))
-    _check_labels(given, labels)
-    values = tuple(given[label] for label in labels)
-    label_set = LabelSet(labels, artifact.label_set.sky)
+    _check_labels(given, labels, ())
+    names = tuple(label for label in labels if label in given)
+    values = tuple(given[label] for label in names)
+    label_set = LabelSet(names, artifact.label_set.sky)
     trust = trust_rows(artifact)
     return Thresholds(label_set, values, artifact.sky_rule, artifact.model_digest, trust)
 
@@ -98,8 +114,10 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a number in [0, 1]")
 
 
-def _check_labels(given: Mapping[str, Any], labels: tuple[str, ...]) -> None:
-    unknown, missing = sorted(set(given) - set(labels)), sorted(set(labels) - set(given))
+def _check_labels(
+    given: Collection[str], possible: Collection[str], needed: Collection[str]
+) -> None:
+    unknown, missing = sorted(set(given) - set(possible)), sorted(set(needed) - set(given))
     if unknown or missing:
         parts = {"labels that the tables do not have": unknown, "labels without one": missing}
         problems = [f"{what}: {', '.join(names)}" for what, names in parts.items() if names]

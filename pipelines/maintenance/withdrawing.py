@@ -10,6 +10,7 @@ from __future__ import annotations
 import uuid
 from datetime import UTC, datetime
 
+import pyarrow as pa
 from deltalake import DeltaTable
 
 from pipelines.errors import UsageError
@@ -17,7 +18,7 @@ from pipelines.maintenance.copies import refuse_relabelled
 from pipelines.publishing import publishing
 from pipelines.tables import commits, delta_tables, publications
 from pipelines.tables.commits import DataFile, commit_in_turn
-from pipelines.tables.parquet_files import write_rows
+from pipelines.tables.parquet_files import write_table
 from schemas.table import Table
 from schemas.tables import CHIP_SCORES, READ_ORDER, RUNS, WITHDRAWN
 
@@ -67,10 +68,13 @@ def _withdraw_from(output: str, table: Table, run_id: str, attempt: int, why: st
 
 def _record(output: str, runs: DeltaTable, run_id: str, why: str) -> tuple[list[DataFile], str]:
     """The run's row with its new status, in a file that is not committed yet."""
-    rows = delta_tables.open_dataset(runs, [run_id]).to_table().to_pylist()
-    if not rows:
+    rows = delta_tables.open_dataset(runs, [run_id]).to_table().slice(0, 1)
+    if not rows.num_rows:
         return [], ""
-    night = str(rows[0]["run_date"])
-    row = {**rows[0], "status": WITHDRAWN, "reason": why}
+    night = str(rows["run_date"][0])
+    for name, value in (("status", WITHDRAWN), ("reason", why)):
+        at = rows.schema.get_field_index(name)
+        rows = rows.set_column(at, rows.schema.field(at), pa.array([value]))
     path = f"run_date={night}/run_id={run_id}/withdrawn-{uuid.uuid4().hex[:8]}.parquet"
-    return [write_rows(output, RUNS, path, [row])], night
+    row = delta_tables.with_columns(rows, delta_tables.file_columns(runs))
+    return [write_table(output, RUNS.name, path, row)], night

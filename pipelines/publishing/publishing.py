@@ -190,10 +190,20 @@ def _publish_files(plan: RunPlan, table: str, staged: list[tuple[int, StagedFile
 
 
 def _copy(plan: RunPlan, table: str, number: int, staged: StagedFile) -> DataFile:
-    """Copy a staged file to its final name; each attempt has its own names."""
+    """Copy a staged file to its final name; each attempt has its own names. The copy is checked,
+    because the staged file is deleted.
+
+    Raises:
+        StorageError: it cannot be copied, or the copy is not there as a whole.
+    """
     folder = committing.partition_path(plan, staged.night)
     path = f"{folder}/unit-{number:06d}-{plan.attempt}.parquet"
-    store.copy_object(staged.uri, store.join_uri(plan.output, table, path))
+    target = store.join_uri(plan.output, table, path)
+    store.copy_object(staged.uri, target)
+    if (found := store.written_bytes(target)) != staged.size_bytes:
+        raise StorageError(
+            f"{target!r} has {found} bytes, not the {staged.size_bytes} of its source"
+        )
     return DataFile(path, staged.size_bytes, staged.rows, staged.night)
 
 

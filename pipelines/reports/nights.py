@@ -108,10 +108,16 @@ def nights_before(
 
 
 def count_rows(rows: pa.RecordBatch | pa.Table) -> RowCounts:
-    """Count rows of `chip_scores` with their score columns and `labels`."""
-    scores = {
-        label: count_scores(rows.column(name).to_numpy(zero_copy_only=False))
+    """Count rows of `chip_scores` with their score columns and `labels`. Labels that the rows'
+    model does not have are left out: their scores are null."""
+    known = {
+        label: rows.column(name).drop_null()
         for name, label in score_labels(rows.schema).items()
+        if rows.column(name).null_count < max(1, rows.num_rows)
+    }
+    scores = {
+        label: count_scores(column.to_numpy(zero_copy_only=False))
+        for label, column in known.items()
     }
     found = pc.value_counts(pc.list_flatten(rows.column("labels"))).to_pylist()
     return RowCounts(scores, Counter({each["values"]: each["counts"] for each in found}))

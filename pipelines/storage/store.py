@@ -158,6 +158,18 @@ def head_object(uri: str) -> dict[str, Any] | None:
         return store_of(uri).head(uri)
 
 
+def written_bytes(uri: str) -> int:
+    """Size of an object that was just written, for callers who then delete what it replaces.
+
+    Raises:
+        StorageError: the store does not have it, or does not answer.
+    """
+    found = head_object(uri)
+    if found is None:
+        raise StorageError(f"{uri!r} was written, but the store does not have it")
+    return int(found["size_bytes"])
+
+
 def list_objects(uri: str) -> Iterator[pa.Table]:
     """The objects below a folder, or those that match a glob: tables of `LISTING`, at least one.
 

@@ -95,6 +95,26 @@ def open_dataset(table: DeltaTable, run_ids: Collection[str] | None = None) -> p
     return pads.FileSystemDataset(fragments, schema, frame.format, frame.filesystem)
 
 
+def file_columns(table: DeltaTable) -> pa.Schema:
+    """The columns of a table's files: this release's, and those that only other releases know."""
+    columns = _with_known_columns(pa.schema(table.schema().to_arrow()), table)
+    partition = table.metadata().partition_columns
+    return pa.schema([field for field in columns if field.name not in partition])
+
+
+def with_columns(rows: pa.Table | pa.RecordBatch, schema: pa.Schema) -> pa.Table:
+    """Rows of a file, or of a dataset, with the columns of a schema; what they lack is null."""
+    columns = [
+        rows.column(field.name) if field.name in rows.schema.names else _nulls(rows, field)
+        for field in schema
+    ]
+    return pa.table(columns, names=schema.names).cast(schema)
+
+
+def _nulls(rows: pa.Table | pa.RecordBatch, field: pa.Field) -> pa.Array:
+    return pa.nulls(rows.num_rows, field.type)
+
+
 def _with_known_columns(schema: pa.Schema, table: DeltaTable) -> pa.Schema:
     """The schema with this release's columns, which are null in tables that do not have them yet.
     Readers must not need the right to write."""

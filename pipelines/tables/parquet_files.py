@@ -34,6 +34,12 @@ def write_rows(output: str, table: Table, path: str, rows: Sequence[Mapping[str,
     Raises:
         StorageError: the file cannot be written.
     """
-    data = parquet_bytes(pa.Table.from_pylist(list(rows), schema=file_schema(table)))
-    store.write_bytes(store.join_uri(output, table.name, path), data)
-    return DataFile(path, len(data), len(rows))
+    content = pa.Table.from_pylist(list(rows), schema=file_schema(table))
+    return write_table(output, table.name, path, content)
+
+
+def write_table(output: str, name: str, path: str, rows: pa.Table) -> DataFile:
+    """Write the content of a file of a table, which is not committed yet; see `write_rows`."""
+    data = parquet_bytes(rows)
+    store.write_bytes(store.join_uri(output, name, path), data)
+    return DataFile(path, len(data), rows.num_rows)

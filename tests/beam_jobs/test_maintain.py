@@ -22,6 +22,7 @@ from pipelines.publishing import publishing
 from pipelines.publishing.publishing import publish_run
 from pipelines.runs import committing, run_plan
 from pipelines.runs.staging import stage_unit
+from pipelines.storage import store
 from pipelines.tables import commits, delta_tables, publications
 from pipelines.tables.commits import PublishConflict, commit_files, next_transactions
 from pipelines.tables.delta_tables import open_table
@@ -279,6 +280,25 @@ def test_old_nights_are_removed_and_their_chips_are_not_scored_again(output, cap
     assert after["runs"] == before["runs"]
     assert done(output) == chips == {(uri, "1") for uri in "abcdefx"}
     assert "0 were removed" in run(output, capsys, "--keep_days", "30")[1]
+    assert done(output) == chips
+
+
+def test_nothing_is_removed_if_the_store_has_not_kept_which_chips_are_done(
+    output, capsys, monkeypatch
+):
+    """The write succeeds by its answer, and then the store says that there is no such object."""
+    chips, before, head_object = done(output), seen(output), store.head_object
+
+    def forgetful(uri):
+        return None if "/expired_chips/" in uri else head_object(uri)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "head_object", forgetful)
+        code, out, err = run(output, capsys, "--keep_days", "30")
+    assert (code, out) == (1, "")
+    assert "was written, but the store does not have it" in err
+    assert (done(output), seen(output)) == (chips, before)
+    assert run(output, capsys, "--keep_days", "30")[0] == 0
     assert done(output) == chips
 
 

@@ -202,6 +202,27 @@ def test_staging_that_cannot_be_deleted_does_not_fail_a_published_run(output, mo
     assert len(rows(output, "runs")) == 1
 
 
+@pytest.mark.parametrize("kept", [None, b"PAR1"])
+def test_nothing_is_published_or_deleted_if_a_copy_is_not_there_as_a_whole(
+    output, monkeypatch, kept
+):
+    """A store may say that it has copied an object, and have none, or a part of it."""
+    plan = make_plan(output)
+    staged = stage(plan)
+
+    def copy_badly(source, target):
+        if kept is not None:
+            store.write_bytes(target, kept)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "copy_object", copy_badly)
+        with pytest.raises(StorageError, match="does not have it" if kept is None else "4 bytes"):
+            publish_run(plan, staged)
+    assert rows(output, "chip_scores") == rows(output, "runs") == []
+    publish_run(plan, staged)
+    assert len(rows(output, "chip_scores")) == 7
+
+
 def test_replacing_one_run_leaves_the_others(output):
     for run_id in ("r1", "r2"):
         plan = make_plan(output, run_id, scores_version=scores_version(output))
