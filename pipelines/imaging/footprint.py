@@ -21,9 +21,9 @@ Rings = npt.NDArray[np.float64]
 pixel, then of the last row's last and first pixel."""
 
 _WGS84 = "EPSG:4326"
-_EDGE_POINTS = 5
-"""Points on each edge of a chip that are projected. Between them an edge 10 km long bends by less
-than 10 cm; GDAL's usual 21 cost four times as much."""
+_EDGE_POINTS, _MORE_EDGE_POINTS, _WIDE_DEGREES = 5, 23, 0.05
+"""Points on each edge of a chip that are projected. Between 5 an edge of 0.05 degrees bends by less
+than 5 cm; those of wide chips have 23, as GDAL's, which cost four times as much."""
 _POLAR_DEGREES = 89  # near a pole, an edge may reach beyond its projected points
 
 
@@ -127,11 +127,15 @@ def _corners(places: list[Place]) -> Rings:
 def _project(crs: Any, corners: Rings) -> tuple[Bounds, Rings]:
     """Bounding boxes and outlines in degrees of pixel grids in one coordinate system."""
     extents = np.hstack([corners.min(1), corners.max(1)])
-    degrees = _to_degrees(crs, _edges(extents))
+    degrees = _to_degrees(crs, _edges(extents, _EDGE_POINTS))
     bounds = np.hstack([degrees.min(1), degrees.max(1)])
     polar = (np.abs(bounds[:, [1, 3]]) > _POLAR_DEGREES).any(1)
     with np.errstate(invalid="ignore"):  # infinity less infinity, off the Earth
         plain = np.isfinite(bounds).all(1) & (bounds[:, 2] - bounds[:, 0] < 180) & ~polar
+        wide = plain & (bounds[:, 2:] - bounds[:, :2] > _WIDE_DEGREES).any(1)
+    if wide.any():
+        finer = _to_degrees(crs, _edges(extents[wide], _MORE_EDGE_POINTS))
+        bounds[wide] = np.hstack([finer.min(1), finer.max(1)])
     for row in np.flatnonzero(~plain):
         bounds[row] = _project_alone(crs, extents[row])
     bounds = _wrap(bounds)
@@ -141,18 +145,18 @@ def _project(crs: Any, corners: Rings) -> tuple[Bounds, Rings]:
     return bounds, _unwrap(rings, bounds)
 
 
-def _edges(extents: Bounds) -> Rings:
-    """Points `[n, points, 2]` along the edges of boxes."""
+def _edges(extents: Bounds, on_edge: int) -> Rings:
+    """Points `[n, points, 2]` along the edges of boxes, `on_edge` on each."""
     low, high = extents[:, None, :2], extents[:, None, 2:]
     with np.errstate(invalid="ignore"):  # a hostile place is infinite
-        points: Rings = low + _unit_edges() * (high - low)
+        points: Rings = low + _unit_edges(on_edge) * (high - low)
     return points
 
 
 @cache
-def _unit_edges() -> Rings:
+def _unit_edges(on_edge: int) -> Rings:
     """Points `[points, 2]` along the edges of the unit square, row by row."""
-    points = np.stack(np.meshgrid(*2 * [np.linspace(0, 1, _EDGE_POINTS)]), 2).reshape(-1, 2)
+    points = np.stack(np.meshgrid(*2 * [np.linspace(0, 1, on_edge)]), 2).reshape(-1, 2)
     edges: Rings = points[(points % 1 == 0).any(1)]
     return edges
 
@@ -164,7 +168,9 @@ def _corners_of_edges(
     their corners elsewhere."""
     high = corners == extents[:, None, 2:]
     tilted = ~(high | (corners == extents[:, None, :2])).all((1, 2))
-    index = np.flatnonzero((_unit_edges() % 1 == 0).all(1)).reshape(2, 2)  # by north, east
+    index = np.flatnonzero((_unit_edges(_EDGE_POINTS) % 1 == 0).all(1)).reshape(
+        2, 2
+    )  # by north, east
     at = index[high[..., 1].astype(int), high[..., 0].astype(int)]
     return np.take_along_axis(points, at[..., None], 1), tilted
 

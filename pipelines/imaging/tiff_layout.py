@@ -80,6 +80,8 @@ def read_layout(data: bytes) -> TiffLayout:
     offsets = tags.get(tiff.STRIP_OFFSETS, tags.get(tiff.TILE_OFFSETS, ()))
     counts = tags.get(tiff.STRIP_COUNTS, tags.get(tiff.TILE_COUNTS, ()))
     sized = tiff.WIDTH in tags and tiff.HEIGHT in tags
+    if sized and tiff.STRIP_OFFSETS in tags and not counts:
+        counts = _plain_counts(tags)
     if not sized or not offsets or len(offsets) != len(counts):
         raise ChipRejected(Reason.DECODE_ERROR, "the TIFF directory names no picture")
     blocks = _count_blocks(tags)
@@ -109,10 +111,24 @@ def read_layout(data: bytes) -> TiffLayout:
     )
 
 
+def _plain_counts(tags: tiff.Tags) -> tuple[int, ...]:
+    """The sizes of uncompressed strips, one for the picture or for each band, in files that lack
+    them, as old ones do; () for other files."""
+    height = _first(tags, tiff.HEIGHT)
+    whole = tiff.TILE_WIDTH not in tags and _first(tags, tiff.ROWS_PER_STRIP, height) >= height
+    if not whole or _first(tags, tiff.COMPRESSION) != 1:
+        return ()
+    bands, planes = _first(tags, tiff.SAMPLES), 1
+    if _first(tags, tiff.PLANAR) == 2:
+        bands, planes = planes, bands
+    row_bytes = math.ceil(_first(tags, tiff.WIDTH) * bands * _first(tags, tiff.BITS) / 8)
+    return (row_bytes * height,) * len(tags[tiff.STRIP_OFFSETS][:planes])
+
+
 def _raw_start(tags: tiff.Tags, offsets: tuple[int, ...], counts: tuple[int, ...]) -> int | None:
     """See `TiffLayout.raw_start`: strips, one after the other, that hold whole samples only."""
     storage = (tiff.COMPRESSION, tiff.FILL_ORDER, tiff.PLANAR)
-    plain = all(_first(tags, tag) == 1 for tag in storage)
+    plain = all(_first(tags, tag) == 1 for tag in storage) and _first(tags, tiff.BITS) == 16
     alike = all(len(set(tags.get(tag, (1,)))) == 1 for tag in (tiff.BITS, tiff.SAMPLE_FORMAT))
     if (
         not (plain and alike and offsets)

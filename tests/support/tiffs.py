@@ -83,6 +83,13 @@ def with_tag(data: bytes, tag: int, value: int | None = None, count: int | None 
     return bytes(changed)
 
 
+def without_tag(data: bytes, tag: int) -> bytes:
+    """A little-endian classic TIFF with a tag replaced by one that no decoder knows."""
+    changed = bytearray(data)
+    struct.pack_into("<H", changed, _entry(data, tag), 60_000)
+    return bytes(changed)
+
+
 def with_values(data: bytes, tag: int, values: dict[int, int]) -> bytes:
     """A little-endian classic TIFF with some values of a list, such as strip counts, changed."""
     changed = bytearray(data)

@@ -356,10 +356,11 @@ def test_the_bounds_of_a_batch_are_those_that_gdal_computes_for_each_chip(
     rng = np.random.default_rng(seed)
     scale = 1e-5 if crs.is_geographic else 1.0
     corners = scale * np.stack([rng.uniform(2e5, 8e5, 5), rng.uniform(-2e6, 9e6, 5)], 1)
-    extents = np.hstack([corners, corners + scale * rng.uniform(100, 10_000, (5, 2))])
+    sides = scale * 10 ** rng.uniform(2, 5.7, (5, 2))  # to 500 km
+    extents = np.hstack([corners, corners + sides])
     expected = [transform_bounds(crs, "EPSG:4326", *extent) for extent in extents]
     found = bounds_of([place_of(crs, *extent) for extent in extents])
-    np.testing.assert_allclose(found, expected, atol=3e-6)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 @given(
