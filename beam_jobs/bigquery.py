@@ -101,11 +101,12 @@ def main(arguments: Sequence[str]) -> int:
     output = options.output
     if store.scheme_of(output) != "gs":
         raise UsageError(f"BigQuery reads gs:// only, not {output!r}")
-    tables = open_tables(output)
-    labels = label_columns(pa.schema(tables[CHIP_SCORES.name].schema().to_arrow()))
     if options.question:
+        labels = _labels(_published(output)[CHIP_SCORES.name])
         print(in_dataset(_fitted(_QUESTIONS[options.question], labels), options.dataset), end="")
         return 0
+    tables = open_tables(output)
+    labels = _labels(tables[CHIP_SCORES.name])
     if options.file_lists:
         write_file_lists(output, tables)
         external = list(_listed(output, tables, options.dataset))
@@ -125,13 +126,22 @@ def open_tables(output: str) -> dict[str, DeltaTable]:
         UsageError: nothing is published yet, or the tables cannot have these columns.
         StorageError: one cannot be read, or lacks columns and cannot be written.
     """
-    names = [table.name for table in READ_ORDER]
-    missing = [name for name in names if delta_tables.open_table(output, name) is None]
-    if missing:
+    _published(output)
+    return {name: evolution.ensure_table(output, TABLES_BY_NAME[name]) for name in EXTERNAL_TABLES}
+
+
+def _published(output: str) -> dict[str, DeltaTable]:
+    """The tables of published runs, as they are."""
+    found = {table.name: delta_tables.open_table(output, table.name) for table in READ_ORDER}
+    if missing := [name for name, table in found.items() if table is None]:
         raise UsageError(
             f"{output!r} has no table {' or '.join(missing)} yet: publish a run there first"
         )
-    return {name: evolution.ensure_table(output, TABLES_BY_NAME[name]) for name in EXTERNAL_TABLES}
+    return {name: table for name, table in found.items() if table is not None}
+
+
+def _labels(scores: DeltaTable) -> dict[str, str]:
+    return label_columns(pa.schema(scores.schema().to_arrow()))
 
 
 def write_file_lists(output: str, tables: dict[str, DeltaTable]) -> None:

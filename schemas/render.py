@@ -110,9 +110,10 @@ def bigquery_ddl(table: Table) -> str:
 
 
 def bigquery_columns(schema: pa.Schema) -> dict[str, str]:
-    """Each column's name and BigQuery type, for a schema with the types of the tables."""
+    """Each column's name and BigQuery type. Columns of types that no table has are left out: only a
+    later release knows them."""
     names = {types.arrow: types.bigquery for types in _TYPES.values()}
-    return {field.name: names[field.type] for field in schema}
+    return {field.name: names[field.type] for field in schema if field.type in names}
 
 
 def text_with_unit(column: Column) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 
 from schemas.tables import BAD
 
@@ -78,8 +78,11 @@ def findings_json(findings: Collection[Finding]) -> str:
 
 
 def read_findings(text: str | None) -> tuple[Finding, ...]:
-    """Read what `findings_json` wrote; none for a run that was not checked."""
-    return tuple(Finding(**each) for each in json.loads(text or "[]"))
+    """Read what `findings_json` wrote, here or in a later release; none for a run that was not
+    checked."""
+    known = [each.name for each in fields(Finding)]
+    found = json.loads(text or "[]")
+    return tuple(Finding(**{n: each[n] for n in known if n in each}) for each in found)
 
 
 def skipped(why: str) -> Verdict:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.drift.checks import DriftLimits
+from pipelines.errors import UsageError
 from pipelines.storage import store
 from schemas.tables import SCORE
 
@@ -98,11 +99,31 @@ class RunPlan:
 
     @classmethod
     def from_json(cls, text: str | bytes) -> RunPlan:
-        """Read what `to_json` wrote."""
+        """Read what `to_json` wrote.
+
+        Raises:
+            UsageError: a later release wrote it.
+        """
         data = json.loads(text)
+        refuse_unknown(cls, data, f"the plan of run {data.get('run_id')!r}")
         drift = DriftLimits(**data.pop("drift", {}))
         lists = {name: tuple(data.get(name, ())) for name in ("unit_rows", "threats", "trust")}
         return cls(**{**data, **lists, "drift": drift})
+
+
+def refuse_unknown(kind: type[Any], data: Mapping[str, Any], what: str) -> None:
+    """Refuse the stored fields of a dataclass if one of them is unknown.
+
+    Args:
+        what: names the data in the message.
+
+    Raises:
+        UsageError: it is from a later release; says which fields are unknown.
+    """
+    if unknown := sorted(data.keys() - {each.name for each in fields(kind)}):
+        raise UsageError(
+            f"{what} is of a later release (it has {', '.join(unknown)}): finish it with that one"
+        )
 
 
 def staging_of(output: str, run_id: str, attempt: int) -> str:

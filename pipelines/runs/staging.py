@@ -26,7 +26,7 @@ from pipelines import metrics
 from pipelines.elements import NOTHING_SPENT, LabelledBatch, Spent
 from pipelines.errors import StorageError
 from pipelines.run_log import event
-from pipelines.runs.run_plan import STAGING_FOLDER
+from pipelines.runs.run_plan import STAGING_FOLDER, refuse_unknown
 from pipelines.storage import store
 from pipelines.tables.parquet_files import parquet_bytes
 
@@ -95,8 +95,13 @@ class StagedUnit:
 
     @classmethod
     def from_json(cls, text: str | bytes) -> StagedUnit:
-        """Read what `to_json` wrote."""
+        """Read what `to_json` wrote.
+
+        Raises:
+            UsageError: a later release wrote it.
+        """
         data = json.loads(text)
+        refuse_unknown(cls, data, f"staged unit {data.get('number')}")
         for name in ("scores", "quarantine"):
             data[name] = StagedFile(**data[name]) if data[name] else None
         return cls(**{**data, "spent": Spent(**data["spent"])})

@@ -84,7 +84,9 @@ def open_dataset(table: DeltaTable, run_ids: Collection[str] | None = None) -> p
     """
     # No file matches: this is for the schema and the connection, and for deltalake's refusal of
     # tables whose protocol it cannot read.
-    no_run = [("run_id", "in", [])] if table.metadata().partition_columns else None
+    no_run: list[Any] | None = (
+        [("run_id", "in", [])] if table.metadata().partition_columns else None
+    )
     frame = table.to_pyarrow_dataset(filesystem=_local_files(table), file_pruning_predicate=no_run)
     fragments = [
         frame.format.make_fragment(path, frame.filesystem, _partition_filter(**partition))
