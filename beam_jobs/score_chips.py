@@ -22,7 +22,6 @@ from beam_jobs.running.starting import (
     resume_run,
     start_run,
 )
-from pipelines.artifacts.opening import open_artifact
 from pipelines.commands import run_command
 from pipelines.imaging.other_files import ignored_text
 from pipelines.planning.archive import list_chips
@@ -83,12 +82,11 @@ def _estimate(options: ScoreOptions) -> int:
     WorkerSettings(RunLog(options.run_id, options.log_format), options.stores).apply()
     asked = options.estimate_options
     prices = read_prices(asked.prices) if asked.prices else (THIS_MACHINE,)
-    artifact = check_run(options, SCORE_LINE.flag_names())
+    folder, artifact = check_run(options, SCORE_LINE.flag_names())
     named_threats(options, artifact)
     check_tables(options.output, artifact)
 
     def try_sample(to_do: ChipsToDo) -> Trial:
-        folder, _ = open_artifact(options.artifact, artifact.model_digest)
         return score_sample(folder, artifact, options.precision, options.batch_size, to_do)
 
     (chosen, ignored), sample_chips = _choose(options, artifact), asked.sample_chips or SAMPLE_CHIPS

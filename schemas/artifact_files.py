@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -28,7 +29,7 @@ MODEL_FILE = "model.keras"
 
 MOST_DESCRIPTION_BYTES = 1 << 24
 MOST_MODEL_BYTES = 1 << 32
-"""Sizes of artifact.json and of the model beyond which a remote one is not fetched."""
+"""Sizes of artifact.json, and of the model or another file, beyond which they are not read."""
 
 
 def model_digest(model_file: Path, label_set: LabelSet, preprocessing: Preprocessing) -> str:
@@ -116,8 +117,7 @@ def read_description(folder: Path) -> ModelArtifact:
     """
     path = folder / ARTIFACT_FILE
     try:
-        if (size_bytes := path.stat().st_size) > MOST_DESCRIPTION_BYTES:
-            raise ValueError(f"it has {size_bytes:,} bytes")
+        _check_file(path, MOST_DESCRIPTION_BYTES)
         data = json.loads(path.read_bytes())
     except FileNotFoundError as error:
         raise ArtifactError(f"{path} is missing: is this a model artifact?") from error
@@ -139,9 +139,14 @@ def _check_files(folder: Path, artifact: ModelArtifact, needed_only: bool) -> No
             raise ArtifactError(f"file name {name!r} points outside the artifact")
         if needed_only and name != MODEL_FILE:
             continue
-        if not (folder / name).is_file():
-            raise ArtifactError(f"the file {name} is missing")
-        check_equal(f"sha256 of {name}", expected, _file_sha256(folder / name))
+        try:
+            _check_file(folder / name, MOST_MODEL_BYTES)
+            found = _file_sha256(folder / name)
+        except FileNotFoundError as error:
+            raise ArtifactError(f"the file {name} is missing") from error
+        except (OSError, ValueError) as error:  # ValueError: not a possible name of a file
+            raise ArtifactError(f"the file {name!r} cannot be read: {error}") from error
+        check_equal(f"sha256 of {name}", expected, found)
 
 
 def _read_checked(folder: Path, artifact: ModelArtifact) -> keras_file.KerasModel:
@@ -159,6 +164,19 @@ def _read_checked(folder: Path, artifact: ModelArtifact) -> keras_file.KerasMode
     found = _digest(model, artifact.label_set, artifact.preprocessing)
     check_equal("model_digest", artifact.model_digest, found)
     return model
+
+
+def _check_file(path: Path, most_bytes: int) -> None:
+    """Refuse what would block a reader or never end, such as a pipe or a link to a device.
+
+    Raises:
+        OSError: it is that, too large, or missing.
+    """
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError("it is not a regular file")
+    if found.st_size > most_bytes:
+        raise OSError(f"it has {found.st_size:,} bytes, at most {most_bytes:,} are read")
 
 
 def _file_sha256(path: Path) -> str:

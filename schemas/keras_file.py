@@ -56,7 +56,7 @@ class KerasModel:
                 for name in sorted(datasets):
                     if not name.startswith("optimizer/"):
                         yield name, datasets[name][()]
-        except (OSError, RuntimeError, KeyError, ValueError) as error:
+        except (OSError, RuntimeError, KeyError, ValueError, OverflowError) as error:
             raise ArtifactError(f"{self.name} has no readable weights: {error}") from error
 
     def check(self) -> None:
@@ -179,7 +179,7 @@ def _read_members(model_file: Path, wanted: Sequence[str] = tuple(_MOST_BYTES)) 
                         f"{member.filename} in {model_file.name} claims {member.file_size:,} bytes"
                     )
             return {name: archive.read(name) for name in wanted}
-    except (OSError, RuntimeError, EOFError, zlib.error, zipfile.BadZipFile) as error:
+    except (OSError, RuntimeError, EOFError, UnicodeError, zlib.error, zipfile.BadZipFile) as error:
         raise ArtifactError(f"{model_file.name} is not a Keras 3 file: {error}") from error
 
 

@@ -1,6 +1,7 @@
 """The start of a run: every check that can be made before chips are listed, then the plan.
 
-Nothing here loads TensorFlow.
+TensorFlow is loaded once there are chips to score, and the model with it: one that Keras cannot
+build is refused before anything is stored.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import pyarrow as pa
 
@@ -18,6 +20,7 @@ from beam_jobs.options.label_names import named_labels
 from beam_jobs.options.run_options import RunOptions
 from beam_jobs.running.resuming import match_plan
 from beam_jobs.running.versions import installed_versions
+from pipelines.artifacts.loading import load_model
 from pipelines.artifacts.opening import open_artifact
 from pipelines.errors import as_usage_error
 from pipelines.planning.done import scores_version
@@ -42,6 +45,7 @@ class RunStart:
     Attributes:
         options: how the run is made.
         settings: applied in this process and on every worker.
+        folder: of the artifact, on this machine.
         artifact: the model's description.
         threats: the labels of `--threats`.
         attempt: number of this attempt at the run.
@@ -54,6 +58,7 @@ class RunStart:
 
     options: RunOptions
     settings: WorkerSettings
+    folder: Path
     artifact: ModelArtifact
     threats: tuple[str, ...]
     attempt: int
@@ -80,7 +85,7 @@ def start_run(options: RunOptions, our_flags: Sequence[str]) -> RunStart:
     """
     settings = WorkerSettings(RunLog(options.run_id, options.log_format), options.stores)
     settings.apply()
-    artifact = check_run(options, our_flags)
+    folder, artifact = check_run(options, our_flags)
     threats = named_threats(options, artifact)
     with as_usage_error("--output"):
         attempt, begun = attempts.find_attempt(options.output, options.run_id)
@@ -91,13 +96,16 @@ def start_run(options: RunOptions, our_flags: Sequence[str]) -> RunStart:
         check_tables(options.output, artifact)
         version = scores_version(options.output)
     return RunStart(
-        *(options, settings, artifact, threats, attempt, begun, published, hold),
+        *(options, settings, folder, artifact, threats, attempt, begun, published, hold),
         *(started_at, version),
     )
 
 
-def check_run(options: RunOptions, our_flags: Sequence[str]) -> ModelArtifact:
-    """Check flags, artifact and precision, without reading the output; returns the artifact.
+def check_run(options: RunOptions, our_flags: Sequence[str]) -> tuple[Path, ModelArtifact]:
+    """Check flags, artifact and precision, without reading the output.
+
+    Returns:
+        The artifact's folder on this machine, and its description.
 
     Raises:
         UsageError: one of them is wrong.
@@ -105,10 +113,10 @@ def check_run(options: RunOptions, our_flags: Sequence[str]) -> ModelArtifact:
     launch.check_beam_args(options.beam_args, our_flags)
     job_flags.check_launch(options)
     with as_usage_error("--artifact"):
-        _, artifact = open_artifact(options.artifact)
+        opened = open_artifact(options.artifact)
     if launch.runs_locally(options.beam_args):
         check_precision(options.precision, has_gpu_device())
-    return artifact
+    return opened
 
 
 def named_threats(options: RunOptions, artifact: ModelArtifact) -> tuple[str, ...]:
@@ -153,9 +161,13 @@ def plan_run(start: RunStart, chosen: Selection) -> RunPlan:
     has planned the same run meanwhile.
 
     Raises:
-        UsageError: the plan cannot be stored, or the other launcher's differs from this one.
+        UsageError: Keras cannot build the model, the plan cannot be stored, or the other
+            launcher's differs from this one.
     """
     options, artifact = start.options, start.artifact
+    if chosen.to_score:
+        with as_usage_error("--artifact"):
+            load_model(start.folder, artifact)
     plan = RunPlan(
         run_id=options.run_id,
         run_date=options.run_date,

@@ -13,6 +13,8 @@ from schemas.artifact import ArtifactError, ModelArtifact
 from schemas.artifact_files import MODEL_FILE, write_checked_model
 from schemas.keras_file import read_keras_version
 
+_REASON_CHARACTERS = 300
+
 
 def check_keras(folder: Path, artifact: ModelArtifact) -> None:
     """Compare the Keras that saved the model with the one here; nothing is imported.
@@ -43,7 +45,7 @@ def load_model(folder: Path, artifact: ModelArtifact) -> Any:
 
     Raises:
         ArtifactError: the model is not the artifact's, has parts that the trainer does not write,
-            or cannot be opened.
+            cannot be opened, or its outputs do not fit the labels.
     """
     check_keras(folder, artifact)
     quiet_tensorflow()
@@ -53,9 +55,19 @@ def load_model(folder: Path, artifact: ModelArtifact) -> Any:
         copy = Path(temporary, MODEL_FILE)
         write_checked_model(folder, artifact, copy)
         try:
-            return keras.models.load_model(copy, compile=False, safe_mode=True)
+            model = keras.models.load_model(copy, compile=False, safe_mode=True)
+            outputs = model.output_shape
         except Exception as error:  # Keras has no common class for what it cannot open
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise ArtifactError(
-                f"Keras {keras.__version__} cannot open {folder / MODEL_FILE}: {reason}"
+                f"Keras {keras.__version__} cannot open {folder / MODEL_FILE}: {_reason(error)}"
             ) from error
+    labels = len(artifact.label_set.names)
+    if outputs != (None, labels):
+        raise ArtifactError(f"{folder}: the model has the outputs {outputs} for {labels} labels")
+    return model
+
+
+def _reason(error: Exception) -> str:
+    """One line of what Keras says. Before the cause, it advises the authors of layers."""
+    text = str(error).partition("Exception encountered:")[2] or str(error) or type(error).__name__
+    return text.strip().splitlines()[0][:_REASON_CHARACTERS]

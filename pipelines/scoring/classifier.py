@@ -20,7 +20,7 @@ from pipelines.scoring.devices import (
 )
 from pipelines.scoring.gpu_model import on_gpu
 from pipelines.scoring.tuning import BATCH_SIZE, CALLS_IN_FLIGHT, TUNED_FROM_CHIPS, Call
-from schemas.artifact import ArtifactError, ModelArtifact
+from schemas.artifact import ModelArtifact
 from schemas.precision import KERAS_POLICIES, Precision, gpu_precision, native_bfloat16
 
 
@@ -45,7 +45,7 @@ class Classifier:
 
     Raises:
         UsageError: the device does not support the precision.
-        ArtifactError: the model's outputs do not fit the artifact's labels.
+        ArtifactError: see `load_model`.
     """
 
     def __init__(
@@ -60,8 +60,6 @@ class Classifier:
         resolved = resolve_precision(precision, gpu)
         self.labels = len(artifact.label_set.names)
         model = load_model(folder, artifact)
-        if model.output_shape != (None, self.labels):
-            raise ArtifactError(f"outputs {model.output_shape} for {self.labels} labels")
         gains = _has_convolutions(model)
         self.precision = resolved if gains else "float32"
         _compute_in(model, self.precision)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -303,6 +304,34 @@ def test_one_changed_byte_in_the_model_is_found_and_both_hashes_named(folder: Pa
     (folder / MODEL_FILE).write_bytes(content)
     differs = r"sha256 of model\.keras differs: recorded [0-9a-f]{64}, found [0-9a-f]{64}$"
     with pytest.raises(ArtifactError, match=differs):
+        read_artifact(folder)
+
+
+@pytest.mark.parametrize("name", [ARTIFACT_FILE, MODEL_FILE, "curves.png"])
+def test_a_file_that_would_block_or_fill_the_memory_is_refused_without_reading_it(
+    folder: Path, name: str
+) -> None:
+    if name != ARTIFACT_FILE:
+        edit(folder, lambda data: data["files"].update({name: "0" * 64}))
+    (folder / name).unlink(missing_ok=True)
+    with (folder / name).open("wb") as endless:
+        endless.truncate(2**43)
+    with pytest.raises(ArtifactError, match=r"it has 8,796,093,022,208 bytes, at most [\d,]+ are"):
+        read_artifact(folder)
+    (folder / name).unlink()
+    (folder / name).symlink_to("/dev/zero")
+    with pytest.raises(ArtifactError, match="it is not a regular file"):
+        read_artifact(folder)
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+    with pytest.raises(ArtifactError, match="it is not a regular file"):
+        read_artifact(folder)
+
+
+@pytest.mark.parametrize("name", ["a\0b", "\ud800", "a" * 3000])
+def test_a_listed_name_that_no_file_can_have_is_refused(folder: Path, name: str) -> None:
+    edit(folder, lambda data: data["files"].update({name: "0" * 64}))
+    with pytest.raises(ArtifactError, match="cannot be read"):
         read_artifact(folder)
 
 

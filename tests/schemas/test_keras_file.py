@@ -7,6 +7,8 @@ import json
 import shutil
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +165,33 @@ def test_weights_that_are_not_plain_numbers_in_the_file_are_refused(
         read_artifact(folder)
     assert "\n" not in str(refused.value)
     assert "model_digest" not in str(refused.value)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_any_changed_bytes_make_another_model_or_are_refused(folder: Path, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    model = read_model(folder / MODEL_FILE)
+    sound = (folder / MODEL_FILE).read_bytes()
+    for _ in range(300):
+        weights, archive = bytearray(model.weights), bytearray(sound)
+        for content, most in ((weights, 4000), (archive, len(sound))):
+            for place in random.integers(0, min(most, len(content)), random.integers(1, 5)):
+                content[place] = random.choice([0, 1, 127, 255, *random.bytes(1)])
+        (folder / MODEL_FILE).write_bytes(archive)
+        with suppress(ArtifactError):
+            replace(model, weights=bytes(weights)).check()
+        with suppress(ArtifactError):
+            read_model(folder / MODEL_FILE)
+
+
+def test_a_member_whose_name_is_not_text_is_refused(folder: Path) -> None:
+    content = bytearray((folder / MODEL_FILE).read_bytes())
+    directory = content.index(b"PK\x01\x02")
+    content[directory + 9] |= 8  # its name is in UTF-8
+    content[directory + 46] = 0xA7
+    (folder / MODEL_FILE).write_bytes(content)
+    with pytest.raises(ArtifactError, match="is not a Keras 3 file"):
+        read_model(folder / MODEL_FILE)
 
 
 @pytest.mark.parametrize("content", [b"", b"no weights"])

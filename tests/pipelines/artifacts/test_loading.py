@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -77,17 +78,50 @@ def test_a_hostile_model_ends_the_command_before_anything_is_planned(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], hole: str
 ) -> None:
     mark = tmp_path / "mark"
-    make_artifact(tmp_path / "model")
-    write_chips(tmp_path / "chips", 1)
-    config = json.loads(read_member(tmp_path / "model", "config.json"))
-    config["config"]["layers"].insert(1, hostile_layers(mark)[hole])
-    rezip(tmp_path / "model", {"config.json": json.dumps(config).encode()})
-    record(tmp_path / "model")
+    refuse_to_score(tmp_path, capsys, lambda layers: layers.insert(1, hostile_layers(mark)[hole]))
+    assert not mark.exists()
+
+
+def _history(name: str) -> dict[str, Any]:
+    tensor = {"shape": [None, 3], "dtype": "float32", "keras_history": [name, 0, 0]}
+    return {"class_name": "__keras_tensor__", "config": tensor}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda layers: layers[-1].update(inbound_nodes=[]),
+        lambda layers: layers[-1]["inbound_nodes"][0].update(args=[_history("nowhere")]),
+        lambda layers: layers[-1]["inbound_nodes"][0].update(args=[_history("scores")]),
+        lambda layers: layers[-1]["config"].update(activity_regularizer=1.0),
+        lambda layers: layers[-1]["config"].update(kernel_initializer=5.0),
+        lambda layers: layers[-1]["config"].update(trainable=5),
+    ],
+    ids=["no call", "no such layer", "a circle", "a regularizer", "an initializer", "trainable"],
+)
+def test_a_model_that_keras_cannot_build_ends_the_command_before_anything_is_planned(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], change: Callable[[list[Any]], object]
+) -> None:
+    error = refuse_to_score(tmp_path, capsys, change)
+    assert f"Keras {keras.__version__} cannot open {tmp_path / 'model' / MODEL_FILE}: " in error
+    assert len(error) < 500
+
+
+def refuse_to_score(
+    folder: Path, capsys: pytest.CaptureFixture[str], change: Callable[[list[Any]], object]
+) -> str:
+    """The error of `score_chips`, whose artifact has these changes to its layers."""
+    make_artifact(folder / "model")
+    write_chips(folder / "chips", 1)
+    config = json.loads(read_member(folder / "model", "config.json"))
+    change(config["config"]["layers"])
+    rezip(folder / "model", {"config.json": json.dumps(config).encode()})
+    record(folder / "model")
     flags = {"chips": "chips", "artifact": "model", "output": "out"}
-    command = [f"--{flag}={tmp_path / name}" for flag, name in flags.items()]
+    command = [f"--{flag}={folder / name}" for flag, name in flags.items()]
     assert exit_code(score_chips.main, command) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: --artifact: ")
     assert error.count("\n") == 1
-    assert not mark.exists()
-    assert not (tmp_path / "out").exists()
+    assert not (folder / "out").exists()
+    return error
