@@ -26,8 +26,9 @@ from pipelines.planning.manifests import look_up_versions
 from pipelines.planning.selection import Selection, select_chips
 from pipelines.quiet_tensorflow import quiet_tensorflow
 from schemas.artifact import ModelArtifact
+from schemas.chip_columns import CHIP_NAMES
 from schemas.render import file_schema
-from schemas.tables import CHIP_COLUMNS, QUARANTINE, REPLAY, QuarantineReason
+from schemas.tables import QUARANTINE, REPLAY, QuarantineReason
 
 _REASONS = tuple(reason.value for reason in QuarantineReason)
 
@@ -122,7 +123,7 @@ def _sql(options: ReplayOptions) -> str:
     return f"SELECT {', '.join(_CHIPS.names)} FROM open_quarantine WHERE {' AND '.join(asked)}"
 
 
-_CHIPS = pa.schema([file_schema(QUARANTINE).field(column.name) for column in CHIP_COLUMNS])
+_CHIPS = pa.schema([file_schema(QUARANTINE).field(name) for name in CHIP_NAMES])
 
 
 if __name__ == "__main__":

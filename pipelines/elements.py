@@ -15,10 +15,13 @@ import numpy.typing as npt
 import pyarrow as pa
 from apache_beam import coders
 
+from schemas.chip_columns import CHIP_NAMES
 from schemas.render import file_schema
-from schemas.tables import CHIP_COLUMNS, QUARANTINE
+from schemas.tables import QUARANTINE
 
-REJECTED = pa.schema([file_schema(QUARANTINE).field(i) for i in range(len(CHIP_COLUMNS) + 2)])
+REJECTED = pa.schema(
+    [file_schema(QUARANTINE).field(name) for name in (*CHIP_NAMES, "reason", "message")]
+)
 """Schema of rejected chips on their way to quarantine: chip columns, reason, message."""
 
 

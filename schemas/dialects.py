@@ -38,6 +38,8 @@ def _as_bigquery(node: Expr) -> Expr:
 
     if isinstance(node, exp.ArrayContains):  # sqlglot's own way is a subquery
         return exp.In(this=node.expression, unnest=exp.Unnest(expressions=[node.this]))
+    if isinstance(node, exp.Anonymous) and node.name.upper() == "ST_GEOMFROMWKB":
+        return exp.Anonymous(this="ST_GEOGFROMWKB", expressions=node.expressions)
     if isinstance(node, exp.Select) and node.args.get("qualify") and _is_unfiltered(node):
         return node.where("TRUE")  # QUALIFY needs one of these clauses
     return node

@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
@@ -31,6 +31,7 @@ class _Types(NamedTuple):
 
 # Delta and Parquet both call a list's items "element"; Arrow alone says "item".
 _TEXTS = pa.list_(pa.field("element", pa.string()))
+_EDGES = ("xmin", "ymin", "xmax", "ymax")
 _TYPES: dict[ColumnType, _Types] = {
     "string": _Types(pa.string(), "VARCHAR", "STRING"),
     "bool": _Types(pa.bool_(), "BOOLEAN", "BOOL"),
@@ -40,6 +41,12 @@ _TYPES: dict[ColumnType, _Types] = {
     "date": _Types(pa.date32(), "DATE", "DATE"),
     "timestamp": _Types(pa.timestamp("us", tz="UTC"), "TIMESTAMP WITH TIME ZONE", "TIMESTAMP"),
     "list<string>": _Types(_TEXTS, "VARCHAR[]", "ARRAY<STRING>"),
+    "wkb": _Types(pa.binary(), "BLOB", "BYTES"),
+    "bbox": _Types(
+        pa.struct([(edge, pa.float64()) for edge in _EDGES]),
+        f"STRUCT({', '.join(f'{edge} DOUBLE' for edge in _EDGES)})",
+        f"STRUCT<{', '.join(f'{edge} FLOAT64' for edge in _EDGES)}>",
+    ),
 }
 
 
@@ -74,17 +81,18 @@ def label_columns(schema: pa.Schema) -> dict[str, str]:
     return {label.decode(): name for name, label in labels.items() if label}
 
 
-def bigquery_fields(table: Table) -> list[dict[str, str]]:
+def bigquery_fields(table: Table) -> list[dict[str, Any]]:
     """The table's schema as BigQuery's JSON: name, type, mode, description.
 
-    A list is a REPEATED field; BigQuery has no 32-bit floats.
+    A list is a REPEATED field, a struct a RECORD; BigQuery has no 32-bit floats.
     """
     return [
         {
             "name": column.name,
-            "type": _TYPES[column.type].bigquery.removeprefix("ARRAY<").removesuffix(">"),
+            "type": _bigquery_type(column),
             "mode": _bigquery_mode(column),
             "description": text_with_unit(column),
+            **_bigquery_parts(column),
         }
         for column in table.columns
     ]
@@ -199,6 +207,19 @@ def _bigquery_column(column: Column) -> str:
     required = " NOT NULL" if _bigquery_mode(column) == "REQUIRED" else ""
     options = f"OPTIONS (description = {_bigquery_text(text_with_unit(column))})"
     return f"{column.name} {_TYPES[column.type].bigquery}{required} {options}"
+
+
+def _bigquery_type(column: Column) -> str:
+    if column.type == "bbox":
+        return "RECORD"
+    return _TYPES[column.type].bigquery.removeprefix("ARRAY<").removesuffix(">")
+
+
+def _bigquery_parts(column: Column) -> dict[str, Any]:
+    """The fields of a struct."""
+    if column.type != "bbox":
+        return {}
+    return {"fields": [{"name": edge, "type": "FLOAT64", "mode": "NULLABLE"} for edge in _EDGES]}
 
 
 def _bigquery_mode(column: Column) -> str:

@@ -9,7 +9,16 @@ from typing import Literal
 from schemas.labels import LabelSet, score_column
 
 ColumnType = Literal[
-    "string", "bool", "int64", "float32", "float64", "date", "timestamp", "list<string>"
+    "string",
+    "bool",
+    "int64",
+    "float32",
+    "float64",
+    "date",
+    "timestamp",
+    "list<string>",
+    "wkb",
+    "bbox",
 ]
 
 
@@ -19,7 +28,8 @@ class Column:
 
     Attributes:
         name: letters, digits and underscores.
-        type: one of `ColumnType`; timestamps are UTC in microseconds.
+        type: one of `ColumnType`; timestamps are UTC in microseconds, `wkb` is a geometry as
+            well-known binary, `bbox` a struct of float64: xmin, ymin, xmax, ymax.
         description: what the values mean, for a reader who does not know the project.
         unit: the unit of a number ("" if it has none).
         required: whether every row must have a value.

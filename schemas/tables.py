@@ -10,6 +10,7 @@ from enum import StrEnum
 from functools import cache
 from typing import Self
 
+from schemas.chip_columns import CHIP_COLUMNS, PLACED_CHIP_COLUMNS
 from schemas.dating import DATING_COLUMNS, MODIFIED_AT
 from schemas.labels import LabelSet
 from schemas.table import Column, Table
@@ -65,23 +66,6 @@ class QuarantineReason(StrEnum):
 
 _REASONS = "; ".join(f"{reason.value}: {reason.description}" for reason in QuarantineReason)
 
-CHIP_COLUMNS = (
-    Column("chip_uri", "string", "Absolute address of the chip's object.", required=True),
-    Column("chip_id", "string", "File stem of the chip.", required=True),
-    Column("scene_id", "string", "Scene that the chip was cut from, if known."),
-    Column("observed_at", "timestamp", "When the satellite took the picture, if known.", "UTC"),
-    Column("lon_min", "float64", "Western edge of the chip (WGS 84), if known.", "degrees"),
-    Column("lat_min", "float64", "Southern edge of the chip (WGS 84), if known.", "degrees"),
-    Column("lon_max", "float64", "Eastern edge of the chip (WGS 84), if known.", "degrees"),
-    Column("lat_max", "float64", "Northern edge of the chip (WGS 84), if known.", "degrees"),
-    Column("etag", "string", "The store's version tag of the object when it was listed."),
-    Column("size_bytes", "int64", "Size of the object when it was listed.", "bytes"),
-)
-"""What is known about a chip before it is scored, in every table of chips."""
-
-BOUNDS = ("lon_min", "lat_min", "lon_max", "lat_max")
-"""The bounding box columns, west, south, east, north."""
-
 _PARTITION_COLUMNS = (
     Column("run_date", "date", "Night that the run belongs to.", "UTC date", required=True),
     Column("run_id", "string", "The run that made the row.", required=True),
@@ -104,7 +88,7 @@ _THRESHOLDS_DIGEST = Column(
 CHIP_MANIFEST = Table(
     name="chip_manifest",
     description="The chips that a run scores; a row group is a unit of work.",
-    version=1,
+    version=2,
     columns=(
         *CHIP_COLUMNS,
         MODIFIED_AT,
@@ -122,9 +106,9 @@ CHIP_MANIFEST = Table(
 QUARANTINE = Table(
     name="quarantine",
     description="Chips that a run could not score, each with its reason.",
-    version=1,
+    version=2,
     columns=(
-        *CHIP_COLUMNS,
+        *PLACED_CHIP_COLUMNS,
         Column("reason", "string", f"One of a closed list: {_REASONS}.", required=True),
         Column("message", "string", "What was wrong with this chip.", required=True),
         _MODEL_DIGEST,
@@ -239,9 +223,9 @@ CHIP_SCORES = Table(
     name="chip_scores",
     description="Scored chips: scores and the labels chosen from them, one row per chip and run; "
     "a relabelling has one for each picture (etag) of a chip.",
-    version=2,
+    version=3,
     columns=(
-        *CHIP_COLUMNS,
+        *PLACED_CHIP_COLUMNS,
         *DATING_COLUMNS,
         Column("media_type", "string", "jpg or tif, from the bytes.", required=True),
         Column(

@@ -9,7 +9,7 @@ and only then labels by their publication.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -26,12 +26,13 @@ from pipelines.runs.run_plan import RunPlan
 from pipelines.scoring.labelling import name_labels
 from pipelines.storage import store
 from pipelines.tables import delta_tables
-from pipelines.tables.parquet_files import COMPRESSION
+from pipelines.tables.parquet_files import open_writer, write_arranged
 from schemas.decisions import choose_labels
 from schemas.render import label_columns
 from schemas.tables import CHIP_SCORES
 
 _BATCH_ROWS = 65_536
+_BLOCK_ROWS = 100_000  # that are brought into map order together
 
 
 def labels_of(scores: DeltaTable) -> tuple[str, ...]:
@@ -94,17 +95,33 @@ def relabel_files(
         RunFailed: a file is gone, because its rows were compacted and it was deleted.
     """
     buffer = io.BytesIO()
-    with pq.ParquetWriter(buffer, columns, **COMPRESSION) as writer:
-        for path, rows in zip(sources["path"].to_pylist(), sources["rows"], strict=True):
-            uri = store.join_uri(plan.output, CHIP_SCORES.name, path)
-            try:
-                for table in _read_rows(uri, rows.values.to_numpy(), columns):
-                    writer.write_table(relabel_rows(table, thresholds))
-            except StorageError as error:
-                raise RunFailed(
-                    f"run {plan.run_id}: {error}; delete {plan.staging} and start it again"
-                ) from error
+    with open_writer(buffer, columns) as writer:
+        for block in _blocks(_source_rows(plan, sources, columns)):
+            write_arranged(writer, relabel_rows(block, thresholds))
     return buffer.getvalue()
+
+
+def _source_rows(plan: RunPlan, sources: pa.Table, schema: pa.Schema) -> Iterator[pa.Table]:
+    for path, rows in zip(sources["path"].to_pylist(), sources["rows"], strict=True):
+        uri = store.join_uri(plan.output, CHIP_SCORES.name, path)
+        try:
+            yield from _read_rows(uri, rows.values.to_numpy(), schema)
+        except StorageError as error:
+            raise RunFailed(
+                f"run {plan.run_id}: {error}; delete {plan.staging} and start it again"
+            ) from error
+
+
+def _blocks(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """The same rows in tables of at least `_BLOCK_ROWS`, but for the last one."""
+    held: list[pa.Table] = []
+    for table in tables:
+        held.append(table)
+        if sum(part.num_rows for part in held) >= _BLOCK_ROWS:
+            yield pa.concat_tables(held)
+            held = []
+    if held:
+        yield pa.concat_tables(held)
 
 
 def relabel_rows(rows: pa.Table, thresholds: Thresholds) -> pa.Table:
@@ -121,7 +138,8 @@ def relabel_rows(rows: pa.Table, thresholds: Thresholds) -> pa.Table:
 
 
 def _read_rows(uri: str, rows: npt.NDArray[np.int64], schema: pa.Schema) -> Iterator[pa.Table]:
-    """The rows of a file at ascending positions, a batch at a time."""
+    """The rows of a file at ascending positions, a batch at a time. Columns that a file of an
+    earlier release lacks are null."""
     with store.open_file(uri) as file:
         start = 0
         parquet = pq.ParquetFile(file)

@@ -16,7 +16,6 @@ from itertools import chain
 
 import pyarrow as pa
 import pyarrow.dataset as ds
-import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
 from pipelines.maintenance.copies import kinds_of_runs
@@ -26,7 +25,7 @@ from pipelines.storage import store
 from pipelines.tables import commits, delta_tables, evolution, publications
 from pipelines.tables.commits import DataFile, commit_in_turn, translate_commit_errors
 from pipelines.tables.delta_tables import PublishedFile
-from pipelines.tables.parquet_files import COMPRESSION
+from pipelines.tables.parquet_files import open_writer
 from schemas.render import file_schema
 from schemas.tables import CHIP_SCORES, EXPIRED_CHIPS, QUARANTINE, RELABEL, TABLES
 
@@ -144,7 +143,7 @@ def _write(output: str, parts: Iterable[ds.Scanner], night: str, run_id: str) ->
     path = f"run_date={night}/run_id={run_id}/expired-{uuid.uuid4().hex[:8]}.parquet"
     uri = store.join_uri(output, EXPIRED_CHIPS.name, path)
     rows = 0
-    with store.create_file(uri) as file, pq.ParquetWriter(file, _SCHEMA, **COMPRESSION) as writer:
+    with store.create_file(uri) as file, open_writer(file, _SCHEMA) as writer:
         for part in parts:
             for batch in part.to_batches():
                 writer.write_batch(batch.cast(_SCHEMA))

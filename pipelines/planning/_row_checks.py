@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.errors import UsageError
-from schemas.tables import BOUNDS
+from schemas.chip_columns import BOUNDS
 
 BOUNDS_FAULTS = {
     "its bounding box is incomplete": (

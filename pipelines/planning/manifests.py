@@ -13,12 +13,14 @@ from pipelines.planning._row_checks import BOUNDS_FAULTS, refuse_faults, with_bo
 from pipelines.planning.user_tables import cast_columns, read_columns
 from pipelines.storage import store
 from pipelines.tars.tar_chips import SHARD_ENDINGS, find_chip
+from schemas.chip_columns import BOUNDS, GEOMETRY
 from schemas.render import file_schema
-from schemas.tables import BOUNDS, CHIP_MANIFEST
+from schemas.tables import CHIP_MANIFEST
 
 MANIFEST_ENDINGS = (".parquet", ".csv")
 
 _MANIFEST = file_schema(CHIP_MANIFEST)
+_GIVEN = [name for name in _MANIFEST.names if name != GEOMETRY.name]
 _LISTED = ("etag", "size_bytes", "modified_at")
 """Columns that a listing has."""
 _IN_SHARD = ("shard_uri", "offset_bytes")
@@ -33,7 +35,7 @@ def read_manifest(uri: str) -> pa.Table:
     Raises:
         UsageError: it cannot be read, or is not a manifest.
     """
-    table = read_columns(uri, "manifest", _MANIFEST.names, ("chip_uri",), "--chips")
+    table = read_columns(uri, "manifest", _GIVEN, ("chip_uri",), "--chips")
     if not table.num_rows:
         raise UsageError(f"manifest {uri!r} has no rows")
     chips = _typed(table, uri)

@@ -15,8 +15,9 @@ from pipelines.errors import UsageError
 from pipelines.planning._row_checks import BOUNDS_FAULTS, refuse_faults
 from pipelines.planning.user_tables import cast_columns, read_columns
 from pipelines.storage import store
+from schemas.chip_columns import BOUNDS
 from schemas.render import file_schema
-from schemas.tables import BOUNDS, CHIP_MANIFEST
+from schemas.tables import CHIP_MANIFEST
 
 KEYS = ("chip_uri", "chip_id")
 GIVEN = ("scene_id", "observed_at", *BOUNDS)

@@ -24,6 +24,7 @@ UTC = "SET TimeZone = 'UTC'"
 
 _SQL_TYPES = {
     "string": "VARCHAR",
+    "binary": "BLOB",
     "int64": "BIGINT",
     "double": "DOUBLE",
     "timestamp[us, tz=UTC]": "TIMESTAMPTZ",

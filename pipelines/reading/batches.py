@@ -21,13 +21,13 @@ from pipelines.imaging.footprint import Place, bounds_of
 from pipelines.imaging.resize import Pixels
 from pipelines.reading.chip_bytes import ChipBytes
 from schemas.artifact import Preprocessing
+from schemas.chip_columns import BOUNDS, CHIP_NAMES
 from schemas.dating import DATING_NAMES, SeenAtSource
 from schemas.render import file_schema
-from schemas.tables import BOUNDS, CHIP_COLUMNS, CHIP_SCORES
+from schemas.tables import CHIP_SCORES
 from schemas.tables import QuarantineReason as Reason
 
 _ROWS_A_TASK = 32  # small enough to spread a batch over all threads, large against a task's cost
-_CHIP_NAMES = [column.name for column in CHIP_COLUMNS]
 _OBSERVED_AT = file_schema(CHIP_SCORES).field("observed_at").type
 
 
@@ -128,7 +128,7 @@ def finish_batch(reading: BatchReading) -> ChipBatch:
     spent = _spent(done, perf_counter() - began)
     rejections = [rejection for task in done for rejection in task.rejections]
     chips = _with_bounds(reading.chips, reading.places)
-    chips = _with_times(chips, reading.times).select([*_CHIP_NAMES, *DATING_NAMES])
+    chips = _with_times(chips, reading.times).select([*CHIP_NAMES, *DATING_NAMES])
     pixels, rejected = reading.pixels, REJECTED.empty_table()
     if rejections:
         rows = [rejection.row for rejection in rejections]
@@ -151,7 +151,7 @@ def _spent(done: list[_Done], wait_s: float) -> Spent:
 
 def reject_rows(chips: pa.Table, reasons: list[str], messages: list[str]) -> pa.Table:
     """Chip rows with reasons and messages, in the REJECTED schema."""
-    columns = [chips[name] for name in _CHIP_NAMES]
+    columns = [chips[name] for name in CHIP_NAMES]
     return pa.table([*columns, pa.array(reasons), pa.array(messages)], schema=REJECTED)
 
 

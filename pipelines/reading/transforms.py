@@ -15,7 +15,12 @@ from pipelines.elements import ChipBatch, Unit
 from pipelines.reading.reading_ahead import ReadAhead
 from pipelines.storage import store
 from pipelines.storage.worker_settings import WorkerSettings
+from pipelines.tables.delta_tables import with_columns
 from schemas.artifact import Preprocessing
+from schemas.render import file_schema
+from schemas.tables import CHIP_MANIFEST
+
+_MANIFEST = file_schema(CHIP_MANIFEST)
 
 
 class UnitAddress(NamedTuple):
@@ -98,6 +103,8 @@ class ReadChipsFn(beam.DoFn):
 
 
 def read_unit(address: UnitAddress) -> Unit:
-    """Read one row group of a manifest, and nothing else of it."""
+    """Read one row group of a manifest, and nothing else of it. Columns that the plan of an earlier
+    release lacks are null."""
     with store.open_file(address.manifest_uri) as file:
-        return Unit(address.number, pq.ParquetFile(file).read_row_group(address.number))
+        chips = pq.ParquetFile(file).read_row_group(address.number)
+    return Unit(address.number, with_columns(chips, _MANIFEST))

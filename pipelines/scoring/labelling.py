@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from pipelines.elements import LabelledBatch, ScoredBatch
 from schemas.artifact import ModelArtifact
+from schemas.chip_columns import BBOX
 from schemas.dating import DATING_NAMES
 from schemas.decisions import choose_labels, likeliest_sky
 from schemas.labels import LabelSet
@@ -39,7 +40,8 @@ class LabelChips(beam.PTransform):
 def label_batch(
     batch: ScoredBatch, artifact: ModelArtifact, now: datetime | None = None
 ) -> LabelledBatch:
-    """The rows of a batch, in the file schemas of CHIP_SCORES and QUARANTINE.
+    """The rows of a batch, in the file schemas of CHIP_SCORES and QUARANTINE; `bbox` is made when
+    they are staged.
 
     Args:
         now: when it was scored; by default the current time.
@@ -102,5 +104,5 @@ def _table(
         name: pa.repeat(pa.scalar(value, schema.field(name).type), rows)
         for name, value in constants.items()
     }
-    arrays = columns | repeated
+    arrays = {BBOX.name: pa.nulls(rows, schema.field(BBOX.name).type)} | columns | repeated
     return pa.table([arrays[name] for name in schema.names], schema=schema)

@@ -159,6 +159,7 @@ def as_in_bigquery(output: str) -> Iterator[duckdb.DuckDBPyConnection]:
     """The external tables and the views, turned back into DuckDB's dialect."""
     with duckdb.connect() as connection:
         connection.execute(f"SET TimeZone = 'UTC'; CREATE SCHEMA {DATASET}")
+        connection.execute("CREATE MACRO st_geogfromwkb(wkb) AS ST_GeomFromWKB(wkb)")
         for name, external in EXTERNAL_TABLES.items():
             table = delta_tables.open_table(output, name)
             assert table is not None

@@ -99,9 +99,18 @@ func (to asked) typeOf(name string) sql.Googlesql_TypeNode {
 	if item, isArray := strings.CutPrefix(name, "ARRAY<"); isArray {
 		return must(to.types.MakeArrayType2(to.typeOf(strings.TrimSuffix(item, ">"))))
 	}
+	if list, isStruct := strings.CutPrefix(name, "STRUCT<"); isStruct {
+		var fields []*sql.StructField
+		for _, field := range strings.Split(strings.TrimSuffix(list, ">"), ", ") {
+			part, kind, _ := strings.Cut(field, " ")
+			fields = append(fields, &sql.StructField{Name: part, Type_: to.typeOf(kind)})
+		}
+		return must(to.types.MakeStructType2(fields))
+	}
 	makers := map[string]func() (sql.Googlesql_TypeNode, error){
 		"BOOL": to.types.GetBool, "DATE": to.types.GetDate, "FLOAT64": to.types.GetDouble,
 		"INT64": to.types.GetInt64, "STRING": to.types.GetString, "TIMESTAMP": to.types.GetTimestamp,
+		"BYTES": to.types.GetBytes, "GEOGRAPHY": to.types.GetGeography,
 	}
 	maker, known := makers[name]
 	if !known {

@@ -72,6 +72,8 @@ def test_arrow_has_every_column_in_order_with_its_facts(table: Table) -> None:
         ("observed_at", pa.timestamp("us", tz="UTC")),
         ("run_date", pa.date32()),
         ("labels", pa.list_(pa.field("element", pa.string()))),
+        ("geometry", pa.binary()),
+        ("bbox", pa.struct([(edge, pa.float64()) for edge in ("xmin", "ymin", "xmax", "ymax")])),
     ],
 )
 def test_each_column_type_has_its_arrow_type(name: str, kind: pa.DataType) -> None:
@@ -162,18 +164,26 @@ def test_a_list_is_a_repeated_bigquery_field() -> None:
 
 @each_table
 def test_the_bigquery_ddl_says_the_same_as_the_json(table: Table) -> None:
-    line = r'^  (\w+) (\S+)( NOT NULL)? OPTIONS \(description = (".*")\),?$'
+    line = r'^  (\w+) (.+?)( NOT NULL)? OPTIONS \(description = (".*")\),?$'
     found = re.findall(line, bigquery_ddl(table), re.MULTILINE)
     columns = [
         {
             "name": name,
-            "type": kind.removeprefix("ARRAY<").removesuffix(">"),
+            "type": "RECORD" if fields else kind.removeprefix("ARRAY<").removesuffix(">"),
             "mode": "REPEATED" if kind[:5] == "ARRAY" else "REQUIRED" if required else "NULLABLE",
             "description": json.loads(text),
+            **({"fields": fields} if fields else {}),
         }
         for name, kind, required, text in found
+        for fields in [_fields_of(kind)]
     ]
     assert columns == bigquery_fields(table)
+
+
+def _fields_of(kind: str) -> list[dict[str, str]]:
+    """The nullable fields of a struct's type."""
+    pairs = re.findall(r"(\w+) (\w+)", kind.removeprefix("STRUCT<"))
+    return [{"name": name, "type": of, "mode": "NULLABLE"} for name, of in pairs]
 
 
 def test_bigquery_partitions_by_night_and_clusters_by_run() -> None:

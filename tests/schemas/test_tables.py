@@ -10,11 +10,10 @@ from typing import get_args
 import pytest
 
 from pipelines.errors import ChipRejected
+from schemas.chip_columns import BOUNDS, CHIP_COLUMNS, CHIP_NAMES
 from schemas.labels import PLANET_LABELS, LabelSet
 from schemas.table import ColumnType, Table
 from schemas.tables import (
-    BOUNDS,
-    CHIP_COLUMNS,
     COMMIT_ORDER,
     EXPIRED_CHIPS,
     MODELS,
@@ -67,7 +66,14 @@ def test_published_tables_are_partitioned_by_night_and_run() -> None:
 @each_table
 def test_every_table_of_chips_has_all_columns_of_the_manifest(table: Table) -> None:
     if table not in (RUNS, MODELS, EXPIRED_CHIPS):
-        assert table.columns[: len(CHIP_COLUMNS)] == CHIP_COLUMNS
+        named = [column for column in table.columns if column.name in CHIP_NAMES]
+        assert tuple(named) == CHIP_COLUMNS
+
+
+def test_a_geometry_comes_after_the_bounds_and_has_its_bbox_next_to_it() -> None:
+    for table in (chip_scores(PLANET_LABELS), QUARANTINE):
+        at = table.column_names.index("lat_max")
+        assert table.column_names[at + 1 : at + 3] == ("geometry", "bbox")
 
 
 def test_bounds_are_adjacent_in_the_order_west_south_east_north() -> None:

@@ -18,13 +18,13 @@ from pipelines.runs.staging import StagedUnit, stage_unit
 from pipelines.scoring.labelling import label_batch
 from pipelines.tables import evolution
 from schemas.artifact import ModelArtifact
+from schemas.chip_columns import CHIP_NAMES
 from schemas.labels import PLANET_LABELS
 from schemas.render import file_schema
-from schemas.tables import CHIP_COLUMNS, CHIP_MANIFEST, COMMIT_ORDER
+from schemas.tables import CHIP_MANIFEST, COMMIT_ORDER
 from tests.support.samples import JPG
 
 _ARTIFACT = ModelArtifact("n", PLANET_LABELS, (0.5,) * 17, JPG, model_digest="m")
-_NAMES = [column.name for column in CHIP_COLUMNS]
 
 
 def labelled(
@@ -32,7 +32,7 @@ def labelled(
 ) -> LabelledBatch:
     """A batch of a unit, chips numbered from `first`; each has scores from 0 up to the highest."""
     rows = [{"chip_uri": f"/{n}.jpg", "chip_id": str(n)} for n in range(first, first + scored)]
-    chips = pa.Table.from_pylist(rows, file_schema(CHIP_MANIFEST)).select(_NAMES)
+    chips = pa.Table.from_pylist(rows, file_schema(CHIP_MANIFEST)).select(CHIP_NAMES)
     bad = [
         {"chip_uri": f"/bad{n}.jpg", "chip_id": f"bad{n}", "reason": "empty", "message": "none"}
         for n in range(first, first + rejected)

@@ -57,9 +57,11 @@ def test_every_view_has_the_columns_of_the_tables() -> None:
     scores = TABLES["chip_scores"]
     more = {"place": "STRING", "seen_at": "TIMESTAMP", "seen_at_source": "STRING"}
     more["observed"] = "BOOL"
-    assert views["latest_chip_scores"] == scores
-    assert views["observations"] == scores | more
-    assert views["quarantine"] == views["open_quarantine"] == TABLES["all_quarantine"]
+    drawn = {"geometry": "GEOGRAPHY"}
+    assert views["latest_chip_scores"] == scores | drawn
+    assert views["observations"] == scores | drawn | more
+    assert views["quarantine"] == TABLES["all_quarantine"]
+    assert views["open_quarantine"] == views["quarantine"] | drawn
     assert views["runs"] == TABLES["all_runs"]
     assert views["threats"] == {"label": "STRING"}
     assert views["models"] == TABLES["all_models"]

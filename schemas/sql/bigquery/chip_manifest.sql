@@ -1,4 +1,4 @@
--- Table chip_manifest, version 1. Written by: python -m schemas.render
+-- Table chip_manifest, version 2. Written by: python -m schemas.render
 CREATE TABLE chip_manifest (
   chip_uri STRING NOT NULL OPTIONS (description = "Absolute address of the chip's object."),
   chip_id STRING NOT NULL OPTIONS (description = "File stem of the chip."),
@@ -8,6 +8,7 @@ CREATE TABLE chip_manifest (
   lat_min FLOAT64 OPTIONS (description = "Southern edge of the chip (WGS 84), if known. Unit: degrees."),
   lon_max FLOAT64 OPTIONS (description = "Eastern edge of the chip (WGS 84), if known. Unit: degrees."),
   lat_max FLOAT64 OPTIONS (description = "Northern edge of the chip (WGS 84), if known. Unit: degrees."),
+  geometry BYTES OPTIONS (description = "Footprint of the chip (WGS 84, longitude first), if known: a polygon, counter-clockwise; a multipolygon if it is cut at the 180th meridian. Unit: degrees."),
   etag STRING OPTIONS (description = "The store's version tag of the object when it was listed."),
   size_bytes INT64 OPTIONS (description = "Size of the object when it was listed. Unit: bytes."),
   modified_at TIMESTAMP OPTIONS (description = "When the object was last written. Unit: UTC."),

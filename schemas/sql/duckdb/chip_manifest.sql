@@ -1,4 +1,4 @@
--- Table chip_manifest, version 1. Written by: python -m schemas.render
+-- Table chip_manifest, version 2. Written by: python -m schemas.render
 CREATE TABLE chip_manifest (
     chip_uri VARCHAR NOT NULL,
     chip_id VARCHAR NOT NULL,
@@ -8,6 +8,7 @@ CREATE TABLE chip_manifest (
     lat_min DOUBLE,
     lon_max DOUBLE,
     lat_max DOUBLE,
+    geometry BLOB,
     etag VARCHAR,
     size_bytes BIGINT,
     modified_at TIMESTAMP WITH TIME ZONE,
@@ -23,6 +24,7 @@ COMMENT ON COLUMN chip_manifest.lon_min IS 'Western edge of the chip (WGS 84), i
 COMMENT ON COLUMN chip_manifest.lat_min IS 'Southern edge of the chip (WGS 84), if known. Unit: degrees.';
 COMMENT ON COLUMN chip_manifest.lon_max IS 'Eastern edge of the chip (WGS 84), if known. Unit: degrees.';
 COMMENT ON COLUMN chip_manifest.lat_max IS 'Northern edge of the chip (WGS 84), if known. Unit: degrees.';
+COMMENT ON COLUMN chip_manifest.geometry IS 'Footprint of the chip (WGS 84, longitude first), if known: a polygon, counter-clockwise; a multipolygon if it is cut at the 180th meridian. Unit: degrees.';
 COMMENT ON COLUMN chip_manifest.etag IS 'The store''s version tag of the object when it was listed.';
 COMMENT ON COLUMN chip_manifest.size_bytes IS 'Size of the object when it was listed. Unit: bytes.';
 COMMENT ON COLUMN chip_manifest.modified_at IS 'When the object was last written. Unit: UTC.';

@@ -1,4 +1,4 @@
--- Table chip_scores, version 2. Written by: python -m schemas.render
+-- Table chip_scores, version 3. Written by: python -m schemas.render
 CREATE TABLE chip_scores (
     chip_uri VARCHAR NOT NULL,
     chip_id VARCHAR NOT NULL,
@@ -8,6 +8,8 @@ CREATE TABLE chip_scores (
     lat_min DOUBLE,
     lon_max DOUBLE,
     lat_max DOUBLE,
+    geometry BLOB,
+    bbox STRUCT(xmin DOUBLE, ymin DOUBLE, xmax DOUBLE, ymax DOUBLE),
     etag VARCHAR,
     size_bytes BIGINT,
     modified_at TIMESTAMP WITH TIME ZONE,
@@ -47,6 +49,8 @@ COMMENT ON COLUMN chip_scores.lon_min IS 'Western edge of the chip (WGS 84), if 
 COMMENT ON COLUMN chip_scores.lat_min IS 'Southern edge of the chip (WGS 84), if known. Unit: degrees.';
 COMMENT ON COLUMN chip_scores.lon_max IS 'Eastern edge of the chip (WGS 84), if known. Unit: degrees.';
 COMMENT ON COLUMN chip_scores.lat_max IS 'Northern edge of the chip (WGS 84), if known. Unit: degrees.';
+COMMENT ON COLUMN chip_scores.geometry IS 'Footprint of the chip (WGS 84, longitude first), if known: a polygon, counter-clockwise; a multipolygon if it is cut at the 180th meridian. Unit: degrees.';
+COMMENT ON COLUMN chip_scores.bbox IS 'Bounding box of geometry; null without one. xmin is greater than xmax if it crosses the 180th meridian. Unit: degrees.';
 COMMENT ON COLUMN chip_scores.etag IS 'The store''s version tag of the object when it was listed.';
 COMMENT ON COLUMN chip_scores.size_bytes IS 'Size of the object when it was listed. Unit: bytes.';
 COMMENT ON COLUMN chip_scores.modified_at IS 'When the object was last written. Unit: UTC.';

@@ -26,7 +26,7 @@ newest AS (
       run_id DESC
   ) = 1
 )
-SELECT chip_scores.*
+SELECT chip_scores.* REPLACE (ST_GeomFromWKB(chip_scores.geometry) AS geometry)
 FROM chip_scores
 JOIN newest
   ON newest.chip_uri = chip_scores.chip_uri

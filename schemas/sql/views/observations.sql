@@ -40,7 +40,7 @@ newest AS (
   ) = 1
 )
 SELECT
-  chip_scores.*,
+  chip_scores.* REPLACE (ST_GeomFromWKB(chip_scores.geometry) AS geometry),
   coalesce(
     CAST(round((chip_scores.lon_min + chip_scores.lon_max) / 2, 4) AS VARCHAR)
     || ' ' || CAST(round((chip_scores.lat_min + chip_scores.lat_max) / 2, 4) AS VARCHAR),

@@ -1,7 +1,7 @@
 -- One row per chip without scores that was quarantined, with its newest quarantine row.
 -- A chip may have been quarantined several times. A chip that was scored since, in any
 -- picture of it, is not here.
-SELECT quarantine.*
+SELECT quarantine.* REPLACE (ST_GeomFromWKB(quarantine.geometry) AS geometry)
 FROM quarantine
 LEFT JOIN (
   SELECT chip_uri, max(scored_at) AS scored_at FROM chip_scores GROUP BY chip_uri

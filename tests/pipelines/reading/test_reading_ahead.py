@@ -18,7 +18,7 @@ from pipelines.reading.chip_bytes import read_chip
 from pipelines.reading.pixel_budget import PixelBudget
 from pipelines.reading.reading_ahead import BATCHES_AHEAD, ReadAhead
 from pipelines.reading.transforms import ReadChips
-from schemas.tables import BOUNDS
+from schemas.chip_columns import BOUNDS
 from tests.support.planned_chips import planned_chips
 from tests.support.samples import JPG, TIF, jpg_bytes, write_chips
 from train.sample.archive import write_sample_archive

@@ -13,9 +13,10 @@ from hypothesis.extra import numpy as hnp
 from pipelines.elements import REJECTED, ScoredBatch
 from pipelines.scoring.labelling import label_batch, name_labels, name_sky
 from schemas.artifact import ModelArtifact
+from schemas.chip_columns import CHIP_NAMES
 from schemas.labels import PLANET_LABELS, LabelSet
 from schemas.render import file_schema
-from schemas.tables import CHIP_COLUMNS, CHIP_MANIFEST, QUARANTINE, chip_scores
+from schemas.tables import CHIP_MANIFEST, QUARANTINE, chip_scores
 from tests.support.samples import JPG
 
 
@@ -38,7 +39,7 @@ def test_without_a_sky_group_the_sky_label_is_null():
 
 @pytest.fixture
 def batch() -> ScoredBatch:
-    names = [column.name for column in CHIP_COLUMNS]
+    names = [*CHIP_NAMES]
     chips = pa.Table.from_pylist(
         [{"chip_uri": "/a/x.jpg", "chip_id": "x", "etag": "1", "size_bytes": 7}],
         file_schema(CHIP_MANIFEST),

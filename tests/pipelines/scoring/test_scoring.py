@@ -24,8 +24,9 @@ from pipelines.scoring.scoring import (
     score_batch,
     score_in_halves,
 )
+from schemas.chip_columns import CHIP_NAMES
 from schemas.render import file_schema
-from schemas.tables import CHIP_COLUMNS, CHIP_MANIFEST
+from schemas.tables import CHIP_MANIFEST
 
 
 class SmallDevice:
@@ -74,7 +75,7 @@ class Gpu(SmallDevice):
 def _batch(count: int) -> ChipBatch:
     pixels = np.zeros((count, 2, 2, 3), np.uint8)
     pixels[:, 0, 0, 0] = range(count)
-    names = [column.name for column in CHIP_COLUMNS]
+    names = [*CHIP_NAMES]
     rows = [{"chip_uri": f"/{i}.jpg", "chip_id": str(i)} for i in range(count)]
     chips = pa.Table.from_pylist(rows, file_schema(CHIP_MANIFEST)).select(names)
     return ChipBatch(3, True, chips, pixels, REJECTED.empty_table())

@@ -1,4 +1,4 @@
--- Table chip_scores, version 2. Written by: python -m schemas.render
+-- Table chip_scores, version 3. Written by: python -m schemas.render
 CREATE OR REPLACE EXTERNAL TABLE forest_chips.chip_scores (
   chip_uri STRING,
   chip_id STRING,
@@ -8,6 +8,8 @@ CREATE OR REPLACE EXTERNAL TABLE forest_chips.chip_scores (
   lat_min FLOAT64,
   lon_max FLOAT64,
   lat_max FLOAT64,
+  geometry BYTES,
+  bbox STRUCT<xmin FLOAT64, ymin FLOAT64, xmax FLOAT64, ymax FLOAT64>,
   etag STRING,
   size_bytes INT64,
   modified_at TIMESTAMP,

@@ -1,4 +1,4 @@
--- Table quarantine, version 1. Written by: python -m schemas.render
+-- Table quarantine, version 2. Written by: python -m schemas.render
 CREATE OR REPLACE EXTERNAL TABLE forest_chips.all_quarantine (
   chip_uri STRING,
   chip_id STRING,
@@ -8,6 +8,8 @@ CREATE OR REPLACE EXTERNAL TABLE forest_chips.all_quarantine (
   lat_min FLOAT64,
   lon_max FLOAT64,
   lat_max FLOAT64,
+  geometry BYTES,
+  bbox STRUCT<xmin FLOAT64, ymin FLOAT64, xmax FLOAT64, ymax FLOAT64>,
   etag STRING,
   size_bytes INT64,
   reason STRING,

@@ -30,6 +30,7 @@ WITH publications AS (
 )
 SELECT
   chip_scores.*
+  REPLACE (ST_GEOGFROMWKB(chip_scores.geometry) AS geometry)
 FROM forest_chips.chip_scores
 JOIN newest
   ON newest.chip_uri = chip_scores.chip_uri

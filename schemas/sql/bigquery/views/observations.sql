@@ -42,7 +42,8 @@ WITH publications AS (
     ) = 1
 )
 SELECT
-  chip_scores.*,
+  chip_scores.*
+  REPLACE (ST_GEOGFROMWKB(chip_scores.geometry) AS geometry),
   COALESCE(
     CAST(ROUND((
       chip_scores.lon_min + chip_scores.lon_max

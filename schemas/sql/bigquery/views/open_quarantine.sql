@@ -4,6 +4,7 @@
 -- Made from sql/views/open_quarantine.sql by: python -m schemas.render
 SELECT
   quarantine.*
+  REPLACE (ST_GEOGFROMWKB(quarantine.geometry) AS geometry)
 FROM forest_chips.quarantine
 LEFT JOIN (
   SELECT
