@@ -77,8 +77,8 @@ def objects(release: Release) -> set[tuple[str, str]]:
 
 
 def scores_of(release: Release, run_id: str, *without: str) -> list[str]:
-    """Rows of a run as text, without some of their columns, in order."""
-    left_out = ", ".join(("run_id", *without))
+    """Rows of a run as text, without some of their columns and those that are new, in order."""
+    left_out = ", ".join(("run_id", "geometry", "bbox", *without))
     sql = f"SELECT * EXCLUDE ({left_out}) FROM chip_scores WHERE run_id = '{run_id}'"
     return sorted(map(str, rows(release, sql)))
 
@@ -131,6 +131,9 @@ def test_old_scores_are_relabelled(release: Release) -> None:
     newest = ("one", "two", "four", "five", "replayed", "six")
     sources = [row for name in newest for row in scores_of(release, name)]
     assert scores_of(release, "back") == sorted(sources)
+    placed = "SELECT count(geometry), count(bbox), count(lon_min) FROM chip_scores WHERE run_id = "
+    assert rows(release, f"{placed}'back'") == [(20, 20, 20)]
+    assert rows(release, f"{placed}'one'") == [(0, 0, 20)]
     assert len(rows(release, "FROM label_trust")) == 17
 
 
