@@ -138,7 +138,7 @@ def _label_misfit(theirs: Sequence[Field], ours: Sequence[Field]) -> str:
             )
     had, asked = ([_label(f) for f in fields if _label(f)] for fields in (theirs, ours))
     if had and asked and not set(had).intersection(asked):
-        return f"has scores of {_some(had)}, and the artifact has other labels: {_some(asked)}"
+        return f"has columns for {_some(had)}, and the artifact has other labels: {_some(asked)}"
     return ""
 
 

@@ -237,6 +237,33 @@ def test_tables_of_an_earlier_release_get_what_the_views_need(
         assert answer(connection, f"FROM {DATASET}.observations")
 
 
+def test_the_command_works_on_tables_of_an_earlier_release(
+    tmp_path: Path,
+    s3_uri: str,
+    s3_server: S3Server,
+    gs_uri: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A question only reads; the lists and the DDL add what is missing, and copy no row."""
+    local = Path(local_release(tmp_path, s3_server).output)
+    for path in local.rglob("*"):
+        if path.is_file() and "_staging" not in path.parts:
+            store.write_bytes(f"{gs_uri}/{path.relative_to(local)}", path.read_bytes())
+
+    def objects() -> set[str]:
+        return {uri for part in store.list_objects(gs_uri) for uri in part["uri"].to_pylist()}
+
+    before = objects()
+    for question in QUESTIONS:
+        assert ask("--output", gs_uri, "--question", question) == 0
+    assert objects() == before
+    assert ask("--output", gs_uri, "--file_lists") == 0
+    assert "  modified_at TIMESTAMP" in capsys.readouterr().out
+    new = {uri.removeprefix(gs_uri).split("/")[-2] for uri in objects() - before}
+    assert new == {"_bigquery", "_delta_log"}
+    assert ask("--output", gs_uri, "--connection", "my-project.eu.forest") == 0
+
+
 # --------------------------------------------------------------------------- lists of files
 
 

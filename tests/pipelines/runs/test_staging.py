@@ -1,6 +1,7 @@
 """A unit is staged completely or not at all."""
 
 import io
+import json
 import os
 import time
 from datetime import UTC, datetime, timedelta
@@ -10,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines.elements import LabelledBatch
+from pipelines.errors import UsageError
 from pipelines.runs.staging import (
     StagedUnit,
     StageUnitsFn,
@@ -60,6 +62,13 @@ def test_a_unit_of_rejected_chips_alone_has_no_scores_file(tmp_path):
     unit = stage_unit([labelled(0, 0, 0, 2, True)], str(tmp_path))
     assert unit.scores is None
     assert unit.quarantined == 2
+
+
+def test_a_unit_of_a_later_release_is_refused(tmp_path):
+    unit = stage_unit([labelled(3, 0, 1, 0, True)], str(tmp_path))
+    later = json.dumps({**json.loads(unit.to_json()), "tide": 1})
+    with pytest.raises(UsageError, match=r"staged unit 3 is of a later release \(it has tide\)"):
+        StagedUnit.from_json(later)
 
 
 def test_of_a_unit_staged_twice_the_first_counts(place):

@@ -130,8 +130,8 @@ def test_a_label_set_without_a_shared_label_is_refused_and_some_are_named(output
     with pytest.raises(UsageError) as refused:
         check_table(output, chip_scores(LabelSet(("b", "c"))))
     assert str(refused.value).endswith(
-        "chip_scores' has scores of a0, a1, a2, a3, and 5 more, and the artifact has other labels: "
-        "b, c: use another OUTPUT"
+        "chip_scores' has columns for a0, a1, a2, a3, and 5 more, and the artifact has other "
+        "labels: b, c: use another OUTPUT"
     )
 
 
