@@ -17,11 +17,12 @@ from pipelines.elements import REJECTED, ChipBatch, Spent
 from pipelines.errors import ChipRejected
 from pipelines.imaging.acquisition import read_acquired_at
 from pipelines.imaging.decoding import decode_with_place
-from pipelines.imaging.footprint import Place, bounds_of
+from pipelines.imaging.footprint import Place, footprints_of
 from pipelines.imaging.resize import Pixels
 from pipelines.reading.chip_bytes import ChipBytes
+from pipelines.tables.geometry import cover, without_folds, wkb_of_rings
 from schemas.artifact import Preprocessing
-from schemas.chip_columns import BOUNDS, CHIP_NAMES
+from schemas.chip_columns import BOUNDS, CHIP_NAMES, GEOMETRY
 from schemas.dating import DATING_NAMES, SeenAtSource
 from schemas.render import file_schema
 from schemas.tables import CHIP_SCORES
@@ -127,7 +128,7 @@ def finish_batch(reading: BatchReading) -> ChipBatch:
     done = [task.result() for task in reading.tasks]
     spent = _spent(done, perf_counter() - began)
     rejections = [rejection for task in done for rejection in task.rejections]
-    chips = _with_bounds(reading.chips, reading.places)
+    chips = _with_places(reading.chips, reading.places)
     chips = _with_times(chips, reading.times).select([*CHIP_NAMES, *DATING_NAMES])
     pixels, rejected = reading.pixels, REJECTED.empty_table()
     if rejections:
@@ -155,17 +156,19 @@ def reject_rows(chips: pa.Table, reasons: list[str], messages: list[str]) -> pa.
     return pa.table([*columns, pa.array(reasons), pa.array(messages)], schema=REJECTED)
 
 
-def _with_bounds(chips: pa.Table, places: list[Place | None]) -> pa.Table:
-    """Fill missing bounding boxes with those of the tifs."""
+def _with_places(chips: pa.Table, places: list[Place | None]) -> pa.Table:
+    """Fill missing bounding boxes and footprints with those of the tifs. A box that was given keeps
+    its own footprint."""
     if not any(places):
         return chips
-    bounds = bounds_of(places)
-    for column, name in enumerate(BOUNDS):
-        found = pa.array(bounds[:, column], from_pandas=True)  # NaN becomes null
+    bounds, rings = footprints_of(places)
+    rings = without_folds(rings)
+    rings[chips[BOUNDS[0]].is_valid().to_numpy()] = np.nan
+    found = [pa.array(edge, from_pandas=True) for edge in cover(bounds, rings).T]  # NaN is null
+    for name, values in [*zip(BOUNDS, found, strict=True), (GEOMETRY.name, wkb_of_rings(rings))]:
         given = chips[name].combine_chunks()
-        chips = chips.set_column(
-            chips.schema.get_field_index(name), name, pc.coalesce(given, found)
-        )
+        at = chips.schema.get_field_index(name)
+        chips = chips.set_column(at, name, pc.coalesce(given, values))
     return chips
 
 

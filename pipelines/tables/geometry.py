@@ -94,6 +94,32 @@ def bounds_of(rows: pa.Table) -> Floats:
     return np.where(on_earth[:, None], bounds, np.nan)
 
 
+def without_folds(rings: Floats) -> Floats:
+    """The rings, with NaN for those that are not convex: only a projection that turns a chip inside
+    out makes them."""
+    turns = np.sign(_turns(rings)).sum(1)
+    return np.where(np.abs(turns)[:, None, None] == 4, rings, np.nan)
+
+
+def cover(bounds: Floats, rings: Floats) -> Floats:
+    """Bounding boxes `[n, 4]`, made so large that they contain rings `[n, 4, 2]`; a box whose ring
+    has NaN stays. The edges of a tilted chip bend between the points that were projected."""
+    west, south, east, north = bounds.T
+    beyond = 360 * (east < west)
+    low, high = rings.min(1), rings.max(1)
+    covers = np.stack(
+        [
+            np.fmin(west, low[:, 0]),
+            np.fmin(south, low[:, 1]),
+            np.fmax(east + beyond, high[:, 0]),
+            np.fmax(north, high[:, 1]),
+        ],
+        1,
+    )
+    covers[:, 2] -= 360 * (covers[:, 2] > 180)
+    return np.where(_are_known(bounds)[:, None], covers, np.nan)
+
+
 def rings_of_bounds(bounds: Floats) -> Floats:
     """`float64 [n, 4, 2]`: the corners of bounding boxes `[n, 4]`, counter-clockwise. A box without
     a width or a height becomes one of 1 cm, so that it has an area."""
@@ -124,7 +150,7 @@ def wkb_of_rings(rings: Floats) -> pa.BinaryArray:
         rings: `float64 [n, 4, 2]`, convex; longitudes from -180 to 540.
     """
     known = _are_known(rings)
-    rings = np.where(_is_clockwise(rings)[:, None, None], rings[:, ::-1], rings)
+    rings = np.where((_turns(rings) < 0)[:, :1, None], rings[:, ::-1], rings)
     polygons = np.zeros(len(rings), _POLYGON)
     polygons["order"], polygons["type"] = 1, 3
     polygons["rings"], polygons["points"] = 1, 5
@@ -213,11 +239,12 @@ def map_order(bounds: Floats) -> Integers:
     return np.argsort(curve_positions(bounds), kind="stable")
 
 
-def _is_clockwise(rings: Floats) -> Booleans:
-    with np.errstate(invalid="ignore"):
-        x, y = np.moveaxis(rings - rings[:, :1], 2, 0)  # small areas far from 0, 0
-        areas: Floats = (x * np.roll(y, -1, 1) - np.roll(x, -1, 1) * y).sum(1)
-    return areas < 0
+def _turns(rings: Floats) -> Floats:
+    """`float64 [n, 4]`: which way each corner turns; positive is counter-clockwise."""
+    with np.errstate(invalid="ignore", over="ignore"):  # NaN and infinite places
+        x, y = np.moveaxis(np.roll(rings, -1, 1) - rings, 2, 0)
+        turns: Floats = x * np.roll(y, -1, 1) - np.roll(x, -1, 1) * y
+    return turns
 
 
 def _boxes(bounds: Floats, rings: Floats, geometry: pa.Array) -> pa.StructArray:

@@ -7,8 +7,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import rasterio
+import shapely
 from apache_beam.testing.util import assert_that, equal_to
-from rasterio.warp import transform_bounds
+from rasterio import Affine
+from rasterio.warp import transform, transform_bounds
 
 from pipelines.elements import Unit
 from pipelines.errors import ChipRejected
@@ -21,6 +23,7 @@ from pipelines.reading.transforms import ReadChips
 from schemas.chip_columns import BOUNDS
 from tests.support.planned_chips import planned_chips
 from tests.support.samples import JPG, TIF, jpg_bytes, write_chips
+from tests.support.tiffs import GEO, draw_bands, encode_tif
 from train.sample.archive import write_sample_archive
 
 
@@ -116,6 +119,36 @@ def test_the_bounding_box_of_a_tif_comes_from_its_crs_unless_the_manifest_has_on
     west, south, east, north = boxes[0]
     assert -75 < west < east < -45  # Amazonia
     assert -15 < south < north < 5
+
+
+def test_the_footprint_of_a_tif_is_its_pixel_grid_unless_a_box_is_given(tmp_path):
+    """A chip turned by 30 degrees, one across the 180th meridian, and one with a box of its own."""
+    turned = Affine.translation(500_000, 9_000_000) @ Affine.rotation(30) @ Affine.scale(3, -3)
+    far = {"crs": "EPSG:32601", "transform": Affine(30, 0, 165_000, 0, -30, 111_000)}
+    places = [{"crs": "EPSG:32720", "transform": turned}, far, GEO]
+    paths = [tmp_path / f"{n}.tif" for n in range(3)]
+    for path, place in zip(paths, places, strict=True):
+        path.write_bytes(encode_tif(draw_bands(), **place))
+    manifest = tmp_path / "manifest.csv"
+    lines = [f"{paths[0]},,,,", f"{paths[1]},,,,", f"{paths[2]},1.0,2.0,3.0,4.0"]
+    manifest.write_text("\n".join(["chip_uri,lon_min,lat_min,lon_max,lat_max", *lines]))
+    (batch,) = read_batches(Unit(0, planned_chips(manifest)), TIF, 64)
+
+    tilted, cut, nothing = batch.chips["geometry"].to_pylist()
+    assert nothing is None  # it is made from the box when rows are staged
+    with rasterio.open(paths[0]) as source:
+        grid = [source.transform @ corner for corner in ((0, 80), (100, 80), (100, 0), (0, 0))]
+        expected = np.transpose(transform(source.crs, "EPSG:4326", *np.transpose(grid)))
+    assert shapely.from_wkb(tilted).equals_exact(shapely.Polygon(expected), 1e-9, normalize=True)
+    assert shapely.from_wkb(tilted).exterior.is_ccw
+    parts = shapely.from_wkb(cut)
+    assert parts.geom_type == "MultiPolygon"
+    assert parts.bounds[0] == -180
+    assert parts.bounds[2] == 180
+    boxes = [tuple(row[name] for name in BOUNDS) for row in batch.chips.to_pylist()]
+    assert shapely.box(*boxes[0]).covers(shapely.from_wkb(tilted))
+    assert boxes[1][0] > boxes[1][2]
+    assert boxes[2] == (1.0, 2.0, 3.0, 4.0)
 
 
 def test_the_time_of_a_tif_comes_from_its_tags_unless_the_manifest_has_one(tmp_path):

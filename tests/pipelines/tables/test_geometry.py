@@ -13,10 +13,12 @@ from pipelines.tables.geometry import (
     Floats,
     arrange,
     bounds_of,
+    cover,
     curve_positions,
     map_order,
     rings_of_bounds,
     with_geometry,
+    without_folds,
     wkb_of_rings,
 )
 from schemas.chip_columns import BOUNDS
@@ -143,6 +145,22 @@ def test_a_clockwise_ring_is_turned_and_a_ring_with_nan_is_null() -> None:
     for wkb in (first, last):
         assert shapely.from_wkb(wkb).exterior.is_ccw
         assert shapely.from_wkb(wkb).equals(shapely.box(10, 10, 11, 12))
+
+
+def test_a_folded_ring_is_no_footprint_and_a_convex_one_of_either_turn_is() -> None:
+    square = np.array([[0.0, 0], [1, 0], [1, 1], [0, 1]])
+    rings = np.stack([square, square[::-1], square[[0, 2, 1, 3]], square * [1, 0], square * np.inf])
+    with np.errstate(invalid="ignore"):
+        kept = np.isfinite(without_folds(rings)).all((1, 2))
+    assert kept.tolist() == [True, True, False, False, False]
+
+
+def test_a_box_is_made_so_large_that_it_contains_its_ring() -> None:
+    bounds = np.array([[0.0, 0, 1, 1], [179.5, 0, -179.5, 1], [0, 0, 1, 1], [NAN] * 4])
+    rings = rings_of_bounds(np.array([[-0.1, 0.2, 0.9, 1.3], [179, 0.2, -179, 0.8], [NAN] * 4]))
+    found = cover(bounds, np.concatenate([rings, rings[2:]]))
+    assert found[:3].tolist() == [[-0.1, 0, 1, 1.3], [179, 0, -179, 1], [0, 0, 1, 1]]
+    assert np.isnan(found[3]).all()
 
 
 def test_neighbours_on_the_curve_are_neighbours_on_the_ground() -> None:
