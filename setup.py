@@ -39,6 +39,9 @@ GCP = [
 # To list what obstore cannot: docs/decisions/obstore.md
 AWS = ["boto3>=1.35"]
 
+# To read files of areas.
+GEO = ["geopandas>=1.1"]
+
 # What analysts open the tables with, in addition to SQL.
 ANALYSIS = ["pandas>=2.2"]
 
@@ -93,6 +96,7 @@ setup(
         "gcp": GCP,
         "aws": AWS,
         "analysis": ANALYSIS,
+        "geo": GEO,
         "test": TEST,
         "dev": DEV,
     },

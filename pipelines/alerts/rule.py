@@ -42,6 +42,9 @@ CLEARING_NEGATIVES = 2
 PATIENCE_US = 180 * 24 * 3600 * 1_000_000
 """An alert that is low for longer is dropped; microseconds."""
 
+NEVER_US = np.iinfo(np.int64).min
+"""The time of what did not happen."""
+
 _NONE = -1
 _UNKNOWN, _KNOWN, _CLEAR, _LOW, _HIGH = range(5)
 _LOOKS = ("first", "previous", "confirmed", "last_seen", "last_looked")
@@ -76,8 +79,8 @@ class Alerts(NamedTuple):
         last_seen: its last positive look.
         last_looked: the last look that was considered while it was low or high.
         positives: its positive looks, the first one included.
-        closed_us: when it was dropped or ended, in microseconds; -1 if it is low or high. An alert
-            that nothing confirmed in time is dropped when its 180 days are over.
+        closed_us: when it was dropped or ended, in microseconds; `NEVER_US` if it is low or high.
+            An alert that nothing confirmed in time is dropped when its 180 days are over.
     """
 
     history: Ints
@@ -210,7 +213,7 @@ class _Machine:
                 history=self._order[where],
                 status=np.full(len(where), STATUSES.index(status)),
                 positives=self._positives[where],
-                closed_us=np.full(len(where), _NONE) if closed_us is None else closed_us,
+                closed_us=np.full(len(where), NEVER_US) if closed_us is None else closed_us,
                 **named,
             )
         )

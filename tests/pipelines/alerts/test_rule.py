@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pipelines.alerts.rule import STATUSES, Alerts, Histories, find_alerts
+from pipelines.alerts.rule import NEVER_US, STATUSES, Alerts, Histories, find_alerts
 from tests.support.alert_oracle import Expected, Seen, expected_alerts, one_look_a_day
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -46,7 +46,7 @@ def found(
 def _row(alerts: Alerts, n: int, time_us) -> Row:
     looks = [alerts.first, alerts.previous, alerts.confirmed, alerts.last_seen, alerts.last_looked]
     moments = [int(time_us[of[n]]) if of[n] >= 0 else None for of in looks]
-    moments.append(None if alerts.closed_us[n] < 0 else int(alerts.closed_us[n]))
+    moments.append(None if alerts.closed_us[n] == NEVER_US else int(alerts.closed_us[n]))
     times = [None if t is None else START + timedelta(microseconds=t - us(START)) for t in moments]
     return int(alerts.history[n]), STATUSES[alerts.status[n]], times, int(alerts.positives[n])
 
