@@ -40,6 +40,7 @@ COMMANDS = {
     "maintain": Command(
         "beam_jobs.maintain", "compact the tables, delete old files and old nights"
     ),
+    "places": Command("beam_jobs.update_places", "find the places that the published chips show"),
     "bigquery": Command("beam_jobs.bigquery", "print the SQL that shows the tables in BigQuery"),
 }
 """Short name to command, in the order in which a newcomer needs them."""

@@ -22,17 +22,19 @@ from pipelines.flags import common_flag, flag
 from pipelines.storage import store
 from pipelines.storage.store_flags import StoreOptions
 from pipelines.tables import delta_tables, evolution
+from pipelines.tables.parquet_files import parquet_bytes
 from schemas.external_tables import (
     DATASET,
     EXTERNAL_TABLES,
     delta_table_ddl,
+    empty_file_path,
     in_dataset,
     list_path,
     listed_table_ddl,
     view_ddl,
 )
 from schemas.label_sql import bigquery_text, for_labels
-from schemas.render import bigquery_columns, label_columns
+from schemas.render import bigquery_columns, file_schema, label_columns
 from schemas.statements import statements
 from schemas.tables import CHIP_SCORES, READ_ORDER, TABLES_BY_NAME
 
@@ -152,8 +154,20 @@ def write_file_lists(output: str, tables: dict[str, DeltaTable]) -> None:
     """
     for name, table in tables.items():
         paths = sorted(pa.table(table.get_add_actions())["path"].to_pylist())
-        lines = "".join(f"{store.join_uri(output, name, path)}\n" for path in paths)
+        addresses = [store.join_uri(output, name, path) for path in paths]
+        if not addresses and not table.metadata().partition_columns:
+            addresses = [_write_empty_file(output, name)]
+        lines = "".join(f"{address}\n" for address in addresses)
         store.write_bytes(store.join_uri(output, list_path(name)), lines.encode())
+
+
+def _write_empty_file(output: str, name: str) -> str:
+    """A Parquet file without rows; returns its address. A query over an empty list would fail, and
+    `places` has no file before the first `update_places`."""
+    address = store.join_uri(output, empty_file_path(name))
+    empty = file_schema(TABLES_BY_NAME[name]).empty_table()
+    store.write_bytes(address, parquet_bytes(empty))
+    return address
 
 
 def _listed(output: str, tables: dict[str, DeltaTable], dataset: str) -> Iterator[str]:

@@ -1,10 +1,10 @@
 """Ask the tables a question in SQL.
 
-The SQL is DuckDB's. It sees the published rows of `chip_scores`, `quarantine` and `runs`, the table
-`models`, and the views of `schemas/sql/views`: `latest_chip_scores`, `observations`,
-`open_quarantine`, `last_night`, `threats` and `label_trust`. All of them exist, with their types,
-before anything is published. `--question` asks one of `schemas/sql/questions`, made for the labels
-of OUTPUT.
+The SQL is DuckDB's. It sees the published rows of `chip_scores`, `quarantine` and `runs`, the
+tables `models`, `places` and `chip_places`, and the views of `schemas/sql/views`:
+`latest_chip_scores`, `observations`, `looks`, `open_quarantine`, `last_night`, `threats` and
+`label_trust`. All of them exist, with their types, before anything is published. `--question` asks
+one of `schemas/sql/questions`, made for the labels of OUTPUT.
 
 The whole answer is printed, or nothing. What a question leaves out is said on standard error.
 """
@@ -22,14 +22,22 @@ import pyarrow as pa
 
 from beam_jobs.answers import FORMATS
 from beam_jobs.options.store_options import OUTPUT
-from beam_jobs.questions import QUESTIONS, leave_out, question_sql, unknown_trust, why_not
-from beam_jobs.sessions import VIEWS as VIEWS
+from beam_jobs.questions import (
+    QUESTIONS,
+    is_about_places,
+    leave_out,
+    not_looked_at,
+    question_sql,
+    unknown_trust,
+    why_not,
+)
 from beam_jobs.sessions import open_session
 from pipelines.commands import CommandLine, run_command
 from pipelines.errors import UsageError
 from pipelines.flags import common_flag, not_empty
 from pipelines.storage.store import configure
 from pipelines.storage.store_flags import StoreOptions
+from pipelines.tables.views import VIEWS as VIEWS
 from schemas.statements import summary_of
 
 
@@ -62,6 +70,19 @@ class QueryOptions(StoreOptions):
         default=False,
     )
 
+
+_LISTING = "FROM threats, chip_places"
+"""What is read to say which questions can be asked."""
+
+_WITHOUT_PLACES = """
+  SELECT DISTINCT chip_uri, etag FROM chip_scores
+  WHERE lon_min IS NOT NULL AND NOT EXISTS
+    (SELECT 1 FROM chip_places WHERE chip_places.footprint = chip_scores.geometry)
+"""
+_DATED_LATE = """
+  SELECT count(*) FROM chip_scores WHERE coalesce(observed_at, modified_at) > scored_at
+"""
+_FUTURE = "SELECT count(*) FROM observations WHERE observed AND seen_at > first_scored_at"
 
 LINE = CommandLine(
     "beam_jobs.query",
@@ -129,8 +150,9 @@ def ask_question(
         if reason := _why_not(name, connection, columns):
             raise UsageError(f"--question {name} cannot be asked of {output!r}: {reason}")
         answer = connection.sql(question_sql(name, columns, unproven)).to_arrow_table()
+        no_looks = _no_looks(connection) if is_about_places(name) else []
     answer, notes = (answer, []) if unproven else leave_out(answer)
-    return answer, [*notes, *unknown_trust(answer)]
+    return answer, [*notes, *no_looks, *unknown_trust(answer)]
 
 
 def _listed(options: QueryOptions) -> dict[str, str]:
@@ -138,7 +160,7 @@ def _listed(options: QueryOptions) -> dict[str, str]:
     summaries = {name: summary_of(text) for name, text in QUESTIONS.items()}
     if not options.output:
         return summaries
-    with open_session(options.output, "FROM threats", options.threats) as (connection, columns):
+    with open_session(options.output, _LISTING, options.threats) as (connection, columns):
         reasons = {name: _why_not(name, connection, columns) for name in QUESTIONS}
     return {
         name: f"cannot be asked here: {reasons[name]}" if reasons[name] else text
@@ -149,13 +171,26 @@ def _listed(options: QueryOptions) -> dict[str, str]:
 def _why_not(name: str, connection: duckdb.DuckDBPyConnection, columns: Mapping[str, str]) -> str:
     threats = [label for (label,) in connection.sql("FROM threats").fetchall()]
 
+    def has(rows: str) -> bool:
+        return bool(connection.sql(f"SELECT 1 {rows} LIMIT 1").fetchall())
+
     def has_sky() -> bool:
         """By its rows, if it has any: only label sets without sky labels leave sky_label null."""
-        some_row = "SELECT 1 FROM chip_scores {} LIMIT 1"
-        found = connection.sql(some_row.format("WHERE sky_label IS NOT NULL")).fetchall()
-        return bool(found or not connection.sql(some_row.format("")).fetchall())
+        return has("FROM chip_scores WHERE sky_label IS NOT NULL") or not has("FROM chip_scores")
 
-    return why_not(name, [*columns], threats, has_sky)
+    def needs_places() -> bool:
+        return not has("FROM chip_places") and has("FROM chip_scores WHERE lon_min IS NOT NULL")
+
+    return why_not(name, [*columns], threats, has_sky, needs_places)
+
+
+def _no_looks(connection: duckdb.DuckDBPyConnection) -> list[str]:
+    """Notes on the pictures that are no looks. Few are, so the rows of `chip_scores` are asked
+    first: the view observations is slow."""
+    ((without_places,),) = connection.sql(f"SELECT count(*) FROM ({_WITHOUT_PLACES})").fetchall()
+    ((dated_late,),) = connection.sql(_DATED_LATE).fetchall()
+    ((future,),) = connection.sql(_FUTURE).fetchall() if dated_late else ((0,),)
+    return not_looked_at(without_places, future)
 
 
 def _parse(arguments: Sequence[str]) -> QueryOptions:

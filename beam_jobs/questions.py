@@ -20,6 +20,10 @@ QUESTIONS = statements("questions")
 
 _LAND_USE = ("agriculture", "cultivation", "habitation")
 _CLOUD = "cloudy"
+_ABOUT_PLACES = ("never_observed", "newly_appeared")
+
+NO_PLACES = "its pictures have positions, and no places yet; run beam_jobs.update_places first"
+"""Why a question about places cannot be asked."""
 
 
 def question_sql(name: str, columns: Mapping[str, str], unproven: bool) -> str:
@@ -35,7 +39,11 @@ def question_sql(name: str, columns: Mapping[str, str], unproven: bool) -> str:
 
 
 def why_not(
-    name: str, labels: Sequence[str], threats: Sequence[str], has_sky: Callable[[], bool]
+    name: str,
+    labels: Sequence[str],
+    threats: Sequence[str],
+    has_sky: Callable[[], bool],
+    needs_places: Callable[[], bool],
 ) -> str:
     """Why a question cannot be asked of an OUTPUT; "" if it can.
 
@@ -43,6 +51,7 @@ def why_not(
         labels: the OUTPUT's labels.
         threats: those of them that count as threats.
         has_sky: returns whether its label set has sky labels.
+        needs_places: returns whether pictures have positions, and there is not a single place.
     """
     if _is_about_threats(name) and not threats:
         return (
@@ -53,7 +62,32 @@ def why_not(
         return f"its label set has none of {', '.join(_LAND_USE)} ({listed_labels(labels)})"
     if name == "never_observed" and not (_CLOUD in labels and has_sky()):
         return f"its label set has no sky label {_CLOUD!r}, so nothing says what clouds hide"
-    return ""
+    return NO_PLACES if is_about_places(name) and needs_places() else ""
+
+
+def is_about_places(name: str) -> bool:
+    """Whether a question's rows are about places."""
+    return name in _ABOUT_PLACES
+
+
+def not_looked_at(without_places: int, future: int) -> list[str]:
+    """Notes on the pictures that are no looks at a place.
+
+    Args:
+        without_places: pictures whose position is known, and whose places are not.
+        future: pictures that were taken after they were scored, by their date.
+    """
+    notes = []
+    if without_places:
+        notes.append(
+            f"left out: {count_of(without_places, 'picture')} without places yet; "
+            "beam_jobs.update_places finds them"
+        )
+    if future:
+        notes.append(
+            f"left out: {count_of(future, 'picture')} with a wrong date, after the first scoring"
+        )
+    return notes
 
 
 def leave_out(answer: pa.Table) -> tuple[pa.Table, list[str]]:

@@ -6,27 +6,15 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import duckdb
 import pyarrow as pa
-import pyarrow.dataset as pads
-from deltalake import DeltaTable
 
 from beam_jobs.options.label_names import named_labels
 from pipelines.errors import StorageError, UsageError
 from pipelines.storage.store import is_remote, list_objects
-from pipelines.tables import delta_tables, publications
-from pipelines.tables.replacing import quarantined_rows
-from schemas.label_sql import duckdb_text, for_labels
-from schemas.labels import PLANET_LABELS
-from schemas.render import arrow_schema, label_columns
-from schemas.statements import statements
-from schemas.table import Table
-from schemas.tables import CHIP_SCORES, MODELS, PUBLISHED, RUNS, SHOWN
-
-VIEWS = statements("views")
-"""The views on top of the tables: name to the SELECT that makes it."""
+from pipelines.tables import views
+from schemas.tables import CHIP_SCORES
 
 
 @contextmanager
@@ -68,60 +56,14 @@ def _register(
     connection: duckdb.DuckDBPyConnection, output: str, sql: str, threats: str
 ) -> dict[str, str]:
     """Register tables and views; returns each label with the column of its scores."""
-    connection.execute("SET TimeZone = 'UTC'")
-    # A name in the SQL must not find a Python variable.
-    connection.execute("SET python_enable_replacements = false")
-    relations = _relations(output, _named_in(sql))
-    columns = label_columns(relations[CHIP_SCORES.name].schema)
+    relations = views.read_tables(output, sql)
+    if isinstance(relations[CHIP_SCORES.name], pa.Table):  # empty: there is none
+        _check_exists(output)
+    columns = views.labels_of(relations)
     named = named_labels(threats, [*columns], "--threats")
     relations |= {"threats": pa.table({"label": pa.array(named)})} if named else {}
-    for name, rows in relations.items():
-        connection.register(name, rows)
-    for name, text in VIEWS.items():
-        if name not in relations:
-            connection.execute(f"CREATE VIEW {name} AS {for_labels(text, columns, duckdb_text)}")
+    views.register(connection, relations, columns)
     return columns
-
-
-def _relations(output: str, named: str) -> dict[str, Any]:
-    """The tables in the order of `SHOWN`. A table that the SQL does not name is not read, and is
-    registered empty."""
-    scores = delta_tables.open_table(output, CHIP_SCORES.name)
-    if scores is None:
-        _check_exists(output)
-    return {
-        table.name: _published_rows(output, table, scores, is_read=table.name in named)
-        for table in SHOWN
-    }
-
-
-def _published_rows(output: str, table: Table, scores: DeltaTable | None, is_read: bool) -> Any:
-    """The rows of a table that belong to published runs."""
-    if table is CHIP_SCORES:
-        found = scores
-    else:
-        found = delta_tables.open_table(output, table.name) if is_read else None
-    if found is None:
-        return arrow_schema(table.for_labels(PLANET_LABELS)).empty_table()
-    if table in (CHIP_SCORES, MODELS):
-        return delta_tables.open_dataset(found)
-    return _rows_of_runs(found, scores) if table is RUNS else quarantined_rows(found, scores)
-
-
-def _rows_of_runs(runs: DeltaTable, scores: DeltaTable | None) -> pa.Table:
-    """The runs, one row each. A row whose status differs from what `chip_scores` shows is left out:
-    its publisher or the withdrawal has not updated it yet."""
-    run_ids = {partition["run_id"] for partition in runs.partitions()}
-    published = publications.published_run_ids(scores, run_ids)
-    is_published = pads.field("run_id").isin(pa.array(published, pa.string()))
-    rows = delta_tables.open_dataset(runs)
-    return rows.to_table(filter=is_published == (pads.field("status") == PUBLISHED))
-
-
-def _named_in(sql: str) -> str:
-    """The SQL with that of the views in it: it contains the name of each table that is read."""
-    text = sql.lower()
-    return "\n".join([text, *(view for name, view in VIEWS.items() if name in text)])
 
 
 def _check_exists(output: str) -> None:

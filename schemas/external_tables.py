@@ -11,15 +11,18 @@ import json
 from collections.abc import Mapping, Sequence
 
 from schemas.statements import summary_of, without_header
-from schemas.tables import COMMIT_ORDER, MODELS
+from schemas.tables import COMMIT_ORDER, MODELS, SHOWN
 
 DATASET = "forest_chips"
 """The dataset in the checked-in statements."""
 
 _QUARANTINE, *_LATER = COMMIT_ORDER
-EXTERNAL_TABLES = {table.name: table.external_name for table in (_QUARANTINE, MODELS, *_LATER)}
-"""Delta table to external table, in the order in which a run is committed. `all_quarantine` and
-`all_runs` also have rows of unpublished runs; the views `quarantine` and `runs` leave them out."""
+_OF_A_RUN = (_QUARANTINE, MODELS, *_LATER)
+_DERIVED = tuple(table for table in SHOWN if table not in _OF_A_RUN)
+EXTERNAL_TABLES = {table.name: table.external_name for table in (*_OF_A_RUN, *_DERIVED)}
+"""Delta table to external table: those of a run, in the order in which it is committed, and those
+made from them. `all_quarantine` and `all_runs` also have rows of unpublished runs; the views
+`quarantine` and `runs` leave them out."""
 
 _LISTS_FOLDER = "_bigquery"
 
@@ -27,6 +30,11 @@ _LISTS_FOLDER = "_bigquery"
 def list_path(table: str) -> str:
     """Path below OUTPUT of the list of a Delta table's files, one address per line."""
     return f"{_LISTS_FOLDER}/{table}.txt"
+
+
+def empty_file_path(table: str) -> str:
+    """Path below OUTPUT of a Parquet file without rows, for the list of a table without files."""
+    return f"{_LISTS_FOLDER}/{table}.parquet"
 
 
 def delta_table_ddl(table: str, output: str, connection: str, dataset: str = DATASET) -> str:
@@ -57,7 +65,7 @@ def listed_table_ddl(
     Args:
         table: the Delta table's name.
         columns: every column's name and BigQuery type.
-        partition_by: the columns that are in the folder names.
+        partition_by: the columns that are in the folder names, if there are any.
         output: `gs://` address of the folder with the Delta tables.
         dataset: the dataset that the table is created in.
     """
@@ -67,13 +75,13 @@ def listed_table_ddl(
         "format": "PARQUET",
         "file_set_spec_type": "NEW_LINE_DELIMITED_MANIFEST",
         "uris": [f"{output}/{list_path(table)}"],
-        "hive_partition_uri_prefix": f"{output}/{table}",
+        **({"hive_partition_uri_prefix": f"{output}/{table}"} if partition_by else {}),
         "enable_list_inference": True,
     }
+    partitions = f"WITH PARTITION COLUMNS {_columns(in_folders)}\n" if partition_by else ""
     return (
         f"CREATE OR REPLACE EXTERNAL TABLE {dataset}.{EXTERNAL_TABLES[table]} "
-        f"{_columns(in_files)}\nWITH PARTITION COLUMNS {_columns(in_folders)}\n"
-        f"{_options(options)};\n"
+        f"{_columns(in_files)}\n{partitions}{_options(options)};\n"
     )
 
 

@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from importlib import resources
+
+_READ = re.compile(r"\b(?:FROM|JOIN)\s+(?:\w+\.)?(\w+)")
 
 
 def statements(folder: str) -> dict[str, str]:
-    """The statements of a folder (`views`, `bigquery/views` ...): name to text, by name."""
+    """The statements of a folder (`views`, `bigquery/views` ...): name to text, by name, and each
+    after those that it reads."""
     files = resources.files("schemas").joinpath("sql", *folder.split("/")).iterdir()
-    texts = {file.name: file.read_text("utf-8") for file in files if file.name.endswith(".sql")}
-    return {name.removesuffix(".sql"): texts[name] for name in sorted(texts)}
+    texts = {
+        file.name.removesuffix(".sql"): file.read_text("utf-8")
+        for file in files
+        if file.name.endswith(".sql")
+    }
+    ordered: dict[str, str] = {}
+    for name in sorted(texts):
+        _add(name, texts, ordered)
+    return ordered
+
+
+def _add(name: str, texts: Mapping[str, str], ordered: dict[str, str]) -> None:
+    for read in _READ.findall(without_header(texts[name])):
+        if read in texts and read not in ordered:
+            _add(read, texts, ordered)
+    ordered[name] = texts[name]
 
 
 def header_of(sql: str) -> str:

@@ -13,6 +13,7 @@ from typing import Self
 from schemas.chip_columns import CHIP_COLUMNS, PLACED_CHIP_COLUMNS
 from schemas.dating import DATING_COLUMNS, MODIFIED_AT
 from schemas.labels import LabelSet
+from schemas.place_tables import CHIP_PLACES, PLACES
 from schemas.table import Column, Table
 from schemas.trust import TRUST_COLUMNS
 
@@ -262,13 +263,20 @@ MODELS = Table(
     external_name="all_models",
 )
 
-TABLES = (CHIP_SCORES, QUARANTINE, RUNS, MODELS, EXPIRED_CHIPS, CHIP_MANIFEST)
+TABLES = (
+    *(CHIP_SCORES, QUARANTINE, RUNS, MODELS),
+    *(PLACES, CHIP_PLACES),
+    *(EXPIRED_CHIPS, CHIP_MANIFEST),
+)
 """All tables."""
 
 TABLES_BY_NAME = {table.name: table for table in TABLES}
 
 SHOWN = tuple(table for table in TABLES if table.external_name)
 """The tables that questions see."""
+
+OF_RUNS = tuple(table for table in SHOWN if table.partition_by)
+"""Those of them that runs write; the others are made from these."""
 
 READ_ORDER = tuple(table for table in TABLES if table.commit_order)
 """The tables of a run, in the order in which readers open them. `chip_scores` is the first: the

@@ -34,7 +34,7 @@ from pipelines.storage.worker_settings import WorkerSettings
 from pipelines.tables import delta_tables, evolution, publications
 from schemas.artifact import ModelArtifact
 from schemas.render import label_columns
-from schemas.tables import CHIP_SCORES, SHOWN
+from schemas.tables import CHIP_SCORES, OF_RUNS
 from schemas.trust import trust_rows
 
 
@@ -141,7 +141,7 @@ def check_tables(output: str, artifact: ModelArtifact) -> None:
         UsageError: it has another label set, or cannot be read.
     """
     with as_usage_error("--output"):
-        for table in SHOWN:
+        for table in OF_RUNS:
             evolution.check_table(output, table.for_labels(artifact.label_set))
 
 
@@ -201,7 +201,7 @@ def plan_run(start: RunStart, chosen: Selection) -> RunPlan:
 def _store(plan: RunPlan, chips: pa.RecordBatchReader, artifact: ModelArtifact) -> RunPlan:
     """Create the tables that are missing, and store the plan."""
     with as_usage_error("--output"):
-        for table in SHOWN:
+        for table in OF_RUNS:
             evolution.ensure_table(plan.output, table.for_labels(artifact.label_set))
         return run_plan.store_plan(plan, chips)
 

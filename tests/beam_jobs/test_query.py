@@ -11,6 +11,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+import h3
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -19,6 +20,7 @@ from beam_jobs import query
 from beam_jobs.answers import as_csv, as_json, as_table, plain_rows
 from pipelines.commands import exit_code
 from pipelines.errors import StorageError, UsageError
+from pipelines.places.updating import update_places
 from schemas.labels import PLANET_LABELS, LabelSet
 from schemas.render import arrow_schema
 from schemas.tables import QUARANTINE, RUNS, SHOWN
@@ -35,13 +37,16 @@ from tests.support.published_runs import (
 pytest_plugins = ["tests.support.object_stores"]
 
 TABLES_AND_VIEWS = [
+    "chip_places",
     "chip_scores",
     "label_trust",
     "last_night",
     "latest_chip_scores",
+    "looks",
     "models",
     "observations",
     "open_quarantine",
+    "places",
     "quarantine",
     "runs",
     "threats",
@@ -311,15 +316,21 @@ def test_never_observed(output: str) -> None:
         scored("b2", sky="cloudy", observed_at=at(2), scene_id="scene-2", **other),
         scored("c", sky="cloudy", model_digest="model-2", etag="1"),
     ]
-    publish(output, "run-1", first)
-    publish(output, "run-2", second, night="2026-07-02")
+    publish(output, "run-1", [{**chip, "scored_at": at(3)} for chip in first])
+    publish(output, "run-2", [{**chip, "scored_at": at(3)} for chip in second], night="2026-07-02")
+    update_places(output, 6)  # one cell for each box
+    cell = h3.latlng_to_cell(-2.995, -60.995, 6)
+    lat, lon = h3.cell_to_latlng(cell)
     answer = asked(output, "never_observed")
-    assert picked(answer, "place", "cloudy_pictures", "a_chip_uri", "a_scene_id") == [
-        ("-60.995 -2.995", 2, "b2", "scene-2"),
+    assert picked(answer, "place_id", "cloudy_pictures", "a_chip_uri", "a_scene_id") == [
+        (cell, 2, "b2", "scene-2"),
         ("c", 1, "c", None),
     ]
     assert (answer[0]["first_tried_at"], answer[0]["last_tried_at"]) == (at(1), at(2))
     assert answer[0]["lon_min"] == -61.0
+    assert (answer[0]["longitude"], answer[0]["latitude"]) == pytest.approx((lon, lat))
+    assert picked(answer, "place") == [(f"{round(lon, 4)} {round(lat, 4)}",), ("c",)]
+    assert (answer[1]["longitude"], answer[1]["latitude"]) == (None, None)
 
 
 def test_newly_appeared(output: str) -> None:
@@ -363,14 +374,49 @@ def test_newly_appeared(output: str) -> None:
     ]
 
 
-def test_a_place_is_compared_across_chips_with_the_same_box(output: str) -> None:
+def test_a_place_is_compared_across_chips_of_any_cut(output: str) -> None:
     box = {"lon_min": -60.0, "lat_min": -3.0, "lon_max": -59.99, "lat_max": -2.99}
-    shifted = {name: edge + 1e-9 for name, edge in box.items()}
-    publish(output, "run-1", [scored("may/a", "primary", observed_at=at(1, month=5), **box)])
-    publish(output, "run-2", [scored("june/a", "road", observed_at=at(1, month=6), **shifted)])
+    cut = {"lon_min": -59.994, "lat_min": -2.996, "lon_max": -59.984, "lat_max": -2.986}
+    may, june = at(1, month=5), at(1, month=6)
+    publish(output, "run-1", [scored("may/a", "primary", observed_at=may, **box)])
+    publish(output, "run-2", [scored("june/a", "road", observed_at=june, **cut)])
+    update_places(output)
     answer = asked(output, "newly_appeared")
-    assert picked(answer, "threat", "chip_uri", "previous_chip_uri") == [
+    assert set(picked(answer, "threat", "chip_uri", "previous_chip_uri")) == {
         ("road", "june/a", "may/a")
+    }
+    seen = [place for (place,) in picked(answer, "place_id")]
+    both = cells_in(box) & cells_in(cut)
+    assert sorted(seen) == sorted(both)
+    assert cells_in(cut) - both
+    for row in answer:
+        lat, lon = h3.cell_to_latlng(row["place_id"])
+        assert (row["longitude"], row["latitude"]) == pytest.approx((lon, lat))
+        assert row["place"] == f"{round(lon, 4)} {round(lat, 4)}"
+
+
+def cells_in(box: dict[str, float]) -> set[str]:
+    west, south, east, north = box.values()
+    corners = [(south, west), (south, east), (north, east), (north, west)]
+    return set(h3.h3shape_to_cells(h3.LatLngPoly(corners), 9))
+
+
+def test_a_cloudy_picture_and_one_dated_after_its_scoring_are_no_looks(output: str) -> None:
+    chips = [
+        scored("seen", sky="haze", observed_at=at(1), scored_at=at(3)),
+        scored("hidden", sky="cloudy", observed_at=at(1), scored_at=at(3)),
+        scored("wrong", observed_at=at(4), scored_at=at(3)),
+        scored("at once", observed_at=at(3), scored_at=at(3)),
+        scored("undated", scored_at=at(3), modified_at=at(2)),
+    ]
+    publish(output, "run-1", chips, published_at=at(3))
+    again = scored("wrong", observed_at=at(4), scored_at=at(5))
+    publish(output, "run-2", [again], night="2026-07-05", published_at=at(5))
+    sql = "SELECT place_id, chip_uri, seen_at, seen_at_source, etag, labels, score_road FROM looks"
+    assert rows(output, f"{sql} ORDER BY 1") == [
+        ("at once", "at once", "2026-07-03T00:00:00Z", "given", "1", ["clear"], 0.25),
+        ("seen", "seen", "2026-07-01T00:00:00Z", "given", "1", ["haze"], 0.25),
+        ("undated", "undated", "2026-07-02T00:00:00Z", "modified_at", "1", ["clear"], 0.25),
     ]
 
 
@@ -389,7 +435,8 @@ def test_pictures_of_the_same_time_have_no_order(output: str) -> None:
         scored("b-north", "road", observed_at=at(2), score_road=0.5, **north),
         scored("c-north", "road", "slash_burn", observed_at=at(2), **north),
     ]
-    publish(output, "run-1", tied)
+    publish(output, "run-1", [{**chip, "scored_at": at(3)} for chip in tied])
+    update_places(output, 6)  # one cell for each box
     answer = asked(output, "newly_appeared")
     assert picked(answer, "threat", "chip_uri", "previous_chip_uri") == [
         ("road", "c-north", "a-north"),

@@ -10,6 +10,7 @@ import pytest
 
 from beam_jobs import query
 from pipelines.commands import exit_code
+from pipelines.places.updating import update_places
 from schemas.labels import PLANET_LABELS, LabelSet
 from schemas.tables import RUNS
 from tests.support.published_runs import at, commit_rows, publish, run_row, scored
@@ -124,6 +125,40 @@ def test_a_question_that_cannot_be_asked_says_so(
     assert "agriculture" in refused(capsys, output, "land_use_by_month")
     assert "cloudy" in refused(capsys, output, "never_observed")
     assert asked(capsys, output, "quarantine_last_night") == ([], "")
+
+
+@pytest.mark.parametrize("question", ["never_observed", "newly_appeared"])
+def test_a_question_about_places_is_refused_until_there_are_some(
+    output: str, capsys: pytest.CaptureFixture[str], question: str
+) -> None:
+    box = {"lon_min": -60.0, "lat_min": -3.0, "lon_max": -59.99, "lat_max": -2.99}
+    publish(output, "run-1", [scored("a", **box), scored("b")], published_at=at(1))
+    assert "run beam_jobs.update_places first" in refused(capsys, output, question)
+    assert query.main(["--output", output, "--list_questions"]) == 0
+    assert f"{question}: cannot be asked here: its pictures" in capsys.readouterr().out
+    update_places(output)
+    assert asked(capsys, output, question) == ([], "")
+    assert query.main(["--output", output, "--list_questions"]) == 0
+    assert "cannot be asked" not in capsys.readouterr().out
+
+
+def test_pictures_without_places_and_with_a_wrong_date_are_counted(
+    output: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    box = {"lon_min": -60.0, "lat_min": -3.0, "lon_max": -59.99, "lat_max": -2.99}
+    late = {name: edge + 1 for name, edge in box.items()}
+    publish(output, "run-1", [scored("a", **box)], published_at=at(1))
+    update_places(output)
+    wrong = scored("w", observed_at=at(9), scored_at=at(2))
+    publish(output, "run-2", [scored("b", **late), scored("c", **late), wrong])
+    publish(output, "run-3", [scored("b", **late), {**wrong, "scored_at": at(3)}])
+    for question in ("never_observed", "newly_appeared"):
+        notes = asked(capsys, output, question)[1].splitlines()
+        assert notes == [
+            "left out: 2 pictures without places yet; beam_jobs.update_places finds them",
+            "left out: 1 picture with a wrong date, after the first scoring",
+        ]
+    assert asked(capsys, output, "alerts_last_night")[1] == ""
 
 
 def test_questions_are_listed_with_those_that_an_output_cannot_answer(

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from pipelines.storage import store
 from pipelines.tables.commits import DataFile, commit_files, next_transactions
 from pipelines.tables.evolution import ensure_table
+from pipelines.tables.parquet_files import parquet_bytes
 from schemas.labels import PLANET_LABELS, LabelSet, score_column
 from schemas.render import file_schema
 from schemas.table import Table
@@ -91,12 +90,11 @@ def write_rows(
 ) -> DataFile:
     """Write a Parquet file into a table's folder, without a commit."""
     folder = "/".join(f"{column}={value}" for column, value in partition.items())
-    data = io.BytesIO()
     content = pa.Table.from_pylist([dict(row) for row in rows], schema=file_schema(table))
-    pq.write_table(content, data, compression="zstd")
+    data = parquet_bytes(content)
     path = f"{folder}/{name}.parquet" if folder else f"{name}.parquet"
-    store.write_bytes(store.join_uri(output, table.name, path), data.getvalue())
-    return DataFile(path, len(data.getvalue()), content.num_rows)
+    store.write_bytes(store.join_uri(output, table.name, path), data)
+    return DataFile(path, len(data), content.num_rows)
 
 
 def commit_rows(

@@ -1,8 +1,7 @@
 -- One row per picture (a chip_uri with its etag): its newest scores with their newest labels.
 -- See latest_chip_scores for what is newest. In addition:
---   place     what the picture shows: the centre of its bounding box, to about 10 m, if the box is
---             known; otherwise its chip_uri, so that only later pictures with the same address
---             count as the same place
+--   place     the centre of its bounding box, to about 10 m, if the box is known; otherwise its
+--             chip_uri. Pictures of the same ground that are cut in another way differ: see looks
 --   seen_at   when it was taken, if known; otherwise when its object was last written; otherwise
 --             when it was scored for the first time (scoring it again moves neither)
 --   seen_at_source  which of these seen_at is: given (by the sidecar or the manifest), tif_tags,
@@ -11,6 +10,8 @@
 --             about the ground, neither that something is there nor that it is not. Under haze or
 --             partial cloud a part of the ground is seen: such a picture is an observation, and
 --             what it does not show may still be there. See its sky_label.
+--   first_scored_at  when this picture was scored for the first time
+--   footprint  geometry as it is stored (WKB), byte by byte as in the table chip_places
 WITH publications AS (
   SELECT
     chip_scores.chip_uri,
@@ -52,7 +53,9 @@ SELECT
     WHEN newest.first_modified_at IS NOT NULL THEN 'modified_at'
     ELSE 'scored_at'
   END AS seen_at_source,
-  chip_scores.sky_label IS DISTINCT FROM 'cloudy' AS observed
+  chip_scores.sky_label IS DISTINCT FROM 'cloudy' AS observed,
+  newest.first_scored_at,
+  chip_scores.geometry AS footprint
 FROM chip_scores
 JOIN newest
   ON newest.chip_uri = chip_scores.chip_uri

@@ -1,6 +1,7 @@
 -- Where has a threat appeared since the ground was last seen? Newest first.
--- Compares each place's newest observation with the one before it; cloudy pictures in between are
--- skipped, since they show neither presence nor absence. Pictures of the same time have no order:
+-- Compares each place's newest look with the one before it; cloudy pictures in between are skipped,
+-- since they show neither presence nor absence. A place is an H3 cell (see the view looks); longitude
+-- and latitude are of its centre, and so is place, to about 10 m. Pictures of the same time have no order:
 -- a threat has appeared if all the newest show it and none of those before them does. The earlier
 -- picture may have missed what haze or partial cloud hid (previous_sky_label), another model may
 -- judge the same ground differently (same_model), and seen_at may only be when an object was written
@@ -11,15 +12,13 @@
 WITH times AS (
   SELECT
     *,
-    DENSE_RANK() OVER (PARTITION BY place ORDER BY seen_at DESC) AS look,
-    ROW_NUMBER() OVER (PARTITION BY place, seen_at ORDER BY chip_uri DESC, etag DESC) AS picture,
-    COUNT(*) OVER (PARTITION BY place, seen_at) AS pictures
-  FROM forest_chips.observations
-  WHERE
-    observed
+    DENSE_RANK() OVER (PARTITION BY place_id ORDER BY seen_at DESC) AS look,
+    ROW_NUMBER() OVER (PARTITION BY place_id, seen_at ORDER BY chip_uri DESC, etag DESC) AS picture,
+    COUNT(*) OVER (PARTITION BY place_id, seen_at) AS pictures
+  FROM forest_chips.looks
 ), shown AS (
   SELECT
-    times.place,
+    times.place_id,
     threats.label
   FROM times
   JOIN forest_chips.threats
@@ -27,21 +26,21 @@ WITH times AS (
   WHERE
     times.look = 1
   GROUP BY
-    times.place,
+    times.place_id,
     threats.label
   HAVING
     COUNT(*) = MAX(times.pictures)
 ), appeared AS (
   SELECT
-    times.place,
+    times.place_id,
     shown.label
   FROM times
   JOIN shown
-    ON shown.place = times.place
+    ON shown.place_id = times.place_id
   WHERE
     times.look = 2
   GROUP BY
-    times.place,
+    times.place_id,
     shown.label
   HAVING
     COUNT(
@@ -63,7 +62,11 @@ WITH times AS (
     ) = COUNT(*)
 )
 SELECT
-  newest.place,
+  COALESCE(
+    CAST(ROUND(places.longitude, 4) AS STRING) || ' ' || CAST(ROUND(places.latitude, 4) AS STRING),
+    newest.place_id
+  ) AS place,
+  newest.place_id,
   appeared.label AS threat,
   CASE appeared.label
     WHEN 'road'
@@ -86,12 +89,18 @@ SELECT
   previous.sky_label AS previous_sky_label,
   newest.model_digest = previous.model_digest AS same_model,
   newest.chip_uri,
-  previous.chip_uri AS previous_chip_uri
+  previous.chip_uri AS previous_chip_uri,
+  places.longitude,
+  places.latitude
 FROM appeared
 JOIN times AS newest
-  ON newest.place = appeared.place AND newest.look = 1 AND newest.picture = 1
+  ON newest.place_id = appeared.place_id AND newest.look = 1 AND newest.picture = 1
 JOIN times AS previous
-  ON previous.place = appeared.place AND previous.look = 2 AND previous.picture = 1
+  ON previous.place_id = appeared.place_id
+  AND previous.look = 2
+  AND previous.picture = 1
+LEFT JOIN forest_chips.places
+  ON places.place_id = newest.place_id
 LEFT JOIN forest_chips.label_trust AS trust
   ON trust.model_digest = newest.model_digest AND trust.label = appeared.label
 WHERE
@@ -99,5 +108,5 @@ WHERE
 ORDER BY
   newest.seen_at DESC,
   score DESC,
-  newest.place NULLS LAST,
+  newest.place_id NULLS LAST,
   threat NULLS LAST
