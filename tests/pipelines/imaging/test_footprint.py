@@ -358,7 +358,8 @@ def test_the_bounds_of_a_batch_are_those_that_gdal_computes_for_each_chip(
     corners = scale * np.stack([rng.uniform(2e5, 8e5, 5), rng.uniform(-2e6, 9e6, 5)], 1)
     sides = scale * 10 ** rng.uniform(2, 5.7, (5, 2))  # to 500 km
     extents = np.hstack([corners, corners + sides])
-    expected = [transform_bounds(crs, "EPSG:4326", *extent) for extent in extents]
+    expected = np.array([transform_bounds(crs, "EPSG:4326", *extent) for extent in extents])
+    expected[:, [1, 3]] = expected[:, [1, 3]].clip(-90, 90)  # degrees may run over a pole
     found = bounds_of([place_of(crs, *extent) for extent in extents])
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
