@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from typing import NamedTuple
 
+from pipelines.commands import use_short_names
 from pipelines.wording import nearest
 
 
@@ -66,6 +67,7 @@ def main() -> int:
 def _start(command: Command, arguments: Sequence[str]) -> None:
     module, *first = command.module.split()
     sys.argv[1:] = [*first, *arguments]
+    use_short_names({each.module: f"forest-chips {name}" for name, each in COMMANDS.items()})
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 

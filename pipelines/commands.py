@@ -49,6 +49,7 @@ _PLAIN_WORDS = {
 
 _MOST_LETTERS = 200  # of one word of a message
 _interrupted = Event()
+_short_names: dict[str, str] = {}
 T = TypeVar("T")
 
 
@@ -67,6 +68,11 @@ class CommandLine(Generic[T]):
     options: type[T]
     description: str
     epilog: str = ""
+
+    @property
+    def name(self) -> str:
+        """What the user types to start it."""
+        return _short_names.get(self.module, f"python -m {self.module}")
 
     def parse(
         self,
@@ -100,9 +106,9 @@ class CommandLine(Generic[T]):
     def parser(self) -> argparse.ArgumentParser:
         """The parser. A flag that is not given is not in the namespace either."""
         parser = _Parser(
-            prog=f"python -m {self.module}",
-            description=self.description,
-            epilog=self.epilog,
+            prog=self.name,
+            description=self.description.replace(f"python -m {self.module}", self.name),
+            epilog=self.epilog.replace(f"python -m {self.module}", self.name),
             argument_default=argparse.SUPPRESS,
             allow_abbrev=False,
             add_help=False,
@@ -119,6 +125,15 @@ class CommandLine(Generic[T]):
         for name in removed_flags(self.options):
             parser.add_argument(name, nargs="?", action=_Removed, help=argparse.SUPPRESS)
         return parser
+
+
+def use_short_names(names: Mapping[str, str]) -> None:
+    """Let help and errors call commands what the user typed.
+
+    Args:
+        names: such as `forest-chips query`, by `CommandLine.module`.
+    """
+    _short_names.update(names)
 
 
 def run_command(main: Callable[[Sequence[str]], int]) -> NoReturn:

@@ -90,21 +90,30 @@ class _LoaderWithin(Loader):
 
 @contextmanager
 def _quiet_start() -> Iterator[None]:
-    with quiet_stderr():
+    with _without_settings(), quiet_stderr():
         yield
         sys.modules["tensorflow"].config.list_physical_devices("GPU")
 
 
 @contextmanager
 def _default_keras() -> Iterator[None]:
-    """Keras as it is without a settings file (~/.keras/keras.json): models are built and saved by
-    these settings."""
-    with _without_extras():
+    with _without_settings(), _without_extras():
         yield
-    config = sys.modules["keras"].config
-    config.set_floatx("float32")
-    config.set_epsilon(1e-7)
-    config.set_image_data_format("channels_last")
+
+
+@contextmanager
+def _without_settings() -> Iterator[None]:
+    """Keras as it is without a settings file (~/.keras/keras.json) and without variables: models
+    are built and saved by these settings, and KERAS_MAX_EPOCHS would end a training. TensorFlow
+    reads the file, too."""
+    user = {name: os.environ.pop(name) for name in [*os.environ] if name.startswith("KERAS_")}
+    try:
+        with tempfile.TemporaryDirectory() as empty:
+            os.environ |= {"KERAS_BACKEND": "tensorflow", "KERAS_HOME": empty}
+            yield
+    finally:
+        del os.environ["KERAS_HOME"]
+        os.environ |= user | {"KERAS_BACKEND": "tensorflow"}
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from pipelines.artifacts.opening import open_artifact
 from pipelines.commands import CommandLine
 from pipelines.errors import StorageError, UsageError, as_usage_error
 from pipelines.flags import common_flag, flag
-from pipelines.storage.store import absolute_uri, is_remote, write_bytes
+from pipelines.storage.store import absolute_uri, head_object, is_remote, read_bytes, write_bytes
 from schemas.artifact import ArtifactError, ModelArtifact
 from schemas.labels import LabelSet
 from train.data.dataset import LabelledChips, keep_sky, load_labelled_chips
@@ -23,6 +23,8 @@ from train.data.labels import read_labelled_rows
 from train.data.pixel_cache import PixelCache, choose_cache
 from train.data.pixel_store import open_pixels
 from train.shared_options import CacheOptions, LabelledOptions
+
+_MOST_FIGURES_BYTES = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -81,11 +83,25 @@ def evaluate_artifact(options: EvaluateOptions) -> dict[str, Any]:
 
 def _output(options: EvaluateOptions, artifact: str) -> str:
     """The address for the figures; by default next to the artifact."""
-    with as_usage_error("--output", (UsageError,)):
+    with as_usage_error("--output", (UsageError, StorageError)):
         if options.output is not None:
-            return absolute_uri(options.output)
+            output = absolute_uri(options.output)
+            if not _is_ours(output):
+                raise UsageError(f"{output} exists and has no figures of an evaluation")
+            return output
         place = artifact if is_remote(artifact) else Path(artifact).resolve()
         return f"{place}.evaluation.json"
+
+
+def _is_ours(output: str) -> bool:
+    """Whether there is nothing at this address, or what an evaluation wrote."""
+    if head_object(output) is None:
+        return is_remote(output) or not Path(output).is_dir()
+    try:
+        found = json.loads(read_bytes(output, _MOST_FIGURES_BYTES))
+    except (StorageError, ValueError, RecursionError):
+        return False
+    return isinstance(found, dict) and {"model_digest", "set_aside"} <= found.keys()
 
 
 def _match(options: EvaluateOptions, artifact: ModelArtifact) -> LabelledChips:

@@ -11,14 +11,9 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from pipelines.errors import (
-    ChipRejected,
-    ObjectDamaged,
-    ObjectTooLarge,
-    StorageError,
-    StoreDown,
-)
+from pipelines.errors import ChipRejected, StorageError, StoreDown
 from pipelines.storage import store
+from pipelines.storage.chips import read_chip
 from pipelines.tars import tar_chips
 from schemas.tables import QuarantineReason as Reason
 
@@ -65,25 +60,6 @@ class ChipBytes:
     def read_object(self, row: int) -> bytes:
         """The bytes of a row that is not in a shard; raises as `read_chip`."""
         return read_chip(self.uris[row], self.most_bytes)
-
-
-def read_chip(uri: str, most_bytes: int) -> bytes:
-    """The bytes of a chip.
-
-    Raises:
-        ChipRejected: unreadable, too_large, or decode_error if it cannot be decompressed.
-        StoreDown: no chip can be read, which ends the run.
-    """
-    try:
-        return store.read_bytes(uri, most_bytes)
-    except ObjectTooLarge as error:
-        raise ChipRejected(Reason.TOO_LARGE, str(error)) from error
-    except ObjectDamaged as error:
-        raise ChipRejected(Reason.DECODE_ERROR, str(error)) from error
-    except StoreDown:
-        raise
-    except StorageError as error:
-        raise ChipRejected(Reason.UNREADABLE, str(error)) from error
 
 
 def read_named(uri: str, most_bytes: int) -> bytes:

@@ -76,8 +76,17 @@ def test_a_command_gets_its_arguments_and_imports_only_what_it_needs() -> None:
         [sys.executable, "-c", code], cwd=_ROOT, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0
-    assert done.stdout.startswith("usage: python -m beam_jobs.query")
+    assert done.stdout.startswith("usage: forest-chips query")
     assert done.stdout.endswith("[]\n")
+
+
+@pytest.mark.parametrize("name", [*COMMANDS, "train evaluate"])
+def test_help_and_errors_name_the_command_that_was_typed(name: str) -> None:
+    typed = f"forest-chips {name.removeprefix('train ')}"
+    help_text = run(*name.split(), "--help").stdout
+    assert help_text.startswith(f"usage: {typed} ")
+    assert "python -m" not in help_text.replace("python -m beam_jobs.publish", "")
+    assert f"(see {typed} --help)\n" in run(*name.split(), "--format", "x" * 9, "--bogus").stderr
 
 
 def test_the_exit_code_is_that_of_the_command() -> None:

@@ -59,17 +59,27 @@ def test_keras_uses_tensorflow_and_its_own_defaults_whatever_the_users_settings_
     tmp_path, first
 ):
     (tmp_path / "keras.json").write_text(
-        '{"backend": "torch", "floatx": "float16", "image_data_format": "channels_first"}'
+        '{"backend": "torch", "floatx": "float16", "image_data_format": "channels_first",'
+        ' "epsilon": 1, "nnx_enabled": true}'
     )
     code = (
         "from pipelines.quiet_tensorflow import quiet_tensorflow; quiet_tensorflow()\n"
-        f"import {first}, keras; print(keras.backend.backend(), keras.config.floatx(),"
-        " keras.config.image_data_format(), keras.layers.Dense(1).dtype_policy.name)"
+        f"import {first}, keras, os; print(keras.backend.backend(), keras.config.floatx(),"
+        " keras.config.image_data_format(), keras.layers.Dense(1).dtype_policy.name,"
+        " keras.config.epsilon(), keras.config.max_epochs(), os.environ['KERAS_HOME'])"
     )
     settings = {"KERAS_BACKEND": "jax", "KERAS_HOME": str(tmp_path), "TF_USE_LEGACY_KERAS": "1"}
+    settings |= {
+        "KERAS_MAX_EPOCHS": "1",
+        "KERAS_MAX_STEPS_PER_EPOCH": "1",
+        "KERAS_NNX_ENABLED": "1",
+    }
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, env=os.environ | settings)
-    assert (done.stdout, done.returncode) == ("tensorflow float32 channels_last float32\n", 0)
+    assert (done.stdout, done.returncode) == (
+        f"tensorflow float32 channels_last float32 1e-07 None {tmp_path}\n",
+        0,
+    )
 
 
 def test_keras_and_tensorflow_start_without_output_and_without_extras():

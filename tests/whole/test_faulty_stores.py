@@ -13,8 +13,8 @@ import pytest
 from beam_jobs import score_chips
 from pipelines.commands import exit_code
 from pipelines.errors import ChipRejected, StorageError, StoreDown
-from pipelines.reading.chip_bytes import read_chip
 from pipelines.storage import _connections, store
+from pipelines.storage.chips import read_chip
 from pipelines.storage.request_rate import RequestRate
 from pipelines.storage.store import StoreSettings
 from pipelines.tables import delta_tables

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -98,6 +99,21 @@ def test_evaluating_measures_the_part_of_a_split_that_is_asked_for(trained, tmp_
     assert json.loads((tmp_path / "f.json").read_bytes())["chips"] == 2
     assert main(["evaluate", *flags, "--split", str(split), "--part", "validation"]) == 0
     assert json.loads((tmp_path / "f.json").read_bytes())["chips"] == 1
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "model/artifact.json", "chips", "cut.json"])
+def test_evaluating_writes_over_nothing_but_figures(trained, tmp_path, capsys, name):
+    """artifact.json has a model_digest, too; a file that was cut off is not ours."""
+    shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "notes.txt").write_text("keep me")
+    (tmp_path / "cut.json").write_text('{"model_digest": ')
+    before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+    flags = ["--chips", str(tmp_path / "chips"), "--labels", str(tmp_path / "labels.csv")]
+    flags += ["--artifact", str(tmp_path / "model"), "--output", str(tmp_path / name)]
+    assert main(["evaluate", *flags]) == 2
+    message = f"--output: {tmp_path / name} exists and has no figures of an evaluation\n"
+    assert capsys.readouterr().err.endswith(message)
+    assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
 
 
 def test_evaluating_refuses_labels_and_chips_that_the_artifact_does_not_know(

@@ -77,8 +77,12 @@ def load_labelled_chips(
     return replace(chips, media_type=chosen, files=tuple(found[chosen]))
 
 
-def list_training_chips(uri: str) -> dict[MediaType, dict[str, str | None]]:
+def list_training_chips(
+    uri: str, say_ignored: bool = True
+) -> dict[MediaType, dict[str, str | None]]:
     """The chips in a folder or prefix or matching a glob, by media type: address and version.
+
+    The number of files with hidden names is printed if `say_ignored`.
 
     A version is an object's etag and size. For local files it is None: a file may be replaced by
     another of the same size and time.
@@ -95,7 +99,7 @@ def list_training_chips(uri: str) -> dict[MediaType, dict[str, str | None]]:
             rows = table.filter(pc.invert(hidden)).to_pylist()
             versions |= {row["uri"]: _version(row) for row in rows}
             ignored += table.num_rows - len(rows)
-    if ignored:
+    if ignored and say_ignored:
         print(f"--chips: {ignored_text(ignored)}")
     chips: dict[MediaType, dict[str, str | None]] = {}
     for found, version in sorted(versions.items()):  # a listing has no order of its own

@@ -11,12 +11,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.errors import ChipRejected, StorageError
+from pipelines.errors import ChipRejected
 from pipelines.imaging.decoding import decode_chip, read_header
-from pipelines.storage.store import read_bytes
+from pipelines.storage.chips import read_chip
 from schemas.artifact import Preprocessing
 from schemas.labels import LabelSet
-from schemas.tables import QuarantineReason
 from train.data.dataset import LabelledChips
 from train.data.pixel_cache import content_key, version_key
 from train.data.pixel_rows import PixelRows, PixelSource, chunk_rows
@@ -26,6 +25,8 @@ Truth = npt.NDArray[np.uint8]
 
 READABLE_SIDES_PX = (1, 8192)
 """Sides that a training chip may have: the user chose it, so only absurd ones are refused."""
+
+_MOST_BYTES = READABLE_SIDES_PX[1] ** 2 * 8 + (1 << 20)  # 4 bands of 16 bits, and metadata
 
 READING_THREADS = 8
 """Threads that read and decode: reading waits for the store, decoding releases the GIL."""
@@ -135,15 +136,8 @@ def _load(
 
 
 def read_training_chip(uri: str) -> bytes:
-    """The bytes of a chip.
-
-    Raises:
-        ChipRejected: unreadable.
-    """
-    try:
-        return read_bytes(uri)
-    except StorageError as error:
-        raise ChipRejected(QuarantineReason.UNREADABLE, str(error)) from error
+    """The bytes of a chip; raises as `read_chip`."""
+    return read_chip(uri, _MOST_BYTES)
 
 
 def truth_of(tags: Sequence[frozenset[str]], label_set: LabelSet) -> Truth:

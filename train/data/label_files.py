@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from pipelines.errors import UsageError
@@ -110,7 +110,7 @@ def read_scenes(labels: str | None, groups: str | None = None) -> dict[str, str]
         UsageError: a required column is missing, there are no rows, or a name has two scenes.
         StorageError: it cannot be read.
     """
-    if groups is None and labels is None:
+    if groups is None and (labels is None or Path(labels).is_dir()):  # one folder per class
         return {}
     table = read_csv_table(
         *(("--labels", labels or "") if groups is None else ("--groups", groups))

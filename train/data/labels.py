@@ -61,7 +61,7 @@ def read_labelled_rows(
 def _rows_of_folders(chips: str | None, source: str) -> list[LabelRow]:
     if chips is None:
         raise UsageError("give --labels, or --chips with one folder per class")
-    listed = list_training_chips(chips)
+    listed = list_training_chips(chips, say_ignored=False)  # the next listing says it
     return rows_of_folders((uri for uris in listed.values() for uri in uris), source)
 
 

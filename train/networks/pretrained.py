@@ -8,6 +8,7 @@ Zisserman (2014); torchvision trained its own. Both work, and the artifact recor
 
 from __future__ import annotations
 
+import os
 import pickle
 import socket
 import subprocess
@@ -126,7 +127,10 @@ def _from_keras() -> Pretrained:
     try:
         with _socket_timeout(_STALL_SECONDS):
             path = keras.utils.get_file(
-                origin=_KERAS_URL, file_hash=_KERAS_MD5, cache_subdir="models"
+                origin=_KERAS_URL,
+                file_hash=_KERAS_MD5,
+                cache_subdir="models",
+                cache_dir=os.environ.get("KERAS_HOME", "~/.keras"),
             )
     except Exception as error:  # Keras has no specific error for a failed download
         raise OSError(first_line(error)) from error

@@ -16,10 +16,10 @@ from pipelines.elements import Unit
 from pipelines.errors import ChipRejected
 from pipelines.imaging import decoding
 from pipelines.reading import reading_ahead
-from pipelines.reading.chip_bytes import read_chip
 from pipelines.reading.pixel_budget import PixelBudget
 from pipelines.reading.reading_ahead import BATCHES_AHEAD, ReadAhead
 from pipelines.reading.transforms import ReadChips
+from pipelines.storage.chips import read_chip
 from schemas.chip_columns import BOUNDS
 from tests.support.planned_chips import planned_chips
 from tests.support.samples import JPG, TIF, jpg_bytes, write_chips

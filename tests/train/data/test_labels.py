@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from pipelines.errors import StorageError, UsageError
 from schemas.labels import PLANET_LABELS, LabelSet
 from tests.support.drawn_chips import draw_jpg
+from train.data.dataset import load_labelled_chips
+from train.data.label_files import read_scenes
 from train.data.labels import read_labelled_rows
 
 
@@ -235,6 +237,18 @@ def test_without_a_csv_each_folder_is_a_class(tmp_path, capsys):
         assert label_set.names == ("bare soil", "sea")
         out = capsys.readouterr().out
         assert "(one folder per class)\n  2 labels in 3 rows: bare soil 1, sea 2" in out
+
+
+def test_hidden_files_of_folders_are_counted_once(tmp_path, capsys):
+    chips = draw_folders(tmp_path, "sea/1.jpg", "sea/._1.jpg", "soil/1.jpg")
+    rows, label_set = read_labelled_rows(None, chips)
+    load_labelled_chips(chips, rows, label_set)
+    assert capsys.readouterr().out.count("ignored 1 file with a hidden name") == 1
+
+
+def test_a_split_of_folders_has_no_scenes(tmp_path):
+    chips = draw_folders(tmp_path, "sea/1.jpg", "soil/1.jpg")
+    assert read_scenes(chips) == {}
 
 
 def test_folders_with_planets_names_are_planets_labels(tmp_path):

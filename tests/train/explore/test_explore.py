@@ -108,7 +108,9 @@ def test_a_damaged_chip_is_named_with_its_reason_and_changes_no_average(tmp_path
     (tmp_path / "short.tif").write_bytes((tmp_path / "short.tif").read_bytes()[:-300])
     (tmp_path / "empty.tif").write_bytes(b"")
     (tmp_path / "jpg.tif").write_bytes(jpg_bytes())
-    names = ["good", "short", "empty", "jpg", "gone"]
+    with (tmp_path / "endless.tif").open("wb") as file:
+        file.truncate(2**42)
+    names = ["good", "short", "empty", "jpg", "endless", "gone"]
     uris = {name: str(tmp_path / f"{name}.tif") for name in names}
     tags = dict.fromkeys(names, frozenset("a"))
     survey = survey_chips(list(uris.values()), uris, tags, LABELS, EXACT)
@@ -116,6 +118,7 @@ def test_a_damaged_chip_is_named_with_its_reason_and_changes_no_average(tmp_path
         uris["short"]: Reason.TRUNCATED,
         uris["empty"]: Reason.EMPTY,
         uris["jpg"]: Reason.MEDIA_TYPE,
+        uris["endless"]: Reason.TOO_LARGE,
         uris["gone"]: Reason.UNREADABLE,
     }
     assert (survey.averages[0] == 100).all()
