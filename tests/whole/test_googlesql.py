@@ -56,10 +56,14 @@ def test_every_view_has_the_columns_of_the_tables() -> None:
     views = dict(zip(VIEWS, map(columns_of, analyzed()), strict=True))
     scores = TABLES["chip_scores"]
     more = {"place": "STRING", "seen_at": "TIMESTAMP", "seen_at_source": "STRING"}
-    more["observed"] = "BOOL"
+    more |= {"observed": "BOOL", "first_scored_at": "TIMESTAMP", "footprint": "BYTES"}
+    no_look = {"lon_min", "lat_min", "lon_max", "lat_max", "geometry", "bbox"}
+    no_look |= {"place", "observed", "first_scored_at", "footprint"}
+    look = {name: kind for name, kind in (scores | more).items() if name not in no_look}
     drawn = {"geometry": "GEOGRAPHY"}
     assert views["latest_chip_scores"] == scores | drawn
     assert views["observations"] == scores | drawn | more
+    assert views["looks"] == {"place_id": "STRING", **look}
     assert views["quarantine"] == TABLES["all_quarantine"]
     assert views["open_quarantine"] == views["quarantine"] | drawn
     assert views["runs"] == TABLES["all_runs"]
