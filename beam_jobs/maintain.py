@@ -1,9 +1,10 @@
 """Compact the tables, and delete old files and old nights.
 
 With --keep_days, rows of older nights are removed from `chip_scores` and `quarantine`; their chips
-are not scored again, and `runs` keeps its rows. Then the small files of each run are merged, files
-that are no longer needed are deleted, and the logs of the tables are shortened. Readers see the
-same rows all the time, and a run may be in progress. Old indexes of tars are deleted too.
+are not scored again, and `runs` keeps its rows. Then the small files of each run are merged, rows
+of earlier releases get their footprints, files that are no longer needed are deleted, and the logs
+of the tables are shortened. Readers see the same rows all the time, and a run may be in progress.
+Old indexes of tars are deleted too.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from beam_jobs.options.store_options import OUTPUT
 from pipelines.commands import CommandLine, run_command
 from pipelines.errors import UsageError, as_usage_error
 from pipelines.flags import common_flag, days, flag, hours
-from pipelines.maintenance.housekeeping import compact, shorten_log, vacuum
+from pipelines.maintenance.compaction import compact
+from pipelines.maintenance.housekeeping import shorten_log, vacuum
 from pipelines.maintenance.retention import expire
 from pipelines.storage.store import configure
 from pipelines.storage.store_flags import StoreOptions
@@ -90,11 +92,14 @@ def _tidy(output: str, name: str, hours: int, preview: bool, leaving: frozenset[
     compaction = compact(output, name, preview, leaving)
     dead = vacuum(output, name, hours, preview)
     if preview and not hours:  # this command would also delete what it removes
-        dead += len(leaving) + compaction.files_before
+        dead += len(leaving) + compaction.files_before + compaction.rewritten
     if not preview:
         shorten_log(output, name)
     small, runs = count_of(compaction.files_before, "small file"), count_of(compaction.runs, "run")
     made = f"{_are(preview, compaction.files_before)} compacted to {compaction.files_after:,}"
+    if old := compaction.rewritten:
+        given = f"{count_of(old, 'file')} of earlier releases {_are(preview, old)} rewritten"
+        made += f"; {given} with footprints"
     deleted = f"{count_of(dead, 'dead file')} {_are(preview, dead)} deleted"
     print(f"{name}: {small} of {runs} {made}; {deleted}", flush=True)
 

@@ -63,6 +63,7 @@ def commit_files(
     transactions: Iterable[tuple[str, int]],
     replace: bool,
     metadata: Mapping[str, str],
+    only_night: bool = False,
 ) -> None:
     """Add files to one partition of a table, in one commit, and update `table`.
 
@@ -76,6 +77,7 @@ def commit_files(
         transactions: (application id, version), see `next_transactions`.
         replace: whether the new files replace the run's old ones.
         metadata: a description of the commit, for the table's history.
+        only_night: replace only the run's files of the partition's night.
 
     Raises:
         PublishConflict: one of these application ids was committed since the snapshot, or the
@@ -87,7 +89,8 @@ def commit_files(
         app_transactions=[Transaction(app_id, version) for app_id, version in transactions],
     )
     now_ms = int(time.time() * 1000)
-    own = [("run_id", "=", partition["run_id"])] if partition else None
+    replaced = partition if only_night else {k: v for k, v in partition.items() if k == "run_id"}
+    own = [(name, "=", value) for name, value in replaced.items()] or None
     with translate_commit_errors("commit to", table, retries=True):
         table.create_write_transaction(
             [_add_action(file, partition, now_ms) for file in files],

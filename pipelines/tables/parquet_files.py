@@ -21,6 +21,9 @@ from schemas.chip_columns import GEOMETRY
 from schemas.render import file_schema
 from schemas.table import Table
 
+FILES_NAME, FILES_VERSION = "forest-chips-files", 2
+"""What a run's record says about its files: since version 2 they have footprints."""
+
 GROUP_ROWS = 512
 """Rows in a row group of a file whose chips have positions."""
 
@@ -42,6 +45,11 @@ def open_writer(file: IO[bytes], schema: pa.Schema) -> pq.ParquetWriter:
         compression_level=3,
         use_dictionary=[path for field in schema for path in _texts(field)],
     )
+
+
+def is_geoparquet(footer: pq.FileMetaData) -> bool:
+    """Whether a file has the footer of GeoParquet."""
+    return b"geo" in (footer.metadata or {})
 
 
 def _texts(field: pa.Field) -> list[str]:

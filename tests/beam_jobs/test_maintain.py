@@ -15,7 +15,7 @@ import pytest
 from beam_jobs import maintain
 from beam_jobs.query import ask
 from pipelines.commands import exit_code
-from pipelines.maintenance import housekeeping, retention
+from pipelines.maintenance import compaction, retention
 from pipelines.maintenance.withdrawing import withdraw_run
 from pipelines.planning.done import chips_done
 from pipelines.publishing import publishing
@@ -172,8 +172,8 @@ def test_compaction_that_conflicts_with_a_publisher_tries_again(output, capsys, 
         return table
 
     monkeypatch.setattr(delta_tables, "open_table", open_then_commit)
-    compaction = housekeeping.compact(output, "chip_scores", preview=False)
-    assert (compaction.runs, compaction.files_before, compaction.files_after) == (1, 3, 1)
+    found = compaction.compact(output, "chip_scores", preview=False)
+    assert (found.runs, found.files_before, found.files_after) == (1, 3, 1)
     assert {row["run_id"] for row in seen(output)["chip_scores"]} == {"old"}
 
 

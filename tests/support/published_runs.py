@@ -6,14 +6,11 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-import pyarrow as pa
-
 from pipelines.storage import store
+from pipelines.tables import parquet_files
 from pipelines.tables.commits import DataFile, commit_files, next_transactions
 from pipelines.tables.evolution import ensure_table
-from pipelines.tables.parquet_files import parquet_bytes
 from schemas.labels import PLANET_LABELS, LabelSet, score_column
-from schemas.render import file_schema
 from schemas.table import Table
 from schemas.tables import MODELS, QUARANTINE, RUNS, chip_scores
 
@@ -90,11 +87,8 @@ def write_rows(
 ) -> DataFile:
     """Write a Parquet file into a table's folder, without a commit."""
     folder = "/".join(f"{column}={value}" for column, value in partition.items())
-    content = pa.Table.from_pylist([dict(row) for row in rows], schema=file_schema(table))
-    data = parquet_bytes(content)
     path = f"{folder}/{name}.parquet" if folder else f"{name}.parquet"
-    store.write_bytes(store.join_uri(output, table.name, path), data)
-    return DataFile(path, len(data), content.num_rows)
+    return parquet_files.write_rows(output, table, path, list(rows))
 
 
 def commit_rows(
