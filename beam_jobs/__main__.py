@@ -42,6 +42,7 @@ COMMANDS = {
         "beam_jobs.maintain", "compact the tables, delete old files and old nights"
     ),
     "places": Command("beam_jobs.update_places", "find the places that the published chips show"),
+    "alerts": Command("beam_jobs.update_alerts", "find what is new on the ground"),
     "bigquery": Command("beam_jobs.bigquery", "print the SQL that shows the tables in BigQuery"),
 }
 """Short name to command, in the order in which a newcomer needs them."""

@@ -1,7 +1,8 @@
 """Ask the tables a question in SQL.
 
 The SQL is DuckDB's. It sees the published rows of `chip_scores`, `quarantine` and `runs`, the
-tables `models`, `places` and `chip_places`, and the views of `schemas/sql/views`:
+tables `models`, `places` and `chip_places`, those of `update_alerts` (`alerts`, `sites`,
+`alert_changes`, `alert_areas`, `alert_updates`), and the views of `schemas/sql/views`:
 `latest_chip_scores`, `observations`, `looks`, `open_quarantine`, `last_night`, `threats` and
 `label_trust`. All of them exist, with their types, before anything is published. `--question` asks
 one of `schemas/sql/questions`, made for the labels of OUTPUT.

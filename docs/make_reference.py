@@ -15,6 +15,7 @@ from beam_jobs import (
     relabel_chips,
     replay_quarantine,
     report,
+    update_alerts,
     update_places,
     withdraw,
 )
@@ -37,10 +38,8 @@ PAGE = Path(__file__).with_name("reference.md")
 LINES: tuple[CommandLine[Any], ...] = (
     SCORE_LINE,
     *(module.LINE for module in (query, report, publish, withdraw, relabel_chips)),
-    *(
-        module.LINE
-        for module in (replay_quarantine, maintain, update_places, bigquery, flex_template)
-    ),
+    *(module.LINE for module in (replay_quarantine, maintain, update_places, update_alerts)),
+    *(module.LINE for module in (bigquery, flex_template)),
     *(module.LINE for module in (options, evaluation, explore, filters, forest_training)),
     *(module.LINE for module in (study_options, sample_archive)),
 )

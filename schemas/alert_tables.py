@@ -63,14 +63,12 @@ _AFTER = Column(
     required=True,
 )
 _AREAS = Column("areas", "list<string>", "Names of the areas that it touches, by name.")
-_LATITUDE = Column(
-    "latitude", "float64", "Of the centre of the cell of the first detection; null without one.",
-    "degrees",
-)  # fmt: skip
-_LONGITUDE = Column(
-    "longitude", "float64", "Of the centre of the cell of the first detection; null without one.",
-    "degrees",
-)  # fmt: skip
+_CENTRE = tuple(
+    Column(
+        name, "float64", "Of the centre of its (first) cell; null without a position.", "degrees"
+    )
+    for name in ("latitude", "longitude")
+)
 _CELL = replace(
     GEOMETRY,
     description="Outline of the cell (WGS 84, longitude first): a polygon, counter-clockwise; a "
@@ -106,6 +104,7 @@ ALERTS = Table(
             "confidence",
             "int64",
             "As in Global Forest Watch: 3 (high) if it was confirmed, else 2 (nominal).",
+            "2 or 3",
             required=True,
         ),
         _FIRST_DETECTED,
@@ -160,8 +159,7 @@ ALERTS = Table(
         _AFTER,
         _AREAS,
         Column("area_ha", "float64", "Area of the cell; null without a position.", "hectares"),
-        _LATITUDE,
-        _LONGITUDE,
+        *_CENTRE,
         _CELL,
         BBOX,
         Column("model_digest", "string", "The model that scored after_uri.", required=True),
@@ -217,8 +215,7 @@ SITES = Table(
             "after_uri of its alerts, each address once, in the order of detection.",
         ),
         _AREAS,
-        _LATITUDE,
-        _LONGITUDE,
+        *_CENTRE,
         _CELLS,
         BBOX,
         _UPDATED_AT,
@@ -232,7 +229,9 @@ ALERT_CHANGES = Table(
     version=1,
     columns=(
         _ALERT_ID,
-        Column("step", "int64", "1 for the first change of this alert, and so on.", required=True),
+        Column(
+            "step", "int64", "Its place among the changes of this alert.", "from 1", required=True
+        ),
         _PLACE_ID,
         _LABEL,
         Column("from_status", "string", "Status before; null for a new alert."),
@@ -274,12 +273,14 @@ ALERT_UPDATES = Table(
     description="The updates of the alerts that found something new, one row each.",
     version=1,
     columns=(
-        Column("update_number", "int64", "1 for the first update, and so on.", required=True),
+        Column("update_number", "int64", "Its place among the updates.", "from 1", required=True),
         Column("published_at", "timestamp", "When the update ran.", "UTC", required=True),
         Column("as_of", "timestamp", "The time as of which it looked.", "UTC", required=True),
         Column("labels", "list<string>", "The labels that alerts are about.", required=True),
         Column("baseline", "date", "The last day of the baseline; null without one.", "UTC date"),
-        Column("h3_resolution", "int64", "Resolution of the cells; null without positions."),
+        Column(
+            "h3_resolution", "int64", "Resolution of the cells; null without positions.", "0 to 15"
+        ),
         Column("areas", "int64", "Areas that are known.", "areas", required=True),
         Column("looks", "int64", "Looks that it read.", "looks", required=True),
         Column("changes", "int64", "Changes that it published.", "changes", required=True),

@@ -10,6 +10,7 @@ from enum import StrEnum
 from functools import cache
 from typing import Self
 
+from schemas.alert_tables import ALERT_TABLES
 from schemas.chip_columns import CHIP_COLUMNS, PLACED_CHIP_COLUMNS
 from schemas.dating import DATING_COLUMNS, MODIFIED_AT
 from schemas.labels import LabelSet
@@ -266,6 +267,7 @@ MODELS = Table(
 TABLES = (
     *(CHIP_SCORES, QUARANTINE, RUNS, MODELS),
     *(PLACES, CHIP_PLACES),
+    *ALERT_TABLES,
     *(EXPIRED_CHIPS, CHIP_MANIFEST),
 )
 """All tables."""

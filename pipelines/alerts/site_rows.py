@@ -1,7 +1,5 @@
 """The rows of the table `sites`, made from those of `alerts`."""
 
-from collections.abc import Mapping
-
 import duckdb
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +14,6 @@ from schemas.alert_tables import DROPPED, ENDED, HIGH, LOW, SITES
 from schemas.render import arrow_schema
 
 Ints = npt.NDArray[np.int64]
-_CELL_BYTES = 8
 _ORDER = [("label", "ascending"), ("first_detected", "ascending"), ("alert_id", "ascending")]
 _SQL = f"""
 SELECT
@@ -48,6 +45,23 @@ FROM (
 )
 GROUP BY site_id ORDER BY site_id
 """
+_SAME = """
+WITH before AS (
+  SELECT site_id, count(*) AS alerts FROM old_active WHERE site_id IS NOT NULL GROUP BY site_id
+),
+now AS (
+  SELECT active.site_id, any_value(old_active.site_id) AS old_id, count(*) AS alerts
+  FROM active JOIN old_active USING (alert_id)
+  GROUP BY active.site_id HAVING count(DISTINCT old_active.site_id) = 1
+),
+sizes AS (SELECT site_id, count(*) AS alerts FROM active GROUP BY site_id)
+SELECT now.site_id, geometry
+FROM now JOIN sizes USING (site_id, alerts)
+JOIN before ON before.site_id = old_id AND before.alerts = now.alerts
+JOIN old_outlines ON old_outlines.site_id = old_id
+WHERE geometry IS NOT NULL
+ORDER BY now.site_id
+"""
 
 
 def with_sites(alerts: pa.Table) -> pa.Table:
@@ -68,30 +82,29 @@ def with_sites(alerts: pa.Table) -> pa.Table:
 
 
 def site_rows(
-    connection: duckdb.DuckDBPyConnection, alerts: pa.Table, known: Mapping[bytes, bytes]
+    connection: duckdb.DuckDBPyConnection,
+    alerts: pa.Table,
+    old_alerts: pa.Table,
+    old_sites: pa.Table,
 ) -> pa.Table:
     """The sites of alerts, by id; without `updated_at`.
 
     Args:
         alerts: rows of `alerts` with `site_id`.
-        known: outlines of sites from before, see `outlines_by_cells`.
+        old_alerts, old_sites: rows from before. A site of the same alerts keeps its outline:
+            uniting cells takes time.
     """
     active = alerts.filter(pc.is_valid(alerts["site_id"]))
     connection.register("active", active.drop_columns(["geometry", "bbox"]))
+    connection.register("old_active", old_alerts.select(["alert_id", "site_id"]))
+    connection.register("old_outlines", old_sites.select(["site_id", "geometry"]))
     rows = connection.sql(_SQL).to_arrow_table()
-    geometry, bbox = _outlines(active, rows["site_id"], known)
+    kept = connection.sql(_SAME).to_arrow_table()
+    geometry, bbox = _outlines(active, rows["site_id"], kept)
     rows = rows.append_column("geometry", geometry).append_column("bbox", bbox)
     schema = arrow_schema(SITES)
     schema = schema.remove(schema.get_field_index("updated_at"))
     return rows.select(schema.names).cast(schema)
-
-
-def outlines_by_cells(alerts: pa.Table, sites: pa.Table) -> dict[bytes, bytes]:
-    """The stored outlines of sites with several cells, by these cells: uniting them takes time."""
-    cells, starts, ids = _cells_by_site(alerts.filter(pc.is_valid(alerts["site_id"])))
-    stored = dict(zip(sites["site_id"].to_pylist(), sites["geometry"].to_pylist(), strict=True))
-    keys = zip(_keys(cells, starts), ids, strict=True)
-    return {key: stored[site] for key, site in keys if len(key) > _CELL_BYTES and site in stored}
 
 
 def _groups(places: pa.ChunkedArray, geometry: pa.ChunkedArray) -> Ints:
@@ -111,32 +124,23 @@ def _groups(places: pa.ChunkedArray, geometry: pa.ChunkedArray) -> Ints:
     return chosen
 
 
-def _cells_by_site(active: pa.Table) -> tuple[npt.NDArray[np.uint64], Ints, list[str]]:
-    """The cells of each site, those of one after those of the other, each once; where each site
-    begins; and its id."""
-    placed = active.filter(pc.is_valid(active["geometry"])).select(["site_id", "place_id"])
-    pairs = placed.group_by(["site_id", "place_id"]).aggregate([])
+def _outlines(
+    active: pa.Table, sites: pa.ChunkedArray, kept: pa.Table
+) -> tuple[pa.Array, pa.Array]:
+    """The outline and the box of each site; null without a position.
+
+    Args:
+        kept: columns site_id and geometry, of sites whose outline is known.
+    """
+    is_new = pc.invert(pc.is_in(active["site_id"], kept["site_id"].combine_chunks()))
+    placed = active.filter(pc.and_(is_new, pc.is_valid(active["geometry"])))
+    pairs = placed.select(["site_id", "place_id"]).group_by(["site_id", "place_id"]).aggregate([])
     pairs = pairs.sort_by([("site_id", "ascending"), ("place_id", "ascending")])
     ids = pairs["site_id"].to_numpy().astype(object)
-    starts = np.flatnonzero(np.append(True, ids[1:] != ids[:-1])) if len(ids) else np.empty(0, int)
-    return cells_named(pairs["place_id"].combine_chunks()), starts, ids[starts].tolist()
-
-
-def _keys(cells: npt.NDArray[np.uint64], starts: Ints) -> list[bytes]:
-    ends = np.append(starts, len(cells))[1:]
-    return [cells[a:b].tobytes() for a, b in zip(starts.tolist(), ends.tolist(), strict=True)]
-
-
-def _outlines(
-    active: pa.Table, sites: pa.ChunkedArray, known: Mapping[bytes, bytes]
-) -> tuple[pa.Array, pa.Array]:
-    """The outline and the box of each site; null without a position."""
-    cells, starts, ids = _cells_by_site(active)
-    outlines = np.array([known.get(key) for key in _keys(cells, starts)], dtype=object)
-    new = np.array([outline is None for outline in outlines], bool)
-    sizes = np.diff(starts, append=len(cells))
-    of_new = cell_outlines(cells[np.repeat(new, sizes)])[0].to_numpy(zero_copy_only=False)
-    outlines[new] = join_outlines(of_new, np.cumsum(sizes[new]) - sizes[new])
-    at = pc.index_in(sites, pa.array(ids, pa.string()))
-    boxes = boxes_of(shapely.from_wkb(outlines))
-    return pa.array(outlines.tolist(), pa.binary()).take(at), boxes.take(at)
+    starts = np.flatnonzero(np.append(True, ids[1:] != ids[:-1])[: len(ids)])
+    cells = cells_named(pairs["place_id"].combine_chunks())
+    joined = join_outlines(cell_outlines(cells)[0].to_numpy(zero_copy_only=False), starts)
+    outlines = [*kept["geometry"].to_pylist(), *joined.tolist()]
+    at = pc.index_in(sites, pa.array([*kept["site_id"].to_pylist(), *ids[starts]], pa.string()))
+    boxes = boxes_of(shapely.from_wkb(np.array(outlines, dtype=object)))
+    return pa.array(outlines, pa.binary()).take(at), boxes.take(at)

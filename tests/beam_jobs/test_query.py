@@ -37,6 +37,10 @@ from tests.support.published_runs import (
 pytest_plugins = ["tests.support.object_stores"]
 
 TABLES_AND_VIEWS = [
+    "alert_areas",
+    "alert_changes",
+    "alert_updates",
+    "alerts",
     "chip_places",
     "chip_scores",
     "label_trust",
@@ -49,6 +53,7 @@ TABLES_AND_VIEWS = [
     "places",
     "quarantine",
     "runs",
+    "sites",
     "threats",
 ]
 

@@ -1,0 +1,33 @@
+-- Table alerts, version 1. Written by: python -m schemas.render
+CREATE TABLE alerts (
+  alert_id STRING NOT NULL OPTIONS (description = "UUID (version 5) of the place, the label and the time of the first detection."),
+  site_id STRING OPTIONS (description = "The site that it belongs to; null if it is dropped."),
+  place_id STRING NOT NULL OPTIONS (description = "The H3 cell, or the address of the chip if it has no position."),
+  label STRING NOT NULL OPTIONS (description = "What was seen."),
+  status STRING NOT NULL OPTIONS (description = "low: seen, not confirmed; high: seen again in two of the next four looks; dropped: not confirmed in four looks or 180 days; ended: was high, then not seen in three looks in a row."),
+  confidence INT64 NOT NULL OPTIONS (description = "As in Global Forest Watch: 3 (high) if it was confirmed, else 2 (nominal). Unit: 2 or 3."),
+  first_detected TIMESTAMP NOT NULL OPTIONS (description = "The first look that showed it. Unit: UTC."),
+  previous_clear TIMESTAMP NOT NULL OPTIONS (description = "The last look before the first detection that did not show it. Unit: UTC."),
+  confirmed_at TIMESTAMP OPTIONS (description = "The look that made it high; else null. Unit: UTC."),
+  last_seen TIMESTAMP NOT NULL OPTIONS (description = "The last look that showed it. Unit: UTC."),
+  last_looked TIMESTAMP NOT NULL OPTIONS (description = "The last look while it was low or high, whatever it showed. Unit: UTC."),
+  dropped_at TIMESTAMP OPTIONS (description = "The fourth look, or the end of the 180 days, if it is dropped. Unit: UTC."),
+  ended_at TIMESTAMP OPTIONS (description = "The third look in a row that did not show it, if it is ended. Unit: UTC."),
+  looks INT64 NOT NULL OPTIONS (description = "Looks while it was low or high, the first detection included. Unit: days with a look."),
+  positives INT64 NOT NULL OPTIONS (description = "Those of them that showed it. Unit: days with a look."),
+  cloudy_looks INT64 NOT NULL OPTIONS (description = "Pictures of the place since the first detection in which cloud hid the ground. Unit: pictures."),
+  max_score FLOAT64 NOT NULL OPTIONS (description = "The highest score of the looks that showed it. Unit: probability in [0, 1]."),
+  proven BOOL OPTIONS (description = "Whether the label is proven for the model of after_uri (table models); null if not known."),
+  before_uri STRING OPTIONS (description = "The clearest picture of the last look before that did not show it."),
+  after_uri STRING NOT NULL OPTIONS (description = "The clearest picture of the first detection that shows it."),
+  areas ARRAY<STRING> OPTIONS (description = "Names of the areas that it touches, by name."),
+  area_ha FLOAT64 OPTIONS (description = "Area of the cell; null without a position. Unit: hectares."),
+  latitude FLOAT64 OPTIONS (description = "Of the centre of its (first) cell; null without a position. Unit: degrees."),
+  longitude FLOAT64 OPTIONS (description = "Of the centre of its (first) cell; null without a position. Unit: degrees."),
+  geometry BYTES OPTIONS (description = "Outline of the cell (WGS 84, longitude first): a polygon, counter-clockwise; a multipolygon if it is cut at the 180th meridian; null without a position. Unit: degrees."),
+  bbox STRUCT<xmin FLOAT64, ymin FLOAT64, xmax FLOAT64, ymax FLOAT64> OPTIONS (description = "Bounding box of geometry; null without one. xmin is greater than xmax if it crosses the 180th meridian. Unit: degrees."),
+  model_digest STRING NOT NULL OPTIONS (description = "The model that scored after_uri."),
+  thresholds_digest STRING NOT NULL OPTIONS (description = "What chose the labels of after_uri."),
+  updated_at TIMESTAMP NOT NULL OPTIONS (description = "The update that last changed the row. Unit: UTC.")
+)
+OPTIONS (description = "Where a label appeared on ground that was clear before, one row per alert, as of the last update.");
