@@ -25,6 +25,7 @@ from beam_jobs.answers import FORMATS
 from beam_jobs.options.store_options import OUTPUT
 from beam_jobs.questions import (
     QUESTIONS,
+    is_about_dates,
     is_about_places,
     leave_out,
     not_looked_at,
@@ -151,7 +152,7 @@ def ask_question(
         if reason := _why_not(name, connection, columns):
             raise UsageError(f"--question {name} cannot be asked of {output!r}: {reason}")
         answer = connection.sql(question_sql(name, columns, unproven)).to_arrow_table()
-        no_looks = _no_looks(connection) if is_about_places(name) else []
+        no_looks = _no_looks(connection, name)
     answer, notes = (answer, []) if unproven else leave_out(answer)
     return answer, [*notes, *no_looks, *unknown_trust(answer)]
 
@@ -185,10 +186,15 @@ def _why_not(name: str, connection: duckdb.DuckDBPyConnection, columns: Mapping[
     return why_not(name, [*columns], threats, has_sky, needs_places)
 
 
-def _no_looks(connection: duckdb.DuckDBPyConnection) -> list[str]:
-    """Notes on the pictures that are no looks. Few are, so the rows of `chip_scores` are asked
-    first: the view observations is slow."""
-    ((without_places,),) = connection.sql(f"SELECT count(*) FROM ({_WITHOUT_PLACES})").fetchall()
+def _no_looks(connection: duckdb.DuckDBPyConnection, name: str) -> list[str]:
+    """Notes on the pictures that a question leaves out, because they are no looks. Few
+    are, so the rows of `chip_scores` are asked first: the view observations is slow."""
+    if not is_about_dates(name):
+        return []
+    without_places = 0
+    if is_about_places(name):
+        count = f"SELECT count(*) FROM ({_WITHOUT_PLACES})"
+        ((without_places,),) = connection.sql(count).fetchall()
     ((dated_late,),) = connection.sql(_DATED_LATE).fetchall()
     ((future,),) = connection.sql(_FUTURE).fetchall() if dated_late else ((0,),)
     return not_looked_at(without_places, future)

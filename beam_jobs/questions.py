@@ -70,6 +70,11 @@ def is_about_places(name: str) -> bool:
     return name in _ABOUT_PLACES
 
 
+def is_about_dates(name: str) -> bool:
+    """Whether a question orders pictures by time, so that it leaves out those with a wrong date."""
+    return is_about_places(name) or name == "land_use_by_month"
+
+
 def not_looked_at(without_places: int, future: int) -> list[str]:
     """Notes on the pictures that are no looks at a place.
 

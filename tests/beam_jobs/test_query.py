@@ -289,7 +289,8 @@ def test_every_threat_has_its_score_in_the_alerts(output: str) -> None:
 
 
 def test_land_use_by_month(output: str) -> None:
-    """Of July's four pictures one is cloudy: shares are of three. In August all are cloudy."""
+    """Of July's four pictures one is cloudy: shares are of three. In August all are cloudy. A
+    picture of a day after its scoring has a wrong date, so it is in no month."""
     july = [
         scored("a", "agriculture", "cultivation"),
         scored("b", "agriculture", sky="haze"),
@@ -298,7 +299,8 @@ def test_land_use_by_month(output: str) -> None:
     ]
     june = [scored("e", "habitation", observed_at=at(30, 23, month=6))]
     august = [scored("f", sky="cloudy", scored_at=at(1, month=8))]
-    publish(output, "run-1", [*july, *june, *august])
+    wrong = [scored("g", "habitation", observed_at=at(1, month=9), scored_at=at(2))]
+    publish(output, "run-1", [*july, *june, *august, *wrong])
     assert [tuple(row.values()) for row in asked(output, "land_use_by_month")] == [
         (date(2026, 6, 1), 1, 0, 0.0, 0.0, 1.0, None),
         (date(2026, 7, 1), 3, 1, 0.6667, 0.3333, 0.0, None),

@@ -2,7 +2,8 @@
 -- The shares are of the observed pictures that a model scored for the label; cloudy ones are counted
 -- separately, in no share. A month without any observation has no share at all (null), not a share
 -- of zero. Labels that are not proven (fewer than ten chips in validation and test together) have no
--- share, and are named in not_proven; `--unproven` shows their shares, too.
+-- share, and are named in not_proven; `--unproven` shows their shares, too. A picture whose date is
+-- after its first scoring is in no month.
 WITH pictures AS (
   SELECT
     CAST(date_trunc('month', seen_at) AS DATE) AS month,
@@ -14,6 +15,7 @@ WITH pictures AS (
   LEFT JOIN label_trust AS trust
     ON trust.model_digest = observations.model_digest AND trust.label = land_use.label
   WHERE observed
+    AND seen_at <= first_scored_at
     AND CASE land_use.label
       WHEN 'agriculture' THEN score_agriculture
       WHEN 'cultivation' THEN score_cultivation
@@ -39,6 +41,7 @@ months AS (
     count(CASE WHEN observed THEN 1 END) AS observed,
     count(CASE WHEN NOT observed THEN 1 END) AS not_observed
   FROM observations
+  WHERE seen_at <= first_scored_at
   GROUP BY month
 )
 SELECT

@@ -2,7 +2,8 @@
 -- The shares are of the observed pictures that a model scored for the label; cloudy ones are counted
 -- separately, in no share. A month without any observation has no share at all (null), not a share
 -- of zero. Labels that are not proven (fewer than ten chips in validation and test together) have no
--- share, and are named in not_proven; `--unproven` shows their shares, too.
+-- share, and are named in not_proven; `--unproven` shows their shares, too. A picture whose date is
+-- after its first scoring is in no month.
 -- Made from sql/questions/land_use_by_month.sql by: python -m schemas.render
 WITH pictures AS (
   SELECT
@@ -20,6 +21,7 @@ WITH pictures AS (
     ON trust.model_digest = observations.model_digest AND trust.label = land_use.label
   WHERE
     observed
+    AND seen_at <= first_scored_at
     AND NOT CASE land_use.label
       WHEN 'agriculture'
       THEN score_agriculture
@@ -52,6 +54,8 @@ WITH pictures AS (
     COUNT(CASE WHEN observed THEN 1 END) AS observed,
     COUNT(CASE WHEN NOT observed THEN 1 END) AS not_observed
   FROM forest_chips.observations
+  WHERE
+    seen_at <= first_scored_at
   GROUP BY
     month
 )
