@@ -12,11 +12,9 @@ one completes them. Of two at once, one finds the rows of the other.
 """
 
 import tempfile
-import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any
 
 import duckdb
@@ -31,18 +29,15 @@ from pipelines.places.cells import (
     Floats,
     areas_m2,
     cell_area_m2,
-    cell_centres,
     cell_names,
-    cell_outlines,
     cells_named,
     cells_of,
     choose_resolution,
 )
-from pipelines.storage import store
+from pipelines.places.place_files import write_places, write_rows
 from pipelines.tables import commits, delta_tables, evolution, publications, views
 from pipelines.tables.commits import DataFile
 from pipelines.tables.delta_tables import one_line
-from pipelines.tables.parquet_files import open_writer
 from schemas.place_tables import CHIP_PLACES, PLACES
 from schemas.render import arrow_schema, file_schema
 from schemas.table import Table
@@ -52,9 +47,8 @@ RESOLUTION = "h3_resolution"
 """The application transaction whose version is the resolution of a table's cells."""
 
 _BATCH_ROWS = 131_072
-_GROUP_ROWS = 4_096
 _MEMORY = "1500MB"
-_PLACES, _PAIRS = file_schema(PLACES), file_schema(CHIP_PLACES)
+_PAIRS = file_schema(CHIP_PLACES)
 
 
 @dataclass(frozen=True)
@@ -125,7 +119,7 @@ def _update(output: str, asked: int | None) -> Update:
         is_other = places.transaction_version(RESOLUTION) not in (None, resolution)
         connection.register("places", _rows(places, PLACES, is_other))
         cells = _new_cells(connection, found.cells, is_other)
-    files = _write_places(output, cells, resolution)
+    files = write_places(output, cells, resolution)
     if files or is_other:
         _commit(places, files, resolution, {}, is_other)
     done = {run: publications.attempts_of(scores, run) for run in runs if run not in unknown}
@@ -217,6 +211,7 @@ def _write_footprints(
         "(SELECT 1 FROM known WHERE known.footprint = chips.geometry)"
     )
     found = _Footprints([], np.empty(0, np.uint64))
+    cells: list[Cells] = []
 
     def rows() -> Iterator[pa.Table]:
         for batch in new.to_arrow_reader(_BATCH_ROWS):
@@ -224,13 +219,14 @@ def _write_footprints(
             covering = cells_of(footprints, resolution)
             found.footprints += len(footprints)
             found.refused += int(covering.refused.sum())
-            found.cells = np.union1d(found.cells, covering.cells)
+            cells.append(covering.cells)
             without = footprints.filter(pa.array(covering.refused))
             names = [cell_names(covering.cells), pa.nulls(len(without), pa.string())]
             shown = [footprints.take(pa.array(covering.rows)), without]
             yield pa.table([pa.concat_arrays(each) for each in (shown, names)], schema=_PAIRS)
 
-    found.files = _write(output, CHIP_PLACES, rows())
+    found.files = write_rows(output, CHIP_PLACES, rows())
+    found.cells = np.unique(np.concatenate([found.cells, *cells]))
     return found
 
 
@@ -244,47 +240,6 @@ def _new_cells(connection: duckdb.DuckDBPyConnection, cells: Cells, with_known: 
     )
     names = missing.to_arrow_table()["place_id"].combine_chunks()
     return np.sort(cells_named(names))
-
-
-def _write_places(output: str, cells: Cells, resolution: int) -> list[DataFile]:
-    """Write the rows of cells, in the order of their numbers: neighbours are near each other."""
-
-    def rows() -> Iterator[pa.Table]:
-        for start in range(0, len(cells), _BATCH_ROWS):
-            part = cells[start : start + _BATCH_ROWS]
-            outlines, bounds = cell_outlines(part)
-            columns = [
-                cell_names(part),
-                outlines,
-                _boxes(bounds),
-                *map(pa.array, cell_centres(part).T),
-            ]
-            yield pa.table([*columns, pa.repeat(resolution, len(part))], schema=_PLACES)
-
-    return _write(output, PLACES, rows())
-
-
-def _boxes(bounds: Floats) -> pa.StructArray:
-    edges = [pa.array(edge) for edge in bounds.T]
-    return pa.StructArray.from_arrays(edges, fields=[*_PLACES.field("bbox").type])
-
-
-def _write(output: str, table: Table, parts: Iterator[pa.Table]) -> list[DataFile]:
-    """A file of some rows, which is not committed yet; none without rows."""
-    path = f"update-{uuid.uuid4().hex}.parquet"
-    uri = store.join_uri(output, table.name, path)
-    first = next((part for part in parts if part.num_rows), None)
-    if first is None:
-        return []
-    rows = 0
-    with store.create_file(uri) as file, open_writer(file, first.schema) as writer:
-        for part in chain([first], parts):
-            writer.write_table(part, row_group_size=_GROUP_ROWS)
-            rows += part.num_rows
-    written = store.head_object(uri)
-    if written is None:
-        raise StorageError(f"wrote {uri!r}, but it does not exist")
-    return [DataFile(path, written["size_bytes"], rows)]
 
 
 def _commit(

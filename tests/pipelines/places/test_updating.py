@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 import shapely
 
-from beam_jobs import query
+from beam_jobs import maintain, query
 from pipelines.errors import UsageError
 from pipelines.maintenance.withdrawing import withdraw_run
 from pipelines.places import updating
@@ -221,6 +221,19 @@ def test_a_withdrawn_run_leaves_no_looks_and_counts_again_when_it_is_published_a
     publish(output, "run-2", [chip("b", 2)], published_at=at(3))
     assert update_places(output).footprints == 1
     assert query.ask(output, "FROM looks WHERE chip_uri = 'b'").num_rows > 0
+
+
+def test_maintain_leaves_places_and_looks_as_they_are(output: str) -> None:
+    for night in range(3):
+        publish(output, f"run-{night}", [chip(f"{night}", night)], published_at=at(1 + night))
+        update_places(output)
+    update_places(output, 8)
+    before = pairs(output), places(output), query.ask(output, "FROM looks ORDER BY ALL")
+    assert maintain.main(["--output", output, "--vacuum_hours", "0"]) == 0
+    assert (pairs(output), places(output), query.ask(output, "FROM looks ORDER BY ALL")) == before
+    assert update_places(output) == Update(8)
+    for table in (PLACES, CHIP_PLACES):
+        assert len(list(Path(output, table.name).glob("*.parquet"))) == 1
 
 
 def test_without_tables_there_is_nothing_to_update(output: str) -> None:
