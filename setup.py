@@ -13,6 +13,7 @@ SCORING = [
     "keras>=3.15.1",  # opens what it saves, which 3.14 does not; older ones have known holes
     "numpy>=2.0",
     "obstore>=0.12",
+    "pillow>=12.1",
     "pyarrow>=21",
     "rasterio>=1.4",
     "shapely>=2.1",
@@ -23,7 +24,6 @@ SCORING = [
 
 TRAIN = [
     "matplotlib>=3.9",
-    "pillow>=12.1",
     "scikit-learn>=1.5",
     "scipy>=1.11",
 ]
@@ -57,7 +57,6 @@ TEST = [
     "h3>=4.1",
     "hypothesis>=6.100",
     "moto[s3]>=5.1",
-    "pillow>=12.1",
     "pytest>=8.2",
     "pytest-xdist>=3.6",
     "python-hcl2>=8.1",

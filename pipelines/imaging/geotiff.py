@@ -77,9 +77,20 @@ def read_bands(data: bytes, layout: TiffLayout, preprocessing: Preprocessing) ->
 
 @contextmanager
 def open_tif(data: bytes) -> Iterator[Any]:
-    """Open bytes with GDAL's GeoTIFF driver and no other: a VRT with a tif's name could name any
-    file or address. GDAL gets only the tags that a picture needs (`tiff_header.bare_copy`).
-    Rasterio is imported here, since it takes 0.2 s that no jpg needs.
+    """Open a TIFF with GDAL, which gets only the tags that a picture needs
+    (`tiff_header.bare_copy`).
+
+    Raises:
+        ChipRejected: decode_error.
+    """
+    with open_with_gdal(bare_copy(data), "chip.tif", "GTiff") as source:
+        yield source
+
+
+@contextmanager
+def open_with_gdal(data: bytes, name: str, driver: str) -> Iterator[Any]:
+    """Open bytes with one of GDAL's drivers and no other: a VRT with a tif's name could name any
+    file or address. Rasterio is imported here, since it takes 0.2 s that few jpgs need.
 
     Raises:
         ChipRejected: decode_error.
@@ -89,8 +100,8 @@ def open_tif(data: bytes) -> Iterator[Any]:
     _accept_missing_crs()
     with (
         translating_gdal_errors(),
-        MemoryFile(bare_copy(data), filename="chip.tif") as memory,
-        memory.open(driver="GTiff") as source,
+        MemoryFile(data, filename=name) as memory,
+        memory.open(driver=driver) as source,
     ):
         yield source
 

@@ -6,36 +6,32 @@ black pictures, without an error (docs/decisions/simplejpeg.md).
 
 from __future__ import annotations
 
+import io
 from typing import NamedTuple
 
+import numpy as np
 import simplejpeg
 
 from pipelines.errors import ChipRejected
+from pipelines.imaging.geotiff import open_with_gdal
+from pipelines.imaging.jpeg_segments import (
+    BareJpeg,
+    bare_copy,
+    find_fault,
+    without_last_bytes,
+    without_padding,
+)
 from pipelines.imaging.resize import Pixels, area_average, as_uint8, check_sides, select_bands
 from schemas.artifact import Preprocessing
 from schemas.tables import QuarantineReason as Reason
 
 MAGIC = b"\xff\xd8\xff"
-MOST_SCANS = 100
-"""Scans that a JPEG may have; progressive ones have about ten. A scan without data takes a dozen
-bytes, and makes the decoder go over the whole picture."""
-
 DARKEST = 2
 """A chip without a pixel above this level, of 255, has no data. A picture of zeros decodes to this
 at most (at quality 23 or better): zero is rounded, and four components are converted to three."""
 
-_END = b"\xff\xd9"
-_SCAN = b"\xff\xda"
 _COMPONENTS = {"Gray": 1, "YCbCr": 3, "RGB": 3, "CMYK": 4, "YCCK": 4}
-_DECODED = {0xC0, 0xC1, 0xC2}  # baseline, extended and progressive, with Huffman coding
-_OTHER_FRAMES = {
-    **dict.fromkeys((0xC3, 0xC7, 0xCB, 0xCF), "lossless"),
-    **dict.fromkeys((0xC9, 0xCA), "arithmetic"),
-    **dict.fromkeys((0xC5, 0xC6, 0xCD, 0xCE), "hierarchical"),
-}
-_SCAN_OR_END = {_SCAN[1], _END[1]}
-_WITHOUT_LENGTH = {0x00, 0x01, 0xD8, *range(0xD0, 0xD8)}
-_MOST_SEGMENTS = 4096  # a colour profile takes 255 at most; a chip's bytes could hold millions
+_COMPLAINTS = (ValueError, KeyError)  # a KeyError: simplejpeg has no name for 4:4:1
 
 
 class JpegHeader(NamedTuple):
@@ -58,14 +54,14 @@ def decode(data: bytes, preprocessing: Preprocessing) -> Pixels:
         ChipRejected: wrong_bands, wrong_size, too_large, truncated, no_data or decode_error.
     """
     size = preprocessing.image_size
-    header = read_header(data)
-    check_sides(header.width_px, header.height_px, preprocessing)
-    if header.colour_space == "Gray":
-        raise ChipRejected(Reason.WRONG_BANDS, "a grey JPEG, 1 band, not 3 colours")
+    _refuse_coding(data)
     try:
-        pixels: Pixels = simplejpeg.decode_jpeg(data, "RGB", min_height=size, min_width=size)
-    except ValueError as error:
-        raise _rejected(data, error) from error
+        _check(_header(data), preprocessing)
+        pixels = _decode(data, size)
+    except _COMPLAINTS:  # maybe only of metadata: look closer
+        bare = bare_copy(data)
+        _check(_header_of(bare), preprocessing)
+        pixels = _decode_bare(bare, size)
     # One row first: it has the answer for almost all chips, in a fifth of the time.
     if pixels[len(pixels) // 2].max() <= DARKEST and pixels.max() <= DARKEST:
         raise ChipRejected(Reason.NO_DATA, "every pixel is black")
@@ -80,42 +76,89 @@ def read_header(data: bytes) -> JpegHeader:
     Raises:
         ChipRejected: truncated or decode_error.
     """
+    _refuse_coding(data)
+    try:
+        return _header(data)
+    except _COMPLAINTS:
+        return _header_of(bare_copy(data))
+
+
+def _refuse_coding(data: bytes) -> None:
     if fault := find_fault(data):
         raise ChipRejected(Reason.DECODE_ERROR, fault)
-    try:
-        height, width, colour_space, _ = simplejpeg.decode_jpeg_header(data)
-    except ValueError as error:
-        raise _rejected(data, error) from error
-    except KeyError as error:  # simplejpeg has no name for 4:4:1
-        raise ChipRejected(Reason.DECODE_ERROR, "a JPEG of unknown subsampling") from error
+
+
+def _header(data: bytes) -> JpegHeader:
+    height, width, colour_space, _ = simplejpeg.decode_jpeg_header(data)
     return JpegHeader(width, height, colour_space)
 
 
-def find_fault(data: bytes) -> str:
-    """Why a JPEG's coding must not reach a decoder; "" if it may.
+def _header_of(bare: BareJpeg) -> JpegHeader:
+    try:
+        return _header(bare.head)
+    except _COMPLAINTS as error:
+        raise _rejected(bare, error) from error
 
-    libjpeg accepts everything that is marked as a frame. For a lossless JPEG, simplejpeg asks it
-    for a scaled picture, which it cannot make, and the whole process dies. So only the codings that
-    cameras, archives and browsers use are accepted (ITU-T T.81, table B.1). A file without a
-    frame is left to the decoder, which reports it.
+
+def _check(header: JpegHeader, preprocessing: Preprocessing) -> None:
+    check_sides(header.width_px, header.height_px, preprocessing)
+    if header.colour_space == "Gray":
+        raise ChipRejected(Reason.WRONG_BANDS, "a grey JPEG, 1 band, not 3 colours")
+
+
+def _decode(data: bytes, size: int) -> Pixels:
+    """`uint8 [height, width, 3]`, scaled as far as both sides stay at least `size`."""
+    pixels: Pixels = simplejpeg.decode_jpeg(data, "RGB", min_height=size, min_width=size)
+    return pixels
+
+
+def _decode_bare(bare: BareJpeg, size: int) -> Pixels:
+    try:
+        return _decode(bare.data, size)
+    except ValueError as error:
+        if "subsampling" in str(error):
+            return _decode_unnamed_subsampling(bare)
+        if "extraneous bytes before marker 0xd9" not in str(error):
+            raise _rejected(bare, error) from error
+    try:
+        return _decode(without_padding(bare.data), size)
+    except ValueError as error:
+        raise _rejected(bare, error) from error
+
+
+def _decode_unnamed_subsampling(bare: BareJpeg) -> Pixels:
+    """A JPEG whose subsampling simplejpeg has no name for, in full size.
+
+    Pillow's pixels are those of simplejpeg, but it accepts broken data. GDAL finds these, but its
+    own libjpeg makes other colours at edges, and it stops reading at the last pixel. So a picture
+    is whole if GDAL accepts it, and misses its last bytes.
     """
-    at = 2
-    for _ in range(_MOST_SEGMENTS):
-        at = data.find(b"\xff", at)
-        while data[at : at + 1] == b"\xff":
-            at += 1
-        if at < 1 or at >= len(data) or data[at] in _SCAN_OR_END:
-            return ""
-        marker = data[at]
-        if marker in _OTHER_FRAMES:
-            return f"a JPEG of {_OTHER_FRAMES[marker]} coding"
-        if marker in _DECODED:
-            many = data.count(_SCAN) > MOST_SCANS
-            return f"a JPEG of more than {MOST_SCANS} scans" if many else ""
-        at += 1 if marker in _WITHOUT_LENGTH else 1 + int.from_bytes(data[at + 1 : at + 3])
-    return f"a JPEG of more than {_MOST_SEGMENTS:,} segments before its picture"
+    from PIL import Image
+
+    data = without_padding(bare.data)
+    try:
+        _check_with_gdal(data)
+        with Image.open(io.BytesIO(data), formats=("JPEG",)) as image:
+            pixels = np.asarray(image.convert("RGB"))
+    except (ChipRejected, OSError) as error:
+        raise _rejected(bare, error) from error
+    try:
+        _check_with_gdal(without_last_bytes(data))
+    except ChipRejected:
+        return pixels
+    raise ChipRejected(Reason.DECODE_ERROR, "bytes are left over after the last pixel")
 
 
-def _rejected(data: bytes, error: ValueError) -> ChipRejected:
-    truncated = "Premature end of JPEG file" in str(error) or _END not in data[-64:]
-    return ChipRejected(Reason.TRUNCATED if truncated else Reason.DECODE_ERROR, str(error))
+def _check_with_gdal(data: bytes) -> None:
+    """Raise ChipRejected if the picture's data are not whole."""
+    from rasterio import Env
+
+    with (
+        Env(GDAL_ERROR_ON_LIBJPEG_WARNING=True),
+        open_with_gdal(data, "chip.jpg", "JPEG") as source,
+    ):
+        source.read()
+
+
+def _rejected(bare: BareJpeg, error: Exception) -> ChipRejected:
+    return ChipRejected(Reason.DECODE_ERROR if bare.ended else Reason.TRUNCATED, str(error))

@@ -55,6 +55,10 @@ def _jpgs() -> Iterator[tuple[str, bytes]]:
         yield f"a jpg marked {marker:#x}", plain.replace(b"\xff\xc0", bytes([0xFF, marker]), 1)
     yield "a jpg of comments", jpg[:2] + b"\xff\xfe\0\x02" * (_ROOM // 4) + jpg[2:]
     yield "a jpg, dense in every scan", dense_jpg(_SIDE)
+    yield "a jpg of arithmetic coding, dense in every scan", arithmetic_jpg(_SIDE)
+    yield "a jpg of 0xff", jpg[:2] + b"\xff" * _ROOM + jpg[2:]
+    yield "a jpg of stray bytes", jpg[:20] + bytes(_ROOM) + jpg[20:]
+    yield "a jpg of comments in its scan", jpg[:-2] + b"\xff\xfe\0\x02" * (_ROOM // 4)
 
 
 def _tifs() -> Iterator[tuple[str, bytes]]:
@@ -88,6 +92,17 @@ def dense_jpg(side: int) -> bytes:
     quantisation = _segment(0xDB, b"\0" + b"\1" * 64)
     head = b"\xff\xd8" + quantisation + _segment(0xC2, frame) + tables
     return head + b"".join(scans) + b"\xff\xd9"
+
+
+def arithmetic_jpg(side: int) -> bytes:
+    """As many scans as are accepted, each of random bytes, which take the longest to decode."""
+    components = (1, 2, 3, 4)
+    filling = np.random.default_rng(0).integers(0, 255, _ROOM // 10, np.uint8).tobytes()
+    scans = [_scan(components, 0, 0) + filling]
+    scans += [_scan(components[number % 4 :][:1], 1, 63) + filling for number in range(9)]
+    frame = struct.pack(">BHHB", 8, side, side, 4) + b"".join(bytes([c, 17, 0]) for c in components)
+    quantisation = _segment(0xDB, b"\0" + b"\1" * 64)
+    return b"\xff\xd8" + quantisation + _segment(0xCA, frame) + b"".join(scans) + b"\xff\xd9"
 
 
 def _segment(marker: int, body: bytes) -> bytes:

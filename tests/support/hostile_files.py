@@ -33,6 +33,7 @@ from pipelines.imaging.footprint import bounds_of
 from pipelines.imaging.resize import Pixels
 from schemas.artifact import Preprocessing
 from tests.support.hostile_bombs import bombs
+from tests.support.odd_jpegs import ARITHMETIC, after_start, icc
 from tests.support.samples import JPG, TIF
 from tests.support.tiffs import (
     DOUBLE,
@@ -60,11 +61,18 @@ def chips() -> dict[str, list[bytes]]:
     """Valid chips of every kind that is decoded."""
     picture = np.stack(np.meshgrid(np.arange(100), np.arange(80)) * 2, -1).astype(np.uint8)
     jpgs = [encode_markerless_jpg(np.ascontiguousarray(picture[..., :3]))]
-    for mode, progressive in (("RGB", False), ("RGB", True), ("CMYK", False), ("L", False)):
+    for mode, options in (
+        ("RGB", {}),
+        ("RGB", {"progressive": True}),
+        ("CMYK", {}),
+        ("CMYK", {"subsampling": "4:2:0"}),
+        ("L", {}),
+    ):
         buffer = io.BytesIO()
         image = Image.fromarray(np.ascontiguousarray(picture[..., :3])).convert(mode)
-        image.save(buffer, "JPEG", progressive=progressive)
+        image.save(buffer, "JPEG", **options)
         jpgs.append(buffer.getvalue())
+    jpgs += [ARITHMETIC, after_start(jpgs[0], icc(0, 1)), jpgs[1] + jpgs[1]]
     packed = [{"compress": kind} for kind in ("deflate", "zstd", "packbits", "lzma", "lerc")]
     profiles = [*LAYOUTS.values(), *packed, {"compress": "deflate", **GEO}]
     tifs = [encode_tif(draw_bands(), **profile) for profile in profiles]

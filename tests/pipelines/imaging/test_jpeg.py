@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,65 +16,12 @@ from PIL import Image
 
 from pipelines.errors import ChipRejected
 from pipelines.imaging.decoding import decode_chip, read_header
-from pipelines.imaging.jpeg import find_fault
 from pipelines.imaging.resize import area_average
 from schemas.tables import QuarantineReason as Reason
+from tests.support.odd_jpegs import ARITHMETIC, ODD, segment, with_transform
 from tests.support.pictures import ODD_SIZES, draw_picture, jpg_of_kind, reason_for
 from tests.support.samples import JPG, jpg_bytes
 from train.sample.encoding import encode_jpg, encode_markerless_jpg
-
-CHIP = jpg_bytes()
-FRAME = CHIP.index(b"\xff\xc0")
-
-
-def coded_as(marker: int) -> bytes:
-    """A chip whose frame claims another coding."""
-    return CHIP[: FRAME + 1] + bytes([marker]) + CHIP[FRAME + 2 :]
-
-
-@pytest.mark.parametrize(
-    ("markers", "coding"),
-    [
-        ((0xC3, 0xC7, 0xCB, 0xCF), "lossless"),  # of the first, simplejpeg dies with its process
-        ((0xC9, 0xCA), "arithmetic"),
-        ((0xC5, 0xC6, 0xCD, 0xCE), "hierarchical"),
-    ],
-)
-def test_codings_that_chips_do_not_have_never_reach_the_decoder(markers, coding):
-    for marker in markers:
-        with pytest.raises(ChipRejected, match=f"a JPEG of {coding} coding") as caught:
-            decode_chip(coded_as(marker), JPG)
-        assert caught.value.reason is Reason.DECODE_ERROR
-
-
-def test_bytes_before_the_frame_do_not_hide_its_coding():
-    """Fill bytes, markers without a length, and a segment that holds another frame's marker."""
-    lossless = coded_as(0xC3)
-    thumbnail = b"\xff\xe1\0\x06\xff\xc0\0\x0b"
-    for between in (b"\xff\xff\xff", b"\xff\x01", b"\xff\xd0", thumbnail, b"\0\0"):
-        hidden = lossless[:FRAME] + between + lossless[FRAME:]
-        assert find_fault(hidden) == "a JPEG of lossless coding", between
-        assert find_fault(CHIP[:FRAME] + between + CHIP[FRAME:]) == ""
-
-
-def test_millions_of_segments_before_the_picture_are_not_all_read():
-    comments = b"\xff\xfe\0\x02" * 2_000_000
-    with pytest.raises(ChipRejected, match="more than 4,096 segments"):
-        decode_chip(CHIP[:2] + comments + CHIP[2:], JPG)
-
-
-@given(st.binary(max_size=200))
-def test_looking_for_a_fault_never_fails(rest):
-    assert find_fault(b"\xff\xd8\xff" + rest) is not None
-
-
-def test_a_subsampling_that_the_decoder_has_no_name_for_is_a_decode_error():
-    one, two = FRAME + 11, FRAME + 14
-    vertical = CHIP[:one] + b"\x14" + CHIP[one + 1 : two] + b"\x11" + CHIP[two + 1 :]
-    for use in (lambda data: decode_chip(data, JPG), read_header):
-        with pytest.raises(ChipRejected) as caught:
-            use(vertical)
-        assert caught.value.reason is Reason.DECODE_ERROR
 
 
 @pytest.mark.parametrize("kind", ["markerless", "ordinary", "progressive"])
@@ -103,6 +53,8 @@ def test_real_jpgs_decode_as_pillow_decodes_them_and_none_to_black(shared_data: 
         assert decoded.max() > 20, path.name
 
 
+FULL = replace(JPG, image_size=256)
+BROKEN = {Reason.TRUNCATED, Reason.DECODE_ERROR}
 BLACK = np.zeros((256, 256, 3), np.uint8)
 
 
@@ -156,6 +108,13 @@ def test_a_jpg_cut_in_half_is_truncated(kind: str) -> None:
     assert reason_for(jpg[: len(jpg) // 2], JPG) is Reason.TRUNCATED
 
 
+def save_picture(mode: str, **options: Any) -> bytes:
+    """A drawn picture as JPEG by Pillow."""
+    buffer = io.BytesIO()
+    Image.fromarray(draw_picture()).convert(mode).save(buffer, "JPEG", quality=88, **options)
+    return buffer.getvalue()
+
+
 CUT = {kind: jpg_of_kind(kind, draw_picture()) for kind in ("markerless", "ordinary")}
 WHOLE = {kind: decode_chip(jpg, JPG) for kind, jpg in CUT.items()}
 
@@ -175,9 +134,92 @@ def test_a_jpg_cut_anywhere_is_truncated_or_has_lost_no_pixel(
         np.testing.assert_array_equal(decoded, WHOLE[kind])
 
 
-def test_a_jpg_of_a_thousand_scans_is_refused_before_it_is_decoded() -> None:
-    jpg = jpg_of_kind("progressive", draw_picture())
-    scan = jpg[jpg.rindex(b"\xff\xda") : -2]
-    bomb = jpg[:-2] + scan * 1000 + jpg[-2:]
-    with pytest.raises(ChipRejected, match="more than 100 scans"):
-        decode_chip(bomb, JPG)
+# --- Oddities of whole pictures, and broken ones --------------------------------------------------
+
+KINDS = {
+    **{
+        kind: jpg_of_kind(kind, draw_picture())
+        for kind in ("markerless", "ordinary", "progressive")
+    },
+    "CMYK": save_picture("CMYK"),
+    "CMYK, 4:2:0": save_picture("CMYK", subsampling=2),
+}
+
+
+def by_pillow(jpg: bytes) -> npt.NDArray[np.int64]:
+    return np.asarray(Image.open(io.BytesIO(jpg)).convert("RGB")).astype(int)
+
+
+def check_against_pillow(jpg: bytes) -> None:
+    """Within a level in full size; scaled, close to the area average."""
+    expected = by_pillow(jpg)
+    assert np.abs(decode_chip(jpg, FULL) - expected).max() <= 1
+    small = decode_chip(jpg, JPG) - area_average(expected.astype(np.uint8), 64)
+    assert np.abs(small).mean() < 1.5
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("oddity", ODD)
+def test_a_whole_picture_has_its_pixels_whatever_libjpeg_warns_of_outside_it(kind, oddity) -> None:
+    odd = ODD[oddity](KINDS[kind])
+    assert odd != KINDS[kind]
+    np.testing.assert_array_equal(decode_chip(odd, JPG), decode_chip(KINDS[kind], JPG))
+    np.testing.assert_array_equal(decode_chip(odd, FULL), decode_chip(KINDS[kind], FULL))
+    assert read_header(odd) == read_header(KINDS[kind])
+    check_against_pillow(KINDS[kind])
+
+
+def breaks(jpg: bytes) -> dict[str, bytes]:
+    """Broken inside the picture's data."""
+    scan = jpg.rindex(b"\xff\xda") + 14
+    middle = (scan + len(jpg)) // 2
+    return {
+        "cut": jpg[:middle],
+        "cut, then zeros": jpg[:middle] + bytes(len(jpg)),
+        "a part is missing": jpg[:middle] + jpg[middle + 40 :],
+        "a part is zeros": jpg[:middle] + bytes(400) + jpg[middle + 400 :],
+        "the last part is zeros": jpg[:middle] + bytes(len(jpg) - middle - 2) + jpg[-2:],
+        "an end in the middle": jpg[:middle] + b"\xff\xd9" + jpg[middle:],
+        "metadata in the middle": jpg[:middle] + segment(0xE1, b"Exif") + jpg[middle:],
+        "the scan's marker is gone": jpg[: scan - 14] + b"\xff\xe5" + jpg[scan - 12 :],
+        "text before the end": jpg[:-2] + b"made with love" + jpg[-2:],
+    }
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("oddity", [None, *ODD])
+def test_a_broken_picture_is_refused_however_odd_the_rest_is(kind, oddity) -> None:
+    change = ODD[oddity] if oddity else bytes
+    for name, broken in breaks(KINDS[kind]).items():
+        cut = name.startswith("cut") and (oddity is None or "the end" not in oddity)
+        reason = reason_for(change(broken), JPG)
+        assert reason is Reason.TRUNCATED if cut else reason in BROKEN, name
+
+
+def test_a_jpg_without_its_last_bytes_is_whole_if_it_is_one_scan_and_no_pixel_is_missing() -> None:
+    for kind in ("markerless", "ordinary", "CMYK, 4:2:0"):
+        whole = decode_chip(KINDS[kind], JPG)
+        np.testing.assert_array_equal(decode_chip(KINDS[kind][:-2], JPG), whole)
+        np.testing.assert_array_equal(decode_chip(KINDS[kind][:-2] + bytes(99), JPG), whole)
+    assert reason_for(KINDS["progressive"][:-2], JPG) is Reason.TRUNCATED
+    assert reason_for(ARITHMETIC[:-2], JPG) is Reason.TRUNCATED  # nothing tells what is missing
+
+
+@pytest.mark.parametrize("transform", range(4))
+@pytest.mark.parametrize("kind", KINDS)
+def test_colours_are_transformed_as_adobes_marker_says_and_as_pillow_does(kind, transform) -> None:
+    check_against_pillow(with_transform(KINDS[kind], transform))
+
+
+@pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:2", "4:2:0"])
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize("mode", ["CMYK", "RGB"])
+def test_a_jpg_of_any_subsampling_is_decoded_as_by_pillow(mode, progressive, subsampling) -> None:
+    check_against_pillow(save_picture(mode, subsampling=subsampling, progressive=progressive))
+
+
+def test_a_jpg_of_arithmetic_coding_is_decoded_as_by_pillow() -> None:
+    size = replace(FULL, image_size=64)
+    np.testing.assert_array_equal(decode_chip(ARITHMETIC, size), by_pillow(ARITHMETIC))
+    odd = ODD["profile part 0"](ARITHMETIC)
+    np.testing.assert_array_equal(decode_chip(odd, size), by_pillow(ARITHMETIC))
