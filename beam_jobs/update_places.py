@@ -52,9 +52,9 @@ def main(arguments: Sequence[str]) -> int:
 def _lines(update: Update) -> list[str]:
     """What was done, for people."""
     lines = []
-    if update.resolution is None:
-        lines.append("no chip has a footprint: each is a place of its own")
-    else:
+    if update.resolution is None and not update.unknown:
+        lines.append("no chip has a position: each is a place of its own")
+    elif update.resolution is not None:
         again = ", made again with another resolution" if update.remade else ""
         added = f"{count_of(update.footprints, 'footprint')} and {count_of(update.places, 'place')}"
         lines.append(f"places of H3 resolution {update.resolution}{again}: {added} added")

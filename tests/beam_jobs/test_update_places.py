@@ -4,9 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from beam_jobs import update_places
+from beam_jobs import maintain, update_places
 from pipelines.commands import exit_code
+from tests.support.object_stores import S3Server
 from tests.support.published_runs import at, publish, scored
+from tests.support.releases import local_release
+
+pytest_plugins = ["tests.support.object_stores"]
 
 BOX = {"lon_min": -60.0, "lat_min": -3.0, "lon_max": -59.9931, "lat_max": -2.9931}
 SCENE = {"lon_min": -50.0, "lat_min": -3.0, "lon_max": -48.0, "lat_max": -1.0}
@@ -42,7 +46,20 @@ def test_chips_without_positions_are_places_of_their_own(
     output: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     publish(output, "run-1", [scored("a")], published_at=at(1))
-    assert printed(capsys, output) == ["no chip has a footprint: each is a place of its own"]
+    assert printed(capsys, output) == ["no chip has a position: each is a place of its own"]
+
+
+def test_chips_of_an_earlier_release_have_places_after_maintain(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, s3_uri: str, s3_server: S3Server
+) -> None:
+    output = local_release(tmp_path, s3_server).output
+    (line,) = printed(capsys, output)
+    assert line.startswith("40 chips of an earlier release without a footprint: run beam_jobs.main")
+    assert maintain.main(["--output", output]) == 0
+    capsys.readouterr()
+    assert printed(capsys, output) == [
+        "places of H3 resolution 9: 20 footprints and 226 places added"
+    ]
 
 
 @pytest.mark.parametrize(
