@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.errors import StorageError, UsageError
+from pipelines.planning._footprints import WKT, with_footprints
 from pipelines.planning._row_checks import BOUNDS_FAULTS, refuse_faults, with_bounds
 from pipelines.planning.user_tables import cast_columns, read_columns
 from pipelines.storage import store
@@ -20,7 +21,7 @@ from schemas.tables import CHIP_MANIFEST
 MANIFEST_ENDINGS = (".parquet", ".csv")
 
 _MANIFEST = file_schema(CHIP_MANIFEST)
-_GIVEN = [name for name in _MANIFEST.names if name != GEOMETRY.name]
+_GIVEN = [name if name != GEOMETRY.name else WKT.name for name in _MANIFEST.names]
 _LISTED = ("etag", "size_bytes", "modified_at")
 """Columns that a listing has."""
 _IN_SHARD = ("shard_uri", "offset_bytes")
@@ -42,6 +43,9 @@ def read_manifest(uri: str) -> pa.Table:
     refuse_faults(chips, "chip_uri", _SIZE_FAULT, f"manifest {uri!r}")
     if not set(BOUNDS).isdisjoint(chips.column_names):
         refuse_faults(with_bounds(chips), "chip_uri", BOUNDS_FAULTS, f"manifest {uri!r}")
+    if WKT.name in table.column_names:
+        texts = cast_columns(table, [WKT], "", f"manifest {uri!r}")[WKT.name]
+        chips = with_footprints(chips, texts, "chip_uri", f"manifest {uri!r}")
     return _fill_versions(chips)
 
 

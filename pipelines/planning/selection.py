@@ -14,13 +14,18 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import duckdb
+import numpy as np
 import pyarrow as pa
+from duckdb.func import ARROW, SPECIAL
 
 from pipelines.errors import StorageError
 from pipelines.planning.sidecar import Sidecar, check_named, joined
 from pipelines.planning.user_tables import UTC, sql_type
+from pipelines.tables.geometry import curve_positions
+from schemas.chip_columns import BOUNDS
 from schemas.render import file_schema
 from schemas.tables import CHIP_MANIFEST
 
@@ -49,8 +54,9 @@ class Selection:
         listed: number of chips found, each counted once.
         to_score: number of chips to score.
         left_over: number of chips that are left for the next run.
-        chips: the chips to score in the CHIP_MANIFEST schema, each once, in order of address; can
-            be read only once.
+        chips: the chips to score in the CHIP_MANIFEST schema, each once; can be read only once.
+            Chips with positions come first, in map order, so that a unit is a compact area; the
+            others in order of address, and those of a shard in the shard's order.
     """
 
     listed: int
@@ -105,11 +111,33 @@ def _select(
     if sidecar:
         check_named(connection, sidecar, f"SELECT {columns} FROM listing")
         rows = joined(sidecar, rows)
-    order = _SHARD_ORDER if "shard_uri" in chips.column_names else "chip_uri"
+    order = "chip_uri"
+    if "shard_uri" in chips.column_names:
+        order = _SHARD_ORDER
+    elif sidecar or BOUNDS[0] in chips.column_names:
+        order = _map_order(connection)
     ordered = connection.sql(f"SELECT * FROM ({rows}) ORDER BY {order}")
     batches = _cast(ordered.to_arrow_reader(_BATCH_ROWS))
     reader = pa.RecordBatchReader.from_batches(_MANIFEST, batches)
     return Selection(listed, chosen, found - chosen, reader)
+
+
+def _map_order(connection: duckdb.DuckDBPyConnection) -> str:
+    """SQL for the order of chips along a curve over the Earth; those without a position last."""
+
+    def position(west: Any, south: Any, east: Any, north: Any) -> pa.Array:
+        edges = [edge.to_numpy(zero_copy_only=False) for edge in (west, south, east, north)]
+        return pa.array(curve_positions(np.stack(edges, 1)))
+
+    connection.create_function(
+        "position_on_curve",
+        position,
+        ["DOUBLE"] * len(BOUNDS),
+        "BIGINT",
+        type=ARROW,
+        null_handling=SPECIAL,
+    )
+    return f"position_on_curve({', '.join(BOUNDS)}), chip_uri"
 
 
 def _connect() -> duckdb.DuckDBPyConnection:

@@ -12,16 +12,19 @@ import duckdb
 import pyarrow as pa
 
 from pipelines.errors import UsageError
+from pipelines.planning._footprints import WKT, with_footprints
 from pipelines.planning._row_checks import BOUNDS_FAULTS, refuse_faults
 from pipelines.planning.user_tables import cast_columns, read_columns
 from pipelines.storage import store
-from schemas.chip_columns import BOUNDS
+from schemas.chip_columns import BOUNDS, GEOMETRY
 from schemas.render import file_schema
 from schemas.tables import CHIP_MANIFEST
 
 KEYS = ("chip_uri", "chip_id")
 GIVEN = ("scene_id", "observed_at", *BOUNDS)
-"""Columns that a sidecar may add."""
+"""Columns of the manifest that a sidecar may add, next to `footprint_wkt`."""
+
+_PLACE = (*BOUNDS, GEOMETRY.name)
 
 _MANIFEST = file_schema(CHIP_MANIFEST)
 _FAULTS = {
@@ -38,7 +41,8 @@ class Sidecar:
     Attributes:
         uri: address of the file.
         key: the column that identifies chips, one of KEYS.
-        rows: the key and all columns of GIVEN, null if the sidecar has no value; each key once.
+        rows: the key, all columns of GIVEN and `geometry`, null if the sidecar has no value; each
+            key once.
     """
 
     uri: str
@@ -53,20 +57,21 @@ def read_sidecar(uri: str) -> Sidecar:
         UsageError: it cannot be read, has no key or two, adds no column, or has a wrong row.
     """
     where = f"sidecar {uri!r}"
-    given = read_columns(uri, "sidecar", (*KEYS, *GIVEN), KEYS, "--sidecar")
+    given = read_columns(uri, "sidecar", (*KEYS, *GIVEN, WKT.name), KEYS, "--sidecar")
     names = set(given.column_names)
     if names.issuperset(KEYS):
         raise UsageError(f"{where} has both chip_uri and chip_id: keep one of them as the key")
-    if not names.intersection(GIVEN):
-        raise UsageError(f"{where} adds no column: it may have {', '.join(GIVEN)}")
+    if not names.intersection((*GIVEN, WKT.name)):
+        raise UsageError(f"{where} adds no column: it may have {', '.join((*GIVEN, WKT.name))}")
     if 0 < len(names.intersection(BOUNDS)) < len(BOUNDS):
         raise UsageError(f"{where} has half a bounding box: it needs {', '.join(BOUNDS)}")
     if not given.num_rows:
         raise UsageError(f"{where} has no rows")
     key = next(name for name in KEYS if name in names)
-    sidecar = Sidecar(uri, key, _typed(given, key, uri, where))
-    refuse_faults(sidecar.rows, key, _FAULTS, where)
-    return sidecar
+    columns = _typed(given, key, uri, where)
+    rows = columns.drop_columns(WKT.name)
+    refuse_faults(rows, key, _FAULTS, where)
+    return Sidecar(uri, key, with_footprints(rows, columns[WKT.name], key, where))
 
 
 def check_named(connection: duckdb.DuckDBPyConnection, sidecar: Sidecar, listed: str) -> None:
@@ -95,10 +100,11 @@ def check_named(connection: duckdb.DuckDBPyConnection, sidecar: Sidecar, listed:
 
 
 def joined(sidecar: Sidecar, query: str) -> str:
-    """SQL: the rows of a query with the sidecar's values; a bounding box is replaced as a whole."""
+    """SQL: the rows of a query with the sidecar's values; box and footprint are replaced as a
+    whole."""
     given = [f"coalesce(sidecar.{n}, chips.{n}) AS {n}" for n in GIVEN if n not in BOUNDS]
     whole = "CASE WHEN sidecar.lon_min IS NULL THEN chips.{n} ELSE sidecar.{n} END AS {n}"
-    given += [whole.format(n=name) for name in BOUNDS]
+    given += [whole.format(n=name) for name in _PLACE]
     return (
         f"SELECT chips.* REPLACE ({', '.join(given)}) FROM ({query}) AS chips "
         f"LEFT JOIN sidecar ON chips.{sidecar.key} = sidecar.{sidecar.key}"
@@ -106,6 +112,6 @@ def joined(sidecar: Sidecar, query: str) -> str:
 
 
 def _typed(given: pa.Table, key: str, uri: str, where: str) -> pa.Table:
-    fields = [_MANIFEST.field(name) for name in (key, *GIVEN)]
+    fields = [*(_MANIFEST.field(name) for name in (key, *GIVEN)), WKT]
     columns = cast_columns(given, fields, store.parent_uri(uri), where)
     return pa.table({f.name: columns.get(f.name, pa.nulls(given.num_rows, f.type)) for f in fields})

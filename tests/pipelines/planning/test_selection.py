@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given
@@ -13,6 +14,9 @@ from pipelines.planning import selection
 from pipelines.planning.done import chips_done
 from pipelines.planning.selection import select_chips
 from pipelines.storage import store
+from pipelines.tables.geometry import bounds_of, map_order
+from schemas.chip_columns import BOUNDS
+from tests.support.footprints import STEP, box
 from tests.support.planned_chips import chips_of, versions
 from tests.support.published_runs import publish, scored
 
@@ -100,3 +104,29 @@ def test_rows_that_do_not_fit_into_memory_go_to_a_folder_that_is_removed(tmp_pat
     assert rows["chip_uri"].equals(chips["chip_uri"])
     del selected, rows
     assert not any(tmp_path.iterdir())
+
+
+def test_chips_with_positions_are_planned_in_map_order_so_that_units_are_compact(tmp_path):
+    """Neighbours on the ground have addresses that are far apart."""
+    rng = np.random.default_rng(0)
+    names = [f"chip-{n:04}" for n in rng.permutation(1024)]
+    places = [box(n, 32) for n in range(1000)] + [{}] * 24
+    chips = chips_of([(name, "1") for name in names])
+    for edge in BOUNDS:
+        chips = chips.append_column(edge, pa.array([p.get(edge) for p in places], pa.float64()))
+    planned = select_chips(chips, versions([])).chips.read_all()
+    bounds = bounds_of(planned)
+    assert np.array_equal(map_order(bounds), np.arange(1024))
+    assert planned["chip_uri"].to_pylist()[1000:] == sorted(f"/{n}.jpg" for n in names[1000:])
+    unit = bounds[:100]
+    assert np.ptp(unit[:, 0]) * np.ptp(unit[:, 1]) < 1000 * STEP**2 / 4
+
+
+def test_the_chips_of_a_shard_stay_in_the_shards_order_wherever_they_are(tmp_path):
+    chips = chips_of([(name, "1") for name in ("t#b", "t#a", "t#c")])
+    chips = chips.append_column("shard_uri", pa.array(["/t.tar"] * 3))
+    chips = chips.append_column("offset_bytes", pa.array([512, 1024, 2048]))
+    for edge in BOUNDS:
+        chips = chips.append_column(edge, pa.array([3.0, 1.0, 2.0]))
+    planned = select_chips(chips, versions([])).chips.read_all()
+    assert planned["offset_bytes"].to_pylist() == [512, 1024, 2048]

@@ -5,10 +5,13 @@ from datetime import UTC, datetime
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import shapely
 
 from pipelines.errors import UsageError
+from pipelines.planning.manifests import read_manifest
 from pipelines.planning.selection import select_chips
 from pipelines.planning.sidecar import GIVEN, read_sidecar
+from schemas.chip_columns import BOUNDS
 from tests.support.planned_chips import chips_of, versions
 
 _BOX = {"lon_min": -61.5, "lat_min": -3.5, "lon_max": -61.4, "lat_max": -3.4}
@@ -118,3 +121,141 @@ def test_a_sidecar_that_names_no_listed_chip_is_refused(tmp_path):
     (tmp_path / "s.csv").write_text("chip_id,scene_id\na.jpg,1\n")
     with pytest.raises(UsageError, match=r"names no chip.* like 'a\.jpg', those listed like 'a'"):
         values_by_chip(tmp_path / "s.csv", chips_of([("a", "1")]))
+
+
+# ------------------------------------------------------------------------------ footprints
+
+FOUND = "POLYGON ((-61.5 -3.5, -61.4 -3.5, -61.4 -3.4, -61.5 -3.4, -61.5 -3.5))"
+TILTED = "POLYGON ((0 1, 1 0, 2 1, 1 2, 0 1))"
+
+
+def footprints(tmp_path, *lines, header="chip_id,footprint_wkt"):
+    """Rows of a sidecar of such lines, planned: chip id to box and geometry."""
+    path = tmp_path / "s.csv"
+    path.write_text("\n".join([header, *lines]) + "\n")
+    chips = chips_of([(name, "1") for name in "abc"])
+    rows = select_chips(chips, versions([]), None, read_sidecar(str(path))).chips.read_all()
+    return {
+        row["chip_id"]: (
+            tuple(row[name] for name in BOUNDS),
+            row["geometry"] and shapely.from_wkb(row["geometry"]),
+        )
+        for row in rows.to_pylist()
+    }
+
+
+def test_a_polygon_gives_the_footprint_and_the_box(tmp_path):
+    found = footprints(tmp_path, f'a,"{FOUND}"', f'b,"{TILTED}"')
+    box, shape = found["a"]
+    assert box == tuple(_BOX.values())
+    assert shape == shapely.from_wkt(FOUND)
+    assert shape.exterior.is_ccw
+    assert found["b"][0] == (0, 0, 2, 2)
+    assert found["b"][1].equals(shapely.from_wkt(TILTED))
+    assert found["c"] == ((None,) * 4, None)
+
+
+def test_a_clockwise_polygon_with_heights_is_turned_and_flattened(tmp_path):
+    _, shape = footprints(tmp_path, 'a,"POLYGON Z ((0 1 5, 1 2 5, 2 1 5, 1 0 5, 0 1 5))"')["a"]
+    assert shape.exterior.is_ccw
+    assert not shape.has_z
+    assert shape.equals(shapely.from_wkt(TILTED))
+
+
+@pytest.mark.parametrize(
+    "wkt",
+    [
+        "POLYGON ((179 0, -179 0, -179 1, 179 1, 179 0))",
+        "POLYGON ((-179 1, -179 0, 179 0, 179 1, -179 1))",
+    ],
+)
+def test_a_polygon_across_the_180th_meridian_is_cut_there(tmp_path, wkt):
+    box, shape = footprints(tmp_path, f'a,"{wkt}"')["a"]
+    assert box == (179, 0, -179, 1)
+    parts = [shapely.box(179, 0, 180, 1), shapely.box(-180, 0, -179, 1)]
+    assert shape.geom_type == "MultiPolygon"
+    assert shape.equals(shapely.union_all(parts))
+    assert all(part.exterior.is_ccw for part in shape.geoms)
+
+
+def test_a_polygon_that_is_wide_without_a_long_edge_is_refused(tmp_path):
+    corners = ", ".join(f"{x} 0" for x in range(-170, 171, 85))
+    with pytest.raises(UsageError, match="is 180 degrees wide or more"):
+        footprints(tmp_path, f'a,"POLYGON (({corners}, 170 1, 0 1, -170 1, -170 0))"')
+
+
+@pytest.mark.parametrize(
+    ("wkt", "fault"),
+    [
+        ("nonsense", "is not POLYGON"),
+        ("POINT (1 2)", "is not POLYGON"),
+        ("POLYGON EMPTY", "is not POLYGON"),
+        ("MULTIPOLYGON (((0 0, 1 0, 1 1, 0 0)))", "is not POLYGON"),
+        ("GEOMETRYCOLLECTION (POLYGON ((0 0, 1 0, 1 1, 0 0)))", "is not POLYGON"),
+        ("SRID=32720;POLYGON ((0 0, 1 0, 1 1, 0 0))", "is not POLYGON"),
+        ("POLYGON ((0 0, 1 0, 1 1", "is not POLYGON"),
+        ("POLYGON ((0 0, 1 0, 1 1, 0 1))", "is not POLYGON"),  # not closed
+        (
+            "POLYGON ((500000 9000000, 500300 9000000, 500300 9000300, 500000 9000000))",
+            "outside of",
+        ),
+        ("POLYGON ((-60 -91, -59 -91, -59 -90, -60 -91))", "outside of"),
+        ("POLYGON ((nan 0, 1 0, 1 1, nan 0))", "outside of|is not"),
+        ("POLYGON ((0 0, 1 1, 1 0, 0 1, 0 0))", "not a valid polygon"),
+        ("POLYGON ((0 0, 0 0, 0 0, 0 0))", "not a valid polygon"),
+        ("POLYGON ((0 0, 1 1, 2 2, 0 0))", "not a valid polygon"),
+        (
+            "POLYGON ((0 0, 1 0, 1 1, 0 1, 0 0), (5 5, 6 5, 6 6, 5 5))",
+            "not a valid polygon",
+        ),
+        ("POLYGON ((-120 80, 0 80, 120 80, -120 80))", "not a valid|contains a pole"),
+        (f"POLYGON (({'0.000000 0, ' * 1000}1 0, 1 1, 0 0))", "over 10,000 letters"),
+    ],
+)
+def test_a_wrong_footprint_is_refused_in_one_line_with_its_chip(tmp_path, wkt, fault):
+    with pytest.raises(UsageError, match=fault) as refused:
+        footprints(tmp_path, f'a,"{FOUND}"', f'c,"{wkt}"', f'b,"{wkt}"')
+    text = str(refused.value)
+    assert "s.csv', chip_id 'b': footprint_wkt" in text
+    assert text.endswith("(wrong rows: 2)")
+    assert "\n" not in text
+    assert len(text) < 400
+
+
+_BOTH = "chip_id,lon_min,lat_min,lon_max,lat_max,footprint_wkt"
+
+
+def test_a_box_may_be_given_too_if_it_contains_the_footprint(tmp_path):
+    lines = f'a,0,0,2.5,2,"{TILTED}"', "b,179,0,-179,1,"
+    lines = *lines, 'c,179,0,-179,1,"POLYGON ((179.5 0, -179.5 0, -179.5 1, 179.5 1, 179.5 0))"'
+    found = footprints(tmp_path, *lines, header=_BOTH)
+    assert found["a"][0] == (0, 0, 2.5, 2)
+    assert found["a"][1].equals(shapely.from_wkt(TILTED))
+    assert found["b"] == ((179, 0, -179, 1), None)
+    assert found["c"][0] == (179, 0, -179, 1)
+
+
+@pytest.mark.parametrize("box", ["0,0,1,2", "0,0.5,2,2", "179,0,-179,2", "10,10,12,12"])
+def test_a_box_that_does_not_contain_the_footprint_is_refused(tmp_path, box):
+    with pytest.raises(UsageError, match="outside of the row's bounding box: give one of them"):
+        footprints(tmp_path, f'a,{box},"{TILTED}"', header=_BOTH)
+
+
+def test_a_sidecars_box_replaces_the_footprint_of_the_manifest_too(tmp_path):
+    manifest = tmp_path / "m.csv"
+    manifest.write_text(f'chip_uri,etag,footprint_wkt\n/a.jpg,1,"{FOUND}"\n/b.jpg,1,"{FOUND}"\n')
+    (tmp_path / "s.csv").write_text("chip_id,lon_min,lat_min,lon_max,lat_max\na,1,2,3,4\n")
+    sidecar = read_sidecar(str(tmp_path / "s.csv"))
+    chips = select_chips(read_manifest(str(manifest)), versions([]), None, sidecar).chips
+    rows = {row["chip_id"]: row for row in chips.read_all().to_pylist()}
+    assert [rows["a"][name] for name in BOUNDS] == [1, 2, 3, 4]
+    assert rows["a"]["geometry"] is None
+    assert [rows["b"][name] for name in BOUNDS] == [*_BOX.values()]
+    assert shapely.from_wkb(rows["b"]["geometry"]) == shapely.from_wkt(FOUND)
+
+
+def test_a_column_geometry_of_the_user_is_not_taken_for_a_footprint(tmp_path):
+    """Its bytes would reach the tables unchecked."""
+    rows = {"chip_uri": ["/a.jpg"], "etag": ["1"], "geometry": [b"junk"]}
+    pq.write_table(pa.table(rows), tmp_path / "m.parquet")
+    assert "geometry" not in read_manifest(str(tmp_path / "m.parquet")).column_names
