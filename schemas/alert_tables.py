@@ -283,7 +283,7 @@ ALERT_UPDATES = Table(
         ),
         Column("areas", "int64", "Areas that are known.", "areas", required=True),
         Column("looks", "int64", "Looks that it read.", "looks", required=True),
-        Column("changes", "int64", "Changes that it published.", "changes", required=True),
+        Column("changes", "int64", "Changes since the update before.", "changes", required=True),
         *(
             Column(status, "int64", f"Alerts that are {status}.", "alerts", required=True)
             for status in STATUSES

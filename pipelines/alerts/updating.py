@@ -177,7 +177,7 @@ def _renew(
         "h3_resolution": state.resolution,
         "areas": around.areas.num_rows,
         "looks": found.counted.looks,
-        "changes": changes.num_rows,
+        "changes": changes.num_rows + _of_a_dead_update(published, updates),
         **{s: pc.sum(pc.equal(alerts["status"], s)).as_py() or 0 for s in STATUSES},
         "sites": sites.num_rows,
     }
@@ -258,6 +258,14 @@ def _trust(output: str) -> Trust:
             known = found.get(key)
             found[key] = row["proven"] if known is None else known or bool(row["proven"])
     return found
+
+
+def _of_a_dead_update(published: pa.Table, updates: pa.Table) -> int:
+    """Changes since the last update with a row: another one published them, and then died."""
+    last = pc.max(updates["published_at"])
+    if not last.is_valid:
+        return int(published.num_rows)
+    return int(pc.sum(pc.greater(published["published_at"], last)).as_py() or 0)
 
 
 def _number(state: State | None) -> int:

@@ -8,7 +8,7 @@ CREATE TABLE alert_updates (
   h3_resolution INT64 OPTIONS (description = "Resolution of the cells; null without positions. Unit: 0 to 15."),
   areas INT64 NOT NULL OPTIONS (description = "Areas that are known. Unit: areas."),
   looks INT64 NOT NULL OPTIONS (description = "Looks that it read. Unit: looks."),
-  changes INT64 NOT NULL OPTIONS (description = "Changes that it published. Unit: changes."),
+  changes INT64 NOT NULL OPTIONS (description = "Changes since the update before. Unit: changes."),
   low INT64 NOT NULL OPTIONS (description = "Alerts that are low. Unit: alerts."),
   high INT64 NOT NULL OPTIONS (description = "Alerts that are high. Unit: alerts."),
   dropped INT64 NOT NULL OPTIONS (description = "Alerts that are dropped. Unit: alerts."),

@@ -24,7 +24,7 @@ COMMENT ON COLUMN alert_updates.baseline IS 'The last day of the baseline; null 
 COMMENT ON COLUMN alert_updates.h3_resolution IS 'Resolution of the cells; null without positions. Unit: 0 to 15.';
 COMMENT ON COLUMN alert_updates.areas IS 'Areas that are known. Unit: areas.';
 COMMENT ON COLUMN alert_updates.looks IS 'Looks that it read. Unit: looks.';
-COMMENT ON COLUMN alert_updates.changes IS 'Changes that it published. Unit: changes.';
+COMMENT ON COLUMN alert_updates.changes IS 'Changes since the update before. Unit: changes.';
 COMMENT ON COLUMN alert_updates.low IS 'Alerts that are low. Unit: alerts.';
 COMMENT ON COLUMN alert_updates.high IS 'Alerts that are high. Unit: alerts.';
 COMMENT ON COLUMN alert_updates.dropped IS 'Alerts that are dropped. Unit: alerts.';
