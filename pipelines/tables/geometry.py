@@ -55,18 +55,17 @@ _BOX_TYPE = pa.struct([(edge, pa.float64()) for edge in ("xmin", "ymin", "xmax",
 
 def with_geometry(rows: pa.Table) -> pa.Table:
     """Rows of a table of chips with `geometry` made from the bounding box where it is null, and
-    with `bbox`."""
+    with `bbox` where that is null. What rows have stays as it is."""
     bounds = bounds_of(rows)
-    given = _column(rows, GEOMETRY.name)
-    rings = rings_of_bounds(bounds)
-    if given.null_count < len(given):
-        rings[given.is_valid().to_numpy(zero_copy_only=False)] = np.nan
-        geometry = pc.coalesce(given, wkb_of_rings(rings))
-    else:
-        geometry = wkb_of_rings(rings)
+    geometry, boxes = _column(rows, GEOMETRY.name), _column(rows, BBOX.name)
+    given, rings = geometry.is_valid().to_numpy(zero_copy_only=False), rings_of_bounds(bounds)
+    rings[given] = np.nan
+    made = wkb_of_rings(rings)
+    geometry = pc.coalesce(geometry, made) if given.any() else made
+    boxes = _boxes(boxes, bounds, rings, geometry)
     at = rows.schema.get_field_index
     rows = rows.set_column(at(GEOMETRY.name), GEOMETRY.name, geometry)
-    return rows.set_column(at(BBOX.name), BBOX.name, _boxes(bounds, rings, geometry))
+    return rows.set_column(at(BBOX.name), BBOX.name, boxes)
 
 
 def arrange(rows: pa.Table) -> tuple[pa.Table, int]:
@@ -247,13 +246,19 @@ def _turns(rings: Floats) -> Floats:
     return turns
 
 
-def _boxes(bounds: Floats, rings: Floats, geometry: pa.Array) -> pa.StructArray:
-    """The bounding boxes of geometries: of the ring if it was made of one, else of the row."""
+def _boxes(
+    given: pa.StructArray, bounds: Floats, rings: Floats, geometry: pa.Array
+) -> pa.StructArray:
+    """The bounding boxes of geometries: those that are given, else of the ring if the geometry was
+    made of one, else of the row."""
     made = _are_known(rings)[:, None]
     west, south = np.where(made, rings[:, 0], bounds[:, :2]).T
     east, north = np.where(made, rings[:, 2], bounds[:, 2:]).T
+    east = np.where(east < west, east + 360, east)
     east = np.where(east > 180, east - 360 + _ROUNDING, east)
     edges = [pa.array(edge) for edge in (west, south, east, north)]
+    if given.null_count < len(given):
+        edges = [pc.coalesce(old, new) for old, new in zip(given.flatten(), edges, strict=True)]
     return pa.StructArray.from_arrays(edges, fields=list(_BOX_TYPE), mask=geometry.is_null())
 
 

@@ -88,6 +88,16 @@ def test_a_given_footprint_stays_and_has_the_bbox_of_the_row() -> None:
     assert [*found["bbox"].to_pylist()[0].values()] == [0, 0, 2, 2]
 
 
+def test_rows_that_have_both_keep_them_to_the_last_bit() -> None:
+    rows = with_geometry(
+        rows_of((179.995, -17, -179.995, -16.99), (5, 5, 5, 6), None, (1, 2, 3, 4))
+    )
+    assert with_geometry(rows) == rows
+    some = pa.concat_tables([rows, rows_of((7, 7, 8, 8))])
+    assert with_geometry(some).slice(0, 4) == rows
+    assert with_geometry(some)["bbox"][4].as_py() == dict(zip(EDGES, (7, 7, 8, 8), strict=True))
+
+
 @pytest.mark.parametrize(
     "box",
     [(0, 0, 0, 0), (180, 5, 180, 6), (3, 90, 4, 90), (180, 0, -180, 0), (-180, -90, -180, -90)],
