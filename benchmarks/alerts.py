@@ -35,7 +35,7 @@ _DEGREES = 768 / 111_320
 _FILE_CHIPS = 250_000
 _FIRST_NIGHT = date(2026, 1, 1)
 _DAYS = 10  # between nights
-_AFFECTED, _SEEN, _FALSE = 0.02, 0.8, 0.005  # shares of places, and of looks there and elsewhere
+_AFFECTED, _SEEN, _FALSE = 0.01, 0.8, 0.001  # shares of places, and of looks there and elsewhere
 
 
 def main() -> None:

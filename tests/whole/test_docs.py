@@ -18,6 +18,7 @@ PAGES = [
     *sorted((_ROOT / "deploy").rglob("*.md")),
 ]
 _ASKING = (_ROOT / "docs" / "asking.md").read_text("utf-8")
+_ALERTS = (_ROOT / "docs" / "alerts.md").read_text("utf-8")
 
 
 def anchors_of(page: Path) -> set[str]:
@@ -35,7 +36,7 @@ def output(tmp_path_factory: pytest.TempPathFactory) -> str:
     return folder
 
 
-@pytest.mark.parametrize("sql", re.findall(r"```sql\n(.*?)```", _ASKING, re.DOTALL))
+@pytest.mark.parametrize("sql", re.findall(r"```sql\n(.*?)```", _ASKING + _ALERTS, re.DOTALL))
 def test_every_question_for_analysts_has_an_answer(output: str, sql: str) -> None:
     assert query.ask(output, sql).column_names
 
