@@ -7,13 +7,14 @@ dies before it, withdraw the run again.
 
 from __future__ import annotations
 
+import logging
 import uuid
 from datetime import UTC, datetime
 
 import pyarrow as pa
 from deltalake import DeltaTable
 
-from pipelines.errors import UsageError
+from pipelines.errors import RunFailed, StorageError, UsageError
 from pipelines.maintenance.copies import refuse_relabelled
 from pipelines.publishing import publishing
 from pipelines.tables import commits, delta_tables, publications
@@ -21,6 +22,8 @@ from pipelines.tables.commits import DataFile, commit_in_turn
 from pipelines.tables.parquet_files import write_table
 from schemas.table import Table
 from schemas.tables import CHIP_SCORES, READ_ORDER, RUNS, WITHDRAWN
+
+_log = logging.getLogger(__name__)
 
 
 def withdraw_run(output: str, run_id: str, reason: str = "") -> bool:
@@ -41,7 +44,10 @@ def withdraw_run(output: str, run_id: str, reason: str = "") -> bool:
     attempt = publications.attempts_of(scores, run_id)
     if not attempt:
         raise UsageError(f"no run {run_id!r} is published in {output!r}")
-    publishing.finish_record(output, run_id)
+    try:
+        publishing.finish_record(output, run_id)
+    except (RunFailed, StorageError) as error:  # what readers see is removed all the same
+        _log.warning("run %s is withdrawn without a row in runs: %s", run_id, error)
     when = f"on {datetime.now(UTC):%Y-%m-%d at %H:%M UTC}"
     why = f"{when}: {reason}" if reason else when
     removed = [_withdraw_from(output, table, run_id, attempt, why) for table in READ_ORDER]

@@ -24,7 +24,7 @@ from pipelines.reports.watching import log_verdict, watch_run
 from pipelines.run_log import event
 from pipelines.runs import attempts, committing, records, run_plan
 from pipelines.runs.attempts import recording_refusal
-from pipelines.runs.counting import RunCounts, check_quarantine, count_run
+from pipelines.runs.counting import NOTHING_PUBLISHED, RunCounts, check_quarantine, count_run
 from pipelines.runs.models import publish_model
 from pipelines.runs.rivals import refuse_rivals
 from pipelines.runs.run_plan import RunPlan
@@ -79,11 +79,13 @@ def publish_run(plan: RunPlan, units: Iterable[StagedUnit]) -> None:
     if visible and committing.is_done(plan, committing.require_table(plan, "runs")):
         _drop_staging(plan)  # of a late start of the same attempt
         return
-    with recording_refusal(plan):
-        staged = _all_staged(plan, units)
-        counts = count_run(plan, staged)
-        check_quarantine(plan, counts, staged)
-        if not visible:
+    staged = _all_staged(plan, units)
+    if visible:  # by a publisher that died: it was checked before, maybe with another ratio
+        counts = _count_visible(plan, staged)
+    else:
+        with recording_refusal(plan):
+            counts = count_run(plan, staged)
+            check_quarantine(plan, counts, staged)
             refuse_rivals(plan, scores_table)
     verdict, before = watch_run(plan, counts, staged)
     if verdict.bad and plan.drift.hold and not visible:
@@ -104,6 +106,22 @@ def publish_run(plan: RunPlan, units: Iterable[StagedUnit]) -> None:
     )
     _drop_staging(plan)
     try_report(plan, before)
+
+
+def _count_visible(plan: RunPlan, staged: list[StagedUnit]) -> RunCounts:
+    """Count a run that readers see already, whose row in `runs` is missing.
+
+    Raises:
+        RunFailed: what it had staged is not there as a whole any more.
+    """
+    try:
+        return count_run(plan, staged)
+    except RunFailed as error:
+        detail = str(error).removesuffix(NOTHING_PUBLISHED)
+        raise RunFailed(
+            f"{detail}; its rows are published, but its row in runs cannot be written: withdraw it "
+            "to score its chips again"
+        ) from error
 
 
 def is_visible(plan: RunPlan) -> bool:

@@ -14,6 +14,8 @@ from pipelines.runs.staging import UNITS_FOLDER, StagedUnit
 from pipelines.storage import store
 from schemas.tables import QuarantineReason
 
+NOTHING_PUBLISHED = "; nothing was published"
+
 
 @dataclass(frozen=True)
 class RunCounts:
@@ -55,15 +57,15 @@ def count_run(plan: RunPlan, units: list[StagedUnit]) -> RunCounts:
         raise RunFailed(
             f"run {plan.run_id}: {len(wrong)} of {len(expected)} units are not staged whole "
             f"(first: unit {wrong[0]}, planned {expected.get(wrong[0], 0)} chips, "
-            f"staged {found.get(wrong[0], 0)}); nothing was published"
+            f"staged {found.get(wrong[0], 0)}){NOTHING_PUBLISHED}"
         )
     scored = sum(unit.scored for unit in units)
     quarantined = sum(unit.quarantined for unit in units)
     if plan.listed != plan.skipped + plan.left_over + scored + quarantined:
         raise RunFailed(
             f"run {plan.run_id}: {plan.listed} listed is not {plan.skipped} skipped + "
-            f"{plan.left_over} left over + {scored} scored + {quarantined} quarantined; "
-            "nothing was published"
+            f"{plan.left_over} left over + {scored} scored + {quarantined} quarantined"
+            f"{NOTHING_PUBLISHED}"
         )
     return RunCounts(
         listed=plan.listed,

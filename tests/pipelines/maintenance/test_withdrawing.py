@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
 from beam_jobs import publish as publish_command
@@ -12,7 +16,7 @@ from pipelines.maintenance import withdrawing
 from pipelines.maintenance.withdrawing import withdraw_run
 from pipelines.planning.done import chips_done
 from pipelines.publishing.publishing import publish_run
-from pipelines.runs import attempts, committing
+from pipelines.runs import attempts, committing, run_plan
 from pipelines.runs.run_plan import RunPlan, store_plan
 from pipelines.runs.staging import stage_unit
 from pipelines.tables import commits, publications
@@ -182,6 +186,54 @@ def test_a_run_refused_for_its_quarantine_is_published_with_a_higher_limit(local
     assert run(publish_command, local, capsys, "r1")[0] == 1
     assert run(publish_command, local, capsys, "r1", "--max_quarantine_ratio", "0.2")[0] == 0
     assert len(seen(local)) == 9
+
+
+def died_before_its_record(output: str, monkeypatch, ratio: float = 0.1) -> RunPlan:
+    """A run that was refused for its quarantine, then published all the same by a publisher that
+    died between the commit to `chip_scores` and the row in `runs`."""
+    plan = planned(output, max_quarantine_ratio=ratio)
+    stage(plan)
+    refused = exit_code(publish_command.main, ["--output", output, "--run_id", "r1"])
+    assert refused == 1
+    with monkeypatch.context() as patch:
+        patch.setattr(committing, "commit_rows", dying_at("runs"))
+        with pytest.raises(KeyboardInterrupt):
+            publish_run(replace(plan, max_quarantine_ratio=1.0), [])
+    assert not [row for row in seen(output) if row[0] == "runs"]
+    return plan
+
+
+def test_a_run_that_readers_see_is_finished_whatever_its_quarantine(local, capsys, monkeypatch):
+    plan = died_before_its_record(local, monkeypatch)
+    capsys.readouterr()
+    assert run(publish_command, local, capsys, "r1") == (0, "run r1 is published already\n", "")
+    assert ("runs", "r1", "published") in seen(local)
+    assert len(seen(local)) == 9
+    assert run_plan.read_plan(local, "r1", plan.attempt) is None
+
+
+def test_a_run_that_readers_see_is_withdrawn_whatever_its_quarantine(local, capsys, monkeypatch):
+    died_before_its_record(local, monkeypatch)
+    assert withdraw_run(local, "r1")
+    assert seen(local) == [("runs", "r1", "withdrawn")]
+
+
+@pytest.mark.parametrize("lost", ["*", "units/000001*"])
+def test_a_run_that_readers_see_is_withdrawn_even_if_its_staging_is_lost(
+    local, capsys, monkeypatch, lost
+):
+    plan = died_before_its_record(local, monkeypatch)
+    capsys.readouterr()
+    for path in [*Path(plan.staging).glob(lost)]:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    code, _, err = run(publish_command, local, capsys, "r1")
+    assert "nothing was published" not in err
+    assert code == (0 if lost == "*" else 1)
+    if code:
+        assert "its rows are published, but its row in runs cannot be written: withdraw it" in err
+    assert withdraw_run(local, "r1")
+    assert seen(local) == []
+    assert not withdraw_run(local, "r1")
 
 
 def test_publishing_without_anything_staged_is_a_usage_error(local, capsys):
