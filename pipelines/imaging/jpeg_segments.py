@@ -115,7 +115,7 @@ def bare_copy(data: bytes) -> BareJpeg:
     scans = data[first:last] if scan else b""
     if not ended and frame[1] in _HUFFMAN and scan[4:5] == frame[9:10]:
         scans += _END  # only the end is missing, or the decoder finds what is missing, too
-    colours = jfif + (_adobe(transform, frame[9]) if transform >= 0 else b"")
+    colours = jfif + (_adobe(transform, frame[9:10]) if transform >= 0 else b"")
     plain = bytearray(frame)
     plain[11::3] = b"\x11" * len(plain[11::3])
     head = b"".join([_START, colours, plain, scan])
@@ -168,8 +168,8 @@ def _has_tag(segment: bytes, code: bytes, tag: bytes, least_bytes: int) -> bool:
     return segment[1:2] == code and segment.startswith(tag, 4) and len(segment) >= 4 + least_bytes
 
 
-def _adobe(transform: int, components: int) -> bytes:
+def _adobe(transform: int, components: bytes) -> bytes:
     """Adobe's marker with the transform that libjpeg uses: if it is neither none (0) nor known, the
     one for so many components, YCbCr or YCCK."""
-    used = 0 if transform == 0 else 2 if components == 4 else 1
+    used = 0 if transform == 0 else 2 if components == b"\4" else 1
     return _ADOBE + bytes([used])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 import pytest
 import simplejpeg
@@ -12,7 +14,7 @@ from pipelines.errors import ChipRejected
 from pipelines.imaging.decoding import decode_chip
 from pipelines.imaging.jpeg_segments import bare_copy, find_fault
 from schemas.tables import QuarantineReason as Reason
-from tests.support.odd_jpegs import ARITHMETIC, ODD, after_start, segment
+from tests.support.odd_jpegs import ARITHMETIC, ODD, after_start, segment, with_transform
 from tests.support.pictures import draw_picture, jpg_of_kind
 from tests.support.samples import JPG, jpg_bytes
 
@@ -84,6 +86,17 @@ def test_arithmetic_coding_may_have_only_ten_scans() -> None:
     assert find_fault(ARITHMETIC) == find_fault(progressive) == ""
     for scans, fault in ((9, ""), (10, "a JPEG of more than 10 scans")):
         assert find_fault(progressive[:-2] + scan * scans) == fault
+
+
+@pytest.mark.parametrize("length", range(20))
+def test_segments_that_are_too_short_are_refused_or_skipped(length: int) -> None:
+    for marker in (b"\xff\xc0", b"\xff\xda", b"\xff\xee", b"\xff\xe0", b"\xff\xdb"):
+        for jpg in (CHIP, with_transform(CHIP, 2)):
+            at = jpg.index(marker) if marker in jpg else 2
+            short = jpg[: at + 2] + length.to_bytes(2) + jpg[at + 4 : at + 2 + length]
+            for data in (short, short + jpg[at + 20 :], short + jpg[jpg.index(b"\xff\xda") :]):
+                with contextlib.suppress(ChipRejected):
+                    assert decode_chip(data + b"\xff", JPG).shape == JPG.input_shape
 
 
 def test_a_bare_copy_has_the_picture_alone_and_its_head_has_no_subsampling() -> None:
