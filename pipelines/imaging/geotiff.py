@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import re
 import warnings
@@ -97,7 +98,7 @@ def open_with_gdal(data: bytes, name: str, driver: str) -> Iterator[Any]:
     """
     from rasterio.io import MemoryFile
 
-    _accept_missing_crs()
+    _silence_gdal()
     with (
         translating_gdal_errors(),
         MemoryFile(data, filename=name) as memory,
@@ -166,8 +167,10 @@ def _read_pixels(data: bytes, layout: TiffLayout) -> npt.NDArray[np.uint16]:
 
 
 @cache
-def _accept_missing_crs() -> None:
-    """Archived chips often have no CRS; one warning per chip would hide all other lines."""
+def _silence_gdal() -> None:
+    """Archived chips often have no CRS, and GDAL's errors are reasons of chips: a line for each
+    would hide all other lines."""
     from rasterio.errors import NotGeoreferencedWarning
 
     warnings.simplefilter("ignore", NotGeoreferencedWarning)
+    logging.getLogger("rasterio._err").setLevel(logging.WARNING)

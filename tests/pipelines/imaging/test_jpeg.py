@@ -218,6 +218,12 @@ def test_a_jpg_of_any_subsampling_is_decoded_as_by_pillow(mode, progressive, sub
     check_against_pillow(save_picture(mode, subsampling=subsampling, progressive=progressive))
 
 
+def test_a_chip_that_gdal_checks_leaves_no_line_in_the_log(caplog) -> None:
+    caplog.set_level("INFO")
+    decode_chip(KINDS["CMYK, 4:2:0"], JPG)
+    assert not caplog.records
+
+
 def test_a_jpg_of_arithmetic_coding_is_decoded_as_by_pillow() -> None:
     size = replace(FULL, image_size=64)
     np.testing.assert_array_equal(decode_chip(ARITHMETIC, size), by_pillow(ARITHMETIC))
