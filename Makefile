@@ -97,7 +97,8 @@ $(WORKER_ENV): $(INSTALLED) setup.py constraints.txt
 	@mkdir -p $(ENGINES)
 	@$(VENV_PYTHON) -c 'import setuptools, distutils.core; \
 	  project = distutils.core.run_setup("setup.py", stop_after="init"); \
-	  print(*project.install_requires, *project.extras_require["gcp"], sep="\n")' \
+	  extras = project.extras_require; \
+  print(*project.install_requires, *extras["cpu"], *extras["gcp"], sep="\n")' \
 	  > $(ENGINES)/requirements.txt
 	@$(VENV_PYTHON) -m venv --clear $(ENGINES)/worker-env
 	@$(UV_INSTALL) --python $(ENGINES)/worker-env/bin/python \

@@ -10,7 +10,6 @@ SCORING = [
     "duckdb>=2.0",
     "h3ronpy>=0.22",
     "h5py>=3.11",
-    "keras>=3.15.1",  # opens what it saves, which 3.14 does not; older ones have known holes
     "numpy>=2.0",
     "obstore>=0.12",
     "pillow>=12.1",
@@ -18,22 +17,32 @@ SCORING = [
     "rasterio>=1.4",
     "shapely>=2.1",
     "simplejpeg>=1.9",
-    "tensorflow>=2.21",
     "tqdm>=4.66",
 ]
 
+# What computes a model. A worker needs one of the two: docs/decisions/cpu-engine.md
+CPU = ["openvino>=2026.4"]
+
+# The extra gcs-filesystem is today's form of tensorflow-io; it has no wheel for Python 3.13, and
+# nothing here needs it: docs/decisions/tensorflow-io.md
+GPU = [
+    "keras>=3.15.1",  # opens what it saves, which 3.14 does not; older ones have known holes
+    "tensorflow>=2.21",
+    'tensorflow[gcs-filesystem]>=2.21; python_version < "3.13"',
+]
+
 TRAIN = [
+    *CPU,
+    *GPU,
     "matplotlib>=3.9",
+    "nncf>=3.4",
     "scikit-learn>=1.5",
     "scipy>=1.11",
 ]
 
-# The extra gcs-filesystem is today's form of tensorflow-io; it has no wheel for Python 3.13, and
-# nothing here needs it: docs/decisions/tensorflow-io.md
 GCP = [
     "apache-beam[gcp]>=2.77",
     "google-cloud-storage>=2.18.2",
-    'tensorflow[gcs-filesystem]>=2.21; python_version < "3.13"',
 ]
 
 # To list what obstore cannot: docs/decisions/obstore.md
@@ -91,6 +100,8 @@ setup(
     entry_points={"console_scripts": ["forest-chips = beam_jobs.__main__:main"]},
     install_requires=SCORING,
     extras_require={
+        "cpu": CPU,
+        "gpu": GPU,
         "train": TRAIN,
         "gcp": GCP,
         "aws": AWS,

@@ -87,7 +87,8 @@ def _estimate(options: ScoreOptions) -> int:
     check_tables(options.output, artifact)
 
     def try_sample(to_do: ChipsToDo) -> Trial:
-        return score_sample(folder, artifact, options.precision, options.batch_size, to_do)
+        asked = (options.precision, options.batch_size, to_do, options.engine)
+        return score_sample(folder, artifact, *asked)
 
     (chosen, ignored), sample_chips = _choose(options, artifact), asked.sample_chips or SAMPLE_CHIPS
     estimate = estimate_run(chosen, prices, sample_chips, options.gcs_reads_per_second, try_sample)

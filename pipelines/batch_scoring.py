@@ -16,7 +16,7 @@ from pipelines.scoring.labelling import LabelChips
 from pipelines.scoring.scoring import ScoreChips, SharedModel
 from pipelines.storage.worker_settings import WorkerSettings
 from schemas.artifact import ModelArtifact
-from schemas.precision import Precision
+from schemas.precision import Engine, Precision
 
 
 @dataclass(eq=False)
@@ -31,6 +31,7 @@ class ScoreArchive(beam.PTransform):
         precision: of the model's computation; workers decide what `auto` means.
         settings: applied on every worker.
         started_at: seconds since 1970 (UTC); a resumed run has several starts.
+        engine: what computes the model; workers decide what `auto` means.
     """
 
     plan: RunPlan
@@ -40,12 +41,13 @@ class ScoreArchive(beam.PTransform):
     precision: Precision
     settings: WorkerSettings | None = None
     started_at: float = field(default_factory=time)
+    engine: Engine = "auto"
 
     def expand(self, pbegin: beam.pvalue.PBegin) -> beam.PCollection[None]:
         """Only addresses before the Reshuffle, only file names after the staging."""
         plan, settings = self.plan, self.settings
         scored = (self.precision, self.batch_size, plan.to_score)
-        model = SharedModel(plan.artifact, plan.model_digest, *scored, settings)
+        model = SharedModel(plan.artifact, plan.model_digest, *scored, settings, self.engine)
         return (
             pbegin
             | ReadManifest(plan.manifest, self.units)

@@ -93,6 +93,7 @@ class ScoredBatch:
     Attributes:
         scores: `float32 [n, labels]` in [0, 1], row i belongs to row i of `chips`.
         precision: the precision of the model's computation.
+        engine: what computed it.
     """
 
     unit: int
@@ -101,6 +102,7 @@ class ScoredBatch:
     scores: npt.NDArray[np.float32]
     rejected: pa.Table
     precision: str
+    engine: str = ""
     spent: Spent = NOTHING_SPENT
 
 
@@ -118,6 +120,7 @@ class LabelledBatch:
     rows: pa.Table
     quarantine: pa.Table
     precision: str
+    engine: str = ""
     spent: Spent = NOTHING_SPENT
 
 

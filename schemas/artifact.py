@@ -13,8 +13,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from schemas.decisions import SKY_RULES, SkyRule
-from schemas.keras_file import ArtifactError as ArtifactError
 from schemas.labels import LabelSet
+from schemas.networks.keras_file import ArtifactError as ArtifactError
 
 FORMAT_VERSION = 1
 
@@ -121,6 +121,10 @@ class ModelArtifact:
         figures: measures by part (validation, and test if there is one), by label and overall.
         training: chips and options of the training.
         versions: package to version, at training.
+        engines: what is known about the same network for other engines than Keras, by engine; empty
+            if the artifact has none. For `openvino`: `model_digest`, of the network it was
+            converted from; `versions`; and, if there is an int8 network, `int8`: how it differs
+            from float32, and its `thresholds` by label if it needs its own.
         files: file name to sha256, for every file but artifact.json.
     """
 
@@ -134,6 +138,7 @@ class ModelArtifact:
     figures: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
+    engines: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -187,6 +192,7 @@ class ModelArtifact:
                 figures=dict(data["figures"]),
                 training=dict(data["training"]),
                 versions=dict(data["versions"]),
+                engines=_engines(data.get("engines", {}), data["model_digest"]),
                 files=dict(data["files"]),
             )
         except KeyError as error:
@@ -203,6 +209,12 @@ def thresholds_digest(thresholds: Mapping[str, float], sky_rule: SkyRule = "thre
     ordered: dict[str, Any] = {name: float(thresholds[name]) for name in sorted(thresholds)}
     decisive = ordered if sky_rule == "threshold" else {"sky_rule": sky_rule, "by_label": ordered}
     return hashlib.sha256(canonical_json(decisive)).hexdigest()
+
+
+def _engines(data: Mapping[str, Any], model_digest: str) -> dict[str, Any]:
+    for engine, known in data.items():
+        check_equal(f"model_digest of the {engine} network", model_digest, known["model_digest"])
+    return dict(data)
 
 
 def _in_label_order(thresholds: Mapping[str, Any], label_set: LabelSet) -> tuple[float, ...]:

@@ -9,12 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from typing import Literal
 
-from schemas import keras_file
 from schemas.artifact import (
     ArtifactError,
     ModelArtifact,
@@ -23,6 +23,7 @@ from schemas.artifact import (
     check_equal,
 )
 from schemas.labels import LabelSet
+from schemas.networks import keras_file, openvino_file
 
 ARTIFACT_FILE = "artifact.json"
 MODEL_FILE = "model.keras"
@@ -30,6 +31,15 @@ MODEL_FILE = "model.keras"
 MOST_DESCRIPTION_BYTES = 1 << 24
 MOST_MODEL_BYTES = 1 << 32
 """Sizes of artifact.json, and of the model or another file, beyond which they are not read."""
+
+OpenVinoKind = Literal["float32", "int8"]
+
+OPENVINO_FILES: Mapping[OpenVinoKind, tuple[str, str]] = {
+    "float32": ("openvino.xml", "openvino.bin"),
+    "int8": ("openvino_int8.xml", "openvino_int8.bin"),
+}
+"""The same network for OpenVINO, if the artifact has it: graph and weights. `int8` has 8-bit
+weights and activations, so its scores differ a little."""
 
 
 def model_digest(model_file: Path, label_set: LabelSet, preprocessing: Preprocessing) -> str:
@@ -72,11 +82,11 @@ def write_artifact(folder: Path, artifact: ModelArtifact) -> ModelArtifact:
     return ModelArtifact.from_dict(data)
 
 
-def read_artifact(folder: Path, needed_only: bool = False) -> ModelArtifact:
+def read_artifact(folder: Path, only: Collection[str] | None = None) -> ModelArtifact:
     """Open an artifact and check that all of it fits together.
 
     Args:
-        needed_only: whether only the model is there, and not the other files.
+        only: names of the files to check, if the others are not there, or not needed.
 
     Raises:
         ArtifactError: a file is missing or differs from its sha256; labels, thresholds,
@@ -84,10 +94,32 @@ def read_artifact(folder: Path, needed_only: bool = False) -> ModelArtifact:
             trainer does not write.
     """
     artifact = read_description(folder)
+    names = artifact.files.keys() if only is None else only
     with _naming(folder):
-        _check_files(folder, artifact, needed_only)
-        _read_checked(folder, artifact)
+        _check_files(folder, artifact, names)
+        if MODEL_FILE in names:
+            _read_checked(folder, artifact)
+        for kind, (graph, _) in OPENVINO_FILES.items():
+            if graph in names:
+                _read_graph(folder, artifact, kind)
     return artifact
+
+
+def has_openvino(artifact: ModelArtifact, kind: OpenVinoKind) -> bool:
+    """Whether an artifact has its network for OpenVINO."""
+    return artifact.files.keys() >= set(OPENVINO_FILES[kind])
+
+
+def read_openvino(
+    folder: Path, artifact: ModelArtifact, kind: OpenVinoKind
+) -> openvino_file.OpenVinoModel:
+    """The network for OpenVINO, read once and checked.
+
+    Raises:
+        ArtifactError: a file differs from its sha256, or has parts that the trainer does not write.
+    """
+    with _naming(folder):
+        return _read_graph(folder, artifact, kind)
 
 
 def write_checked_model(folder: Path, artifact: ModelArtifact, target: Path) -> None:
@@ -118,10 +150,26 @@ def read_description(folder: Path) -> ModelArtifact:
     path = folder / ARTIFACT_FILE
     try:
         _check_file(path, MOST_DESCRIPTION_BYTES)
-        data = json.loads(path.read_bytes())
+        data = path.read_bytes()
     except FileNotFoundError as error:
         raise ArtifactError(f"{path} is missing: is this a model artifact?") from error
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"{path} cannot be read as JSON: {error}") from error
+    return parse_description(data, str(path))
+
+
+def parse_description(text: bytes, path: str) -> ModelArtifact:
+    """The content of an artifact.json.
+
+    Args:
+        path: where it was read, for messages.
+
+    Raises:
+        ArtifactError: it is not JSON, or its values do not fit together.
+    """
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError) as error:
         raise ArtifactError(f"{path} cannot be read as JSON: {error}") from error
     if not isinstance(data, dict):
         raise ArtifactError(f"{path} must be a JSON object")
@@ -131,13 +179,13 @@ def read_description(folder: Path) -> ModelArtifact:
         raise ArtifactError(f"{path}: {error}") from error
 
 
-def _check_files(folder: Path, artifact: ModelArtifact, needed_only: bool) -> None:
-    if MODEL_FILE not in artifact.files:
-        raise ArtifactError(f"{ARTIFACT_FILE} does not list {MODEL_FILE}")
+def _check_files(folder: Path, artifact: ModelArtifact, names: Collection[str]) -> None:
+    for name in {MODEL_FILE, *names} - artifact.files.keys():
+        raise ArtifactError(f"{ARTIFACT_FILE} does not list {name}")
     for name, expected in artifact.files.items():
         if Path(name).name != name or name in ("", ".."):
             raise ArtifactError(f"file name {name!r} points outside the artifact")
-        if needed_only and name != MODEL_FILE:
+        if name not in names:
             continue
         try:
             _check_file(folder / name, MOST_MODEL_BYTES)
@@ -147,6 +195,26 @@ def _check_files(folder: Path, artifact: ModelArtifact, needed_only: bool) -> No
         except (OSError, ValueError) as error:  # ValueError: not a possible name of a file
             raise ArtifactError(f"the file {name!r} cannot be read: {error}") from error
         check_equal(f"sha256 of {name}", expected, found)
+
+
+def _read_graph(
+    folder: Path, artifact: ModelArtifact, kind: OpenVinoKind
+) -> openvino_file.OpenVinoModel:
+    graph_name, weights_name = OPENVINO_FILES[kind]
+    graph = _read_listed(folder, artifact, graph_name, openvino_file.MOST_GRAPH_BYTES)
+    weights = _read_listed(folder, artifact, weights_name, MOST_MODEL_BYTES)
+    return openvino_file.check_model(graph_name, graph, weights)
+
+
+def _read_listed(folder: Path, artifact: ModelArtifact, name: str, most_bytes: int) -> bytes:
+    """A file's bytes, which are read once, so that what is used is what was checked."""
+    try:
+        _check_file(folder / name, most_bytes)
+        data = (folder / name).read_bytes()
+    except OSError as error:
+        raise ArtifactError(f"{name} cannot be read: {error}") from error
+    check_equal(f"sha256 of {name}", artifact.files.get(name), hashlib.sha256(data).hexdigest())
+    return data
 
 
 def _read_checked(folder: Path, artifact: ModelArtifact) -> keras_file.KerasModel:

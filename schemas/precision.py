@@ -1,4 +1,4 @@
-"""Precisions of a model's computation, and which of them a processor or GPU is fast at."""
+"""Engines and precisions of a model's computation, and which a processor or GPU is fast at."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-Precision = Literal["auto", "float32", "bfloat16", "float16"]
+Engine = Literal["auto", "tensorflow", "openvino"]
+
+Precision = Literal["auto", "float32", "bfloat16", "float16", "int8"]
 
 KERAS_POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
 """Precision to the Keras dtype policy that computes in it (weights stay float32)."""

@@ -137,7 +137,7 @@ PUBLISHED, WITHDRAWN, FAILED, HELD = "published", "withdrawn", "failed", "held"
 RUNS = Table(
     name="runs",
     description="The scoring runs, one row each.",
-    version=3,
+    version=4,
     columns=(
         Column(
             "kind",
@@ -180,6 +180,7 @@ RUNS = Table(
             "The labels that count as threats from this run on; null: as before.",
         ),
         Column("precision", "string", "Precision that the workers computed scores in."),
+        Column("engine", "string", "What computed them: tensorflow or openvino."),
         Column("bytes_read", "int64", "Size of the chips that were read.", "bytes"),
         Column(
             "stage_seconds",

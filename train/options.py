@@ -10,6 +10,7 @@ from pipelines.errors import UsageError
 from pipelines.flags import at_least_1, common_flag, flag, positive, ratio
 from schemas.decisions import SkyRule
 from train.addresses import local_path
+from train.converting.engines import Conversion
 from train.fitting.augmentation import Augmentation
 from train.fitting.progress import Monitor
 from train.fitting.sampling import Imbalance
@@ -127,6 +128,10 @@ class TrainOptions(CacheOptions, ChoiceOptions, LabelledOptions):
     deterministic: bool = flag(
         "Get exactly the same model from the same seed; slower.", must_match=True, default=False
     )
+    convert: Conversion = flag(
+        "The networks for OpenVINO to add to the artifact: it scores on CPUs, without TensorFlow.",
+        default="float32",
+    )
     augmentation: Augmentation = field(default_factory=Augmentation)
     imbalance: Imbalance = field(default_factory=Imbalance)
     schedule: Schedule = field(default_factory=Schedule)
@@ -136,8 +141,8 @@ LINE = CommandLine(
     "train",
     TrainOptions,
     "Train a network on labelled chips and write a model artifact.",
-    epilog="Other commands: evaluate, explore, filters, forest, study (python -m train COMMAND "
-    "--help).",
+    epilog="Other commands: convert, evaluate, explore, filters, forest, study (python -m train "
+    "COMMAND --help).",
 )
 
 

@@ -41,7 +41,8 @@ def train_model(options: TrainOptions) -> ModelArtifact:
     description, temperatures = _judge(options, fit, data)
     description["training"] = settings | {"temperatures": temperatures}
     split = split_csv({part: examples.names for part, examples in data.parts.items()})
-    written = write_model(folder, fit, data.preprocessing, data.label_set, description, split)
+    made_of = (data.preprocessing, data.label_set, description, split)
+    written = write_model(folder, fit, *made_of, conversion=options.convert)
     remove_checkpoints(checkpoint_dir)
     print(f"Artifact: {folder}", flush=True)
     return written

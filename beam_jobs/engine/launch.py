@@ -33,7 +33,8 @@ IN_PROCESS_ENGINE = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
 
 _LOCAL_RUNNERS = ("", "DirectRunner", "FnApiRunner", "PrismRunner", IN_PROCESS_ENGINE)
 _WORKER_ERROR = re.compile(
-    r"\b(?:pipelines\.errors\.(?:StorageError|StoreDown)|schemas\.keras_config\.ArtifactError): "
+    r"\b(?:pipelines\.errors\.(?:StorageError|StoreDown|UsageError)|"
+    r"schemas\.networks\.keras_config\.ArtifactError): "
     r"(.*?)(?: \[while running|\\n|\n|$)"
 )
 _WHILE = re.compile(r" \[while running .*", re.DOTALL)

@@ -54,7 +54,7 @@ class Estimate:
         sampled, sample_quarantined: chips of the sample, and the quarantined ones by reason.
         chips_per_second: of this machine, once the model is loaded.
         start_seconds: how long the model takes to load here.
-        precision: what the model computed in.
+        precision, engine: what the model computed in.
         durations: one for each worker type.
         ignored: files that are no chips because their names are hidden.
     """
@@ -72,6 +72,7 @@ class Estimate:
     chips_per_second: float
     start_seconds: float
     precision: str
+    engine: str
     durations: tuple[Duration, ...]
     ignored: int = 0
 
@@ -108,6 +109,7 @@ def estimate_run(
         chips_per_second=trial.chips_per_s,
         start_seconds=trial.start_s,
         precision=trial.precision,
+        engine=trial.engine,
         durations=tuple(_duration(worker, to_do, trial, ramp_s) for worker in prices),
     )
 
@@ -143,8 +145,8 @@ def estimate_text(estimate: Estimate, format: str) -> str:
         f"  requests    {estimate.reads:,} reads, {estimate.writes:,} writes{_ramp(estimate)}",
         f"  sample      {count_of(estimate.sampled, 'chip')}, {quarantined} would be quarantined"
         + (f" ({reasons})" if reasons else ""),
-        f"  this machine {estimate.chips_per_second:,.1f} chips/s in {estimate.precision}, after "
-        f"{estimate.start_seconds:.1f} s to load the model",
+        f"  this machine {estimate.chips_per_second:,.1f} chips/s in {estimate.precision} on "
+        f"{estimate.engine}, after {estimate.start_seconds:.1f} s to load the model",
     ]
     if estimate.ignored:
         lines.insert(1, f"  {ignored_text(estimate.ignored)}")

@@ -31,7 +31,7 @@ from pipelines.storage.store import StoreSettings
 from pipelines.storage.store_flags import StoreOptions
 from schemas.artifact import MediaType
 from schemas.artifact_files import ARTIFACT_FILE
-from schemas.precision import Precision
+from schemas.precision import Engine, Precision
 from schemas.tables import SCORE
 
 T = TypeVar("T", bound="RunOptions")
@@ -92,7 +92,15 @@ class RunOptions(StoreOptions):
         default=None,
     )
     precision: Precision = flag(
-        "The precision of the model's computation.", must_match=True, default="auto"
+        "The precision of the model's computation. int8 is the fastest on a CPU, and its scores "
+        "differ a little.",
+        must_match=True,
+        default="auto",
+    )
+    engine: Engine = flag(
+        "What computes the model: auto is TensorFlow on a GPU, and OpenVINO on a CPU if the "
+        "artifact has the network for it.",
+        default="auto",
     )
     max_quarantine_ratio: float = flag(
         "Publish nothing if a larger share of the chips is quarantined.", ratio, default=0.2
@@ -139,6 +147,7 @@ class RunOptions(StoreOptions):
             "artifact": self.artifact,
             "batch_size": self.batch_size,
             "precision": self.precision,
+            "engine": self.engine,
             "max_quarantine_ratio": self.max_quarantine_ratio,
             "rescore": self.rescore,
         }

@@ -80,7 +80,8 @@ def _score(start: RunStart, plan: RunPlan) -> dict[str, int]:
     from pipelines.batch_scoring import ScoreArchive
 
     graph = ScoreArchive(
-        plan, units, start.artifact, options.batch_size, options.precision, start.settings
+        *(plan, units, start.artifact, options.batch_size, options.precision, start.settings),
+        engine=options.engine,
     )
     beam_args = job_flags.launch_flags(options, len(units))
     try:

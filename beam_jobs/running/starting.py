@@ -20,16 +20,17 @@ from beam_jobs.options.label_names import named_labels
 from beam_jobs.options.run_options import RunOptions
 from beam_jobs.running.resuming import match_plan
 from beam_jobs.running.versions import installed_versions
-from pipelines.artifacts.loading import load_model
 from pipelines.artifacts.opening import open_artifact
-from pipelines.errors import as_usage_error
+from pipelines.errors import UsageError, as_usage_error
 from pipelines.planning.done import scores_version
 from pipelines.planning.selection import Selection
 from pipelines.quiet_tensorflow import has_gpu_device
 from pipelines.run_log import RunLog
 from pipelines.runs import attempts, run_plan
 from pipelines.runs.run_plan import RunPlan
-from pipelines.scoring.classifier import check_precision
+from pipelines.scoring.classifier import check_model
+from pipelines.scoring.engines import check_engine, choose_engine, files_of
+from pipelines.scoring.tensorflow_model import check_precision
 from pipelines.storage.worker_settings import WorkerSettings
 from pipelines.tables import delta_tables, evolution, publications
 from schemas.artifact import ModelArtifact
@@ -102,7 +103,7 @@ def start_run(options: RunOptions, our_flags: Sequence[str]) -> RunStart:
 
 
 def check_run(options: RunOptions, our_flags: Sequence[str]) -> tuple[Path, ModelArtifact]:
-    """Check flags, artifact and precision, without reading the output.
+    """Check flags, artifact, engine and precision, without reading the output.
 
     Returns:
         The artifact's folder on this machine, and its description.
@@ -113,10 +114,13 @@ def check_run(options: RunOptions, our_flags: Sequence[str]) -> tuple[Path, Mode
     launch.check_beam_args(options.beam_args, our_flags)
     job_flags.check_launch(options)
     with as_usage_error("--artifact"):
-        opened = open_artifact(options.artifact)
+        folder, artifact = open_artifact(options.artifact)
+    check_engine(artifact, options.engine, options.precision)
     if launch.runs_locally(options.beam_args):
-        check_precision(options.precision, has_gpu_device())
-    return opened
+        engine = choose_engine(artifact, options.engine, options.precision, has_gpu_device)
+        if engine == "tensorflow":
+            check_precision(options.precision, has_gpu_device())
+    return folder, artifact
 
 
 def named_threats(options: RunOptions, artifact: ModelArtifact) -> tuple[str, ...]:
@@ -161,13 +165,13 @@ def plan_run(start: RunStart, chosen: Selection) -> RunPlan:
     has planned the same run meanwhile.
 
     Raises:
-        UsageError: Keras cannot build the model, the plan cannot be stored, or the other
-            launcher's differs from this one.
+        UsageError: the model cannot be opened, the plan cannot be stored, or the other launcher's
+            differs from this one.
     """
     options, artifact = start.options, start.artifact
     if chosen.to_score:
         with as_usage_error("--artifact"):
-            load_model(start.folder, artifact)
+            _check_model(start)
     plan = RunPlan(
         run_id=options.run_id,
         run_date=options.run_date,
@@ -196,6 +200,18 @@ def plan_run(start: RunStart, chosen: Selection) -> RunPlan:
     )
     stored = _store(plan, chosen.chips, artifact)
     return match_plan(stored, options, artifact, start.threats)
+
+
+def _check_model(start: RunStart) -> None:
+    """Open the model, if this machine has its engine: those of a cluster may have another one."""
+    options = start.options
+    asked = (start.artifact, options.engine, options.precision)
+    try:
+        engine = choose_engine(*asked, has_gpu_device)
+    except UsageError:
+        return
+    open_artifact(options.artifact, wanted=lambda artifact: files_of(engine, options.precision))
+    check_model(start.folder, start.artifact, engine, options.precision)
 
 
 def _store(plan: RunPlan, chips: pa.RecordBatchReader, artifact: ModelArtifact) -> RunPlan:

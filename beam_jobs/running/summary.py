@@ -70,7 +70,7 @@ def summary_text(plan: RunPlan, summary: RunSummary) -> str:
     lines = [
         first,
         f"  rate        {rate:,.1f} chips/s over {summary.score_seconds:,.1f} s, "
-        f"including the start of the model{_in_precision(summary)}",
+        f"including the start of the model{_computed(summary)}",
         f"  quarantined {_listed(summary.reasons)}",
         f"  labels      {_listed(summary.labels)}",
     ]
@@ -92,8 +92,8 @@ def _verdict_line(verdict: Verdict) -> list[str]:
     return [f"  verdict     {'; '.join(parts)}"] if parts else []
 
 
-def _in_precision(summary: RunSummary) -> str:
-    return f", {summary.precision}" if summary.precision else ""
+def _computed(summary: RunSummary) -> str:
+    return "".join(f", {used}" for used in (summary.precision, summary.engine) if used)
 
 
 def _listed(counts: Mapping[str, int]) -> str:

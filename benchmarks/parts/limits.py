@@ -82,8 +82,9 @@ def decode_rate(artifact: Path, chips: Path, seconds: float) -> dict[str, Any]:
 def precision_difference(artifact: Path, chips: Path) -> dict[str, Any]:
     """How bfloat16 (float16 on a GPU that has only that) differs from float32 in the labels and
     scores of every chip of a folder."""
-    from pipelines.scoring.classifier import Classifier, resolve_precision
+    from pipelines.scoring.classifier import Classifier
     from pipelines.scoring.devices import find_gpu
+    from pipelines.scoring.tensorflow_model import resolve_precision
     from schemas.decisions import choose_labels
 
     description = read_description(artifact)

@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import re
 import tempfile
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from pipelines.quiet_tensorflow import quiet_tensorflow
 from schemas.artifact import ArtifactError, ModelArtifact
 from schemas.artifact_files import MODEL_FILE, write_checked_model
-from schemas.keras_file import read_keras_version
+from schemas.networks.keras_file import read_keras_version
 
 _REASON_CHARACTERS = 300
 
 
 def check_keras(folder: Path, artifact: ModelArtifact) -> None:
-    """Compare the Keras that saved the model with the one here; nothing is imported.
+    """Compare the Keras that saved the model with the one here, if there is one; nothing is
+    imported.
 
     Raises:
         ArtifactError: the one here is older, and would not know all settings of the model.
     """
-    here = version("keras")
+    try:
+        here = version("keras")
+    except PackageNotFoundError:  # a worker that uses another engine
+        return
     saved_by = (artifact.versions.get("keras"), read_keras_version(folder / MODEL_FILE))
     for saved in saved_by:
         if _minor(saved) > _minor(here):

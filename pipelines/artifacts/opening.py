@@ -1,9 +1,9 @@
 """Open a model artifact, local or remote; a remote one is fetched once per machine.
 
-Of a remote artifact only what scoring needs is fetched: its description and its model. A copy's
-folder is named by the sha256 of its artifact.json, which has the sha256 of the model. It gets that
-name once it is complete and checked, under a lock that the operating system releases if the process
-dies.
+Of a remote artifact only what is needed is fetched: its description and a model. A copy's folder is
+named by the sha256 of its artifact.json, which has the sha256 of every file. A file gets its name
+there once it is complete and checked, under a lock that the operating system releases if the
+process dies.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import hashlib
 import os
 import shutil
 import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pipelines.artifacts.loading import check_keras
@@ -24,16 +25,31 @@ from schemas.artifact_files import (
     MODEL_FILE,
     MOST_DESCRIPTION_BYTES,
     MOST_MODEL_BYTES,
+    parse_description,
     read_artifact,
+    read_description,
 )
+from schemas.networks.openvino_file import MOST_GRAPH_BYTES
+
+Wanted = Callable[[ModelArtifact], Sequence[str]]
+"""The names of an artifact's files that a caller needs."""
 
 
-def open_artifact(uri: str, expected_digest: str = "") -> tuple[Path, ModelArtifact]:
+def only_keras(artifact: ModelArtifact) -> Sequence[str]:
+    """The model that Keras opens."""
+    return (MODEL_FILE,)
+
+
+def open_artifact(
+    uri: str, expected_digest: str = "", wanted: Wanted | None = None
+) -> tuple[Path, ModelArtifact]:
     """A local folder with the artifact, and its description, checked without TensorFlow.
 
     Args:
         uri: absolute address of the artifact.
         expected_digest: the model_digest that it must have, if one is known.
+        wanted: the files to check, by default all of a local artifact and the Keras model of a
+            remote one.
 
     Raises:
         ArtifactError: the artifact does not fit together, has another digest, or was saved by a
@@ -41,10 +57,12 @@ def open_artifact(uri: str, expected_digest: str = "") -> tuple[Path, ModelArtif
         StorageError: it cannot be fetched.
     """
     if store.is_remote(uri):
-        folder, artifact = fetch_artifact(uri)
+        folder, artifact = fetch_artifact(uri, wanted or only_keras)
     else:
-        folder, artifact = Path(uri), read_artifact(Path(uri))
-    check_keras(folder, artifact)
+        folder = Path(uri)
+        artifact = read_artifact(folder, wanted and wanted(read_description(folder)))
+    if wanted is None or MODEL_FILE in wanted(artifact):
+        check_keras(folder, artifact)
     if expected_digest and artifact.model_digest != expected_digest:
         raise ArtifactError(
             f"{uri} has changed since the run was planned: model_digest was {expected_digest}, "
@@ -53,10 +71,13 @@ def open_artifact(uri: str, expected_digest: str = "") -> tuple[Path, ModelArtif
     return folder, artifact
 
 
-def fetch_artifact(uri: str) -> tuple[Path, ModelArtifact]:
+def fetch_artifact(uri: str, wanted: Wanted = only_keras) -> tuple[Path, ModelArtifact]:
     """A local copy of a remote artifact as it is now, and its description, checked.
 
     If the artifact is being uploaded meanwhile, this call fails; a later one succeeds.
+
+    Args:
+        wanted: the files that the copy must have; others may be missing.
 
     Raises:
         ArtifactError: the artifact does not fit together.
@@ -66,8 +87,8 @@ def fetch_artifact(uri: str) -> tuple[Path, ModelArtifact]:
     folder = _cache_folder() / hashlib.sha256(description).hexdigest()[:32]
     with folder.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        artifact = _read_copy(folder, description)
-        return folder, artifact or _fetch(uri, folder, description)
+        artifact = _read_copy(folder, description, wanted)
+        return folder, artifact or _fetch(uri, folder, description, wanted)
 
 
 def _cache_folder() -> Path:
@@ -83,28 +104,36 @@ def _cache_folder() -> Path:
     return cache
 
 
-def _read_copy(folder: Path, description: bytes) -> ModelArtifact | None:
-    """The copy if it is complete: a cleaner of temporary folders may have deleted files."""
+def _read_copy(folder: Path, description: bytes, wanted: Wanted) -> ModelArtifact | None:
+    """The copy if it has what is wanted: a cleaner of temporary folders may have deleted files."""
     try:
-        artifact = read_artifact(folder, needed_only=True)
-        return artifact if (folder / ARTIFACT_FILE).read_bytes() == description else None
+        if (folder / ARTIFACT_FILE).read_bytes() != description:
+            return None
+        return read_artifact(folder, wanted(read_description(folder)))
     except (ArtifactError, OSError):
         return None
 
 
-def _fetch(uri: str, folder: Path, description: bytes) -> ModelArtifact:
-    """Fetch and check a copy, then give it its name; under the lock."""
+def _fetch(uri: str, folder: Path, description: bytes, wanted: Wanted) -> ModelArtifact:
+    """Fetch and check files, then move them to the copy's folder; under the lock.
+
+    A process may be using files of the copy: they are replaced one by one, and never missing.
+    """
     partial = folder.with_suffix(".partial")
-    for left_over in (partial, folder):  # of a dead process, or an incomplete copy
-        shutil.rmtree(left_over, ignore_errors=True)
+    shutil.rmtree(partial, ignore_errors=True)  # of a dead process
     try:
         partial.mkdir(parents=True)
         (partial / ARTIFACT_FILE).write_bytes(description)
-        model = store.join_uri(uri, MODEL_FILE)
-        if store.head_object(model):
-            (partial / MODEL_FILE).write_bytes(store.read_bytes(model, MOST_MODEL_BYTES))
-        artifact = read_artifact(partial, needed_only=True)
-        partial.rename(folder)
+        names = wanted(parse_description(description, store.join_uri(uri, ARTIFACT_FILE)))
+        for name in names:
+            file = store.join_uri(uri, name)
+            limit = MOST_GRAPH_BYTES if name.endswith(".xml") else MOST_MODEL_BYTES
+            if store.head_object(file):
+                (partial / name).write_bytes(store.read_bytes(file, limit))
+        artifact = read_artifact(partial, names)
+        folder.mkdir(exist_ok=True)
+        for name in (*names, ARTIFACT_FILE):
+            (partial / name).replace(folder / name)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return artifact

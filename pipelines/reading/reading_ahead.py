@@ -6,13 +6,13 @@ model works on one batch, the next ones are being read.
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
 from pipelines.elements import ChipBatch, Unit
+from pipelines.processors import usable_cores
 from pipelines.reading.batches import BatchReading, begin_batch, finish_batch
 from pipelines.reading.pixel_budget import PixelBudget, Slot
 from pipelines.storage import store
@@ -74,5 +74,5 @@ def _pool(threads: int) -> ThreadPoolExecutor:
 def _threads_for(uri: str) -> int:
     """Number of reading threads for chips like this one: one more than cores, as one may wait for
     the interpreter lock; many more for a remote store, to hide its latency."""
-    cores = os.cpu_count() or 1
+    cores = usable_cores()
     return max(_REMOTE_THREADS, cores) if store.is_remote(uri) else cores + 1

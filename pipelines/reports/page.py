@@ -225,6 +225,7 @@ def _provenance(record: Mapping[str, Any]) -> Iterator[doc.Block]:
         "thresholds": record["thresholds_digest"],
         **json.loads(record["options"]),
         "precision": record["precision"],
+        "engine": record.get("engine"),
         **json.loads(record["versions"]),
     }
     rows: list[list[doc.Cell]] = [[name, _setting(value)] for name, value in known.items()]

@@ -24,7 +24,7 @@ class RunCounts:
 
     Attributes:
         reasons: quarantined chips by reason.
-        precision: what the workers used.
+        precision, engine: what the workers used.
         spent: bytes and time that the chips took.
         score_seconds: see `_score_seconds`.
     """
@@ -37,6 +37,7 @@ class RunCounts:
     precision: str
     spent: Spent
     score_seconds: float | None = None
+    engine: str = ""
 
     @property
     def no_data(self) -> int:
@@ -76,6 +77,7 @@ def count_run(plan: RunPlan, units: list[StagedUnit]) -> RunCounts:
         precision=", ".join(sorted({unit.precision for unit in units})),
         spent=sum((unit.spent for unit in units), NOTHING_SPENT),
         score_seconds=_score_seconds(units),
+        engine=", ".join(sorted({unit.engine for unit in units} - {""})),
     )
 
 

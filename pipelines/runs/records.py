@@ -34,7 +34,7 @@ class RunSummary:
     Attributes:
         reasons: quarantined chips by reason.
         labels: the ten most frequent labels, with their numbers of chips.
-        precision: the precision that the workers used; "" if nothing was scored.
+        precision, engine: what the workers used; "" if nothing was scored.
         verdict: how the run compares with the nights before.
     """
 
@@ -43,6 +43,7 @@ class RunSummary:
     reasons: dict[str, int]
     labels: dict[str, int]
     precision: str
+    engine: str
     score_seconds: float
     verdict: Verdict
 
@@ -66,6 +67,7 @@ def read_summary(plan: RunPlan) -> RunSummary:
         reasons=json.loads(record["quarantined_by_reason"]),
         labels=dict(counts.most_common(_TOP_LABELS)),
         precision=record["precision"] or "",
+        engine=record.get("engine") or "",
         score_seconds=record["score_seconds"],
         verdict=verdict_of(record),
     )
@@ -156,6 +158,7 @@ def _counted(
         "quarantined_by_reason": json.dumps(counts.reasons),
         "held_at": attempts.held_at(plan),
         "precision": counts.precision or None,
+        "engine": counts.engine or None,
         "bytes_read": counts.spent.bytes_read,
         "stage_seconds": json.dumps(_seconds(counts.spent)),
     }

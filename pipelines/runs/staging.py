@@ -68,6 +68,7 @@ class StagedUnit:
         started_at: when the engine that scored it was started, in seconds since 1970 (UTC); 0 if
             unknown, as in earlier releases.
         staged_at: when it was staged; 0 if unknown.
+        engine: what computed the model; "" if unknown.
     """
 
     number: int
@@ -78,6 +79,7 @@ class StagedUnit:
     spent: Spent = NOTHING_SPENT
     started_at: float = 0.0
     staged_at: float = 0.0
+    engine: str = ""
 
     @property
     def scored(self) -> int:
@@ -177,6 +179,7 @@ def stage_unit(batches: list[LabelledBatch], staging: str, started_at: float = 0
         spent=sum((batch.spent for batch in batches), NOTHING_SPENT),
         started_at=started_at,
         staged_at=time(),
+        engine=batches[0].engine,
     )
     unit = replace(unit, spent=unit.spent + Spent(stage_ms=1000 * (perf_counter() - began)))
     return _store_record(unit, staging)

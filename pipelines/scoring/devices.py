@@ -76,6 +76,17 @@ def find_gpu() -> Gpu | None:
     return Gpu("GPU:0", details.get("device_name", "GPU"), details.get("compute_capability"))
 
 
+def has_gpu(load: Callable[[str], Any] = ctypes.CDLL) -> bool:
+    """Whether the CUDA driver has a device for this process; asked without TensorFlow, whose import
+    takes seconds. Source: CUDA Driver API, `cuDeviceGetCount`."""
+    try:
+        cuda = load("libcuda.so.1")
+    except OSError:
+        return False
+    count = ctypes.c_int()
+    return not cuda.cuInit(0) and not cuda.cuDeviceGetCount(ctypes.byref(count)) and count.value > 0
+
+
 def driver_free_bytes(load: Callable[[str], Any] = ctypes.CDLL) -> int | None:
     """Free memory of the first CUDA device, as the driver counts; None without a CUDA driver.
 

@@ -53,6 +53,7 @@ def label_batch(
         rows=_score_rows(batch, artifact, now),
         quarantine=_quarantine_rows(batch.rejected, artifact, now),
         precision=batch.precision,
+        engine=batch.engine,
         spent=batch.spent,
     )
 

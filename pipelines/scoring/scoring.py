@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from functools import cache
@@ -25,9 +25,11 @@ from pipelines.quiet_tensorflow import quiet_tensorflow
 from pipelines.reading.batches import reject_rows
 from pipelines.run_log import event
 from pipelines.scoring.classifier import Classifier
-from pipelines.scoring.devices import DeviceOutOfMemory
+from pipelines.scoring.devices import DeviceOutOfMemory, has_gpu
+from pipelines.scoring.engines import choose_engine, files_of
 from pipelines.storage.worker_settings import WorkerSettings
-from schemas.precision import Precision
+from schemas.artifact import ModelArtifact
+from schemas.precision import Engine, Precision
 from schemas.tables import QuarantineReason
 
 
@@ -42,6 +44,7 @@ class SharedModel:
         batch_size: chips per call; None to let the worker choose.
         chips: chips of the whole run.
         settings: applied first; Beam sets up the scoring step before the reading step.
+        engine: what computes; the worker decides what `auto` means.
     """
 
     artifact_uri: str
@@ -50,6 +53,7 @@ class SharedModel:
     batch_size: int | None
     chips: int
     settings: WorkerSettings | None = None
+    engine: Engine = "auto"
     _shared: Shared = field(default_factory=Shared)
 
     def classifier(self) -> Classifier:
@@ -66,11 +70,22 @@ class SharedModel:
             self.settings.apply()
         quiet_tensorflow()
         began = perf_counter()
-        folder, artifact = open_artifact(self.artifact_uri, self.model_digest)
-        model = Classifier(folder, artifact, self.precision, self.batch_size, self.chips)
-        seconds = perf_counter() - began
-        event("model_loaded", model_digest=self.model_digest, process=os.getpid(), seconds=seconds)
+        folder, artifact = open_artifact(self.artifact_uri, self.model_digest, self._files)
+        asked = (self.precision, self.batch_size, self.chips, self.engine)
+        model = Classifier(folder, artifact, *asked)
+        event(
+            "model_loaded",
+            model_digest=self.model_digest,
+            process=os.getpid(),
+            seconds=perf_counter() - began,
+            engine=model.engine,
+            precision=model.precision,
+        )
         return model
+
+    def _files(self, artifact: ModelArtifact) -> Sequence[str]:
+        engine = choose_engine(artifact, self.engine, self.precision, has_gpu)
+        return files_of(engine, self.precision)
 
 
 @dataclass(eq=False)
@@ -150,7 +165,7 @@ class ScoreAhead:
             wait([other for _, other in self._under_way])  # halves have the device alone
             return score_batch(batch, self._classifier)
         fits = np.ones(len(scores), np.bool_)
-        return _scored(batch, scores, fits, self._classifier.precision, score_ms)
+        return _scored(batch, scores, fits, self._classifier, score_ms)
 
 
 _Timed = tuple[npt.NDArray[np.float32], float]
@@ -172,7 +187,7 @@ def score_batch(batch: ChipBatch, classifier: Classifier) -> ScoredBatch:
     began = perf_counter()
     scores, fits = score_in_halves(batch.pixels, classifier)
     score_ms = 1000 * (perf_counter() - began)
-    return _scored(batch, scores, fits, classifier.precision, score_ms)
+    return _scored(batch, scores, fits, classifier, score_ms)
 
 
 def score_in_halves(
@@ -198,7 +213,7 @@ def _scored(
     batch: ChipBatch,
     scores: npt.NDArray[np.float32],
     fits: npt.NDArray[np.bool_],
-    precision: Precision,
+    classifier: Classifier,
     score_ms: float,
 ) -> ScoredBatch:
     finite = np.isfinite(scores).all(axis=1)
@@ -214,7 +229,8 @@ def _scored(
         chips=batch.chips if good.all() else batch.chips.filter(good),
         scores=scores[good],
         rejected=pa.concat_tables(rejected),
-        precision=precision,
+        precision=classifier.precision,
+        engine=classifier.engine,
         spent=batch.spent + Spent(score_ms=score_ms),
     )
 

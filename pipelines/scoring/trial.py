@@ -18,7 +18,7 @@ from pipelines.reading.reading_ahead import ReadAhead
 from pipelines.scoring.classifier import Classifier
 from pipelines.scoring.scoring import ScoreAhead
 from schemas.artifact import ModelArtifact
-from schemas.precision import Precision
+from schemas.precision import Engine, Precision
 from schemas.render import file_schema
 from schemas.tables import CHIP_MANIFEST
 
@@ -47,7 +47,7 @@ class Trial:
         start_s: seconds until the model was loaded and had scored a first batch.
         scored: chips with scores.
         reasons: quarantined chips by reason.
-        precision: the precision of the computation.
+        precision, engine: of the computation.
     """
 
     chips_per_s: float
@@ -55,6 +55,7 @@ class Trial:
     scored: int
     reasons: dict[str, int]
     precision: str
+    engine: str = ""
 
 
 def take_sample(chips: Iterable[pa.RecordBatch], count: int, size: int) -> ChipsToDo:
@@ -84,6 +85,7 @@ def score_sample(
     precision: Precision,
     batch_size: int | None,
     to_do: ChipsToDo,
+    engine: Engine = "auto",
 ) -> Trial:
     """Score a sample as a worker would: same reading ahead, decoding and model.
 
@@ -92,7 +94,7 @@ def score_sample(
         StoreDown: the store does not answer.
     """
     began = time.perf_counter()
-    model = Classifier(folder, artifact, precision, batch_size, to_do.chips)
+    model = Classifier(folder, artifact, precision, batch_size, to_do.chips, engine)
     batch = max(1, min(model.batch_size, to_do.sample.num_rows))
     model.score(np.zeros((batch, *artifact.preprocessing.input_shape), np.uint8))
     started = time.perf_counter()
@@ -102,7 +104,8 @@ def score_sample(
         reasons.update(result.rejected["reason"].to_pylist())
     seconds = time.perf_counter() - started
     rate = to_do.sample.num_rows / seconds
-    return Trial(rate, started - began, scored, dict(reasons.most_common()), model.precision)
+    used = (model.precision, model.engine)
+    return Trial(rate, started - began, scored, dict(reasons.most_common()), *used)
 
 
 def _results(

@@ -95,7 +95,9 @@ def test_overlapping_calls_as_on_a_gpu_produce_the_same_rows(score, tmp_path, mo
     monkeypatch.setattr(run_plan, "UNIT_CHIPS", 9)
     assert score(tmp_path / "chips", *flags)[0] == 0
 
-    monkeypatch.setattr("pipelines.scoring.classifier.find_gpu", lambda: Gpu("CPU:0", "none", None))
+    monkeypatch.setattr(
+        "pipelines.scoring.tensorflow_model.find_gpu", lambda: Gpu("CPU:0", "none", None)
+    )
     assert score(tmp_path / "chips", *flags, output=tmp_path / "overlapping")[0] == 0
     expected = _scores(rows(tmp_path / "out", "chip_scores"))
     found = _scores(rows(tmp_path / "overlapping", "chip_scores"))

@@ -31,6 +31,7 @@ class QuickClassifier:
 
     labels = len(PLANET_LABELS.names)
     precision = "float32"
+    engine = "tensorflow"
     calls_in_flight = 1
     batch_size = 4
 

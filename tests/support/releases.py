@@ -41,7 +41,7 @@ class Release:
 
 def local_release(folder: Path, server: S3Server) -> Release:
     """The tables in a local folder; their chips are in the emulated bucket."""
-    files = _unpack(folder)
+    files = unpack(folder)
     _fill(server, {key: data for key, data in files.items() if not key.startswith("tables/")})
     for path in (folder / "tables" / "_staging").rglob("*.json"):
         path.write_text(path.read_text().replace(f"{BUCKET}/tables", str(folder / "tables")))
@@ -50,7 +50,7 @@ def local_release(folder: Path, server: S3Server) -> Release:
 
 def remote_release(folder: Path, server: S3Server) -> Release:
     """The tables in the bucket in which they were written."""
-    _fill(server, _unpack(folder))
+    _fill(server, unpack(folder))
     return Release(f"{BUCKET}/tables", str(folder / "model"))
 
 
@@ -60,7 +60,8 @@ def put_chip(key: str, like: str) -> None:
     obstore.put(bucket, key, bytes(obstore.get(bucket, like).bytes()))
 
 
-def _unpack(folder: Path) -> dict[str, bytes]:
+def unpack(folder: Path) -> dict[str, bytes]:
+    """Write what the release left, the model among it; returns the bytes of each file."""
     with tarfile.open(RELEASES / DATED) as tar:
         tar.extractall(folder, filter="data")
     paths = (path for path in folder.rglob("*") if path.is_file())

@@ -5,8 +5,10 @@ from __future__ import annotations
 import fnmatch
 import json
 import re
+import runpy
 import shlex
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 import yaml
@@ -42,7 +44,7 @@ def bases() -> dict[str, str]:
 
 
 def build_arguments() -> dict[str, str]:
-    return dict(rest.split("=", 1) for rest in given("ARG"))
+    return dict(rest.split("=", 1) for rest in given("ARG") if "=" in rest)
 
 
 def test_every_base_is_pinned_to_a_version() -> None:
@@ -80,6 +82,19 @@ def test_cuda_has_the_version_of_tensorflow_or_a_little_newer() -> None:
     assert found[1] == major
     assert int(found[2]) >= int(minor)
     assert f"cuda-nvcc-{found[1]}-{found[2]}={found[1]}.{found[2]}.*" in " ".join(given("RUN"))
+
+
+def test_a_variant_has_its_own_engine_and_a_cpu_no_tensorflow() -> None:
+    assert any('".[gcp,aws,${VARIANT}]"' in rest for rest in given("RUN"))
+    assert "VARIANT" in given("ARG")  # once more, or it is empty within a stage
+    with patch("setuptools.setup") as setup:
+        runpy.run_path(str(_ROOT / "setup.py"))
+    extras = setup.call_args.kwargs["extras_require"]
+    common = [*setup.call_args.kwargs["install_requires"], *extras["gcp"], *extras["aws"]]
+    engines = {"openvino", "tensorflow", "keras", "nncf"}
+    for extra, expected in {"cpu": {"openvino"}, "gpu": {"tensorflow", "keras"}}.items():
+        names = {re.split(r"[^a-z0-9-]", each, maxsplit=1)[0] for each in common + extras[extra]}
+        assert names & engines == expected
 
 
 def test_both_variants_are_stages() -> None:

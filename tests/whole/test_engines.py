@@ -19,7 +19,8 @@ import pytest
 from pipelines.tables import delta_tables
 from tests.support import engines
 from tests.support.engines import Ended, Launch
-from tests.support.samples import write_chips
+from tests.support.openvino_networks import add_to_artifact
+from tests.support.samples import make_artifact, write_chips
 
 CHIPS = int(os.environ.get("ENGINE_CHIPS", "300"))
 UNIT_CHIPS = max(40, CHIPS // 10)
@@ -43,6 +44,15 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
         path.write_bytes(path.read_bytes()[:400])
     for path in paths[29::60]:
         path.write_bytes(b"no picture at all")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that workers without TensorFlow can score with, too."""
+    folder = tmp_path_factory.mktemp("artifact")
+    make_artifact(folder)
+    add_to_artifact(folder)
     return folder
 
 

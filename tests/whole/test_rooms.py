@@ -16,15 +16,15 @@ PACKAGES = ("schemas", "pipelines", "train", "beam_jobs")
 _ORDER = """
     schemas
     pipelines.errors pipelines.blocks pipelines.flags pipelines.commands pipelines.run_log
-    pipelines.quiet_tensorflow pipelines.wording pipelines.elements pipelines.metrics
-    pipelines.storage pipelines.imaging pipelines.drift pipelines.tables pipelines.places
-    pipelines.artifacts pipelines.tars pipelines.planning pipelines.reading pipelines.runs
-    pipelines.scoring pipelines.reports pipelines.alerts pipelines.publishing pipelines.maintenance
-    pipelines.batch_scoring
+    pipelines.quiet_tensorflow pipelines.wording pipelines.processors pipelines.elements
+    pipelines.metrics pipelines.storage pipelines.imaging pipelines.drift pipelines.tables
+    pipelines.places pipelines.artifacts pipelines.tars pipelines.planning pipelines.reading
+    pipelines.runs pipelines.scoring pipelines.reports pipelines.alerts pipelines.publishing
+    pipelines.maintenance pipelines.batch_scoring
     train.addresses train.results train.pictures train.data train.shared_options train.networks
-    train.judging train.fitting
+    train.judging train.converting train.fitting
     train.artifact train.recipes train.options train.training_set train.training
-    train.evaluation train.explore train.forest train.filters train.study
+    train.evaluation train.conversion train.explore train.forest train.filters train.study
     train.sample train.sample_archive train.__main__
     beam_jobs.geojson beam_jobs.answers beam_jobs.options beam_jobs.questions beam_jobs.sessions
     beam_jobs.estimate beam_jobs.dataflow beam_jobs.engine beam_jobs.running beam_jobs
@@ -35,7 +35,7 @@ ROOMS = tuple(_ORDER.split())
 last one is every command of `beam_jobs`."""
 
 SHARED_WITH_TRAIN = (
-    *("errors", "commands", "flags", "quiet_tensorflow"),
+    *("errors", "commands", "flags", "quiet_tensorflow", "processors"),
     *("storage", "imaging", "artifacts", "blocks"),
 )
 """Rooms of `pipelines` that `train` may import, too."""

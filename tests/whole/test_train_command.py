@@ -42,6 +42,7 @@ def test_the_artifact_is_complete_and_opens_with_keras_alone(trained):
 
     artifact = read_artifact(trained / "model")
     files = {"model.keras", "model.h5", "curves.png", "history.csv", "reliability.png"}
+    files |= {"openvino.xml", "openvino.bin"}
     assert set(artifact.files) == files | {"model_card.md", "mlm_item.json", "split.csv"}
     assert artifact.preprocessing.accepted_sides_px == (64, 256)
     pixels = np.full((1, 64, 64, 3), (20, 30, 120), np.uint8)

@@ -11,6 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ from train.artifact.file_names import (
 )
 from train.artifact.mlm_item import describe_model
 from train.artifact.model_card import render_model_card
+from train.converting.engines import Conversion, add_openvino
 from train.fitting.fit import Fit
 from train.fitting.history import MEASURES, history_csv
 from train.judging.calibration import draw_reliability
@@ -63,9 +65,8 @@ def resolve_target(artifact: str) -> Path:
 
 def copy_artifact(source: Path, target: Path) -> None:
     """Copy an artifact to a folder, all or nothing; replaces an older one there."""
-    with _temporary_folder(target) as temporary:
+    with replace_artifact(target) as temporary:
         shutil.copytree(source, temporary, dirs_exist_ok=True)
-        _move(temporary, target)
 
 
 def check_replaceable(folder: Path, flag: str) -> None:
@@ -104,6 +105,7 @@ def write_model(
     label_set: LabelSet,
     description: Mapping[str, Any],
     split: str,
+    conversion: Conversion = "none",
 ) -> ModelArtifact:
     """Write the model, its history, split, pictures and descriptions; replace an older artifact.
 
@@ -114,12 +116,13 @@ def write_model(
         description: the remaining fields of `ModelArtifact`: network, thresholds, sky_rule,
             unproven_thresholds, figures, training.
         split: which chip was in which part, as csv.
+        conversion: which networks for OpenVINO to add.
 
     Raises:
         ArtifactError: the written files are not consistent.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with _temporary_folder(folder) as temporary:
+    with replace_artifact(folder) as temporary:
         save_model(temporary, fit.model)
         draw_curves(temporary / CURVES_FILE, fit)
         draw_reliability(temporary / RELIABILITY_FILE, description["figures"])
@@ -132,19 +135,24 @@ def write_model(
             versions=package_versions(),
             **description,
         )
-        write_descriptions(temporary, artifact)
-        written = read_artifact(temporary)
-        _move(temporary, folder)
-    return written
+        engines = add_openvino(temporary, artifact, fit.model, conversion)
+        return write_descriptions(temporary, replace(artifact, engines=engines))
 
 
-def write_descriptions(folder: Path, artifact: ModelArtifact) -> None:
-    """Write the files that describe a model: the card, the STAC item, and artifact.json."""
+def write_descriptions(folder: Path, artifact: ModelArtifact) -> ModelArtifact:
+    """Write the files that describe a model: the card, the STAC item, and artifact.json; returns
+    the artifact, read back.
+
+    Raises:
+        ArtifactError: the written files are not consistent.
+    """
+    (folder / ITEM_FILE).unlink(missing_ok=True)  # it must not have the checksum of an older one
     (folder / CARD_FILE).write_text(render_model_card(artifact), encoding="utf-8")
     item = describe_model(folder, write_artifact(folder, artifact))
     text = json.dumps(item, indent=2, allow_nan=False)
     (folder / ITEM_FILE).write_text(text + "\n", encoding="utf-8")
     write_artifact(folder, artifact)
+    return read_artifact(folder)
 
 
 def save_model(folder: Path, model: Any) -> None:
@@ -183,6 +191,15 @@ def package_versions() -> dict[str, str]:
     """Versions of Python and of the packages that decide a model's scores."""
     versions = {name: importlib.metadata.version(name) for name in _PACKAGES}
     return {"python": platform.python_version(), **versions}
+
+
+@contextmanager
+def replace_artifact(folder: Path) -> Iterator[Path]:
+    """A temporary folder that takes the place of an artifact at the end of the block, unless that
+    fails: a reader finds the old artifact or the new one."""
+    with _temporary_folder(folder) as temporary:
+        yield temporary
+        _move(temporary, folder)
 
 
 @contextmanager

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from schemas.artifact import ModelArtifact, Preprocessing
-from schemas.artifact_files import ARTIFACT_FILE, MODEL_FILE
-from schemas.keras_file import read_model
+from schemas.artifact_files import ARTIFACT_FILE, MODEL_FILE, OPENVINO_FILES
 from schemas.labels import score_column
+from schemas.networks.keras_file import read_model
 from train.artifact.file_names import (
     CARD_FILE,
     CURVES_FILE,
@@ -35,9 +35,15 @@ _SHA256 = "1220"  # multihash: the function sha2-256 and its 32 bytes
 _MODEL = {"roles": ["mlm:model", "mlm:weights"], "mlm:artifact_type": "tf.keras.Model.save"}
 _PICTURE = {"type": "image/png", "roles": ["overview"]}
 _JSON = {"type": "application/json", "roles": ["metadata"]}
+_OPENVINO = {"roles": ["mlm:model", "mlm:weights"], "mlm:artifact_type": "openvino.save_model"}
 _KINDS: Mapping[str, Mapping[str, Any]] = {
     MODEL_FILE: {"type": "application/octet-stream; framework=keras", **_MODEL},
     LEGACY_MODEL_FILE: {"type": "application/x-hdf5", **_MODEL},
+    **{graph: {"type": "application/xml", **_OPENVINO} for graph, _ in OPENVINO_FILES.values()},
+    **{
+        weights: {"type": "application/octet-stream", "roles": ["mlm:weights"]}
+        for _, weights in OPENVINO_FILES.values()
+    },
     CARD_FILE: {"type": "text/markdown", "roles": ["metadata"]},
     CURVES_FILE: _PICTURE,
     RELIABILITY_FILE: _PICTURE,

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from pipelines.errors import UsageError
 from pipelines.storage.store import write_bytes
-from schemas.hdf5_arrays import find_arrays
+from schemas.networks.hdf5_arrays import find_arrays
 from train.networks.layers import INPUT_NORMALISATION
 
 Array = npt.NDArray[np.float32]

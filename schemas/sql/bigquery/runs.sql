@@ -1,4 +1,4 @@
--- Table runs, version 3. Written by: python -m schemas.render
+-- Table runs, version 4. Written by: python -m schemas.render
 CREATE TABLE runs (
   kind STRING NOT NULL OPTIONS (description = "score: chips of an archive; replay: quarantined chips tried again; relabel: new thresholds on stored scores."),
   status STRING NOT NULL OPTIONS (description = "published: its rows are in the tables; withdrawn: they were removed again; failed: it has no rows; held: they are in staging until an operator decides."),
@@ -15,6 +15,7 @@ CREATE TABLE runs (
   thresholds_digest STRING NOT NULL OPTIONS (description = "sha256 of what chooses the labels: the thresholds and the sky rule."),
   threats ARRAY<STRING> OPTIONS (description = "The labels that count as threats from this run on; null: as before."),
   precision STRING OPTIONS (description = "Precision that the workers computed scores in."),
+  engine STRING OPTIONS (description = "What computed them: tensorflow or openvino."),
   bytes_read INT64 OPTIONS (description = "Size of the chips that were read. Unit: bytes."),
   stage_seconds STRING OPTIONS (description = "JSON object: time for reading, decoding (all threads together), waiting for pixels, scoring and writing, summed over all workers. Unit: seconds."),
   versions STRING NOT NULL OPTIONS (description = "JSON object: package to version."),

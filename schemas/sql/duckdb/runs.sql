@@ -1,4 +1,4 @@
--- Table runs, version 3. Written by: python -m schemas.render
+-- Table runs, version 4. Written by: python -m schemas.render
 CREATE TABLE runs (
     kind VARCHAR NOT NULL,
     status VARCHAR NOT NULL,
@@ -15,6 +15,7 @@ CREATE TABLE runs (
     thresholds_digest VARCHAR NOT NULL,
     threats VARCHAR[],
     precision VARCHAR,
+    engine VARCHAR,
     bytes_read BIGINT,
     stage_seconds VARCHAR,
     versions VARCHAR NOT NULL,
@@ -44,6 +45,7 @@ COMMENT ON COLUMN runs.model_digest IS 'sha256 of what decides a score: weights,
 COMMENT ON COLUMN runs.thresholds_digest IS 'sha256 of what chooses the labels: the thresholds and the sky rule.';
 COMMENT ON COLUMN runs.threats IS 'The labels that count as threats from this run on; null: as before.';
 COMMENT ON COLUMN runs.precision IS 'Precision that the workers computed scores in.';
+COMMENT ON COLUMN runs.engine IS 'What computed them: tensorflow or openvino.';
 COMMENT ON COLUMN runs.bytes_read IS 'Size of the chips that were read. Unit: bytes.';
 COMMENT ON COLUMN runs.stage_seconds IS 'JSON object: time for reading, decoding (all threads together), waiting for pixels, scoring and writing, summed over all workers. Unit: seconds.';
 COMMENT ON COLUMN runs.versions IS 'JSON object: package to version.';

@@ -12,9 +12,10 @@ import pytest
 from pipelines.artifacts.opening import open_artifact
 from pipelines.errors import UsageError
 from pipelines.scoring import tuning
-from pipelines.scoring.classifier import Classifier, _compute_in, check_precision, resolve_precision
+from pipelines.scoring.classifier import Classifier
 from pipelines.scoring.devices import DeviceOutOfMemory, Gpu, driver_free_bytes, find_gpu
 from pipelines.scoring.scoring import SharedModel
+from pipelines.scoring.tensorflow_model import _compute_in, check_precision, resolve_precision
 from pipelines.storage import store
 from schemas.artifact import ArtifactError, Preprocessing
 from schemas.precision import gpu_precision
@@ -95,7 +96,7 @@ _AMPERE, _TURING, _PASCAL = (
     ],
 )
 def test_auto_is_the_precision_that_the_device_is_fastest_in(monkeypatch, gpu, native, resolved):
-    monkeypatch.setattr("pipelines.scoring.classifier.native_bfloat16", lambda: native)
+    monkeypatch.setattr("pipelines.scoring.tensorflow_model.native_bfloat16", lambda: native)
     assert resolve_precision("auto", gpu) == resolved
     assert resolve_precision("float32", gpu) == "float32"
 
@@ -197,7 +198,7 @@ class ProcessorAsGpu(Gpu):
 @pytest.fixture
 def as_gpu(monkeypatch):
     gpu = ProcessorAsGpu("CPU:0", "no GPU", None)
-    monkeypatch.setattr("pipelines.scoring.classifier.find_gpu", lambda: gpu)
+    monkeypatch.setattr("pipelines.scoring.tensorflow_model.find_gpu", lambda: gpu)
     monkeypatch.setattr("pipelines.scoring.tuning.BATCH_SIZE", 4)  # 256 takes long on a processor
     return gpu
 
@@ -314,7 +315,7 @@ def test_a_batch_that_did_not_fit_is_refused_the_next_time_without_a_try(small, 
             raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
         return tf.zeros((len(pixels), 17))
 
-    monkeypatch.setattr("pipelines.scoring.classifier._compile", lambda *asked: call)
+    monkeypatch.setattr("pipelines.scoring.tensorflow_model._compile", lambda *asked: call)
     classifier = Classifier(*small, "float32")
     for count in (40, 40, 20, 40, 10):
         with pytest.raises(DeviceOutOfMemory, match=f"no memory for {count} chips"):
@@ -339,7 +340,7 @@ def _on_processor(artifact, monkeypatch):
     import tensorflow as tf
 
     with monkeypatch.context() as patched, tf.device("CPU:0"):
-        patched.setattr("pipelines.scoring.classifier.find_gpu", lambda: None)
+        patched.setattr("pipelines.scoring.tensorflow_model.find_gpu", lambda: None)
         return Classifier(*artifact, "float32").score(_PIXELS)
 
 

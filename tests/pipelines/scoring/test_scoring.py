@@ -33,7 +33,7 @@ class SmallDevice:
     """A classifier of two labels whose scores are a chip's number; some chips never fit."""
 
     labels = 2
-    precision = "float32"
+    precision, engine = "float32", "tensorflow"
     calls_in_flight = 1
 
     def __init__(self, memory: int, never: tuple[int, ...] = ()) -> None:
@@ -219,18 +219,19 @@ def test_dofns_of_a_process_share_one_model_and_agree_on_the_batch_size(monkeypa
 
     class Loaded:
         batch_size = 1024
+        precision, engine = "bfloat16", "openvino"
 
         def __init__(self, *args) -> None:
             loaded.append(args)
 
     monkeypatch.setattr("pipelines.scoring.scoring.Classifier", Loaded)
-    monkeypatch.setattr("pipelines.scoring.scoring.open_artifact", lambda *asked: asked)
+    monkeypatch.setattr("pipelines.scoring.scoring.open_artifact", lambda *asked: asked[:2])
     model = SharedModel("gs://models/a", "digest", "auto", None, 5000)
     copies = [pickle.loads(pickle.dumps(model)) for _ in range(3)]
     classifiers = [copy.classifier() for copy in copies]
     assert classifiers[0] is classifiers[1] is classifiers[2]
     assert [copy.ask_batch_size() for copy in copies] == [1024] * 3
-    assert loaded == [("gs://models/a", "digest", "auto", None, 5000)]
+    assert loaded == [("gs://models/a", "digest", "auto", None, 5000, "auto")]
 
 
 def test_a_given_batch_size_is_used_without_loading_the_model() -> None:

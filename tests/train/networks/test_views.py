@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from pipelines.scoring.classifier import Classifier
-from schemas import keras_file
 from schemas.artifact_files import MODEL_FILE, read_artifact
+from schemas.networks import keras_file
 from tests.support.drawn_chips import draw_labelled_jpgs, write_labels
 from train.__main__ import main
 from train.artifact.export import save_model

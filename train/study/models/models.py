@@ -11,7 +11,7 @@ from pipelines.flags import flags_of
 from pipelines.storage.store_flags import StoreOptions
 from schemas.artifact import ArtifactError, ModelArtifact
 from schemas.artifact_files import MODEL_FILE, read_artifact, read_description
-from schemas.keras_file import read_model
+from schemas.networks.keras_file import read_model
 from train.addresses import local_path
 from train.artifact.export import copy_artifact
 from train.fitting.checkpoints import checkpoint_folder, remove_checkpoints

@@ -1,4 +1,4 @@
--- Table runs, version 3. Written by: python -m schemas.render
+-- Table runs, version 4. Written by: python -m schemas.render
 CREATE OR REPLACE EXTERNAL TABLE forest_chips.all_runs (
   kind STRING,
   status STRING,
@@ -15,6 +15,7 @@ CREATE OR REPLACE EXTERNAL TABLE forest_chips.all_runs (
   thresholds_digest STRING,
   threats ARRAY<STRING>,
   precision STRING,
+  engine STRING,
   bytes_read INT64,
   stage_seconds STRING,
   versions STRING,

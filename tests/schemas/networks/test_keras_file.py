@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from schemas.artifact_files import MODEL_FILE, read_artifact, read_description, write_artifact
-from schemas.keras_file import ArtifactError, read_model
+from schemas.networks.keras_file import ArtifactError, read_model
 from tests.support.hostile_models import (
     change_weights,
     hostile_layers,

@@ -1,0 +1,158 @@
+"""A checked artifact's network for OpenVINO, compiled for this processor. Neither TensorFlow nor
+Keras is imported."""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Lock
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipelines.errors import UsageError
+from pipelines.processors import usable_cores
+from schemas.artifact import ArtifactError
+from schemas.networks.openvino_file import OpenVinoModel
+from schemas.precision import Precision, native_bfloat16
+
+_PIXELS_AT_ONCE = 64 * 64 * 64
+"""Pixels that are computed at once, 64 chips of 64 x 64: more is no faster, and every value that
+VGG16 computes from them is in memory (64 chips: 0.2 GB, 256 chips: 0.5 GB)."""
+
+_MOST_VALUES = 1 << 28
+"""Values of one chip in one layer, beyond which a network is refused; VGG16 at 1024 pixels has a
+quarter of it."""
+
+_HINTS = {"float32": "f32", "bfloat16": "bf16"}
+
+
+class OpenVinoNetwork:
+    """A network that is called with any number of chips, by several threads if need be.
+
+    Args:
+        checked: graph and weights.
+        precision: of the computation. `auto` is bfloat16 if the processor has it and the network
+            has convolutions, else float32. `int8` is for an int8 network: its other layers compute
+            like `auto`.
+        input_shape: side, side, bands.
+        labels: number of scores per chip.
+
+    Attributes:
+        precision: the one it computes in, never `auto`.
+
+    Raises:
+        UsageError: OpenVINO does not compute in the precision.
+        ArtifactError: the network does not fit the artifact, or OpenVINO cannot read it.
+    """
+
+    def __init__(
+        self,
+        checked: OpenVinoModel,
+        precision: Precision,
+        input_shape: tuple[int, int, int],
+        labels: int,
+    ) -> None:
+        self.precision = _resolve(precision, convolutions=checked.convolutions > 0)
+        self._at_once = max(1, _PIXELS_AT_ONCE // math.prod(input_shape[:2]))
+        self._computing = Lock()  # one call uses all cores
+        self._weights = np.frombuffer(checked.weights, np.uint8)  # which OpenVINO does not copy
+        self._request = self._compile(checked.graph, input_shape, labels)
+
+    def __call__(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """Scores `float32 [n, labels]` of `uint8 [n, S, S, bands]`, n at least 1.
+
+        Raises:
+            MemoryError: there is no memory for n chips.
+        """
+        step = self._at_once
+        with self._computing:
+            parts = [self._infer(pixels[i : i + step]) for i in range(0, len(pixels), step)]
+        return np.concatenate(parts)
+
+    def _infer(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        found = self._request.infer([np.ascontiguousarray(pixels)], share_inputs=True)
+        scores: npt.NDArray[np.float32] = found[0]
+        return scores
+
+    def _compile(self, graph: str, input_shape: tuple[int, int, int], labels: int) -> Any:
+        others = _resolve("auto", convolutions=True) if self.precision == "int8" else self.precision
+        # Left alone, OpenVINO takes bfloat16 wherever the processor has it, and all cores of the
+        # machine, whatever the share of its container is.
+        settings = {
+            "INFERENCE_PRECISION_HINT": _HINTS[others],
+            "INFERENCE_NUM_THREADS": str(usable_cores()),
+            "NUM_STREAMS": "1",
+        }
+        with _translating_errors() as openvino:
+            model = _read(graph, self._weights, input_shape, labels)
+            return openvino.Core().compile_model(model, "CPU", settings).create_infer_request()
+
+
+def check_network(checked: OpenVinoModel, input_shape: tuple[int, int, int], labels: int) -> None:
+    """Let OpenVINO read a network, without compiling it.
+
+    Raises:
+        ArtifactError: the network does not fit the artifact, or OpenVINO cannot read it.
+    """
+    with _translating_errors():
+        _read(checked.graph, np.frombuffer(checked.weights, np.uint8), input_shape, labels)
+
+
+def _read(
+    graph: str, weights: npt.NDArray[np.uint8], input_shape: tuple[int, int, int], labels: int
+) -> Any:
+    import openvino
+
+    model = openvino.Core().read_model(graph.encode(), openvino.Tensor(weights))
+    _check_ends(model, input_shape, labels)
+    return model
+
+
+@contextmanager
+def _translating_errors() -> Iterator[Any]:
+    """OpenVINO, whose errors become errors of the artifact in one line."""
+    import openvino
+
+    try:
+        yield openvino
+    except RuntimeError as error:  # it has no other class
+        reason = str(error).strip().splitlines()[-1]
+        raise ArtifactError(f"OpenVINO {openvino.__version__}: {reason}") from error
+
+
+def _resolve(precision: Precision, convolutions: bool) -> Precision:
+    if precision == "float16":
+        raise UsageError("--precision float16 needs --engine tensorflow and a GPU")
+    if precision == "int8":
+        return "int8"
+    if not convolutions:  # a mean of thousands of pixels is inexact in 8 bits, and no faster
+        return "float32"
+    if precision == "auto":
+        return "bfloat16" if native_bfloat16() else "float32"
+    return precision
+
+
+def _check_ends(model: Any, input_shape: tuple[int, int, int], labels: int) -> None:
+    """Check what a network takes and returns, and that it fits in memory.
+
+    Raises:
+        ArtifactError: it does not fit the artifact's preprocessing and labels, or is too large.
+    """
+    ends = [
+        (end.get_element_type().get_type_name(), _sides(end))
+        for end in (*model.inputs, *model.outputs)
+    ]
+    expected = [("u8", [-1, *input_shape]), ("f32", [-1, labels])]
+    if ends != expected:
+        raise ArtifactError(f"the OpenVINO network takes and returns {ends}, not {expected}")
+    for layer in model.get_ops():
+        for value in layer.outputs():
+            if math.prod(abs(side) for side in _sides(value)) > _MOST_VALUES:
+                raise ArtifactError(f"a layer of the OpenVINO network has {_sides(value)} values")
+
+
+def _sides(value: Any) -> list[int]:
+    """Its shape, -1 for the number of chips."""
+    shape = value.get_partial_shape()
+    return [-1 if side.is_dynamic else side.get_length() for side in shape]

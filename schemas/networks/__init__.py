@@ -1,0 +1,1 @@
+"""A network in a file from anywhere, read without the library that would run it."""
