@@ -50,6 +50,7 @@ class ChipBytes:
     def __init__(self, chips: pa.Table, most_bytes: int) -> None:
         self.uris: list[str] = chips["chip_uri"].to_pylist()
         self.members = _members(chips)
+        self.etags: list[str | None] = chips["etag"].to_pylist()
         self.most_bytes = most_bytes
 
     def of_rows(self, start: int, stop: int) -> ReadRow:
@@ -59,7 +60,7 @@ class ChipBytes:
 
     def read_object(self, row: int) -> bytes:
         """The bytes of a row that is not in a shard; raises as `read_chip`."""
-        return read_chip(self.uris[row], self.most_bytes)
+        return read_chip(self.uris[row], self.most_bytes, self.etags[row])
 
 
 def read_named(uri: str, most_bytes: int) -> bytes:

@@ -30,6 +30,7 @@ _LISTING_THREADS = 8
 _FIRST_NS = -62_135_596_800 * 10**9  # the year 1
 _LAST_NS = 253_402_300_800 * 10**9 - 1  # the end of 9999
 _ESCAPED = re.compile(rb"\\x([89a-f][0-9a-f])")
+_ETAG = re.compile(r"-?[0-9a-f]+-[0-9a-f]+")
 _OPEN = partial(os.open, flags=os.O_RDONLY | os.O_NONBLOCK)
 _T = TypeVar("_T")
 _Scanned = tuple[list[tuple[str, float]], list[pa.Table]]
@@ -38,24 +39,29 @@ _Scanned = tuple[list[tuple[str, float]], list[pa.Table]]
 class LocalStore:
     """The files of this machine."""
 
-    def read(self, uri: str, most_bytes: int | None) -> bytes:
-        """The whole file, in four system calls: a file object makes nine."""
-        handle, size_bytes = _open_regular(uri)
+    def read(self, uri: str, most_bytes: int | None, etag: str | None = None) -> bytes:
+        """The whole file, in five system calls: a file object makes nine."""
+        handle, found = _open_regular(uri)
         try:
+            _check_version(uri, found, etag)  # first: the size of another version is no reason
+            size_bytes = found.st_size
             check_size(uri, size_bytes, most_bytes)
             data = os.read(handle, size_bytes)
             while len(data) < size_bytes and (more := os.read(handle, size_bytes - len(data))):
                 data += more
+            _check_unchanged(handle, found)
             return data
         finally:
             os.close(handle)
 
     def read_range(self, uri: str, start: int, length: int, etag: str | None) -> bytes:
         """Part of a file."""
-        handle, _ = _open_regular(uri)
+        handle, found = _open_regular(uri)
         try:
-            check_version(uri, _etag(os.fstat(handle)), etag)
-            return os.pread(handle, length, start)
+            _check_version(uri, found, etag)
+            data = os.pread(handle, length, start)
+            _check_unchanged(handle, found)
+            return data
         finally:
             os.close(handle)
 
@@ -118,15 +124,27 @@ class LocalStore:
             yield _as_listing([uri], [os.stat(uri)])
 
 
-def _open_regular(path: str) -> tuple[int, int]:
-    """A file descriptor and the file's size in bytes. A pipe or a device is refused: it would
-    block the reader forever."""
+def _open_regular(path: str) -> tuple[int, os.stat_result]:
+    """A file descriptor, and what the system knows of the file. A pipe or a device is refused: it
+    would block the reader forever."""
     handle = _at_path(path, _OPEN)
     found = os.fstat(handle)
     if not stat.S_ISREG(found.st_mode):
         os.close(handle)
         raise OSError(errno.EINVAL, "not a regular file")
-    return handle, found.st_size
+    return handle, found
+
+
+def _check_version(path: str, found: os.stat_result, etag: str | None) -> None:
+    if etag is not None and _ETAG.fullmatch(etag):
+        check_version(path, _etag(found), etag)
+
+
+def _check_unchanged(handle: int, before: os.stat_result) -> None:
+    """Refuse what was read from a file that was written meanwhile."""
+    after = os.fstat(handle)
+    if (after.st_mtime_ns, after.st_size) != (before.st_mtime_ns, before.st_size):
+        raise OSError(errno.EBUSY, "it was written while it was read")
 
 
 def _at_path(path: str, operation: Callable[[str | bytes], _T]) -> _T:

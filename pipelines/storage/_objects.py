@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pyarrow as pa
@@ -20,6 +21,12 @@ LISTING = pa.schema(
 
 LISTING_ROWS = 50_000
 """Maximum rows per table of a listing."""
+
+
+ETAG = re.compile(r"[0-9a-f]{32}(?:-\d+)?|-?[\w+/]{10,}=+")
+"""What an etag of an object is: the digest of its bytes or of its parts', or Google's generation.
+What else a manifest gives as an etag is a version of its own, which no answer can be compared with.
+"""
 
 
 def clean_etag(etag: str | None) -> str | None:

@@ -20,7 +20,7 @@ from pipelines.storage._content_encoding import (
     decode_content,
     is_decompressed_by_store,
 )
-from pipelines.storage._objects import check_size, check_version, clean_etag, row_of
+from pipelines.storage._objects import ETAG, check_size, check_version, clean_etag, row_of
 from pipelines.storage.remote_listing import list_prefix
 from pipelines.storage.retries import with_retries
 from pipelines.storage.storage_errors import (
@@ -36,7 +36,7 @@ from pipelines.storage.storage_errors import (
 class RemoteStore:
     """The objects of all buckets."""
 
-    def read(self, uri: str, most_bytes: int | None) -> bytes:
+    def read(self, uri: str, most_bytes: int | None, etag: str | None = None) -> bytes:
         """The whole object, in one request, as it was before a compression that its metadata name.
 
         Raises:
@@ -47,7 +47,9 @@ class RemoteStore:
         wait_for_read(uri)
         try:
             answer = _ask(uri, lambda store, key: store.get(_checked(key)))
-            check_size(uri, answer.range[1], most_bytes)  # its end; all of `meta` would cost more
+            if etag is not None and ETAG.fullmatch(etag):  # the size of another is no reason
+                check_version(uri, clean_etag(answer.meta["e_tag"]), etag)
+            check_size(uri, answer.range[1], most_bytes)  # its end, without all of `meta`
             data = bytes(answer.bytes())
             if data.startswith(GZIP_MAGIC):
                 return decode_content(uri, data, answer.attributes, most_bytes)

@@ -13,8 +13,8 @@ class Store(Protocol):
     """Objects by absolute address. `pipelines.storage.store` documents each operation; it also
     translates the errors, which are `storage_errors.ACCESS_ERRORS` or `StorageError` here."""
 
-    def read(self, uri: str, most_bytes: int | None) -> bytes:
-        """The whole object."""
+    def read(self, uri: str, most_bytes: int | None, etag: str | None = None) -> bytes:
+        """The whole object, if its etag is this one (None: any)."""
 
     def read_range(self, uri: str, start: int, length: int, etag: str | None) -> bytes:
         """Part of an object, if its etag is this one (None: any)."""

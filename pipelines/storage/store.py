@@ -47,18 +47,20 @@ def store_of(uri: str) -> Store:
     return _REMOTE if is_remote(uri) else _LOCAL
 
 
-def read_bytes(uri: str, most_bytes: int | None = None) -> bytes:
+def read_bytes(uri: str, most_bytes: int | None = None, etag: str | None = None) -> bytes:
     """The whole object.
 
     Args:
         most_bytes: larger objects are not read.
+        etag: the expected version; None for any, and so is a text that is no etag of this store.
 
     Raises:
         ObjectTooLarge: it has more than `most_bytes`.
-        StorageError: it does not exist, may not be read, or its store does not answer.
+        StorageError: it does not exist, was replaced, may not be read, or its store does not
+            answer.
     """
     try:  # called for each chip: a context manager would cost a tenth of a local read
-        return store_of(uri).read(uri, most_bytes)
+        return store_of(uri).read(uri, most_bytes, etag)
     except ACCESS_ERRORS as error:
         raise storage_error("read", uri, error) from error
 

@@ -75,6 +75,20 @@ class StoreSuite:
         assert before["etag"] != after["etag"]
         assert store.head_object(uri) == after
 
+    def test_an_object_is_read_only_in_the_version_that_was_listed(self, root: str) -> None:
+        uri = join_uri(root, "chip.jpg")
+        write_bytes(uri, b"first")
+        (found,) = pa.concat_tables(list_objects(uri)).to_pylist()
+        assert read_bytes(uri, 9, found["etag"]) == b"first"
+        assert read_bytes(uri, 9, "version 1 of somebody") == b"first"
+        time.sleep(0.02)
+        write_bytes(uri, b"other")
+        with pytest.raises(StorageError, match=r"chip\.jpg' was replaced since it was listed"):
+            read_bytes(uri, 9, found["etag"])
+        with pytest.raises(StorageError, match="was replaced since it was listed"):
+            store.read_range(uri, 0, 2, found["etag"])
+        assert read_bytes(uri) == b"other"
+
     def test_a_listing_says_of_each_object_what_a_look_up_says(self, root: str) -> None:
         put(root, "a.jpg", "sub/b 100%.jpg", "sub/deep/c.tif")
         tables = list(list_objects(root))

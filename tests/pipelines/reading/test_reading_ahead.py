@@ -1,5 +1,7 @@
 """Units become batches of pixels; chips that cannot be read are rejected with a reason."""
 
+import os
+import time
 from datetime import UTC, datetime
 
 import apache_beam as beam
@@ -19,6 +21,7 @@ from pipelines.reading import reading_ahead
 from pipelines.reading.pixel_budget import PixelBudget
 from pipelines.reading.reading_ahead import BATCHES_AHEAD, ReadAhead
 from pipelines.reading.transforms import ReadChips
+from pipelines.storage import store
 from pipelines.storage.chips import read_chip
 from schemas.chip_columns import BOUNDS
 from tests.support.planned_chips import planned_chips
@@ -48,6 +51,44 @@ def test_batches_hold_every_chip_once_in_order_with_the_pixels_of_its_own_file(t
     pixels = np.concatenate([batch.pixels for batch in batches])
     expected = [decoding.decode_chip(path.read_bytes(), JPG) for path in paths]
     assert np.array_equal(pixels, np.stack(expected))
+
+
+@pytest.mark.parametrize("other", [jpg_bytes(colour=(1, 2, 3)), b"", b"x" * 10_000_000])
+@pytest.mark.parametrize("place", ["disk", "gs", "s3"])
+def test_a_chip_that_was_replaced_since_it_was_listed_is_unreadable_whatever_it_is_now(
+    tmp_path, request, place, other
+):
+    """Its rows would have the etag of a picture that nobody scored. A permanent reason would keep
+    the listed picture from being scored when it is put back."""
+    root = str(tmp_path) if place == "disk" else request.getfixturevalue(f"{place}_uri")
+    for name in "ab":
+        store.write_bytes(f"{root}/{name}.jpg", jpg_bytes())
+    unit = _unit(root)
+    time.sleep(0.02)
+    store.write_bytes(f"{root}/a.jpg", other)
+    (batch,) = read_batches(unit, JPG, 64)
+    assert batch.chips["chip_id"].to_pylist() == ["b"]
+    assert batch.rejected["reason"].to_pylist() == ["unreadable"]
+    assert batch.rejected["message"].to_pylist() == [
+        f"'{root}/a.jpg' was replaced since it was listed"
+    ]
+
+
+def test_a_file_that_is_written_while_it_is_read_is_unreadable(tmp_path, monkeypatch):
+    (path,) = write_chips(tmp_path, 1)
+    unit, read = _unit(tmp_path), os.read
+
+    def read_and_write(handle, length):
+        data = read(handle, length // 2)
+        path.write_bytes(b"x" * path.stat().st_size)
+        os.utime(path, ns=(1, 1))
+        monkeypatch.setattr(os, "read", read)
+        return data
+
+    monkeypatch.setattr(os, "read", read_and_write)
+    (batch,) = read_batches(unit, JPG, 64)
+    assert batch.rejected["reason"].to_pylist() == ["unreadable"]
+    assert "it was written while it was read" in batch.rejected["message"][0].as_py()
 
 
 def test_a_rejected_chip_leaves_the_others_with_their_own_pixels(tmp_path):
