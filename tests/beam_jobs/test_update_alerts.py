@@ -13,9 +13,11 @@ from beam_jobs import maintain, update_alerts
 from beam_jobs.query import ask
 from pipelines.commands import exit_code
 from pipelines.maintenance.withdrawing import withdraw_run
-from tests.support.alert_worlds import SIDE, START, World
+from tests.support.alert_worlds import SIDE, START, World, whole_table
 from tests.support.published_runs import publish, scored
 from tests.support.trusted import trust
+
+pytest_plugins = ["tests.support.object_stores"]
 
 DAY = timedelta(days=1)
 EDGE = -60 + SIDE / 8  # through the western cells
@@ -207,6 +209,16 @@ def test_maintenance_leaves_the_tables_as_they_are(update):
     assert "nothing is new" in update()[1]
 
 
+def test_a_picture_whose_model_does_not_know_the_label_is_no_look_for_it(update):
+    world = World(update.output)
+    world.runs = [None] * 5  # type: ignore[list-item]
+    unknowing = {"score_road": None, "model_digest": "model-2"}
+    world.publish([chip(500 + day, day, **unknowing) for day in (5, 6, 7)])
+    update("--labels", "road", "water")
+    found = "SELECT DISTINCT status, looks, positives, last_looked FROM alerts"
+    assert update.rows(found) == [("high", 4, 3, START + 4 * DAY)]
+
+
 def test_chips_without_positions_and_times_have_alerts_and_a_note_says_what_that_means(
     tmp_path, capsys
 ):
@@ -236,6 +248,18 @@ def test_pictures_from_the_future_are_ignored_and_counted(update):
     _, said, notes = update("--labels", "road")
     assert "as of 2026-01-05" in said
     assert "note: 1 picture with a time after their scoring: ignored" in notes
+
+
+def test_an_output_on_an_object_store_has_the_same_rows(update, object_store_uri, capsys):
+    update("--labels", "road")
+    remote = Update(f"{object_store_uri}/out", capsys)
+    world = World(remote.output)
+    for day, labels in enumerate([(), ("road",), ("road",), ("road",), ()]):
+        world.publish([chip(day, day, *labels), chip(100 + day, day, east=5)])
+        code, _, errors = remote("--labels", "road")
+        assert (code, errors) == (0, "")
+    for name in ("alerts", "sites"):
+        assert whole_table(remote.output, name) == whole_table(update.output, name)
 
 
 def test_without_looks_there_are_empty_tables(tmp_path, capsys):
