@@ -8,10 +8,12 @@ from pathlib import Path
 import duckdb
 import geopandas
 import numpy as np
+import pandas
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pytest
 import shapely
+from deltalake import DeltaTable
 
 from beam_jobs import maintain, relabel_chips, replay_quarantine, score_chips, withdraw
 from beam_jobs.query import ask
@@ -195,3 +197,15 @@ def test_views_have_geometries_and_queries_of_any_kind_may_use_them(maintained: 
         assert count >= CHIPS - WITHOUT_PLACE - 6
     text = "SELECT ST_AsText(geometry) FROM latest_chip_scores WHERE geometry IS NOT NULL LIMIT 1"
     assert str(maintained.rows(text)[0][0]).startswith(("POLYGON", "MULTIPOLYGON"))
+
+
+def test_the_files_of_the_log_become_a_geopackage_with_geopandas(
+    nights: Nights, tmp_path: Path
+) -> None:
+    """As docs/asking.md shows it."""
+    files = DeltaTable(f"{nights.output}/chip_scores").file_uris()
+    chips = pandas.concat([geopandas.read_parquet(file, bbox=AREA) for file in files])
+    chips.to_file(tmp_path / "chips.gpkg")
+    drawn = geopandas.read_file(tmp_path / "chips.gpkg")
+    assert len(drawn) == len(chips) > 200
+    assert drawn.crs == "OGC:CRS84"
