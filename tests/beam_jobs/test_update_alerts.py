@@ -14,6 +14,7 @@ from beam_jobs.query import ask
 from pipelines.commands import exit_code
 from pipelines.maintenance.withdrawing import withdraw_run
 from tests.support.alert_worlds import SIDE, START, World, whole_table
+from tests.support.footprints import check_geoparquet, live_files
 from tests.support.published_runs import publish, scored
 from tests.support.trusted import trust
 
@@ -94,14 +95,26 @@ def test_each_alert_has_its_cell_and_its_site_their_union(update):
     assert {row["site_id"] for row in rows} == {site["site_id"]}
 
 
-def test_files_of_alerts_and_sites_open_as_maps(update):
-    update("--labels", "road")
+def test_files_of_alerts_sites_and_areas_are_geoparquet(update, tmp_path):
+    """Also with alerts that have no position, and across 180 degrees."""
+    world = World(update.output)
+    world.runs = [None] * 5  # type: ignore[list-item]
+    fiji = {"lon_min": 179.999, "lon_max": -179.994, "lat_min": -17.0, "lat_max": -17 + SIDE}
+    for day, labels in enumerate([(), ("road",), ("road",), ("road",)]):
+        across = chip(day, day, *labels, east=None, **fiji) | {"chip_uri": f"fiji-{day}"}
+        world.publish([across, chip(0, day, *labels, east=None) | {"chip_uri": "nowhere"}])
+    areas = areas_file(tmp_path / "a.gpkg", Fiji=shapely.box(-180, -18, -179, -16))
+    update("--labels", "road", "--areas", areas)
+    assert check_geoparquet(update.output, "alerts", "sites", "alert_areas") == 3
     for name in ("alerts", "sites"):
-        paths = sorted(Path(update.output, name).glob("*.parquet"))
-        frame = geopandas.read_parquet(paths[-1])
+        (path,) = live_files(update.output, name)
+        frame = geopandas.read_parquet(path)
         assert frame.crs.to_string() == "OGC:CRS84"
         assert len(frame) == len(update.rows(f"FROM {name}"))
-        assert frame.is_valid.all()
+        assert frame.geometry.isna().sum() == 1
+        assert frame.geometry.dropna().is_valid.all()
+    sites = "SELECT areas, bbox.xmin > 179, bbox.xmax < -179 FROM sites WHERE bbox.xmin > bbox.xmax"
+    assert update.rows(sites) == [(["Fiji"], True, True)]
 
 
 def test_sites_that_grow_together_keep_the_older_id(update):
