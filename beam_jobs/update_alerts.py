@@ -13,9 +13,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
-from beam_jobs.options.label_names import named_labels
+from beam_jobs.options.label_names import listed_labels, named_labels
 from beam_jobs.options.store_options import OUTPUT, address
+from beam_jobs.sessions import open_session
 from pipelines.alerts.areas import read_areas
+from pipelines.alerts.state import read_state
 from pipelines.alerts.updating import Outcome, Request, update_alerts
 from pipelines.commands import CommandLine, run_command
 from pipelines.errors import UsageError, as_usage_error
@@ -24,7 +26,7 @@ from pipelines.storage.store import configure
 from pipelines.storage.store_flags import StoreOptions
 from pipelines.tables import delta_tables
 from pipelines.wording import count_of
-from schemas.alert_tables import STATUSES
+from schemas.alert_tables import ALERTS, STATUSES
 from schemas.render import label_columns
 from schemas.tables import CHIP_SCORES
 
@@ -127,18 +129,36 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _labels(options: AlertOptions) -> tuple[str, ...] | None:
-    """The labels that the flag names, each once, in the order of the table; None without it."""
+    """The labels that the flag names, each once, in the order of the table; None without it.
+
+    Raises:
+        UsageError: there are no tables; an unknown label; without the flag, and without labels of
+            an earlier update, no label is known as a threat.
+    """
     with as_usage_error("--output"):
         scores = delta_tables.open_table(options.output, CHIP_SCORES.name)
     if scores is None:
         raise UsageError(
             f"--output {options.output!r} has no table chip_scores: publish a run there first"
         )
-    if options.labels is None:
-        return None
     known = [*label_columns(delta_tables.open_dataset(scores, []).schema)]
+    if options.labels is None:
+        alerts = delta_tables.open_table(options.output, ALERTS.name)
+        before = read_state(alerts) if alerts else None
+        if options.reset or not (before and before.options.labels):
+            _check_threats(options.output, known)
+        return None
     named = {name for text in options.labels for name in named_labels(text, known, "--labels")}
     return tuple(label for label in known if label in named)
+
+
+def _check_threats(output: str, known: Sequence[str]) -> None:
+    with open_session(output, "FROM threats", "") as (connection, _):
+        if not connection.sql("FROM threats").fetchall():
+            raise UsageError(
+                "none of the labels of this OUTPUT is known as a threat: name some by --labels "
+                f"({listed_labels(known)})"
+            )
 
 
 def _lines(outcome: Outcome) -> Iterator[str]:

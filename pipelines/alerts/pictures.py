@@ -185,10 +185,7 @@ class PictureReader:
         view = for_labels(VIEWS["threats"], self._score_columns, duckdb_text)
         found = tuple(label for (label,) in self._connection.sql(view).fetchall())
         if not found:
-            raise UsageError(
-                "none of the labels of this OUTPUT is known as a threat: name some by --labels "
-                f"(labels: {', '.join(self._score_columns)})"
-            )
+            raise UsageError("none of the labels of this OUTPUT is known as a threat")
         return found
 
     def _make(self, name: str, select: str) -> None:

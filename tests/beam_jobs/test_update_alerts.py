@@ -13,6 +13,7 @@ from beam_jobs import maintain, update_alerts
 from beam_jobs.query import ask
 from pipelines.commands import exit_code
 from pipelines.maintenance.withdrawing import withdraw_run
+from schemas.labels import LabelSet
 from tests.support.alert_worlds import SIDE, START, World, whole_table
 from tests.support.footprints import check_geoparquet, live_files
 from tests.support.published_runs import publish, scored
@@ -318,6 +319,21 @@ def test_an_output_without_tables_is_refused(tmp_path, capsys):
     code, _, error = Update(str(tmp_path), capsys)()
     assert code == 2
     assert "has no table chip_scores: publish a run there first" in error
+
+
+def test_without_threats_labels_must_be_named_once(tmp_path, capsys):
+    update, others = Update(str(tmp_path / "out"), capsys), LabelSet(("sea", "sand"))
+    rows = [scored(f"c-{day}", label_set=others, sky=None, scored_at=START) for day in (1, 2)]
+    publish(update.output, "run", rows, label_set=others)
+    code, said, error = update()
+    assert (code, said) == (2, "")
+    assert error == (
+        "error: none of the labels of this OUTPUT is known as a threat: name some by --labels "
+        "(labels: sea, sand)\n"
+    )
+    assert not Path(update.output, "alerts").exists()
+    assert update("--labels", "sea")[0] == update()[0] == 0
+    assert update("--reset")[0] == 2
 
 
 def test_a_time_may_be_a_day_or_have_a_zone():
