@@ -23,6 +23,7 @@ from pipelines.commands import exit_code
 from pipelines.planning.done import chips_done
 from pipelines.storage import store
 from schemas.tables import OF_RUNS
+from tests.support.footprints import check_geoparquet
 from tests.support.object_stores import S3Server
 from tests.support.releases import Release, local_release, put_chip, remote_release
 
@@ -222,6 +223,11 @@ def test_tables_are_compacted_and_old_nights_removed(release: Release) -> None:
     assert run(release, maintain.main, "--vacuum_hours", "0") == 0
     assert {n: scores_of(release, n) for n in PUBLISHED} == before
     assert done() == chips
+    for name in ("chip_scores", "quarantine"):
+        lacking = f"SELECT count(*) FROM {name} WHERE (geometry IS NULL) <> (lon_min IS NULL)"
+        assert rows(release, lacking) == [(0,)]
+        if release.output.startswith("/"):
+            assert check_geoparquet(release.output, name) > 0
     assert run(release, maintain.main, "--keep_days", "1", "--vacuum_hours", "0") == 0
     assert scored(release) == {}
     assert done() == chips
