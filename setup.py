@@ -94,6 +94,7 @@ setup(
     package_data={
         "schemas": ["sql/*/*.sql", "sql/*/*/*.sql", "bigquery/*.json"],
         "pipelines.blocks": ["*.css"],
+        "pipelines.briefs": ["*.css", "*.js", "words/*.json", "vendor/*"],
         "train.sample": ["*.csv"],
         "train.study.documents": ["*.css", "*.js"],
     },

@@ -43,6 +43,7 @@ COMMANDS = {
     ),
     "places": Command("beam_jobs.update_places", "find the places that the published chips show"),
     "alerts": Command("beam_jobs.update_alerts", "find what is new on the ground"),
+    "brief": Command("beam_jobs.brief", "write a page about what has changed on the ground"),
     "bigquery": Command("beam_jobs.bigquery", "print the SQL that shows the tables in BigQuery"),
 }
 """Short name to command, in the order in which a newcomer needs them."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from beam_jobs import (
     bigquery,
+    brief,
     flex_template,
     maintain,
     publish,
@@ -37,7 +38,7 @@ PAGE = Path(__file__).with_name("reference.md")
 
 LINES: tuple[CommandLine[Any], ...] = (
     SCORE_LINE,
-    *(module.LINE for module in (query, report, publish, withdraw, relabel_chips)),
+    *(module.LINE for module in (query, brief, report, publish, withdraw, relabel_chips)),
     *(module.LINE for module in (replay_quarantine, maintain, update_places, update_alerts)),
     *(module.LINE for module in (bigquery, flex_template)),
     *(module.LINE for module in (options, evaluation, explore, filters, forest_training)),

@@ -75,6 +75,14 @@ def trust_rows(artifact: ModelArtifact) -> list[dict[str, Any]]:
     ]
 
 
+def wilson_interval(share: float, trials: int) -> tuple[float, float]:
+    """The 95 % interval of a share of trials, by Wilson's score (1927)."""
+    middle = (share + _Z**2 / (2 * trials)) / (1 + _Z**2 / trials)
+    spread = math.sqrt(share * (1 - share) / trials + _Z**2 / (4 * trials**2))
+    half = _Z * spread / (1 + _Z**2 / trials)
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
 def relabelled_rows(
     known: Sequence[Mapping[str, Any]], thresholds: Mapping[str, float]
 ) -> list[dict[str, Any]]:
@@ -127,13 +135,10 @@ def _average_precision(
 def _with_ends(
     name: str, value: float | None, trials: int | None, positives: int | None
 ) -> dict[str, float | None]:
-    """A share of trials with its interval, by Wilson's score (1927)."""
+    """A share of trials with its interval."""
     if value is None or not trials:
         return _named(name, value, (None, None), positives)
-    middle = (value + _Z**2 / (2 * trials)) / (1 + _Z**2 / trials)
-    spread = math.sqrt(value * (1 - value) / trials + _Z**2 / (4 * trials**2))
-    half = _Z * spread / (1 + _Z**2 / trials)
-    return _named(name, value, (max(0.0, middle - half), min(1.0, middle + half)), positives)
+    return _named(name, value, wilson_interval(value, trials), positives)
 
 
 def _named(

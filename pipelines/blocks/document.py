@@ -92,9 +92,9 @@ class Bullets:
 
 @dataclass(frozen=True)
 class Tiles:
-    """A few numbers by name, in large letters."""
+    """A few numbers by name, in large letters; one may be written as text, such as "12 %"."""
 
-    numbers: Sequence[tuple[str, int]]
+    numbers: Sequence[tuple[str, int | str]]
 
 
 @dataclass(frozen=True)

@@ -22,24 +22,29 @@ def render_html(document: doc.Document) -> str:
     body = [f"<h1>{text_html(document.title)}</h1>"]
     body += [_contents(document.blocks)] if document.has_contents else []
     body += [block_html(block, number) for number, block in enumerate(document.blocks)]
-    style = files("pipelines.blocks").joinpath("page.css").read_text(encoding="utf-8")
-    return render_page(document.title, style, "\n".join(["<main>", *body, "</main>"]))
+    return render_page(document.title, page_style(), "\n".join(["<main>", *body, "</main>"]))
 
 
-def render_page(title: str, style: str, body: str, script: str = "") -> str:
+def page_style() -> str:
+    """The style of pages, as CSS."""
+    return files("pipelines.blocks").joinpath("page.css").read_text(encoding="utf-8")
+
+
+def render_page(title: str, style: str, body: str, script: str = "", language: str = "en") -> str:
     """A whole page around its body; the browser runs this script and no other.
 
     Args:
         style: CSS.
         body: HTML.
         script: JavaScript.
+        language: of the text, as a code.
     """
     policy, code = _POLICY, ""
     if script:
         digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
         policy, code = f"{_POLICY}; script-src 'sha256-{digest}'", f"<script>{script}</script>\n"
     return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<!DOCTYPE html>\n<html lang="{language}">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="color-scheme" content="light dark">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
@@ -61,7 +66,10 @@ def block_html(block: doc.Block, number: int = 0) -> str:
         case doc.Bullets(items):
             return _list(items)
         case doc.Tiles(numbers):
-            pairs = (f"<div><dt>{text_html(t)}</dt><dd>{n:,}</dd></div>" for t, n in numbers)
+            pairs = (
+                f"<div><dt>{text_html(t)}</dt><dd>{text_html(doc.cell_text(n))}</dd></div>"
+                for t, n in numbers
+            )
             return f"<dl>{''.join(pairs)}</dl>"
         case doc.TableBlock():
             return _table(block)

@@ -40,7 +40,8 @@ def block_markdown(block: doc.Block, folder: Path = Path()) -> str:
         case doc.Bullets(items):
             return "\n".join(_points(items))
         case doc.Tiles(numbers):
-            return "\n".join(_points(f"{name}: {number:,}" for name, number in numbers))
+            named = ((name, doc.plain_text(doc.cell_text(n))) for name, n in numbers)
+            return "\n".join(_points(f"{name}: {number}" for name, number in named))
         case doc.TableBlock():
             return _table(block)
         case doc.Picture(Path() as path, caption):

@@ -22,6 +22,7 @@ _COLOURS = ("red", "green", "blue")
 _ACCEPTED_SIDES_PX = (1, 4096)
 _QUALITY = 85
 _READ_THREADS = 8
+_JPEG = b"\xff\xd8"
 _DARKEST, _LIGHTEST = 2, 98  # percentiles of a chip's values that become black and white
 
 _AS_SHOWN: dict[MediaType, Preprocessing] = {
@@ -47,7 +48,7 @@ _TOO_LATE = Thumbnail(None, "it could not be read in time")
 
 
 def draw_thumbnails(
-    chips: Sequence[tuple[str, MediaType]], patience_s: float = 60.0
+    chips: Sequence[tuple[str, MediaType | None]], patience_s: float = 60.0
 ) -> list[Thumbnail]:
     """Thumbnails of chips by address and media type; one that cannot be drawn has a reason.
 
@@ -62,12 +63,17 @@ def draw_thumbnails(
     return [each.result() if each in drawn else _TOO_LATE for each in drawing]
 
 
-def draw_thumbnail(uri: str, media_type: MediaType) -> Thumbnail:
-    """A chip's red, green and blue; a GeoTIFF's stretched from its own darkest to its lightest."""
-    shown = _AS_SHOWN[media_type]
+def draw_thumbnail(uri: str, media_type: MediaType | None) -> Thumbnail:
+    """A chip's red, green and blue; a GeoTIFF's stretched from its own darkest to its lightest.
+
+    Args:
+        media_type: None: the first bytes decide.
+    """
     try:
-        data = read_named(uri, shown.max_bytes)
-        pixels = decoding.decode_chip(data, shown) if media_type == "jpg" else _stretch(data, shown)
+        data = read_named(uri, _AS_SHOWN[media_type or "tif"].max_bytes)
+        is_jpg = data.startswith(_JPEG) if media_type is None else media_type == "jpg"
+        shown = _AS_SHOWN["jpg" if is_jpg else "tif"]
+        pixels = decoding.decode_chip(data, shown) if is_jpg else _stretch(data, shown)
         return Thumbnail(simplejpeg.encode_jpeg(pixels, _QUALITY, "RGB"))
     except (ChipRejected, StorageError, ValueError) as error:
         return Thumbnail(None, str(error))
