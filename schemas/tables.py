@@ -17,6 +17,7 @@ from schemas.labels import LabelSet
 from schemas.place_tables import CHIP_PLACES, PLACES
 from schemas.table import Column, Table
 from schemas.trust import TRUST_COLUMNS
+from schemas.verdict_table import VERDICTS
 
 
 class QuarantineReason(StrEnum):
@@ -268,7 +269,7 @@ MODELS = Table(
 TABLES = (
     *(CHIP_SCORES, QUARANTINE, RUNS, MODELS),
     *(PLACES, CHIP_PLACES),
-    *ALERT_TABLES,
+    *(*ALERT_TABLES, VERDICTS),
     *(EXPIRED_CHIPS, CHIP_MANIFEST),
 )
 """All tables."""

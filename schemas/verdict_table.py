@@ -57,19 +57,3 @@ VERDICTS = Table(
     ),
     external_name="verdicts",
 )
-
-NEWEST_VERDICTS = """
-SELECT
-  alerts.alert_id, alerts.site_id, alerts.place_id, alerts.label, alerts.status,
-  verdicts.verdict, verdicts.who, verdicts.judged_at, verdicts.note, verdicts.recorded_at
-FROM alerts
-JOIN verdicts
-  ON verdicts.place_id = alerts.place_id
-  AND verdicts.label = alerts.label
-  AND verdicts.first_detected <= coalesce(alerts.ended_at, alerts.dropped_at, alerts.last_looked)
-  AND verdicts.until >= alerts.first_detected
-QUALIFY row_number() OVER (
-  PARTITION BY alerts.alert_id
-  ORDER BY verdicts.judged_at DESC, verdicts.recorded_at DESC, verdicts.verdict_id DESC
-) = 1
-"""

@@ -1,40 +1,40 @@
 """The published tables of alerts, as a DuckDB connection sees them."""
 
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import duckdb
 
-from pipelines.errors import StorageError, UsageError
+from pipelines.alerts.state import read_state
+from pipelines.errors import RunFailed, StorageError, UsageError
 from pipelines.tables import delta_tables, views
 from pipelines.tables.delta_tables import one_line
 from pipelines.wording import nearest
-from schemas.alert_tables import ALERT_AREAS, ALERT_TABLES, ALERTS
-from schemas.render import arrow_schema
-from schemas.verdict_table import NEWEST_VERDICTS, VERDICTS
+from schemas.alert_tables import ALERT_AREAS, ALERT_TABLES, ALERTS, SITES
 
+_READ = (*(table.name for table in ALERT_TABLES), "newest_verdicts", "chip_scores, runs, models")
 _SHOWN = 8
+_TRIES, _WAIT_S = 5, 1.0
 
 
 @contextmanager
 def open_alerts(output: str) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection with the tables of alerts, `verdicts`, `newest_verdicts`, `chip_scores`, `runs`
-    and `models`; those that do not exist are empty.
+    """A connection with all tables and views of an OUTPUT; of the tables that `update_alerts` does
+    not make, only `verdicts`, `chip_scores`, `runs` and `models` have rows.
 
     Raises:
         UsageError: there is no table `alerts`.
+        RunFailed: an update of the alerts has died, and was not repeated.
         StorageError: a table cannot be read.
     """
     with tempfile.TemporaryDirectory(prefix="alerts-") as scratch:
         connection = duckdb.connect(":memory:", config={"temp_directory": scratch})
         try:
-            connection.execute("SET TimeZone = 'UTC'")
-            connection.execute("SET python_enable_replacements = false")
-            for name, rows in _relations(output):
-                connection.register(name, rows)
-            connection.execute(f"CREATE VIEW newest_verdicts AS {NEWEST_VERDICTS}")
+            relations = _relations(output)
+            views.register(connection, relations, views.labels_of(relations))
             yield connection
         except duckdb.Error as error:
             raise StorageError(f"cannot read the alerts: {one_line(error)}") from error
@@ -64,16 +64,25 @@ def check_area(connection: duckdb.DuckDBPyConnection, area: str | None) -> None:
     )
 
 
-def _relations(output: str) -> Iterator[tuple[str, Any]]:
-    yield from views.read_tables(output, "chip_scores, runs, models").items()
-    for table in (*ALERT_TABLES, VERDICTS):
-        found = delta_tables.open_table(output, table.name)
-        if found is None and table is ALERTS:
-            raise UsageError(
-                f"--output {output!r} has no alerts: run python -m beam_jobs.update_alerts first"
-            )
-        schema = arrow_schema(table)
-        yield (
-            table.name,
-            schema.empty_table() if found is None else delta_tables.open_dataset(found),
+def _relations(output: str) -> Mapping[str, Any]:
+    """The tables, `alerts` and `sites` as the same update wrote them."""
+    for number in range(_TRIES):
+        time.sleep(_WAIT_S if number else 0)
+        before = _snapshots(output)
+        relations = views.read_tables(output, " ".join(_READ))
+        if before == _snapshots(output) and len({update for _, update in before}) == 1:
+            return relations
+    raise RunFailed(
+        "an update of the alerts is not finished: run python -m beam_jobs.update_alerts again"
+    )
+
+
+def _snapshots(output: str) -> list[tuple[int, int]]:
+    """The version of `alerts` and of `sites`, each with the number of the update that wrote it."""
+    tables = [delta_tables.open_table(output, table.name) for table in (ALERTS, SITES)]
+    if None in tables:
+        raise UsageError(
+            f"--output {output!r} has no alerts: run python -m beam_jobs.update_alerts first"
         )
+    found = [(table, read_state(table)) for table in tables if table is not None]
+    return [(t.version(), s.update["update_number"] if s else 0) for t, s in found]

@@ -30,6 +30,8 @@ from schemas.external_tables import (
 from schemas.labels import LabelSet
 from schemas.statements import statements
 from schemas.tables import QUARANTINE, RUNS, TABLES_BY_NAME
+from schemas.verdict_table import VERDICTS
+from tests.support.alert_rows import add_rows, alert, verdict, write_alerts
 from tests.support.object_stores import S3Server
 from tests.support.published_runs import (
     SCORES,
@@ -147,6 +149,10 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> str:
     assert scores is not None
     commits.withdraw_rows(scores, "taken-back", 1, [], "2026-07-01")
     update_places(output)
+    judged = [alert(0), alert(1), alert(2)]
+    write_alerts(output, judged)
+    said = [verdict(judged[0], "true"), verdict(judged[1], "false", judged_at=at(8))]
+    add_rows(output, VERDICTS, [*said, verdict(judged[0], "unclear", judged_at=at(8))])
     return output
 
 

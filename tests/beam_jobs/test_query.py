@@ -48,6 +48,7 @@ TABLES_AND_VIEWS = [
     "latest_chip_scores",
     "looks",
     "models",
+    "newest_verdicts",
     "observations",
     "open_quarantine",
     "places",
@@ -55,6 +56,7 @@ TABLES_AND_VIEWS = [
     "runs",
     "sites",
     "threats",
+    "verdicts",
 ]
 
 LAST_NIGHT = ("alerts_last_night", "quarantine_last_night")

@@ -134,6 +134,21 @@ def update(number: int, published_at: datetime, looks: int = 100) -> Row:
     }
 
 
+def verdict(row: Row, said: str, **more: Any) -> Row:
+    """A row of verdicts about an alert."""
+    names = ("alert_id", "place_id", "label", "first_detected")
+    return {
+        "verdict_id": f"{row['alert_id']}-{said}",
+        **{name: row[name] for name in names},
+        "until": row["last_looked"],
+        "verdict": said,
+        "who": "Ana",
+        "judged_at": at(9, 14),
+        "recorded_at": at(9, 15),
+        **more,
+    }
+
+
 def write_alerts(
     output: str,
     alerts: Sequence[Row],

@@ -2,7 +2,6 @@
 
 import json
 import re
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from tests.support.alert_rows import (
     many_alerts,
     unplaced,
     update,
+    verdict,
     write_alerts,
 )
 from tests.support.pages import read
@@ -219,8 +219,8 @@ def test_trust_is_what_tests_say_and_what_officers_found(output: str) -> None:
     page = make_brief(output, Request()).page
     assert "80 of 100 (60 to 90)" in section(page, "How far to trust")
     assert "Of the 8 open sites, expect about 2 to be false alarms." in page
-    verdicts = [_verdict(row, "true" if n < 3 else "false") for n, row in enumerate(rows[:6])]
-    add_rows(output, VERDICTS, [*verdicts, _verdict(rows[7], "unclear")])
+    verdicts = [verdict(row, "true" if n < 3 else "false") for n, row in enumerate(rows[:6])]
+    add_rows(output, VERDICTS, [*verdicts, verdict(rows[7], "unclear")])
     page = make_brief(output, Request()).page
     # Wilson's interval of 3 of 6.
     assert "3 of 6 (19 to 81 of 100)" in section(page, "How far to trust")
@@ -234,7 +234,7 @@ def test_a_verdict_stays_with_its_place_label_and_time(output: str) -> None:
     later = alert(1, first_detected=at(20, 14), last_looked=at(25))
     other = alert(2, "slash_burn")
     write(output, [moved, later, other])
-    judged = [_verdict(alert(0), "true"), _verdict(alert(1), "true"), _verdict(alert(2), "true")]
+    judged = [verdict(alert(0), "true"), verdict(alert(1), "true"), verdict(alert(2), "true")]
     add_rows(output, VERDICTS, judged)
     page = make_brief(output, Request()).page
     assert page.count("Checked: it is right") == 1
@@ -332,7 +332,7 @@ def test_dropped_and_retracted_alerts_are_counted(output: str) -> None:
 def test_hostile_names_are_text(output: str) -> None:
     row = alert(0, HOSTILE, areas=[HOSTILE], after_uri=HOSTILE)
     write(output, [row], areas={HOSTILE: shapely.box(-56, -7, -54, -5)})
-    add_rows(output, VERDICTS, [_verdict(row, "true", who=HOSTILE)])
+    add_rows(output, VERDICTS, [verdict(row, "true", who=HOSTILE)])
     page = make_brief(output, Request(area=HOSTILE)).page
     scripts = re.findall(r"<script[^>]*>", page)
     assert scripts == ['<script type="application/json" id="map-data">', "<script>"]
@@ -365,15 +365,3 @@ def test_half_a_million_alerts_are_grouped_and_what_is_left_out_is_said(output: 
 def test_before_any_update_there_is_a_usage_error(output: str) -> None:
     with pytest.raises(UsageError, match="has no alerts: run python"):
         make_brief(output, Request())
-
-
-def _verdict(row: dict[str, Any], verdict: str, who: str = "Ana") -> dict[str, Any]:
-    return {
-        "verdict_id": f"{row['alert_id']}-{verdict}",
-        **{name: row[name] for name in ("alert_id", "place_id", "label", "first_detected")},
-        "until": row["last_looked"],
-        "verdict": verdict,
-        "who": who,
-        "judged_at": at(9, 14),
-        "recorded_at": datetime(2026, 7, 9, tzinfo=UTC) + timedelta(hours=15),
-    }
