@@ -196,6 +196,7 @@ RUNS = Table(
         Column("planned_at", "timestamp", "When the manifest was written.", "UTC", required=True),
         Column("held_at", "timestamp", "When the run was held; null if never.", "UTC"),
         Column("published_at", "timestamp", "When the run was committed; null if never.", "UTC"),
+        Column("commit_version", "int64", "Its commit: later is newer; else null.", "version"),
         Column(
             "plan_seconds", "float64", "Time for listing and planning.", "seconds", required=True
         ),
@@ -208,7 +209,6 @@ RUNS = Table(
     commit_order=3,
     external_name="all_runs",
 )
-
 
 EXPIRED_CHIPS = Table(
     name="expired_chips",

@@ -42,7 +42,7 @@ a unit are of one night."""
 
 _KEYS = ("chip_uri", "etag", "model_digest", "scored_at")
 _FILENAME = "__filename"  # pyarrow's own name for it
-_RUN_COLUMNS = ("run_id", "kind", "published_at")
+_RUN_COLUMNS = ("run_id", "kind", "published_at", "commit_version")
 _MEMORY = "2GB"  # of DuckDB, which uses the disk beyond that
 
 _NEWEST = """
@@ -53,6 +53,13 @@ WITH publications AS (
     files.run_date,
     files.run_id,
     runs.published_at,
+    runs.commit_version,
+    min(
+      CASE
+        WHEN runs.run_id IS NULL THEN 9223372036854775807
+        WHEN runs.kind <> 'relabel' THEN coalesce(runs.commit_version, -1)
+      END
+    ) OVER (PARTITION BY keys.chip_uri, keys.scored_at) AS first_version,
     min(CASE WHEN runs.kind <> 'relabel' THEN runs.published_at END)
       OVER (PARTITION BY keys.chip_uri, keys.scored_at) AS score_published_at
   FROM keys
@@ -64,8 +71,10 @@ FROM publications
 QUALIFY row_number() OVER (
   PARTITION BY chip_uri, etag
   ORDER BY
+    coalesce(first_version, -1) DESC,
     coalesce(score_published_at, scored_at) DESC,
     scored_at DESC,
+    commit_version DESC NULLS LAST,
     published_at DESC NULLS LAST,
     run_id DESC
 ) = 1

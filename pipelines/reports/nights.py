@@ -102,9 +102,15 @@ def nights_before(
         and record["scored"] + record["quarantined"]
         and record["published_at"] < latest
     ]
-    fitting.sort(key=lambda record: record["published_at"], reverse=True)
+    fitting.sort(key=_order_of_commit, reverse=True)
     scores = delta_tables.open_table(output, "chip_scores")
     return [published_night(scores, record) for record in fitting[:nights]] if scores else []
+
+
+def _order_of_commit(record: dict[str, Any]) -> tuple[int, datetime]:
+    """Clocks count only among runs of earlier releases, which are the oldest."""
+    version = record.get("commit_version")
+    return -1 if version is None else version, record["published_at"]
 
 
 def count_rows(rows: pa.RecordBatch | pa.Table) -> RowCounts:

@@ -48,6 +48,9 @@ def commit_rows(plan: RunPlan, name: str, files: list[DataFile]) -> None:
                 refuse_rivals(plan, table, looked_at)
             looked_at = table.version()  # others may commit while this looks
         transactions = commits.next_transactions(table, plan.run_id, plan.attempt)
+        if name == "chip_scores":
+            committed = publications.committed_transaction(plan.run_id)
+            transactions.append((committed, table.version() + 1))
         replace = plan.attempt > 1 or name == RUNS.name  # the row of an attempt that failed
         commit_files(table, files, partition, transactions, replace, metadata=partition)
 

@@ -94,6 +94,7 @@ def publish_record(plan: RunPlan, counts: RunCounts, verdict: Verdict) -> None:
     scores = committing.require_table(plan, "chip_scores")
     published_at = publications.committed_at(scores, plan.run_id) or datetime.now(UTC)
     row = _counted(plan, counts, verdict, published_at)
+    row |= {"commit_version": publications.commit_version(scores, plan.run_id)}
     file = _write(plan, {**row, "status": PUBLISHED, "published_at": published_at})
     committing.commit_rows(plan, RUNS.name, [file])
 

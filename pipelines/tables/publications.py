@@ -6,6 +6,8 @@ transactions, which survive checkpoints and the clean-up of old log files:
 - `run:<run_id>`: the run's attempts, 1 for its first publication, 2 for a replacement. A run
   without a single row has it, too.
 - `withdrawn:<run_id>`: the last attempt that was withdrawn.
+- `committed:<run_id>`: the version of the table that the last attempt made, or a little less if
+  others committed meanwhile: of two runs, the one that was committed later has the larger number.
 - `publisher`: see `pipelines.tables.commits`.
 """
 
@@ -33,6 +35,12 @@ def attempts_of(table: DeltaTable | None, run_id: str) -> int:
 def withdrawn_attempt(table: DeltaTable | None, run_id: str) -> int:
     """The run's last attempt whose rows were withdrawn from this table, 0 if there is none."""
     return _version(table, withdrawal_transaction(run_id))
+
+
+def commit_version(scores: DeltaTable, run_id: str) -> int | None:
+    """The place of a run's last commit in the order of all commits to `chip_scores`; None if an
+    earlier release committed it."""
+    return _version(scores, committed_transaction(run_id)) or None
 
 
 def is_published(scores: DeltaTable | None, run_id: str) -> bool:
@@ -100,6 +108,10 @@ def _open_at(uri: str, version: int) -> DeltaTable:
 
 def run_transaction(run_id: str) -> str:
     return f"run:{run_id}"
+
+
+def committed_transaction(run_id: str) -> str:
+    return f"committed:{run_id}"
 
 
 def withdrawal_transaction(run_id: str) -> str:

@@ -163,6 +163,52 @@ def test_without_a_publication_time_the_time_of_scoring_is_used(output: str) -> 
     assert rows(output, "SELECT run_id FROM latest_chip_scores") == [("run-2",)]
 
 
+def test_the_newest_is_the_last_commit_whatever_the_clocks_say(output: str) -> None:
+    """The first run's machine is two days ahead; the chip was replaced since, and scored again."""
+    ahead = scored("a", "road", scored_at=at(3))
+    publish(output, "ahead", [ahead], [quarantined_row("b", "empty", quarantined_at=at(3))],
+            published_at=at(3), in_order=True)  # fmt: skip
+    publish(output, "then", [scored("a", "water", etag="2"), scored("b")],
+            published_at=at(1), in_order=True)  # fmt: skip
+    newest = "SELECT chip_uri, run_id FROM latest_chip_scores ORDER BY 1"
+    assert rows(output, newest) == [("a", "then"), ("b", "then")]
+    assert rows(output, "SELECT chip_uri FROM open_quarantine") == []
+    assert [row["threat"] for row in asked(output, "alerts_last_night")] == []
+
+    publish(output, "again", [scored("a", scored_at=at(2))], published_at=at(2), in_order=True)
+    publish(output, "bad", [], [quarantined_row("b", "empty", quarantined_at=at(1))],
+            published_at=at(1), in_order=True)  # fmt: skip
+    pictures = "SELECT chip_uri, etag, run_id FROM observations ORDER BY 1, 2"
+    assert rows(output, pictures) == [("a", "1", "again"), ("a", "2", "then"), ("b", "1", "then")]
+    assert rows(output, newest) == [("a", "again"), ("b", "then")]
+    assert rows(output, "SELECT chip_uri, run_id FROM open_quarantine") == [("b", "bad")]
+
+
+def test_a_run_without_a_row_is_the_newest_and_runs_of_earlier_releases_are_the_oldest(
+    output: str,
+) -> None:
+    newest = "SELECT run_id FROM latest_chip_scores"
+    publish(output, "now", [scored("a", scored_at=at(2))], published_at=at(2), in_order=True)
+    publish(output, "old", [scored("a", scored_at=at(5))], published_at=at(5))
+    assert rows(output, newest) == [("now",)]
+    publish(output, "unfinished", [scored("a", scored_at=at(1))])
+    assert rows(output, newest) == [("unfinished",)]
+
+
+def test_new_labels_make_no_score_newer(output: str) -> None:
+    """A relabelling is committed last, and is of the scores before the last."""
+    publish(output, "first", [scored("a", "road")], published_at=at(1), in_order=True)
+    publish(output, "second", [scored("a", scored_at=at(1))], published_at=at(1), in_order=True)
+    commit_rows(output, SCORES, "relabel", [scored("a", "road", "water")])
+    newest = "SELECT run_id FROM latest_chip_scores"
+    assert rows(output, newest) == [("second",)]
+    row = run_row(at(1), kind="relabel", commit_version=3)
+    commit_rows(output, RUNS, "relabel", [row])
+    assert rows(output, newest) == [("second",)]
+    commit_rows(output, SCORES, "second", [], replace=True)  # withdrawn
+    assert rows(output, newest) == [("relabel",)]
+
+
 def test_of_publications_at_the_same_time_always_the_same_one_wins(output: str) -> None:
     for run_id in ("run-2", "run-3", "run-1"):
         publish(output, run_id, [scored("a")], published_at=at(2))

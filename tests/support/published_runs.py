@@ -117,10 +117,17 @@ def publish(
     night: str = NIGHT,
     published_at: datetime | None = None,
     label_set: LabelSet = PLANET_LABELS,
+    in_order: bool = False,
 ) -> None:
-    """Publish a whole run, its tables in the order in which a publisher commits them."""
+    """Publish a whole run, its tables in the order in which a publisher commits them.
+
+    Args:
+        in_order: whether its row has the version of its commit, as those of this release have.
+    """
     ensure_table(output, MODELS)
     commit_rows(output, QUARANTINE, run_id, quarantine, night)
     commit_rows(output, chip_scores(label_set), run_id, rows, night)
     if published_at is not None:
-        commit_rows(output, RUNS, run_id, [run_row(published_at)], night)
+        version = ensure_table(output, chip_scores(label_set)).version() if in_order else None
+        row = run_row(published_at, commit_version=version)
+        commit_rows(output, RUNS, run_id, [row], night)

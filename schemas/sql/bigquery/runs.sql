@@ -24,6 +24,7 @@ CREATE TABLE runs (
   planned_at TIMESTAMP NOT NULL OPTIONS (description = "When the manifest was written. Unit: UTC."),
   held_at TIMESTAMP OPTIONS (description = "When the run was held; null if never. Unit: UTC."),
   published_at TIMESTAMP OPTIONS (description = "When the run was committed; null if never. Unit: UTC."),
+  commit_version INT64 OPTIONS (description = "Its commit: later is newer; else null. Unit: version."),
   plan_seconds FLOAT64 NOT NULL OPTIONS (description = "Time for listing and planning. Unit: seconds."),
   score_seconds FLOAT64 NOT NULL OPTIONS (description = "Time of scoring, without pauses. Unit: seconds."),
   run_date DATE NOT NULL OPTIONS (description = "Night that the run belongs to. Unit: UTC date."),

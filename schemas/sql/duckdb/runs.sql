@@ -24,6 +24,7 @@ CREATE TABLE runs (
     planned_at TIMESTAMP WITH TIME ZONE NOT NULL,
     held_at TIMESTAMP WITH TIME ZONE,
     published_at TIMESTAMP WITH TIME ZONE,
+    commit_version BIGINT,
     plan_seconds DOUBLE NOT NULL,
     score_seconds DOUBLE NOT NULL,
     run_date DATE NOT NULL,
@@ -54,6 +55,7 @@ COMMENT ON COLUMN runs.started_at IS 'When planning began. Unit: UTC.';
 COMMENT ON COLUMN runs.planned_at IS 'When the manifest was written. Unit: UTC.';
 COMMENT ON COLUMN runs.held_at IS 'When the run was held; null if never. Unit: UTC.';
 COMMENT ON COLUMN runs.published_at IS 'When the run was committed; null if never. Unit: UTC.';
+COMMENT ON COLUMN runs.commit_version IS 'Its commit: later is newer; else null. Unit: version.';
 COMMENT ON COLUMN runs.plan_seconds IS 'Time for listing and planning. Unit: seconds.';
 COMMENT ON COLUMN runs.score_seconds IS 'Time of scoring, without pauses. Unit: seconds.';
 COMMENT ON COLUMN runs.run_date IS 'Night that the run belongs to. Unit: UTC date.';

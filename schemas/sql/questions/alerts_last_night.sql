@@ -4,17 +4,32 @@
 -- relabelled one its newest labels. Cloudy chips are not observed, so they never raise an alert.
 -- Labels that are not proven (fewer than ten chips in validation and test together) are left out;
 -- `--unproven` shows them. proven is null if nothing is known of the model.
-WITH night AS (
-  SELECT chip_scores.*
+WITH rows_of_night AS (
+  SELECT
+    chip_scores.*,
+    runs.published_at,
+    runs.commit_version,
+    min(
+      CASE
+        WHEN runs.run_id IS NULL THEN 9223372036854775807
+        WHEN runs.kind <> 'relabel' THEN coalesce(runs.commit_version, -1)
+      END
+    ) OVER (PARTITION BY chip_scores.chip_uri, chip_scores.scored_at) AS first_version
   FROM chip_scores
   LEFT JOIN runs ON runs.run_id = chip_scores.run_id
   WHERE chip_scores.run_date = (SELECT run_date FROM last_night)
+),
+night AS (
+  SELECT *
+  FROM rows_of_night
   QUALIFY row_number() OVER (
-    PARTITION BY chip_scores.chip_uri
+    PARTITION BY chip_uri
     ORDER BY
-      chip_scores.scored_at DESC,
-      runs.published_at DESC NULLS LAST,
-      chip_scores.run_id DESC
+      coalesce(first_version, -1) DESC,
+      scored_at DESC,
+      commit_version DESC NULLS LAST,
+      published_at DESC NULLS LAST,
+      run_id DESC
   ) = 1
 )
 SELECT

@@ -19,6 +19,13 @@ WITH publications AS (
     chip_scores.run_id,
     chip_scores.scored_at,
     runs.published_at,
+    runs.commit_version,
+    min(
+      CASE
+        WHEN runs.run_id IS NULL THEN 9223372036854775807
+        WHEN runs.kind <> 'relabel' THEN coalesce(runs.commit_version, -1)
+      END
+    ) OVER (PARTITION BY chip_scores.chip_uri, chip_scores.scored_at) AS first_version,
     min(chip_scores.scored_at)
       OVER (PARTITION BY chip_scores.chip_uri, chip_scores.etag) AS first_scored_at,
     min(chip_scores.modified_at)
@@ -34,8 +41,10 @@ newest AS (
   QUALIFY row_number() OVER (
     PARTITION BY chip_uri, etag
     ORDER BY
+      coalesce(first_version, -1) DESC,
       coalesce(score_published_at, scored_at) DESC,
       scored_at DESC,
+      commit_version DESC NULLS LAST,
       published_at DESC NULLS LAST,
       run_id DESC
   ) = 1

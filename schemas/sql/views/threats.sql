@@ -5,7 +5,12 @@ WITH chosen AS (
   SELECT threats
   FROM runs
   WHERE status = 'published' AND array_length(threats) > 0
-  QUALIFY row_number() OVER (ORDER BY published_at DESC NULLS LAST, run_id DESC) = 1
+  QUALIFY row_number() OVER (
+    ORDER BY
+      commit_version DESC NULLS LAST,
+      published_at DESC NULLS LAST,
+      run_id DESC
+  ) = 1
 )
 SELECT named.label
 FROM chosen, unnest(chosen.threats) AS named (label)

@@ -1,6 +1,8 @@
 """A run is published once and completely, or not at all."""
 
 import json
+import time
+from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
@@ -178,6 +180,32 @@ def test_the_record_that_a_dead_publisher_left_out_is_written_with_the_time_of_t
     assert read_plan(output, "r1", 1) is None
     finish_record(output, "r1")
     assert len(rows(output, "runs")) == 1
+
+
+def test_each_run_has_its_place_in_the_order_of_the_commits(output, monkeypatch):
+    """By the table's versions, whatever the clocks say, and also if another process wrote the
+    record, or the run was replaced."""
+    clock = time.time
+    for hours, run_id in enumerate(("a", "b", "c")):
+        monkeypatch.setattr(time, "time", lambda behind=hours: clock() - 3600 * behind)
+        plan = make_plan(output, run_id, options={"rescore": True})
+        store_plan(plan, CHIPS.to_reader())
+        commit = committing.commit_rows
+        with monkeypatch.context() as patch:
+            patch.setattr(committing, "commit_rows", dying_at("runs") if run_id == "b" else commit)
+            with pytest.raises(KeyboardInterrupt) if run_id == "b" else nullcontext():
+                publish_run(plan, stage(plan))
+    finish_record(output, "b")
+    versions = {row["run_id"]: row["commit_version"] for row in rows(output, "runs")}
+    assert versions["a"] < versions["b"] < versions["c"]
+    assert versions["c"] == open_table(output, "chip_scores").version()
+    times = {row["run_id"]: row["published_at"] for row in rows(output, "runs")}
+    assert times["a"] > times["b"] > times["c"]
+
+    again = make_plan(output, "a", attempt=2, options={"rescore": True})
+    publish_run(again, stage(again))
+    replaced = {row["run_id"]: row["commit_version"] for row in rows(output, "runs")}
+    assert replaced == {**versions, "a": versions["c"] + 1}
 
 
 def test_a_replacement_that_died_unpublished_is_not_finished(output):

@@ -24,6 +24,7 @@ CREATE OR REPLACE EXTERNAL TABLE forest_chips.all_runs (
   planned_at TIMESTAMP,
   held_at TIMESTAMP,
   published_at TIMESTAMP,
+  commit_version INT64,
   plan_seconds FLOAT64,
   score_seconds FLOAT64
 )

@@ -5,9 +5,19 @@
 -- Labels that are not proven (fewer than ten chips in validation and test together) are left out;
 -- `--unproven` shows them. proven is null if nothing is known of the model.
 -- Made from sql/questions/alerts_last_night.sql by: python -m schemas.render
-WITH night AS (
+WITH rows_of_night AS (
   SELECT
-    chip_scores.*
+    chip_scores.*,
+    runs.published_at,
+    runs.commit_version,
+    MIN(
+      CASE
+        WHEN runs.run_id IS NULL
+        THEN 9223372036854775807
+        WHEN runs.kind <> 'relabel'
+        THEN COALESCE(runs.commit_version, -1)
+      END
+    ) OVER (PARTITION BY chip_scores.chip_uri, chip_scores.scored_at) AS first_version
   FROM forest_chips.chip_scores
   LEFT JOIN forest_chips.runs
     ON runs.run_id = chip_scores.run_id
@@ -17,10 +27,16 @@ WITH night AS (
         run_date
       FROM forest_chips.last_night
     )
+), night AS (
+  SELECT
+    *
+  FROM rows_of_night
+  WHERE
+    TRUE
   QUALIFY
     ROW_NUMBER() OVER (
-      PARTITION BY chip_scores.chip_uri
-      ORDER BY chip_scores.scored_at DESC, runs.published_at DESC, chip_scores.run_id DESC
+      PARTITION BY chip_uri
+      ORDER BY COALESCE(first_version, -1) DESC, scored_at DESC, commit_version DESC, published_at DESC, run_id DESC
     ) = 1
 )
 SELECT

@@ -1,6 +1,8 @@
 -- One row per chip: its scores in the newest publication, with the newest labels of these scores.
--- A score is as new as the run that computed it. While that run has no row of its own yet (it is
--- written last), the time of scoring is used instead. A relabelling publishes the same scores again
+-- A score is as new as the run that computed it, by the versions of the table, not by clocks
+-- (runs.commit_version). A run without a row of its own yet (it is written last) is the newest. Runs
+-- of earlier releases, which have no version, are older than all others; among themselves, and among
+-- runs without a row, the times of publication and of scoring count. A relabelling publishes the same scores again
 -- (same chip_uri and scored_at), which makes none of them newer: of the rows of one score, the one
 -- published last counts, as soon as its run has its row.
 -- Made from sql/views/latest_chip_scores.sql by: python -m schemas.render
@@ -10,6 +12,15 @@ WITH publications AS (
     chip_scores.run_id,
     chip_scores.scored_at,
     runs.published_at,
+    runs.commit_version,
+    MIN(
+      CASE
+        WHEN runs.run_id IS NULL
+        THEN 9223372036854775807
+        WHEN runs.kind <> 'relabel'
+        THEN COALESCE(runs.commit_version, -1)
+      END
+    ) OVER (PARTITION BY chip_scores.chip_uri, chip_scores.scored_at) AS first_version,
     MIN(CASE WHEN runs.kind <> 'relabel' THEN runs.published_at END) OVER (PARTITION BY chip_scores.chip_uri, chip_scores.scored_at) AS score_published_at
   FROM forest_chips.chip_scores
   LEFT JOIN forest_chips.runs
@@ -25,7 +36,7 @@ WITH publications AS (
   QUALIFY
     ROW_NUMBER() OVER (
       PARTITION BY chip_uri
-      ORDER BY COALESCE(score_published_at, scored_at) DESC, scored_at DESC, published_at DESC, run_id DESC
+      ORDER BY COALESCE(first_version, -1) DESC, COALESCE(score_published_at, scored_at) DESC, scored_at DESC, commit_version DESC, published_at DESC, run_id DESC
     ) = 1
 )
 SELECT

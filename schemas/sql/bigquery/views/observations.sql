@@ -20,6 +20,15 @@ WITH publications AS (
     chip_scores.run_id,
     chip_scores.scored_at,
     runs.published_at,
+    runs.commit_version,
+    MIN(
+      CASE
+        WHEN runs.run_id IS NULL
+        THEN 9223372036854775807
+        WHEN runs.kind <> 'relabel'
+        THEN COALESCE(runs.commit_version, -1)
+      END
+    ) OVER (PARTITION BY chip_scores.chip_uri, chip_scores.scored_at) AS first_version,
     MIN(chip_scores.scored_at) OVER (PARTITION BY chip_scores.chip_uri, chip_scores.etag) AS first_scored_at,
     MIN(chip_scores.modified_at) OVER (PARTITION BY chip_scores.chip_uri, chip_scores.etag) AS first_modified_at,
     MIN(CASE WHEN runs.kind <> 'relabel' THEN runs.published_at END) OVER (PARTITION BY chip_scores.chip_uri, chip_scores.scored_at) AS score_published_at
@@ -39,7 +48,7 @@ WITH publications AS (
   QUALIFY
     ROW_NUMBER() OVER (
       PARTITION BY chip_uri, etag
-      ORDER BY COALESCE(score_published_at, scored_at) DESC, scored_at DESC, published_at DESC, run_id DESC
+      ORDER BY COALESCE(first_version, -1) DESC, COALESCE(score_published_at, scored_at) DESC, scored_at DESC, commit_version DESC, published_at DESC, run_id DESC
     ) = 1
 )
 SELECT

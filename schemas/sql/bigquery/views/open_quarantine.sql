@@ -1,24 +1,66 @@
 -- One row per chip without scores that was quarantined, with its newest quarantine row.
 -- A chip may have been quarantined several times. A chip that was scored since, in any
--- picture of it, is not here.
+-- picture of it, is not here. See latest_chip_scores for what is newer: the version of the table
+-- that published a run counts, and clocks only among runs of earlier releases.
 -- Made from sql/views/open_quarantine.sql by: python -m schemas.render
+WITH scored AS (
+  SELECT
+    chip_scores.chip_uri,
+    chip_scores.scored_at,
+    MIN(
+      CASE
+        WHEN runs.run_id IS NULL
+        THEN 9223372036854775807
+        WHEN runs.kind <> 'relabel'
+        THEN COALESCE(runs.commit_version, -1)
+      END
+    ) OVER (PARTITION BY chip_scores.chip_uri, chip_scores.scored_at) AS first_version
+  FROM forest_chips.chip_scores
+  LEFT JOIN forest_chips.runs
+    ON runs.run_id = chip_scores.run_id
+), scores AS (
+  SELECT
+    chip_uri,
+    MAX(COALESCE(first_version, -1)) AS version,
+    MAX(scored_at) AS scored_at
+  FROM scored
+  GROUP BY
+    chip_uri
+), rejected AS (
+  SELECT
+    quarantine.chip_uri,
+    quarantine.run_id,
+    quarantine.quarantined_at,
+    CASE
+      WHEN runs.run_id IS NULL
+      THEN 9223372036854775807
+      ELSE COALESCE(runs.commit_version, -1)
+    END AS version
+  FROM forest_chips.quarantine
+  LEFT JOIN forest_chips.runs
+    ON runs.run_id = quarantine.run_id
+), newest AS (
+  SELECT
+    rejected.chip_uri,
+    rejected.run_id
+  FROM rejected
+  LEFT JOIN scores
+    ON scores.chip_uri = rejected.chip_uri
+  WHERE
+    scores.chip_uri IS NULL
+    OR scores.version < rejected.version
+    OR (
+      scores.version = rejected.version AND scores.scored_at <= rejected.quarantined_at
+    )
+  QUALIFY
+    ROW_NUMBER() OVER (
+      PARTITION BY rejected.chip_uri
+      ORDER BY rejected.version DESC, rejected.quarantined_at DESC, rejected.run_id DESC
+    ) = 1
+)
 SELECT
   quarantine.*
   REPLACE (ST_GEOGFROMWKB(quarantine.geometry) AS geometry)
 FROM forest_chips.quarantine
-LEFT JOIN (
-  SELECT
-    chip_uri,
-    MAX(scored_at) AS scored_at
-  FROM forest_chips.chip_scores
-  GROUP BY
-    chip_uri
-) AS scores
-  ON scores.chip_uri = quarantine.chip_uri
-WHERE
-  scores.scored_at IS NULL OR scores.scored_at <= quarantine.quarantined_at
-QUALIFY
-  ROW_NUMBER() OVER (
-    PARTITION BY quarantine.chip_uri
-    ORDER BY quarantine.quarantined_at DESC, quarantine.run_id DESC
-  ) = 1
+JOIN newest
+  ON newest.chip_uri = quarantine.chip_uri AND newest.run_id = quarantine.run_id

@@ -9,7 +9,7 @@ WITH chosen AS (
   WHERE
     status = 'published' AND ARRAY_LENGTH(threats) > 0
   QUALIFY
-    ROW_NUMBER() OVER (ORDER BY published_at DESC, run_id DESC) = 1
+    ROW_NUMBER() OVER (ORDER BY commit_version DESC, published_at DESC, run_id DESC) = 1
 )
 SELECT
   label
