@@ -48,8 +48,8 @@ GCP = [
 # To list what obstore cannot: docs/decisions/obstore.md
 AWS = ["boto3>=1.35"]
 
-# To read files of areas.
-GEO = ["geopandas>=1.1"]
+# To read files of areas, and to export alerts.
+GEO = ["geopandas>=1.1", "pyogrio>=0.10"]
 
 # What analysts open the tables with, in addition to SQL.
 ANALYSIS = ["pandas>=2.2"]

@@ -44,6 +44,12 @@ COMMANDS = {
     "places": Command("beam_jobs.update_places", "find the places that the published chips show"),
     "alerts": Command("beam_jobs.update_alerts", "find what is new on the ground"),
     "brief": Command("beam_jobs.brief", "write a page about what has changed on the ground"),
+    "export": Command(
+        "beam_jobs.export_alerts", "export alerts to a file for maps and spreadsheets"
+    ),
+    "verdicts": Command(
+        "beam_jobs.record_verdicts", "record what officers found when they checked alerts"
+    ),
     "bigquery": Command("beam_jobs.bigquery", "print the SQL that shows the tables in BigQuery"),
 }
 """Short name to command, in the order in which a newcomer needs them."""

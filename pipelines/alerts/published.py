@@ -15,7 +15,7 @@ from pipelines.tables.delta_tables import one_line
 from pipelines.wording import nearest
 from schemas.alert_tables import ALERT_AREAS, ALERT_TABLES, ALERTS, SITES
 
-_READ = (*(table.name for table in ALERT_TABLES), "newest_verdicts", "chip_scores, runs, models")
+_READ = "newest_verdicts chip_scores runs models places " + " ".join(t.name for t in ALERT_TABLES)
 _SHOWN = 8
 _TRIES, _WAIT_S = 5, 1.0
 
@@ -23,7 +23,7 @@ _TRIES, _WAIT_S = 5, 1.0
 @contextmanager
 def open_alerts(output: str) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection with all tables and views of an OUTPUT; of the tables that `update_alerts` does
-    not make, only `verdicts`, `chip_scores`, `runs` and `models` have rows.
+    not make, only `verdicts`, `chip_scores`, `runs`, `models` and `places` have rows.
 
     Raises:
         UsageError: there is no table `alerts`.
@@ -69,7 +69,7 @@ def _relations(output: str) -> Mapping[str, Any]:
     for number in range(_TRIES):
         time.sleep(_WAIT_S if number else 0)
         before = _snapshots(output)
-        relations = views.read_tables(output, " ".join(_READ))
+        relations = views.read_tables(output, _READ)
         if before == _snapshots(output) and len({update for _, update in before}) == 1:
             return relations
     raise RunFailed(

@@ -19,8 +19,9 @@ _ORDER = """
     pipelines.quiet_tensorflow pipelines.wording pipelines.processors pipelines.elements
     pipelines.metrics pipelines.storage pipelines.imaging pipelines.drift pipelines.tables
     pipelines.places pipelines.artifacts pipelines.tars pipelines.planning pipelines.reading
-    pipelines.runs pipelines.scoring pipelines.reports pipelines.alerts pipelines.briefs
-    pipelines.publishing pipelines.maintenance pipelines.batch_scoring
+    pipelines.runs pipelines.scoring pipelines.reports pipelines.alerts pipelines.verdicts
+    pipelines.exports pipelines.briefs pipelines.publishing pipelines.maintenance
+    pipelines.batch_scoring
     train.addresses train.results train.pictures train.data train.shared_options train.networks
     train.judging train.converting train.fitting
     train.artifact train.recipes train.options train.training_set train.training
