@@ -52,12 +52,14 @@ def find_hidden(names: pa.ChunkedArray, listed: str) -> pa.ChunkedArray:
     folder = _folder_of(names, listed)
     below = pc.utf8_slice_codeunits(names, len(folder))
     suspects = pc.match_substring_regex(below, _HIDDEN_RE2)
-    asked = _asked_for(listed[len(folder) :])
-    if not asked or not pc.any(suspects).as_py():
+    globs = _asked_for(listed[len(folder) :])
+    if not globs or not pc.any(suspects).as_py():
         return suspects
+    parts = pc.split_pattern(below.filter(suspects), "/")
+    names_of_parts = pc.unique(pc.list_flatten(parts))
+    asked = {name for glob in globs for name in _matching(names_of_parts, glob)}
     found = [
-        any(is_hidden(part) and not any(each.fullmatch(part) for each in asked) for part in parts)
-        for parts in pc.split_pattern(below.filter(suspects), "/").to_pylist()
+        any(is_hidden(name) and name not in asked for name in names) for names in parts.to_pylist()
     ]
     return pc.replace_with_mask(suspects, suspects.combine_chunks(), pa.array(found, pa.bool_()))
 
@@ -69,6 +71,10 @@ def _folder_of(names: pa.ChunkedArray, listed: str) -> str:
     return _globs.WILDCARDS.split(listed, maxsplit=1)[0].rpartition("/")[0]
 
 
-def _asked_for(glob: str) -> list[re.Pattern[str]]:
+def _asked_for(glob: str) -> list[str]:
     """The parts of a glob that match hidden names only, as in shells: `.cache`, `._*.jpg`."""
-    return [_globs.to_regex(part) for part in glob.split("/") if is_hidden(part)]
+    return [part for part in glob.split("/") if is_hidden(part)]
+
+
+def _matching(names: pa.Array, glob: str) -> list[str]:
+    return list(names.filter(_globs.matches(names, glob)).to_pylist())

@@ -188,10 +188,8 @@ def list_objects(uri: str) -> Iterator[pa.Table]:
     if exists:
         yield from _list_below(uri)
         return
-    pattern = _globs.to_regex(uri)
     for table in _list_below(folder, _globs.depth_below(folder, uri)):
-        matches = [pattern.fullmatch(name) is not None for name in table["uri"].to_pylist()]
-        yield table.filter(pa.array(matches, pa.bool_()))
+        yield table.filter(_globs.matches(table["uri"], uri))
 
 
 def _list_below(uri: str, depth: float = math.inf) -> Iterator[pa.Table]:
