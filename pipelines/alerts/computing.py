@@ -23,7 +23,7 @@ from schemas.render import arrow_schema
 Trust = Mapping[tuple[str, str], bool | None]
 """Model and label to whether the label is proven."""
 
-_PLACES_AT_ONCE = 250_000
+_PLACES_AT_ONCE = 1_000_000
 _SCHEMA = arrow_schema(ALERTS)
 _FINISHED = ("site_id", "updated_at")
 _FOUND = pa.schema([field for field in _SCHEMA if field.name not in _FINISHED])
