@@ -25,6 +25,7 @@ from pipelines.storage import store
 from pipelines.tables import commits, delta_tables, evolution, publications
 from pipelines.tables.commits import DataFile, commit_in_turn, translate_commit_errors
 from pipelines.tables.delta_tables import PublishedFile
+from pipelines.tables.durability import sync_log
 from pipelines.tables.parquet_files import open_writer
 from schemas.render import file_schema
 from schemas.tables import CHIP_SCORES, EXPIRED_CHIPS, QUARANTINE, RELABEL, TABLES
@@ -168,3 +169,4 @@ def _remove(table: DeltaTable, old: dict[Partition, list[PublishedFile]], before
             f"run_date < '{before}' AND run_id IN ({run_ids})",
             commit_properties=in_turn(table, "retention"),
         )
+    sync_log(table)  # before the files are deleted

@@ -21,6 +21,7 @@ from deltalake.transaction import AddAction
 from pipelines.errors import RunFailed
 from pipelines.storage.storage_errors import is_temporary
 from pipelines.tables.delta_tables import one_line, table_error
+from pipelines.tables.durability import sync_files, sync_log
 from pipelines.tables.publications import attempts_of, run_transaction, withdrawal_transaction
 
 T = TypeVar("T")
@@ -91,6 +92,7 @@ def commit_files(
     now_ms = int(time.time() * 1000)
     replaced = partition if only_night else {k: v for k, v in partition.items() if k == "run_id"}
     own = [(name, "=", value) for name, value in replaced.items()] or None
+    sync_files(table, [file.path for file in files])
     with translate_commit_errors("commit to", table, retries=True):
         table.create_write_transaction(
             [_add_action(file, partition, now_ms) for file in files],
@@ -101,6 +103,7 @@ def commit_files(
             commit_properties=properties,
         )
         table.update_incremental()
+    sync_log(table)
 
 
 @contextmanager
