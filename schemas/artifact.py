@@ -124,7 +124,7 @@ class ModelArtifact:
         engines: what is known about the same network for other engines than Keras, by engine; empty
             if the artifact has none. For `openvino`: `model_digest`, of the network it was
             converted from; `versions`; and, if there is an int8 network, `int8`: how it differs
-            from float32, and its `thresholds` by label if it needs its own.
+            from float32 on validation chips (`train.converting.int8.compare`).
         files: file name to sha256, for every file but artifact.json.
     """
 

@@ -15,13 +15,10 @@ from pipelines.errors import StorageError, UsageError, as_usage_error
 from pipelines.flags import common_flag, flag
 from pipelines.storage.store import absolute_uri, head_object, is_remote, read_bytes, write_bytes
 from schemas.artifact import ArtifactError, ModelArtifact
-from schemas.labels import LabelSet
-from train.data.dataset import LabelledChips, keep_sky, load_labelled_chips
-from train.data.examples import Examples, count_set_aside, decode_chips, describe_set_aside
+from train.artifact_chips import decode_for, match_chips
+from train.data.examples import Examples, count_set_aside, describe_set_aside
 from train.data.label_files import Part, read_split
-from train.data.labels import read_labelled_rows
-from train.data.pixel_cache import PixelCache, choose_cache
-from train.data.pixel_store import open_pixels
+from train.data.pixel_cache import choose_cache
 from train.shared_options import CacheOptions, LabelledOptions
 
 _MOST_FIGURES_BYTES = 1 << 24
@@ -61,12 +58,12 @@ def evaluate_artifact(options: EvaluateOptions) -> dict[str, Any]:
         address = absolute_uri(options.artifact)
         folder, artifact = open_artifact(address)
     output = _output(options, address)
-    chips = _match(options, artifact)
+    chips = match_chips(options, artifact)
     parts = _parts(options, list(chips.uris))
     names = [name for name, part in parts.items() if part == (options.part or "test")]
     if not names:
         raise UsageError(f"--split has no chip in its part {options.part or 'test'}; see --part")
-    examples = _decode(names, chips, artifact, cache)
+    examples = decode_for(artifact, names, chips, cache)
     set_aside = count_set_aside(chips, parts, [examples])
     print("\n".join([f"Chips: {len(names)}", *describe_set_aside(set_aside, [examples])]))
     report = {
@@ -104,15 +101,6 @@ def _is_ours(output: str) -> bool:
     return isinstance(found, dict) and {"model_digest", "set_aside"} <= found.keys()
 
 
-def _match(options: EvaluateOptions, artifact: ModelArtifact) -> LabelledChips:
-    others = tuple(artifact.training.get("other_labels", ()))
-    label_set = LabelSet(artifact.label_set.names + others, artifact.label_set.sky)
-    rows, _ = read_labelled_rows(options.labels, options.chips, label_set)
-    media_type = artifact.preprocessing.media_type
-    chips = load_labelled_chips(options.chips, rows, label_set, media_type)
-    return keep_sky(chips, label_set) if others else chips
-
-
 def _parts(options: EvaluateOptions, names: Sequence[str]) -> dict[str, Part]:
     """The part of each chip; without a split they are all in test."""
     if options.split is None:
@@ -121,14 +109,6 @@ def _parts(options: EvaluateOptions, names: Sequence[str]) -> dict[str, Part]:
         return dict.fromkeys(names, "test")
     split = read_split(options.split)
     return {name: split[name] for name in names if name in split}
-
-
-def _decode(
-    names: Sequence[str], chips: LabelledChips, artifact: ModelArtifact, cache: PixelCache | None
-) -> Examples:
-    uris = [chips.uris[name] for name in names]
-    with open_pixels(cache, artifact.preprocessing, uris) as store:
-        return decode_chips(names, chips, artifact.label_set, artifact.preprocessing, store)
 
 
 def _measure(folder: Path, artifact: ModelArtifact, examples: Examples) -> dict[str, Any]:

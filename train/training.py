@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from schemas.artifact import ModelArtifact
-from train.artifact.export import resolve_target, write_model
+from train.artifact.export import Convert, resolve_target, write_model
+from train.converting.engines import add_openvino
+from train.converting.int8 import Chips
 from train.data.splits import split_csv
 from train.fitting.checkpoints import Checkpoints, checkpoint_folder, remove_checkpoints
 from train.fitting.epochs import FitOptions
@@ -42,7 +44,7 @@ def train_model(options: TrainOptions) -> ModelArtifact:
     description["training"] = settings | {"temperatures": temperatures}
     split = split_csv({part: examples.names for part, examples in data.parts.items()})
     made_of = (data.preprocessing, data.label_set, description, split)
-    written = write_model(folder, fit, *made_of, conversion=options.convert)
+    written = write_model(folder, fit, *made_of, convert=_conversion(options, data))
     remove_checkpoints(checkpoint_dir)
     print(f"Artifact: {folder}", flush=True)
     return written
@@ -105,6 +107,15 @@ def _judge(
     )
     description, temperatures = judge(fit.model, data.parts, data.label_set, judging)
     return {"network": options.network, **description}, temperatures
+
+
+def _conversion(options: TrainOptions, data: TrainingSet) -> Convert | None:
+    """What adds the networks that `--convert` asks for."""
+    if options.convert == "none":
+        return None
+    train, validation = data.parts["train"], data.parts["validation"]
+    chips = Chips(train.pixels, validation.pixels, validation.truth)
+    return partial(add_openvino, chips=chips if options.convert == "int8" else None)
 
 
 def _positives(data: TrainingSet) -> dict[str, dict[str, int]]:

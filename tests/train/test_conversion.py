@@ -48,6 +48,44 @@ def test_a_converted_artifact_is_the_same_model_with_more_files(trained, capsys)
     assert read_artifact(folder) == after
 
 
+def test_with_its_chips_an_artifact_gets_an_int8_network_that_is_judged(trained, capsys):
+    folder = trained / "model"
+    flags = [f"--chips={trained}/chips", f"--labels={trained}/labels.csv"]
+    digest = read_artifact(folder).model_digest
+    assert main(["convert", f"--artifact={folder}", *flags]) == 0
+    assert "int8 compared with float32 on" in capsys.readouterr().out
+    artifact = read_artifact(folder)
+    assert artifact.model_digest == digest
+    assert {"openvino_int8.xml", "openvino_int8.bin"} < artifact.files.keys()
+    judged = artifact.engines["openvino"]["int8"]
+    assert judged["chips"] == artifact.training["chips"]["validation"]
+    card = (folder / "model_card.md").read_text()
+    assert "int8 compared with float32 on" in card
+    assert main(["convert", f"--artifact={folder}"]) == 0  # float32 alone: int8 stays
+    assert read_artifact(folder).engines["openvino"]["int8"] == judged
+    assert read_artifact(folder).files.keys() == artifact.files.keys()
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--labels={0}/labels.csv"], "--labels and --split need --chips"),
+        (["--chips={0}/chips", "--labels={0}/labels.csv", "--split={0}/no.csv"], "no.csv"),
+        (
+            ["--chips={0}/chips", "--labels={0}/labels.csv", "--split={0}/all.csv"],
+            "part validation",
+        ),
+    ],
+)
+def test_chips_that_cannot_judge_are_a_usage_error(trained, capsys, flags, message):
+    (trained / "all.csv").write_text("image_name,split\nc0,train\nc1,train\n")
+    files = digests(trained / "model")
+    given = [flag.format(trained) for flag in flags]
+    assert main(["convert", f"--artifact={trained}/model", *given]) == 2
+    assert message in capsys.readouterr().err
+    assert digests(trained / "model") == files
+
+
 def test_a_model_of_an_earlier_release_scores_the_same_after_it_was_converted(tmp_path):
     unpack(tmp_path)
     folder = tmp_path / "model"
@@ -87,5 +125,5 @@ def test_training_converts_unless_told_otherwise(trained):
     asked |= {"artifact": trained / "converted", "network": "cnn", "image_size": 32, "epochs": 1}
     assert main([f"--{name}={value}" for name, value in asked.items()]) == 0
     artifact = read_artifact(trained / "converted")
-    assert {"openvino.xml", "openvino.bin"} < artifact.files.keys()
+    assert {"openvino.xml", "openvino_int8.xml"} < artifact.files.keys()
     assert artifact.engines["openvino"]["model_digest"] == artifact.model_digest

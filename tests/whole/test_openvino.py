@@ -17,6 +17,7 @@ from pipelines.storage import store
 from schemas.artifact_files import read_description
 from tests.support.openvino_networks import add_to_artifact
 from tests.support.samples import make_artifact, write_chips
+from train.converting.int8 import Chips
 
 _ROOT = Path(__file__).parents[2]
 _WITHOUT_TENSORFLOW = (
@@ -35,6 +36,9 @@ def night(tmp_path_factory) -> Path:
     make_artifact(folder / "model", network="cnn")
     make_artifact(folder / "plain", network="cnn")
     add_to_artifact(folder / "model")
+    make_artifact(folder / "int8", network="cnn")
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 64, 64, 3), np.uint8)
+    add_to_artifact(folder / "int8", Chips(pixels, pixels, np.eye(20, 17, dtype=np.uint8)))
     return folder
 
 
@@ -69,6 +73,22 @@ def test_a_cpu_without_tensorflow_scores_what_tensorflow_scores(night):
     ((engine, precision, options),) = rows(night, "one", used)
     assert (engine, precision, json.loads(options)["engine"]) == ("openvino", "float32", "auto")
     assert rows(night, "two", used)[0][:2] == ("tensorflow", "float32")
+
+
+def test_int8_is_used_only_when_it_is_asked_for(night):
+    flags = (f"--artifact={night}/int8",)
+    assert score(night, "plainly", *flags).returncode == 0
+    done = score(night, "int8s", *flags, "--precision=int8")
+    assert done.returncode == 0, done.stderr
+    used = "SELECT engine, precision, model_digest, thresholds_digest FROM runs"
+    (plain,), (quantised,) = rows(night, "plainly", used), rows(night, "int8s", used)
+    assert quantised[:2] == ("openvino", "int8")
+    assert plain[0] == "openvino"
+    assert plain[1] != "int8"
+    assert quantised[2:] == plain[2:]
+    scores = "SELECT COLUMNS('score_.*') FROM chip_scores ORDER BY chip_id"
+    one, two = (np.array(rows(night, output, scores)) for output in ("plainly", "int8s"))
+    assert 0 < np.abs(one - two).max() < 0.1
 
 
 def test_chips_that_tensorflow_scored_are_not_scored_again(night):

@@ -9,7 +9,7 @@ import os
 import platform
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -38,11 +38,13 @@ from train.artifact.file_names import (
 )
 from train.artifact.mlm_item import describe_model
 from train.artifact.model_card import render_model_card
-from train.converting.engines import Conversion, add_openvino
 from train.fitting.fit import Fit
 from train.fitting.history import MEASURES, history_csv
 from train.judging.calibration import draw_reliability
 from train.pictures import Panel, draw_lines
+
+Convert = Callable[[Path, ModelArtifact, Any], Mapping[str, Any]]
+"""Adds networks to an artifact's folder, and returns the artifact's `engines`."""
 
 _CURVES = {"loss": "loss", "f1": "F1 at 0.5", "map": "mAP"}
 _PACKAGES = ("tensorflow", "keras", "numpy", "h5py", "scikit-learn", "simplejpeg", "rasterio")
@@ -105,7 +107,7 @@ def write_model(
     label_set: LabelSet,
     description: Mapping[str, Any],
     split: str,
-    conversion: Conversion = "none",
+    convert: Convert | None = None,
 ) -> ModelArtifact:
     """Write the model, its history, split, pictures and descriptions; replace an older artifact.
 
@@ -116,7 +118,7 @@ def write_model(
         description: the remaining fields of `ModelArtifact`: network, thresholds, sky_rule,
             unproven_thresholds, figures, training.
         split: which chip was in which part, as csv.
-        conversion: which networks for OpenVINO to add.
+        convert: adds networks for other engines.
 
     Raises:
         ArtifactError: the written files are not consistent.
@@ -135,7 +137,7 @@ def write_model(
             versions=package_versions(),
             **description,
         )
-        engines = add_openvino(temporary, artifact, fit.model, conversion)
+        engines = convert(temporary, artifact, fit.model) if convert else {}
         return write_descriptions(temporary, replace(artifact, engines=engines))
 
 

@@ -15,6 +15,7 @@ from schemas.artifact import ModelArtifact
 from schemas.artifact_files import ARTIFACT_FILE
 from train.artifact.file_names import CURVES_FILE, RELIABILITY_FILE
 from train.artifact.weaknesses import find_weaknesses, judged_part
+from train.converting.int8 import describe
 from train.judging.figure_table import figure_text, with_interval
 
 _METHODS = {
@@ -27,6 +28,7 @@ _SKY_RULES = {
     "threshold": "Sky labels follow their thresholds like all others.",
     "argmax": "A chip gets the sky label with the highest score, whatever the thresholds.",
 }
+_COMPARED = ("average_precision", "f1")
 _OVERALL = {f"{a}_f{beta}": f"{a} F{beta}" for beta in (1, 2) for a in ("macro", "micro", "sample")}
 
 
@@ -38,6 +40,7 @@ def render_model_card(artifact: ModelArtifact) -> str:
         "Measures": list(_measures(artifact)),
         "Labels": [_labels(artifact)],
         "Thresholds": list(_thresholds(artifact)),
+        "Engines": list(_engines(artifact)),
         "Known weaknesses": [doc.Bullets(find_weaknesses(artifact))],
         "Training": list(_training(artifact)),
         "Versions": [doc.Paragraph(", ".join(f"{n} {v}" for n, v in artifact.versions.items()))],
@@ -136,6 +139,35 @@ def _thresholds(artifact: ModelArtifact) -> Iterator[doc.Block]:
 def _proof(row: Mapping[str, Any]) -> str:
     count = row["positives"]
     return f"{count} validation chip{'s' * (count > 1)}" if count else "none"
+
+
+def _engines(artifact: ModelArtifact) -> Iterator[doc.Block]:
+    known = artifact.engines.get("openvino")
+    if known is None:
+        yield doc.Paragraph("TensorFlow.")
+        return
+    yield doc.Paragraph("TensorFlow, and OpenVINO with the same scores in float32.")
+    if found := known.get("int8"):
+        yield doc.Paragraph(f"{describe(found)}.")
+        yield doc.TableBlock(
+            [
+                "label",
+                "AP, float32",
+                "AP, int8",
+                "F1, float32",
+                "F1, int8",
+                "decisions that differ",
+            ],
+            [
+                [
+                    name,
+                    *(row[figure][kind] for figure in _COMPARED for kind in ("float32", "int8")),
+                    f"{row['decisions_differing']:.2%}",
+                ]
+                for name, row in found["labels"].items()
+            ],
+            numbers={5},
+        )
 
 
 def _training(artifact: ModelArtifact) -> Iterator[doc.Block]:

@@ -10,12 +10,14 @@ import numpy.typing as npt
 
 from pipelines.artifacts.openvino_network import OpenVinoNetwork
 from schemas.artifact import ArtifactError, ModelArtifact
+from schemas.artifact_files import OPENVINO_FILES, OpenVinoKind
 from schemas.networks.openvino_file import OpenVinoModel
+from train.converting.int8 import Chips, add_int8
 from train.converting.network import convert_network, write_network
 from train.judging.measuring import predict_scores
 
-Conversion = Literal["float32", "none"]
-"""The networks for OpenVINO that an artifact gets."""
+Conversion = Literal["int8", "float32", "none"]
+"""The networks for OpenVINO that an artifact gets: both, one, or none."""
 
 TOLERANCE = 1e-4
 """Largest difference of a score from Keras' for a network to count as the same."""
@@ -24,34 +26,62 @@ _COMPARED_CHIPS = 32
 
 
 def add_openvino(
-    folder: Path, artifact: ModelArtifact, model: Any, conversion: Conversion
+    folder: Path, artifact: ModelArtifact, model: Any, chips: Chips | None = None
 ) -> dict[str, Any]:
-    """Write the artifact's network for OpenVINO into its folder, if that can be done; else print
+    """Write the artifact's networks for OpenVINO into its folder, if that can be done; else print
     why not.
 
     Args:
-        artifact: its description, without the converted network.
+        artifact: its description, without the converted networks.
         model: its Keras model.
+        chips: to make and judge an int8 network with; None makes none.
 
     Returns:
         The artifact's `engines`.
     """
-    if conversion == "none":
-        return {}
     if not find_spec("openvino"):
         print("Not converted for OpenVINO, which is not installed: TensorFlow scores this model")
         return {}
     try:
         network = convert_network(model)
-        _check_scores(write_network(folder, "float32", network), artifact, model)
+        checked = write_network(folder, "float32", network)
+        _check_scores(checked, artifact, model)
     except Exception as error:  # OpenVINO has no common class for what it cannot convert
-        for name in ("openvino.xml", "openvino.bin"):
-            (folder / name).unlink(missing_ok=True)
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        print(f"Not converted for OpenVINO, so TensorFlow scores this model: {reason}")
+        _remove(folder, "float32")
+        print(f"Not converted for OpenVINO, so TensorFlow scores this model: {_reason(error)}")
         return {}
-    versions = {"openvino": importlib.metadata.version("openvino")}
-    return {"openvino": {"model_digest": artifact.model_digest, "versions": versions}}
+    known = {"model_digest": artifact.model_digest, "versions": _versions("openvino")}
+    if chips and checked.convolutions:  # without convolutions there is nothing to gain
+        known |= _add_int8(folder, artifact, network, checked, chips)
+    return {"openvino": known}
+
+
+def _add_int8(
+    folder: Path, artifact: ModelArtifact, network: Any, checked: OpenVinoModel, chips: Chips
+) -> dict[str, Any]:
+    if not find_spec("nncf"):
+        print("Not converted to int8: NNCF is not installed")
+        return {}
+    try:
+        found = add_int8(folder, artifact, network, checked, chips)
+    except Exception as error:  # NNCF has no common class either
+        _remove(folder, "int8")
+        print(f"Not converted to int8: {_reason(error)}")
+        return {}
+    return {"int8": found, "versions": _versions("openvino", "nncf")}
+
+
+def _remove(folder: Path, kind: OpenVinoKind) -> None:
+    for name in OPENVINO_FILES[kind]:
+        (folder / name).unlink(missing_ok=True)
+
+
+def _reason(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def _versions(*packages: str) -> dict[str, str]:
+    return {name: importlib.metadata.version(name) for name in packages}
 
 
 def _check_scores(checked: OpenVinoModel, artifact: ModelArtifact, model: Any) -> None:

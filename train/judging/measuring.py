@@ -89,7 +89,7 @@ def measure(
         name: {
             "positives": int(truth[:, i].sum()),
             "threshold": float(thresholds[i]),
-            "average_precision": _average_precision(truth[:, i], exact[:, i]),
+            "average_precision": average_precision(truth[:, i], exact[:, i]),
             "best": _best(truth[:, i], exact[:, i]),
             **{w: _decisions(truth[:, i], chosen[:, i]) for w, chosen in decisions.items()},
         }
@@ -147,7 +147,8 @@ def _count(truth: Truth, chosen: Chosen, axis: int | None = None) -> tuple[Any, 
     return hits, predicted, positives
 
 
-def _average_precision(truth: Truth, scores: npt.NDArray[np.float64]) -> float | None:
+def average_precision(truth: Truth, scores: npt.NDArray[np.floating]) -> float | None:
+    """Of one label: mean precision over all thresholds; None without a positive."""
     from sklearn.metrics import average_precision_score  # a second to import
 
     return float(average_precision_score(truth, scores)) if truth.any() else None

@@ -74,7 +74,7 @@ def test_every_section_of_the_card_exists_and_is_not_empty(artifact):
     titles = [section.splitlines()[0] for section in sections]
     assert titles == [
         *("Intended use", "Data", "Measures", "Labels", "Thresholds"),
-        *("Known weaknesses", "Training", "Versions"),
+        *("Engines", "Known weaknesses", "Training", "Versions"),
     ]
     assert all(len(section.splitlines()) > 2 for section in sections)
 

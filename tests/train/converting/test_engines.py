@@ -80,9 +80,9 @@ def test_a_network_with_other_scores_than_keras_is_not_kept(tmp_path, monkeypatc
     artifact, other = make_artifact(tmp_path, network="cnn"), model_of("cnn", 3, side=64)
     convert = engines.convert_network
     monkeypatch.setattr(engines, "convert_network", lambda model: convert(with_labels(other)))
-    assert add_openvino(tmp_path, artifact, with_labels(model_of("cnn", 3, side=64)), "float32")
+    assert add_openvino(tmp_path, artifact, with_labels(model_of("cnn", 3, side=64)))
     monkeypatch.setattr(engines, "convert_network", lambda model: convert(with_labels(other, 1)))
-    assert add_openvino(tmp_path, artifact, with_labels(other), "float32") == {}
+    assert add_openvino(tmp_path, artifact, with_labels(other)) == {}
     assert (
         "so TensorFlow scores this model: its scores differ from Keras'" in capsys.readouterr().out
     )
@@ -107,21 +107,17 @@ def test_a_network_that_openvino_cannot_convert_stays_with_tensorflow_and_says_s
 
     artifact = make_artifact(tmp_path, network="cnn")
     monkeypatch.setattr(engines, "convert_network", fail)
-    assert add_openvino(tmp_path, artifact, None, "float32") == {}
+    assert add_openvino(tmp_path, artifact, None) == {}
     assert capsys.readouterr().out == (
         "Not converted for OpenVINO, so TensorFlow scores this model: no such operation\n"
     )
     assert not list(tmp_path.glob("openvino*"))
 
 
-def test_nothing_is_converted_if_that_is_not_asked_for_or_openvino_is_not_there(
-    tmp_path, monkeypatch, capsys
-):
+def test_nothing_is_converted_if_openvino_is_not_there(tmp_path, monkeypatch, capsys):
     artifact = make_artifact(tmp_path, network="cnn")
-    assert add_openvino(tmp_path, artifact, None, "none") == {}
-    assert capsys.readouterr().out == ""
     monkeypatch.setattr(engines, "find_spec", lambda name: None)
-    assert add_openvino(tmp_path, artifact, None, "float32") == {}
+    assert add_openvino(tmp_path, artifact, None) == {}
     assert "OpenVINO, which is not installed" in capsys.readouterr().out
 
 
