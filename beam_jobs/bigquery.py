@@ -19,6 +19,7 @@ from beam_jobs.options.store_options import OUTPUT
 from pipelines.commands import CommandLine, run_command
 from pipelines.errors import UsageError
 from pipelines.flags import common_flag, flag
+from pipelines.printing import write_answer
 from pipelines.storage import store
 from pipelines.storage.store_flags import StoreOptions
 from pipelines.tables import delta_tables, evolution
@@ -105,7 +106,7 @@ def main(arguments: Sequence[str]) -> int:
         raise UsageError(f"BigQuery reads gs:// only, not {output!r}")
     if options.question:
         labels = _labels(_published(output)[CHIP_SCORES.name])
-        print(in_dataset(_fitted(_QUESTIONS[options.question], labels), options.dataset), end="")
+        write_answer(in_dataset(_fitted(_QUESTIONS[options.question], labels), options.dataset))
         return 0
     tables = open_tables(output)
     labels = _labels(tables[CHIP_SCORES.name])
@@ -116,7 +117,7 @@ def main(arguments: Sequence[str]) -> int:
         external = [
             delta_table_ddl(name, output, options.connection, options.dataset) for name in tables
         ]
-    print("\n".join([*external, *_views(options.dataset, labels)]), end="")
+    write_answer("\n".join([*external, *_views(options.dataset, labels)]))
     return 0
 
 

@@ -12,8 +12,6 @@ The whole answer is printed, or nothing. What a question leaves out is said on s
 
 from __future__ import annotations
 
-import io
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -37,6 +35,7 @@ from beam_jobs.sessions import open_session
 from pipelines.commands import CommandLine, run_command
 from pipelines.errors import UsageError
 from pipelines.flags import common_flag, not_empty
+from pipelines.printing import write_answer
 from pipelines.storage.store import configure
 from pipelines.storage.store_flags import StoreOptions
 from pipelines.tables.views import VIEWS as VIEWS
@@ -103,20 +102,22 @@ def main(arguments: Sequence[str]) -> int:
 
     Raises:
         UsageError: the SQL is wrong, or OUTPUT does not exist.
-        StorageError: the tables cannot be read.
+        StorageError: the tables cannot be read, or the answer cannot be written.
     """
     options = _parse(arguments)
     if options.list_questions:
-        _print("".join(f"{name}: {text}\n" for name, text in _listed(options).items()))
+        write_answer("".join(f"{name}: {text}\n" for name, text in _listed(options).items()))
     elif options.question:
         answer, notes = ask_question(
             options.output, options.question, options.threats, options.unproven
         )
-        _print(FORMATS[options.format](answer))
+        write_answer(FORMATS[options.format](answer))
         for note in notes:
             print(note, file=sys.stderr)
     else:
-        _print(FORMATS[options.format](ask(options.output, options.sql or "", options.threats)))
+        write_answer(
+            FORMATS[options.format](ask(options.output, options.sql or "", options.threats))
+        )
     return 0
 
 
@@ -211,18 +212,6 @@ def _parse(arguments: Sequence[str]) -> QueryOptions:
         if options.unproven and options.question is None:
             raise UsageError("--unproven goes with --question; a SELECT sees every label")
     return options
-
-
-def _print(text: str) -> None:
-    """Write to standard output, in UTF-8, with the line ends of the text."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(encoding="utf-8", newline="")
-    try:
-        sys.stdout.write(text)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # The reader has closed the pipe (`| head`); Python would report that again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ from pipelines.planning.media_types import refuse_other_media_type
 from pipelines.planning.second_chances import count_second_chances, replay_command
 from pipelines.planning.selection import Selection, select_chips
 from pipelines.planning.sidecar import read_sidecar
+from pipelines.printing import write_answer
 from pipelines.quiet_tensorflow import quiet_tensorflow
 from pipelines.run_log import RunLog
 from pipelines.runs.run_plan import RunPlan
@@ -92,7 +93,7 @@ def _estimate(options: ScoreOptions) -> int:
 
     (chosen, ignored), sample_chips = _choose(options, artifact), asked.sample_chips or SAMPLE_CHIPS
     estimate = estimate_run(chosen, prices, sample_chips, options.gcs_reads_per_second, try_sample)
-    print(estimate_text(replace(estimate, ignored=ignored), asked.format or "text"))
+    write_answer(estimate_text(replace(estimate, ignored=ignored), asked.format or "text") + "\n")
     return 0
 
 

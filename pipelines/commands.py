@@ -20,6 +20,7 @@ from typing import get_type_hints as type_hints
 
 from pipelines.errors import RunFailed, StorageError, UsageError
 from pipelines.flags import Flag, Group, flags_of, not_empty, removed_flags
+from pipelines.printing import tolerate_broken_output
 from schemas.artifact import ArtifactError
 from schemas.labels import LabelSetError
 
@@ -142,6 +143,7 @@ def run_command(main: Callable[[Sequence[str]], int]) -> NoReturn:
     Ends the process without Python's own cleanup: Arrow's reading threads may still call into the
     interpreter then, and sometimes turn a success into an abort.
     """
+    tolerate_broken_output()
     for signal_number in (signal.SIGINT, signal.SIGTERM):  # schedulers stop by SIGTERM
         signal.signal(signal_number, _interrupt)
     code = exit_code(main, sys.argv[1:])
