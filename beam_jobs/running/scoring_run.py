@@ -10,6 +10,7 @@ return score(start, plan)
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
@@ -61,8 +62,12 @@ def score(start: RunStart, plan: RunPlan) -> int:
     try:
         counters = _score(start, plan)
     except (Exception, KeyboardInterrupt) as error:
-        _record_failure(start, plan, error)
-        raise
+        if not (is_interruption(error) and _is_published(plan)):
+            _record_failure(start, plan, error)
+            raise
+        print(f"run {plan.run_id} was stopped, but it is published", file=sys.stderr)
+        _complete(plan)
+        counters = {}
     if launch.only_submits(options.beam_args):
         print(f"run {plan.run_id}: the job is submitted, and publishes the run at its end")
         return 0
@@ -143,6 +148,14 @@ def _refusal_or_failure(plan: RunPlan, error: Exception) -> RunFailed | None:
     if message := launch.error_in(error):
         return RunFailed(f"{message}; nothing was published")
     return None
+
+
+def _is_published(plan: RunPlan) -> bool:
+    """Whether readers see the run already; False if that cannot be found out."""
+    try:
+        return publishing.is_visible(plan)
+    except (StorageError, RunFailed):
+        return False
 
 
 def _complete(plan: RunPlan) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
+import threading
 import time
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from beam_jobs import score_chips
 from pipelines import batch_scoring, metrics
 from pipelines.commands import exit_code
 from pipelines.publishing import publishing
-from pipelines.runs import run_plan, staging
+from pipelines.runs import committing, records, run_plan, staging
 from pipelines.scoring import scoring
 from pipelines.tables import delta_tables
 from tests.support.quick_scoring import QuickClassifier
@@ -161,3 +163,49 @@ def test_a_start_succeeds_if_another_start_has_published_its_files(score, tmp_pa
     assert "10 scored" in out
     assert len(rows(tmp_path, "chip_scores")) == 10
     assert len(rows(tmp_path, "runs")) == 1
+
+
+@pytest.fixture
+def stop_at(monkeypatch):
+    """Lets a signal stop the command before a run is committed to a table; its worker hangs."""
+    commit, ended = committing.commit_rows, threading.Event()
+
+    def interrupt(_number, _frame):
+        raise KeyboardInterrupt
+
+    def prepare(table):
+        stops = iter([True])
+
+        def commit_or_hang(plan, name, files):
+            if name == table and next(stops, False):
+                os.kill(os.getpid(), signal.SIGUSR1)
+                ended.wait()
+                raise RuntimeError("the process has ended")
+            commit(plan, name, files)
+
+        monkeypatch.setattr(committing, "commit_rows", commit_or_hang)
+
+    before = signal.signal(signal.SIGUSR1, interrupt)
+    yield prepare
+    ended.set()
+    signal.signal(signal.SIGUSR1, before)
+
+
+def test_a_run_that_is_stopped_when_readers_see_it_already_is_finished_and_says_so(
+    score, stop_at, tmp_path
+):
+    stop_at("runs")
+    code, out, err = score()
+    assert code == 0
+    assert "run night was stopped, but it is published\n" in err
+    assert "published: 10 scored, 0 quarantined, 0 skipped" in out
+    record = records.read_record(str(tmp_path / "out"), "night")
+    assert (record["status"], record["scored"]) == ("published", 10)
+
+
+def test_a_run_that_is_stopped_before_readers_see_it_ends_as_interrupted(score, stop_at):
+    stop_at("chip_scores")
+    code, out, err = score()
+    assert code == 130
+    assert "published" not in out + err
+    assert score()[0] == 0
