@@ -47,7 +47,9 @@ def seen(output: str) -> Rows:
 def start(output: Path, prepare: Any = None) -> Forked:
     flags = ["--output", str(output), "--labels", *LABELS]
     log = output.with_name(f"{output.name}-{time.time_ns()}.log")
-    return fork(update_alerts.main, flags, log, prepare=prepare)
+    # A killed update leaves its scratch folder.
+    environment = {**os.environ, "TMPDIR": str(output.parent)}
+    return fork(update_alerts.main, flags, log, prepare=prepare, environment=environment)
 
 
 @pytest.fixture(scope="module")
