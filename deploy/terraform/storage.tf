@@ -5,10 +5,18 @@ locals {
 
   # Delta table to external table, as python -m beam_jobs.bigquery names them.
   external_tables = {
-    models      = "all_models"
-    chip_scores = "chip_scores"
-    quarantine  = "all_quarantine"
-    runs        = "all_runs"
+    models        = "all_models"
+    chip_scores   = "chip_scores"
+    quarantine    = "all_quarantine"
+    runs          = "all_runs"
+    places        = "places"
+    chip_places   = "chip_places"
+    alerts        = "alerts"
+    sites         = "sites"
+    alert_changes = "alert_changes"
+    alert_areas   = "alert_areas"
+    alert_updates = "alert_updates"
+    verdicts      = "verdicts"
   }
 }
 

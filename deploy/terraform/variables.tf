@@ -92,7 +92,7 @@ variable "alert_emails" {
 }
 
 variable "first_night_done" {
-  description = "Set to true after the first run: BigQuery reads a Delta table when its external table is created."
+  description = "Set to true after the first run and the first update_alerts: BigQuery reads a Delta table when its external table is created."
   type        = bool
   default     = false
 }
