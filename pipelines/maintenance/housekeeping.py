@@ -4,6 +4,8 @@ Every commit here takes a turn among the publishers (`commits.next_turn`), so no
 on files that were just replaced. Readers keep the files of their snapshot until these are vacuumed.
 """
 
+from collections.abc import Iterable
+
 from deltalake import CommitProperties, DeltaTable, Transaction
 
 from pipelines.tables import commits, delta_tables
@@ -47,9 +49,13 @@ def shorten_log(output: str, name: str) -> None:
             table.cleanup_metadata()
 
 
-def in_turn(table: DeltaTable, what: str) -> CommitProperties:
-    """Properties of a commit that takes its turn among the publishers."""
+def in_turn(table: DeltaTable, what: str, more: Iterable[tuple[str, int]] = ()) -> CommitProperties:
+    """Properties of a commit that takes its turn among the publishers.
+
+    Args:
+        more: further application transactions of the commit.
+    """
     return CommitProperties(
         custom_metadata={"maintained": what},
-        app_transactions=[Transaction(*commits.next_turn(table))],
+        app_transactions=[Transaction(*each) for each in (commits.next_turn(table), *more)],
     )

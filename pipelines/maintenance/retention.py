@@ -164,9 +164,12 @@ def _commit(output: str, file: DataFile, night: str, run_id: str) -> None:
 def _remove(table: DeltaTable, old: dict[Partition, list[PublishedFile]], before: str) -> None:
     """Remove files in one commit, which changes only the log: a file is of one night and run."""
     run_ids = ", ".join(f"'{run_id}'" for run_id in sorted({run_id for _, run_id in old}))
+    kept = {file.run_id for file in delta_tables.data_files(table) if file.run_date >= before}
+    gone = {run_id for _, run_id in old} - kept
+    without_rows = [(publications.rows_transaction(run_id), 0) for run_id in sorted(gone)]
     with translate_commit_errors("maintain", table):
         table.delete(
             f"run_date < '{before}' AND run_id IN ({run_ids})",
-            commit_properties=in_turn(table, "retention"),
+            commit_properties=in_turn(table, "retention", without_rows),
         )
     sync_log(table)  # before the files are deleted

@@ -50,7 +50,9 @@ def commit_rows(plan: RunPlan, name: str, files: list[DataFile]) -> None:
         transactions = commits.next_transactions(table, plan.run_id, plan.attempt)
         if name == "chip_scores":
             committed = publications.committed_transaction(plan.run_id)
+            rows = publications.rows_transaction(plan.run_id)
             transactions.append((committed, table.version() + 1))
+            transactions.append((rows, sum(file.rows for file in files)))
         replace = plan.attempt > 1 or name == RUNS.name  # the row of an attempt that failed
         commit_files(table, files, partition, transactions, replace, metadata=partition)
 

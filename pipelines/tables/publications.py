@@ -8,6 +8,9 @@ transactions, which survive checkpoints and the clean-up of old log files:
 - `withdrawn:<run_id>`: the last attempt that was withdrawn.
 - `committed:<run_id>`: the version of the table that the last attempt made, or a little less if
   others committed meanwhile: of two runs, the one that was committed later has the larger number.
+- `rows:<run_id>`: how many rows the last attempt has; 0 when its nights were removed for their age.
+  Another tool may restore an older version of the table: the run's rows are gone then, although
+  its transactions stay.
 - `publisher`: see `pipelines.tables.commits`.
 """
 
@@ -44,8 +47,8 @@ def commit_version(scores: DeltaTable, run_id: str) -> int | None:
 
 
 def is_published(scores: DeltaTable | None, run_id: str) -> bool:
-    """Whether a run is published in this snapshot of `chip_scores`."""
-    return attempts_of(scores, run_id) > withdrawn_attempt(scores, run_id)
+    """Whether a run is published in this snapshot of `chip_scores`, and its rows are there."""
+    return run_id in published_run_ids(scores, [run_id])
 
 
 def published_run_ids(scores: DeltaTable | None, candidates: Iterable[str]) -> set[str]:
@@ -54,7 +57,15 @@ def published_run_ids(scores: DeltaTable | None, candidates: Iterable[str]) -> s
         return set()
     # Only publications add rows, and one query for all partitions is cheaper than one per run.
     with_rows = {partition["run_id"] for partition in scores.partitions()}
-    return {run for run in set(candidates) if run in with_rows or is_published(scores, run)}
+    return {
+        run for run in set(candidates) if run in with_rows or _is_published_without(scores, run)
+    }
+
+
+def _is_published_without(scores: DeltaTable, run_id: str) -> bool:
+    """Whether a run is published that has no rows, because it needs none."""
+    is_committed = attempts_of(scores, run_id) > withdrawn_attempt(scores, run_id)
+    return is_committed and not _version(scores, rows_transaction(run_id))
 
 
 def committed_at(table: DeltaTable, run_id: str) -> datetime | None:
@@ -112,6 +123,10 @@ def run_transaction(run_id: str) -> str:
 
 def committed_transaction(run_id: str) -> str:
     return f"committed:{run_id}"
+
+
+def rows_transaction(run_id: str) -> str:
+    return f"rows:{run_id}"
 
 
 def withdrawal_transaction(run_id: str) -> str:

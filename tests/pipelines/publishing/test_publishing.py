@@ -7,8 +7,10 @@ from dataclasses import replace
 
 import pytest
 
+from beam_jobs.query import ask
 from pipelines.elements import NOTHING_SPENT
 from pipelines.errors import RunFailed, StorageError
+from pipelines.maintenance.retention import expire
 from pipelines.planning.done import scores_version
 from pipelines.publishing import publishing
 from pipelines.publishing.publishing import finish_record, publish_run
@@ -206,6 +208,37 @@ def test_each_run_has_its_place_in_the_order_of_the_commits(output, monkeypatch)
     publish_run(again, stage(again))
     replaced = {row["run_id"]: row["commit_version"] for row in rows(output, "runs")}
     assert replaced == {**versions, "a": versions["c"] + 1}
+
+
+def test_a_run_whose_rows_another_tool_has_removed_is_not_published_and_can_be_again(output):
+    """A restore takes the rows away, but keeps the transactions."""
+    plan = make_plan(output)
+    before = open_table(output, "chip_scores").version()
+    publish_run(plan, stage(plan))
+    open_table(output, "chip_scores").restore(before)
+
+    scores = open_table(output, "chip_scores")
+    assert publications.attempts_of(scores, "r1") == 1
+    assert not publications.is_published(scores, "r1")
+    for name in ("chip_scores", "quarantine", "runs"):
+        assert ask(output, f"FROM {name}").num_rows == 0
+    assert attempts.find_attempt(output, "r1") == (2, None)
+    again = make_plan(output, attempt=2)
+    publish_run(again, stage(again))
+    assert publications.is_published(open_table(output, "chip_scores"), "r1")
+    assert [ask(output, f"FROM {name}").num_rows for name in ("chip_scores", "runs")] == [7, 1]
+
+
+def test_a_run_without_scores_and_one_whose_nights_are_old_are_published_without_rows(output):
+    old = make_plan(output, "old", run_date="2020-01-01")
+    publish_run(old, stage(old))
+    empty = make_plan(output, "empty", listed=2, unit_rows=())
+    publish_run(empty, [])
+    expire(output, "2026-01-01", preview=False)
+    scores = open_table(output, "chip_scores")
+    assert not scores.partitions()
+    assert publications.published_run_ids(scores, ["old", "empty", "other"]) == {"old", "empty"}
+    assert ask(output, "FROM runs").num_rows == 2
 
 
 def test_a_replacement_that_died_unpublished_is_not_finished(output):
