@@ -155,7 +155,15 @@ endef
 
 export ROADS_AND_MINES LABELS
 
-demo: install ## Draw an archive, train VGG16 on it, score the next night, ask three questions
+# Scores one of three nights of the same places, and finds what is new there.
+define NIGHT
+	@echo; echo "== Night $(1) over the same places: score it, and find what is new"
+	$(FOREST_CHIPS) score --chips $(DEMO)/nights/night-$(1)/chips --artifact $(DEMO)/model \
+	  --sidecar $(DEMO)/nights/night-$(1)/sidecar.csv --output $(DEMO)/alerts --run_id night-$(1)
+	$(FOREST_CHIPS) alerts --output $(DEMO)/alerts --labels road agriculture
+endef
+
+demo: install ## Draw an archive, train VGG16 on it, score nights, ask questions, write a brief
 	@rm -rf $(DEMO)
 	@echo "== Draw a labelled archive to train on, and a night to score; break three files of the night"
 	$(FOREST_CHIPS) sample --output $(DEMO)/training --chips 360 --seed 0
@@ -176,5 +184,12 @@ demo: install ## Draw an archive, train VGG16 on it, score the next night, ask t
 	@$(QUERY) "$$LABELS"
 	@echo; echo "== Which chips could not be scored, and why?"
 	@$(QUERY) --question quarantine_last_night
+	@echo; echo "== Draw three nights of the same places: a river, a road and fields that appear, clouds"
+	$(FOREST_CHIPS) sample --output $(DEMO)/nights --chips 96 --nights
+	$(call NIGHT,1)
+	$(call NIGHT,2)
+	$(call NIGHT,3)
+	$(FOREST_CHIPS) brief --output $(DEMO)/alerts --to $(DEMO)/brief.html
 	@echo; echo "Report of the night: $(CURDIR)/$(DEMO)/tables/reports/demo.html (open it in a browser)"
+	@echo "Brief of alerts:     $(CURDIR)/$(DEMO)/brief.html (open it in a browser)"
 	@echo "More questions:      $(QUERY) --list_questions"

@@ -11,6 +11,7 @@ from pipelines.errors import UsageError
 from pipelines.flags import at_least_0, at_least_1, common_flag, flag
 from train.results import resolve_output
 from train.sample.archive import MediaTypes, write_sample_archive
+from train.sample.nights import write_nights
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,11 @@ class SampleOptions:
     chips: int = common_flag("The number of chips.", at_least_1, default=1000)
     media_type: MediaTypes = common_flag("The files to write for each chip.", default="jpg")
     seed: int = flag("Another seed draws another archive. Default: 0.", at_least_0, default=0)
+    nights: bool = flag(
+        "Draw three nights of the same places instead, with sidecars: a river, a road and "
+        "fields that appear, clouds between. --chips is the number of places then.",
+        default=False,
+    )
     workers: int | None = flag(
         "The processes that draw. Default: as many as there are cores.", at_least_1, default=None
     )
@@ -38,6 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _write(arguments: Sequence[str]) -> int:
     options = LINE.parse(arguments)
+    if options.nights:
+        return _write_nights(options)
     try:
         archive = write_sample_archive(
             resolve_output(options.output),
@@ -53,6 +61,18 @@ def _write(arguments: Sequence[str]) -> int:
         f" ({archive.size_bytes / 1e6:.1f} MB) to {archive.folder / 'chips'},"
         f" their labels to {archive.labels_csv}"
     )
+    return 0
+
+
+def _write_nights(options: SampleOptions) -> int:
+    if options.media_type != "jpg":
+        raise UsageError("--nights draws jpg chips; leave --media_type out")
+    try:
+        nights = write_nights(resolve_output(options.output), options.chips, options.seed)
+    except OSError as error:
+        raise UsageError(str(error)) from error
+    for night in nights:
+        print(f"wrote {night}: chips, and sidecar.csv with their times and positions")
     return 0
 
 

@@ -25,7 +25,9 @@
     measure();
     map.on("resize", measure);
     L.control.scale({ imperial: false }).addTo(map);
-    map.fitBounds([[south, west], [north, east]], { padding: [24, 24], maxZoom: 11, animate: false });
+    const shown = L.latLngBounds([[south, west], [north, east]]);
+    data.sites.forEach(function (ring) { shown.extend(L.latLngBounds(ring)); });
+    map.fitBounds(shown, { padding: [24, 24], maxZoom: 13, animate: false });
 
     const still = { renderer: canvas, interactive: false };
     data.land.forEach(function (ring) {

@@ -17,6 +17,7 @@ from schemas.alert_tables import ENDED
 
 _SOURCE_MAP = re.compile(r"\n?//# sourceMappingURL=\S*\s*$")
 _IMAGES = re.compile(r"url\([^)]*\)")
+_FEWEST_SITES = 5  # of which a number of false alarms means something
 _NO_PAIR = Pair(None, None)
 _NO_TRUST = Trust()
 
@@ -103,8 +104,8 @@ def _warnings(words: Language, facts: BriefFacts) -> Iterator[str]:
         for row in facts.totals
         if row["shown"] and row["open"] and (share := shares.get(row["label"])) is not None
     ]
-    if known:
-        count = sum(number for number, _ in known)
+    count = sum(number for number, _ in known)
+    if count >= _FEWEST_SITES:
         wrong = sum(number * (1 - share) for number, share in known)
         yield paragraph(words.say("false_alarms", n=count, wrong=words.number(wrong)))
     if facts.withdrawn:

@@ -20,11 +20,17 @@ from train.sample._sky import SKY, SKY_LABELS, light
 LABELS = tuple(sorted((*GROUND, "primary", *SKY_LABELS)))
 
 
-def draw_chip(labels: Iterable[str], rng: np.random.Generator) -> FloatArray:
+def draw_chip(
+    labels: Iterable[str], rng: np.random.Generator, sky_rng: np.random.Generator | None = None
+) -> FloatArray:
     """Draw a chip on which `labels`, exactly one of them a sky label, can be seen.
 
     Returns reflectance `float32 [256, 256, 4]`, 0 to 1: red, green, blue, near infrared. It depends
-    only on the labels and the state of `rng`.
+    only on the labels and the states of `rng` and `sky_rng`.
+
+    Args:
+        sky_rng: for light and sky, so that another one draws the same ground on another day; `rng`
+            by default.
     """
     wanted = frozenset(labels)
     _check_labels(wanted)
@@ -33,10 +39,11 @@ def draw_chip(labels: Iterable[str], rng: np.random.Generator) -> FloatArray:
     for label, draw in GROUND.items():
         if label in wanted and not only_water(wanted):
             draw(picture, layout, rng)
-    picture = light(picture, rng)
+    sky_rng = sky_rng or rng
+    picture = light(picture, sky_rng)
     for label, draw_sky in SKY.items():
         if label in wanted:
-            draw_sky(picture, rng)
+            draw_sky(picture, sky_rng)
     return np.clip(picture, 0, 1)
 
 
