@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import duckdb
 import pyarrow as pa
 
-from beam_jobs.answers import FORMATS
+from beam_jobs.answers import FORMATS, as_raw_csv
 from beam_jobs.options.store_options import OUTPUT
 from beam_jobs.questions import (
     QUESTIONS,
@@ -66,6 +66,18 @@ class QueryOptions(StoreOptions):
     format: str = common_flag(
         "The format of the answer.", choices=tuple(sorted(FORMATS)), default="table"
     )
+    attach: tuple[str, ...] = common_flag(
+        "A local file that the SQL may read, as in \"SELECT * FROM 'areas.csv'\"; all others are "
+        "closed to it. May be given several times.",
+        not_empty,
+        metavar="FILE",
+        repeated=True,
+        default=(),
+    )
+    raw: bool = common_flag(
+        "Write texts to csv as they are, those too that a spreadsheet runs as formulas.",
+        default=False,
+    )
     list_questions: bool = common_flag(
         "List the questions that are built in; with --output, those that it cannot answer.",
         default=False,
@@ -105,34 +117,34 @@ def main(arguments: Sequence[str]) -> int:
         StorageError: the tables cannot be read, or the answer cannot be written.
     """
     options = _parse(arguments)
+    form = as_raw_csv if options.raw else FORMATS[options.format]
     if options.list_questions:
         write_answer("".join(f"{name}: {text}\n" for name, text in _listed(options).items()))
     elif options.question:
         answer, notes = ask_question(
             options.output, options.question, options.threats, options.unproven
         )
-        write_answer(FORMATS[options.format](answer))
+        write_answer(form(answer))
         for note in notes:
             print(note, file=sys.stderr)
     else:
-        write_answer(
-            FORMATS[options.format](ask(options.output, options.sql or "", options.threats))
-        )
+        write_answer(form(ask(options.output, options.sql or "", options.threats, options.attach)))
     return 0
 
 
-def ask(output: str, sql: str, threats: str = "") -> pa.Table:
+def ask(output: str, sql: str, threats: str = "", attached: Sequence[str] = ()) -> pa.Table:
     """The answer of an OUTPUT's tables to one SELECT.
 
     Args:
         threats: the labels that the view `threats` has, with commas between them; "" for its own.
+        attached: local files that the SQL may read.
 
     Raises:
         UsageError: not one SELECT, or an invalid one; a threat that is not a label; or OUTPUT does
             not exist.
         StorageError: the tables cannot be read.
     """
-    with open_session(output, sql, threats) as (connection, _):
+    with open_session(output, sql, threats, attached) as (connection, _):
         return connection.sql(sql).to_arrow_table()
 
 
@@ -209,6 +221,10 @@ def _parse(arguments: Sequence[str]) -> QueryOptions:
             raise UsageError("--output is missing: the folder or prefix with the tables")
         if (options.sql is None) == (options.question is None):
             raise UsageError("give one SELECT or one --question")
+        if options.raw and options.format != "csv":
+            raise UsageError("--raw goes with --format csv")
+        if options.attach and options.question is not None:
+            raise UsageError("--attach goes with a SELECT; a question reads the tables only")
         if options.unproven and options.question is None:
             raise UsageError("--unproven goes with --question; a SELECT sees every label")
     return options

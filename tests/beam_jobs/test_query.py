@@ -615,6 +615,47 @@ def test_csv_is_read_back_with_the_same_values(output: str) -> None:
     assert text.count("\r\n") == 2
 
 
+FORMULAS = ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1", "\r=1", " =1", "-x"]
+
+
+def test_no_text_of_a_csv_is_a_formula_for_a_spreadsheet_unless_asked_raw(
+    output: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Numbers with a sign and positions are no formulas."""
+    plain = ["-59.75 -2.75", "-1", "+1.5", "a=b", "", "chips/-x"]
+    publish(output, "run-1", [scored(text, etag=text) for text in [*FORMULAS, *plain] if text])
+    sql = "SELECT chip_uri, etag, -1.5 AS minus FROM chip_scores"
+    for flags, marks in ((), "'"), (("--raw",), ""):
+        arguments = ["--output", output, "--format", "csv", *flags, sql]
+        assert exit_code(query.main, arguments) == 0
+        _, *found = csv.reader(io.StringIO(capsys.readouterr().out, newline=""))
+        expected = {marks + text for text in FORMULAS} | {text for text in plain if text}
+        assert {row[0] for row in found} == {row[1] for row in found} == expected
+        assert {row[2] for row in found} == {"-1.5"}
+    assert exit_code(query.main, ["--output", output, "--raw", sql]) == 2
+
+
+def test_sql_reads_no_file_but_those_that_are_attached(
+    output: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("areas.csv", "secret.csv", "it's.csv"):
+        Path(name).write_text("name\nnorth\n")
+    attached = ["areas.csv", str(tmp_path / "it's.csv")]
+    for source in ("'areas.csv'", f"read_csv('{tmp_path}/areas.csv')", "'it''s.csv'"):
+        answer = query.ask(output, f"SELECT name FROM {source}", attached=attached)
+        assert answer.to_pylist() == [{"name": "north"}]
+    closed = ["'secret.csv'", "read_text('/etc/hostname')", "glob('*')", "'https://x.org/a.csv'",
+              "'s3://bucket/a.parquet'", "ST_Read('areas.shp')"]  # fmt: skip
+    for source in closed:
+        with pytest.raises(UsageError):
+            query.ask(output, f"FROM {source}", attached=attached)
+    with pytest.raises(UsageError, match="with --attach"):
+        query.ask(output, "FROM 'areas.csv'")
+    with pytest.raises(UsageError, match="there is no such file"):
+        query.ask(output, "SELECT 1", attached=["none.csv"])
+
+
 def test_a_table_is_aligned_with_numbers_to_the_right(output: str) -> None:
     sql = "SELECT * FROM (VALUES ('a', 1.5, NULL), ('日本\n', 10.25, 'é')) AS t (name, n, note)"
     assert as_table(query.ask(output, sql)).splitlines() == [
