@@ -2,6 +2,7 @@
 Keras is imported."""
 
 import math
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Lock
@@ -25,6 +26,15 @@ _MOST_VALUES = 1 << 28
 quarter of it."""
 
 _HINTS = {"float32": "f32", "bfloat16": "bf16"}
+
+
+def import_openvino() -> Any:
+    """The package, whose tools report to their maker unless the package for that looks as if it
+    were not installed."""
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # None: ImportError
+    import openvino
+
+    return openvino
 
 
 class OpenVinoNetwork:
@@ -102,8 +112,7 @@ def check_network(checked: OpenVinoModel, input_shape: tuple[int, int, int], lab
 def _read(
     graph: str, weights: npt.NDArray[np.uint8], input_shape: tuple[int, int, int], labels: int
 ) -> Any:
-    import openvino
-
+    openvino = import_openvino()
     model = openvino.Core().read_model(graph.encode(), openvino.Tensor(weights))
     _check_ends(model, input_shape, labels)
     return model
@@ -112,8 +121,7 @@ def _read(
 @contextmanager
 def _translating_errors() -> Iterator[Any]:
     """OpenVINO, whose errors become errors of the artifact in one line."""
-    import openvino
-
+    openvino = import_openvino()
     try:
         yield openvino
     except RuntimeError as error:  # it has no other class

@@ -1,20 +1,12 @@
 """A Keras model as OpenVINO's, and its files."""
 
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
+from pipelines.artifacts.openvino_network import import_openvino
 from schemas.artifact_files import OPENVINO_FILES, OpenVinoKind
 from schemas.networks.openvino_file import OpenVinoModel, check_model
-
-
-def without_telemetry() -> None:
-    """Keep OpenVINO's tools from reporting to their maker; call it before they are imported.
-
-    They report unless their package for that looks as if it were not installed.
-    """
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # None: ImportError
 
 
 def convert_network(model: Any) -> Any:
@@ -24,8 +16,6 @@ def convert_network(model: Any) -> Any:
     Raises:
         Exception: OpenVINO cannot convert it; there is no common class.
     """
-    without_telemetry()
-    import openvino
     import tensorflow as tf
 
     signature = [tf.TensorSpec(model.input_shape, tf.uint8, name="pixels")]
@@ -34,7 +24,7 @@ def convert_network(model: Any) -> Any:
     def score(pixels: Any) -> Any:
         return model(tf.cast(pixels, tf.float32), training=False)
 
-    return openvino.convert_model(score.get_concrete_function())
+    return import_openvino().convert_model(score.get_concrete_function())
 
 
 def write_network(folder: Path, kind: OpenVinoKind, network: Any) -> OpenVinoModel:
@@ -44,11 +34,9 @@ def write_network(folder: Path, kind: OpenVinoKind, network: Any) -> OpenVinoMod
     Raises:
         ArtifactError: it has a layer that a reader would refuse; nothing is written.
     """
-    import openvino
-
     with tempfile.TemporaryDirectory(prefix="forest-chips-openvino-") as temporary:
         path = Path(temporary, "network.xml")
-        openvino.save_model(network, path, compress_to_fp16=False)
+        import_openvino().save_model(network, path, compress_to_fp16=False)
         graph, weights = path.read_bytes(), path.with_suffix(".bin").read_bytes()
     graph_name, weights_name = OPENVINO_FILES[kind]
     checked = check_model(graph_name, graph, weights)

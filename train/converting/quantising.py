@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from train.converting.network import without_telemetry
+from pipelines.artifacts.openvino_network import import_openvino
 from train.data.pixel_rows import PixelSource
 
 CALIBRATION_CHIPS = 300
@@ -88,7 +88,7 @@ def _settings(nncf: Any, network: Any, calibration: PixelSource) -> dict[str, An
 @contextlib.contextmanager
 def _quietly() -> Any:
     """NNCF, without its progress bars and notes."""
-    without_telemetry()
+    import_openvino()  # without its reports, which NNCF would make, too
     import nncf
 
     nncf.set_log_level(logging.ERROR)
