@@ -81,7 +81,7 @@ def media_type_of(data: bytes) -> MediaType:
     for name, magic in _OTHER_PICTURES.items():
         if magic.match(data):
             raise ChipRejected(Reason.UNSUPPORTED_MEDIA_TYPE, f"the bytes are a {name} picture")
-    raise ChipRejected(Reason.NOT_AN_IMAGE, f"the bytes begin with {data[:4].hex(' ')}")
+    raise ChipRejected(Reason.NOT_AN_IMAGE, f"{len(data):,} bytes that are no picture")
 
 
 def check_media_type(data: bytes, preprocessing: Preprocessing) -> None:

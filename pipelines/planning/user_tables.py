@@ -6,6 +6,7 @@ Such a table may have ten million rows, so only the few that no rule covers are 
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Collection, Iterable, Sequence
 from typing import BinaryIO
 
@@ -30,6 +31,11 @@ _SQL_TYPES = {
     "timestamp[us, tz=UTC]": "TIMESTAMPTZ",
 }
 _TEXTS = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+_ROW_OF_CSV = re.compile(
+    r"(CSV parse error: [^:]*(?:: Expected \d+ columns, got \d+)?):.*", re.DOTALL
+)
+"""What Arrow says of a row, with the row: the file may be another one than the user meant."""
+
 _UNTIDY = r"//|(?:\A|/)\.\.?(?:/|\z)|/\z"  # parts that make a path not normalized
 _ODD_IN_REMOTE = r"[?&@]|/\z"  # signed addresses are refused, a slash is cut off
 
@@ -57,7 +63,8 @@ def read_columns(
     except StorageError as error:
         raise UsageError(f"{flag}: {error}") from error
     except pa.ArrowException as error:
-        raise UsageError(f"{what} {uri!r} cannot be read: {error}") from error
+        why = _ROW_OF_CSV.sub(r"\1", str(error))
+        raise UsageError(f"{what} {uri!r} cannot be read: {why}") from error
     names, found = table.column_names, set(table.column_names)
     if not found.intersection(needed):
         raise UsageError(

@@ -26,8 +26,9 @@ from pipelines.storage.store import absolute_uri, delta_options, is_remote, join
 from schemas.render import arrow_schema
 from schemas.tables import TABLES_BY_NAME
 
-_MISREAD = re.compile(r"[%\\\x00-\x1f]")
-"""What delta-rs reads as something else in a local path: %20 as a space, a backslash as /."""
+_MISREAD = re.compile(r"[%\\\x00-\x1f\ud800-\udfff]")
+"""What delta-rs reads as something else in a local path: %20 as a space, a backslash as /. The last
+are bytes that are not UTF-8, which it does not read at all."""
 
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 F = TypeVar("F", pa.Field, Field)

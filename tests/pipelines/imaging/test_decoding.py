@@ -111,6 +111,13 @@ def test_other_kinds_of_bytes_are_rejected_with_their_reason(
     assert reason_for(data, preprocessing) is reason
 
 
+def test_no_message_has_bytes_of_a_file_that_is_no_picture() -> None:
+    """A manifest may name any file of the machine, and its messages are read by others."""
+    with pytest.raises(ChipRejected) as caught:
+        decode_chip(b"root:x:0:0", JPG)
+    assert caught.value.message == "10 bytes that are no picture"
+
+
 def test_the_other_media_type_is_refused_with_both_named() -> None:
     tif = encode_tif(draw_bands())
     with pytest.raises(ChipRejected, match="bytes are tif, the model takes jpg") as caught:

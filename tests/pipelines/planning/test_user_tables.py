@@ -1,5 +1,7 @@
 """Whole columns are handled as `storage` handles one value."""
 
+from pathlib import Path
+
 import pyarrow as pa
 import pytest
 from hypothesis import example, given
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 
 from pipelines.errors import UsageError
 from pipelines.planning.manifests import clean_etags
-from pipelines.planning.user_tables import absolute_uris
+from pipelines.planning.user_tables import absolute_uris, read_columns
 from pipelines.storage import store
 
 _FOLDERS = st.sampled_from(["/", "/data/a b", "gs://bucket", "s3://bucket/deep"])
@@ -53,3 +55,11 @@ def test_addresses_that_are_not_text_are_refused(uris):
 def test_addresses_may_be_any_kind_of_text(kind):
     uris = pa.chunked_array([pa.array(["a", "/b", "a"]).cast(kind)])
     assert absolute_uris(uris, "/f", "m").to_pylist() == ["/f/a", "/b", "/f/a"]
+
+
+def test_no_message_has_a_row_of_a_csv_that_is_not_one(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("words\nsecret: 1,secret: 2\n")
+    with pytest.raises(UsageError, match="Expected 1 columns, got 2") as caught:
+        read_columns(str(path), "manifest", ["chip_uri"], ["chip_uri"], "--chips")
+    assert "secret" not in str(caught.value)

@@ -150,7 +150,7 @@ def test_the_commit_time_of_a_run_is_that_of_its_rows(output: str) -> None:
     assert committed_at(open_scores(output), "run-2") is None
 
 
-@pytest.mark.parametrize("name", ["100%25", "back\\slash", "new\nline"])
+@pytest.mark.parametrize("name", ["100%25", "back\\slash", "new\nline", "caf\udce9"])
 def test_a_folder_name_that_delta_would_misread_is_refused_and_nothing_is_created(
     tmp_path: Path, name: str
 ) -> None:
