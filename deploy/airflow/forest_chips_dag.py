@@ -1,9 +1,10 @@
-"""Score the new chips of the archive each night, with the Flex Template (deploy/README.md).
+"""Score the new chips of the archive each night, with the Flex Template (deploy/README.md); then
+update the alerts and write the brief, with the job that Terraform makes.
 
 Copy this file into the dags folder and set the Variable `forest_chips` to JSON with `project`,
 `region`, `template`, `image`, `worker`, `temp`, `chips`, `artifact`, `output`, `gpu`,
-`max_workers`, `dataset` and `alert_email`; without GPUs, delete the line `gpu` below. The
-connection `google_cloud_default` needs the permissions of the scheduler's account in
+`max_workers`, `dataset`, `brief_job` and `alert_email`; without GPUs, delete the line `gpu` below.
+The connection `google_cloud_default` needs the permissions of the scheduler's account in
 deploy/terraform, and must be able to read the dataset.
 
 Late and repeated launches are safe: a night's run is named by its date, so a second launch resumes
@@ -16,6 +17,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from airflow.providers.google.cloud.operators.bigquery import BigQueryCheckOperator
+from airflow.providers.google.cloud.operators.cloud_run import CloudRunExecuteJobOperator
 from airflow.providers.google.cloud.operators.dataflow import DataflowStartFlexTemplateOperator
 from airflow.providers.smtp.notifications.smtp import SmtpNotifier
 from airflow.sdk import DAG
@@ -60,7 +62,7 @@ RUN = f"FROM `{setting('project')}.{setting('dataset')}.runs` WHERE run_id = '{R
 
 with DAG(
     dag_id="forest_chips",
-    description="Scores the new chips of the archive each night",
+    description="Scores the new chips of the archive each night, and says what is new",
     schedule="15 2 * * *",
     start_date=datetime(2026, 1, 1),
     catchup=False,  # one launch scores the backlog
@@ -100,4 +102,11 @@ with DAG(
         location=setting("region"),
         retries=0,
     )
-    score >> published >> looks_right
+    brief = CloudRunExecuteJobOperator(  # deploy/terraform/briefs.tf; also if the night looks wrong
+        task_id="brief",
+        project_id=setting("project"),
+        region=setting("region"),
+        job_name=setting("brief_job"),
+        deferrable=True,
+    )
+    score >> published >> [brief, looks_right]

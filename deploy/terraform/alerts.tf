@@ -1,4 +1,4 @@
-# Three alerts: a night that failed, one that looks unusual, and a missing one.
+# Alerts about nights: one that failed, one that looks unusual, and a missing one.
 # Workers log events as JSON lines (docs/operating.md); Dataflow keeps a line as jsonPayload.message.
 
 locals {

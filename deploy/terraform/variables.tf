@@ -39,6 +39,22 @@ variable "schedule" {
   default     = "15 2 * * *"
 }
 
+variable "brief_schedule" {
+  description = "When alerts are updated and the brief is written, as a cron schedule in UTC: after the score, more than once, because a night may be late."
+  type        = string
+  default     = "30 4,6,8,10 * * *"
+}
+
+variable "brief_language" {
+  description = "Language of the brief: en, es or pt."
+  type        = string
+  default     = "en"
+  validation {
+    condition     = contains(["en", "es", "pt"], var.brief_language)
+    error_message = "The brief is in en, es or pt."
+  }
+}
+
 variable "paused" {
   description = "Whether the schedule is off: true until image, template and model are there, then false."
   type        = bool
@@ -105,6 +121,16 @@ variable "job_name" {
   default     = "forest-chips-nightly"
   validation {
     condition     = can(regex("^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$", var.job_name))
+    error_message = "A job's name has up to 40 small letters, digits and hyphens, and begins with a letter."
+  }
+}
+
+variable "brief_job" {
+  description = "Name of the job that updates the alerts and writes the brief, and of its schedule."
+  type        = string
+  default     = "forest-chips-brief"
+  validation {
+    condition     = can(regex("^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$", var.brief_job))
     error_message = "A job's name has up to 40 small letters, digits and hyphens, and begins with a letter."
   }
 }

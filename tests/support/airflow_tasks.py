@@ -25,6 +25,7 @@ SETTINGS = {
     "gpu": "nvidia-l4",
     "max_workers": 20,
     "dataset": "forest_chips",
+    "brief_job": "forest-chips-brief",
     "alert_email": "night@example.org",
 }
 os.environ["AIRFLOW_VAR_FOREST_CHIPS"] = json.dumps(SETTINGS)
@@ -139,6 +140,9 @@ def rendered(dag: Any, name: str, day: str) -> Any:
     return task
 
 
+_OF_BRIEF = ("project_id", "region", "job_name")
+
+
 def main(dag_file: str, day: str) -> None:
     """Parse, execute, print."""
     dag = runpy.run_path(dag_file)["dag"]
@@ -157,6 +161,7 @@ def main(dag_file: str, day: str) -> None:
         "first": first,
         "second": second,
         "failed": failure(rendered(dag, "score", day), day),
+        "brief": [getattr(rendered(dag, "brief", day), name) for name in _OF_BRIEF],
         "published": [checked(rendered(dag, "published", day), day, a) for a in (True, False)],
         "looks_right": [checked(rendered(dag, "looks_right", day), day, a) for a in (True, False)],
     }

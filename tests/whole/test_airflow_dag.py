@@ -51,12 +51,16 @@ def test_one_launch_makes_up_for_missed_nights_and_nights_do_not_overlap(
     assert night["dag"]["max_active_runs"] == 1
 
 
-def test_a_night_is_scored_then_found_then_checked(night: dict[str, Any]) -> None:
+def test_a_night_is_scored_then_found_then_checked_and_its_alerts_are_updated(
+    night: dict[str, Any],
+) -> None:
     assert night["dag"]["order"] == {
         "score": ["published"],
-        "published": ["looks_right"],
+        "published": ["brief", "looks_right"],
+        "brief": [],
         "looks_right": [],
     }
+    assert night["brief"] == ["forest-project", "europe-west4", "forest-chips-brief"]
 
 
 def test_a_failed_task_sends_a_mail(night: dict[str, Any]) -> None:

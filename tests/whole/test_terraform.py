@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+import shlex
 import shutil
 import subprocess
 from datetime import UTC, datetime
@@ -19,6 +20,8 @@ import pytest
 from google.cloud import dataflow_v1beta3
 from google.protobuf import json_format
 
+from beam_jobs import brief as brief_command
+from beam_jobs import update_alerts
 from beam_jobs.flex_template import metadata
 from beam_jobs.options.run_options import parse_run_date
 from pipelines.run_log import JsonFormatter
@@ -101,6 +104,7 @@ def test_every_reference_names_a_resource_or_a_local_value() -> None:
 
 _NAMES = {
     "job_name": "forest-chips-nightly",
+    "brief_job": "forest-chips-brief",
     "dataset": "forest_chips",
     "connection": "forest",
     "worker_account": "forest-chips-worker",
@@ -210,6 +214,40 @@ def test_the_nightly_parameters_are_the_templates_and_fit_its_patterns(
     assert sent.get("gpu") == given.get("gpu")
 
 
+def test_the_alerts_are_updated_and_the_brief_is_written_after_the_score() -> None:
+    """Both commands are ones that this release takes, and the second waits for the first."""
+    (update,) = (block["update"] for block in blocks("locals") if "update" in block)
+    assert update.startswith("${join(")
+    (inside,) = re.findall(r"update = join\((.*?)\n  \]\)", _CODE, re.S)
+    between, *texts = re.findall(r'"((?:[^"\\]|\\.)*)"', inside)
+    assert between == " && "
+    filled = {
+        "${local.output}": "gs://forest/tables",
+        "${local.briefs}": "gs://forest/briefs",
+        "${var.brief_language}": "pt",
+        "$(date -u +%F)": "2026-11-22",
+        '\\"': "",
+    }
+    for name, value in filled.items():
+        texts = [text.replace(name, value) for text in texts]
+    commands = [shlex.split(text) for text in texts]
+    (alerts, brief) = commands
+    assert alerts[:3] == ["python", "-m", "beam_jobs.update_alerts"]
+    assert update_alerts.LINE.parse(alerts[3:]).output == "gs://forest/tables"
+    assert brief[:3] == ["python", "-m", "beam_jobs.brief"]
+    options = brief_command.LINE.parse(brief[3:])
+    assert (options.language, options.to) == ("pt", "gs://forest/briefs/2026-11-22.html")
+    job = resources("google_cloud_run_v2_job")["brief"]["template"][0]["template"][0]
+    (container,) = job["containers"]
+    assert container["image"] == "${var.image}"
+    assert container["args"] == ["${local.update}"]
+    scheduler = resources("google_cloud_scheduler_job")["brief"]
+    assert scheduler["http_target"][0]["uri"].endswith(
+        "jobs/${google_cloud_run_v2_job.brief.name}:run"
+    )
+    assert scheduler["paused"] == "${var.paused}"
+
+
 def test_the_external_tables_are_those_of_the_bigquery_command() -> None:
     (tables,) = (b["external_tables"] for b in blocks("locals") if "external_tables" in b)
     assert {name: t for name, t in tables.items() if name[:2] != "__"} == EXTERNAL_TABLES
@@ -231,6 +269,7 @@ def test_no_role_is_wider_than_a_job_needs() -> None:
         "roles/dataflow.developer",
         "roles/dataflow.worker",
         "roles/iam.serviceAccountUser",
+        "roles/run.invoker",
         "roles/storage.legacyBucketReader",
         "roles/storage.objectUser",
         "roles/storage.objectViewer",
@@ -287,7 +326,7 @@ def test_the_alerts_are_about_the_jobs_of_one_team() -> None:
 
 def test_every_alert_sends_a_mail() -> None:
     policies = resources("google_monitoring_alert_policy")
-    assert set(policies) == {"failed", "not_started", "drift", "no_run"}
+    assert set(policies) == {"failed", "not_started", "drift", "no_run", "brief"}
     for policy in policies.values():
         assert policy["notification_channels"] == "${local.channels}"
         assert len(policy["documentation"][0]["content"]) > 40
