@@ -12,6 +12,7 @@ import fcntl
 import hashlib
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -95,12 +96,17 @@ def _cache_folder() -> Path:
     """The cache of this user on this machine.
 
     Raises:
-        StorageError: another user made it.
+        StorageError: another user made it, or can write to it, or it is a link.
     """
     cache = Path(tempfile.gettempdir(), f"forest-chips-artifacts-{os.getuid()}")
     cache.mkdir(mode=0o700, exist_ok=True)
-    if cache.stat().st_uid != os.getuid():
+    found = cache.lstat()  # of the folder itself: a link of another user may lead to one of ours
+    if not stat.S_ISDIR(found.st_mode):
+        raise StorageError(f"{cache} is not a folder: remove it, or set TMPDIR")
+    if found.st_uid != os.getuid():
         raise StorageError(f"{cache} belongs to another user: remove it, or set TMPDIR")
+    if found.st_mode & 0o077:
+        raise StorageError(f"{cache} is open to other users: remove it, or set TMPDIR")
     return cache
 
 

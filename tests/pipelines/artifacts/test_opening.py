@@ -175,3 +175,24 @@ def test_a_cache_that_another_user_made_is_refused(monkeypatch: pytest.MonkeyPat
     Path(tempfile.gettempdir(), f"forest-chips-artifacts-{me + 1}").mkdir()
     with pytest.raises(StorageError, match="belongs to another user"):
         opening._cache_folder()
+
+
+def test_a_cache_that_is_a_link_or_open_to_others_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another user may have made the link, or put a model into the folder."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    cache = tmp_path / f"forest-chips-artifacts-{os.getuid()}"
+    own = tmp_path / "own"
+    own.mkdir(mode=0o700)
+    cache.symlink_to(own)
+    with pytest.raises(StorageError, match="is not a folder"):
+        opening._cache_folder()
+    cache.unlink()
+    cache.mkdir()
+    for mode in (0o777, 0o720, 0o702):
+        cache.chmod(mode)
+        with pytest.raises(StorageError, match="is open to other users"):
+            opening._cache_folder()
+    cache.chmod(0o700)
+    assert opening._cache_folder() == cache
