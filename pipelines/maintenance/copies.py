@@ -6,7 +6,10 @@ would count as done.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection
+from contextlib import suppress
+from typing import Any
 
 import duckdb
 import pyarrow.compute as pc
@@ -36,7 +39,11 @@ def refuse_relabelled(output: str, scores: DeltaTable, run_id: str) -> None:
     # A run without a row may be a relabelling whose publisher died just before it.
     others = {file.run_id for file in delta_tables.data_files(scores)} - {run_id}
     copiers = {other for other in others if kinds.get(other, RELABEL) == RELABEL}
-    if copier := _copier(scores, run_id, copiers):
+    try:
+        copier = _copier(scores, run_id, copiers)
+    except delta_tables.UNREADABLE:  # a damaged run must be withdrawn to be scored again
+        copier = _recorded_copier(output, run_id, copiers)
+    if copier:
         raise UsageError(
             f"the scores of run {run_id} were relabelled by run {copier}: withdraw that first, and "
             f"relabel again when run {run_id} is withdrawn"
@@ -52,8 +59,30 @@ def kinds_of_runs(output: str) -> dict[str, str]:
     runs = delta_tables.open_table(output, RUNS.name)
     if runs is None:
         return {}
-    rows = delta_tables.open_dataset(runs).to_table(columns=["run_id", "kind"])
-    return dict(zip(rows["run_id"].to_pylist(), rows["kind"].to_pylist(), strict=True))
+    return {row["run_id"]: row["kind"] for row in _rows_of_runs(runs, "kind")}
+
+
+def _rows_of_runs(runs: DeltaTable, column: str) -> list[dict[str, Any]]:
+    """A column of `runs` by run; a run whose file is missing or damaged has no row."""
+    names, rows = ["run_id", column], delta_tables.open_dataset(runs)
+    try:
+        return list(rows.to_table(columns=names).to_pylist())
+    except delta_tables.UNREADABLE:
+        found: list[dict[str, Any]] = []
+        for fragment in rows.get_fragments():
+            with suppress(*delta_tables.UNREADABLE):
+                found += fragment.to_table(schema=rows.schema, columns=names).to_pylist()
+        return found
+
+
+def _recorded_copier(output: str, run_id: str, candidates: Collection[str]) -> str:
+    """One of the candidates whose record says that it has relabelled this run, "" if none does."""
+    runs = delta_tables.open_table(output, RUNS.name)
+    for row in _rows_of_runs(runs, "options") if runs else ():
+        sources = json.loads(row["options"]).get("relabelled_runs", ())
+        if row["run_id"] in candidates and run_id in sources:
+            return str(row["run_id"])
+    return ""
 
 
 def _copier(scores: DeltaTable, run_id: str, candidates: Collection[str]) -> str:

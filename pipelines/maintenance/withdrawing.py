@@ -74,7 +74,11 @@ def _withdraw_from(output: str, table: Table, run_id: str, attempt: int, why: st
 
 def _record(output: str, runs: DeltaTable, run_id: str, why: str) -> tuple[list[DataFile], str]:
     """The run's row with its new status, in a file that is not committed yet."""
-    rows = delta_tables.open_dataset(runs, [run_id]).to_table().slice(0, 1)
+    try:
+        rows = delta_tables.open_dataset(runs, [run_id]).to_table().slice(0, 1)
+    except delta_tables.UNREADABLE as error:
+        _log.warning("run %s is withdrawn, and its damaged row in runs removed: %s", run_id, error)
+        return [], ""
     if not rows.num_rows:
         return [], ""
     night = str(rows["run_date"][0])

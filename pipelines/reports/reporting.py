@@ -22,6 +22,8 @@ from pipelines.runs.run_plan import RunPlan
 from pipelines.runs.run_rows import RunRows, published_rows, staged_rows
 from pipelines.runs.staging import read_units
 from pipelines.storage import store
+from pipelines.storage.storage_errors import translate_errors
+from pipelines.tables.delta_tables import UNREADABLE
 from schemas.tables import HELD, SCORE
 
 FOLDER = "reports"
@@ -46,13 +48,14 @@ def write_report(
         UsageError: there is no such run.
         StorageError: a table cannot be read, or the report cannot be written.
     """
-    record = read_record(output, run_id)
-    if record is None:
-        raise UsageError(f"no run {run_id!r} in {output!r}")
-    if before is None:
-        before = _nights_before(output, record)
-    rows, trust = _rows(output, record), _trust(output, record)
-    facts = gather_facts(record, rows, before, trust, unproven)
+    with translate_errors("read the rows of", f"run {run_id}", UNREADABLE):
+        record = read_record(output, run_id)
+        if record is None:
+            raise UsageError(f"no run {run_id!r} in {output!r}")
+        if before is None:
+            before = _nights_before(output, record)
+        rows, trust = _rows(output, record), _trust(output, record)
+        facts = gather_facts(record, rows, before, trust, unproven)
     uri = report_uri(output, run_id)
     store.write_bytes(uri, render_report(facts, _draw(facts)).encode())
     return uri

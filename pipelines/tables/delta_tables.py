@@ -33,6 +33,9 @@ are bytes that are not UTF-8, which it does not read at all."""
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 F = TypeVar("F", pa.Field, Field)
 
+UNREADABLE = (OSError, pa.ArrowException)
+"""What reading rows raises if a file of a table is missing or damaged."""
+
 
 def open_table(output: str, name: str) -> DeltaTable | None:
     """The newest snapshot of a table below OUTPUT, None if there is no such table.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from beam_jobs import publish as publish_command
+from beam_jobs import report as report_command
 from beam_jobs import withdraw as withdraw_command
 from beam_jobs.query import ask
 from pipelines.commands import exit_code
@@ -22,8 +24,16 @@ from pipelines.runs.staging import stage_unit
 from pipelines.tables import commits, publications
 from pipelines.tables.commits import PublishConflict
 from pipelines.tables.delta_tables import open_table
-from schemas.tables import COMMIT_ORDER
-from tests.support.published_runs import at, publish, quarantined_row, scored
+from schemas.tables import COMMIT_ORDER, RUNS
+from tests.support.published_runs import (
+    SCORES,
+    at,
+    commit_rows,
+    publish,
+    quarantined_row,
+    run_row,
+    scored,
+)
 from tests.support.staged_runs import CHIPS, dying_at, empty_tables, labelled, make_plan, stage
 
 pytest_plugins = ["tests.support.object_stores"]
@@ -239,3 +249,33 @@ def test_a_run_that_readers_see_is_withdrawn_even_if_its_staging_is_lost(
 def test_publishing_without_anything_staged_is_a_usage_error(local, capsys):
     code, _, err = run(publish_command, local, capsys, "r1")
     assert (code, err) == (2, f"error: nothing is staged for run 'r1' in '{local}'\n")
+
+
+@pytest.mark.parametrize("table", NAMES)
+@pytest.mark.parametrize("is_missing", [True, False], ids=["missing", "damaged"])
+def test_a_run_with_a_missing_or_damaged_file_is_withdrawn(tmp_path, capsys, table, is_missing):
+    output = str(tmp_path)
+    publish(output, "one", [scored("a")], [quarantined_row("c", "empty")], published_at=at(1))
+    publish(output, "two", [scored("b", etag="2")], published_at=at(2))
+    (path,) = Path(output, table).glob("*/run_id=one/*.parquet")
+    path.unlink() if is_missing else path.write_bytes(path.read_bytes()[:-20])
+    if table != "quarantine":
+        code, _, err = run(report_command, output, capsys)
+        assert (code, err.count("\n")) == (1, 1)
+        assert err.startswith("error: cannot read the rows of 'run one': ")
+    assert run(withdraw_command, output, capsys)[0] == 0
+    withdrawn = [] if table == "runs" else [("runs", "one", "withdrawn")]
+    assert seen(output) == sorted([*OF_TWO, *withdrawn])
+
+
+def test_a_damaged_run_that_was_relabelled_is_not_withdrawn_alone(tmp_path, capsys):
+    output = str(tmp_path)
+    publish(output, "one", [scored("a")], published_at=at(1))
+    commit_rows(output, SCORES, "new", [scored("a", "road")])
+    options = json.dumps({"relabelled_runs": ["one"]})
+    commit_rows(output, RUNS, "new", [run_row(at(2), kind="relabel", options=options)])
+    (path,) = Path(output, "chip_scores").glob("*/run_id=one/*.parquet")
+    path.unlink()
+    code, _, err = run(withdraw_command, output, capsys)
+    assert code == 2
+    assert "were relabelled by run new" in err
