@@ -13,7 +13,6 @@ import csv
 import io
 import json
 import math
-import re
 from collections.abc import Callable
 from datetime import date, datetime, time
 from decimal import Decimal
@@ -24,9 +23,7 @@ import pyarrow as pa
 from beam_jobs.geojson import geometries
 from pipelines.blocks.text_table import align
 from pipelines.errors import UsageError
-
-_FORMULA = re.compile(r"\s*[=+@-]|[\t\r]")
-_NUMBERS = re.compile(r"[-+]?\d+(?:\.\d+)?(?: [-+]?\d+(?:\.\d+)?)*")
+from pipelines.wording import no_formula
 
 
 def as_json(answer: pa.Table) -> str:
@@ -60,7 +57,7 @@ def as_geojson(answer: pa.Table) -> str:
 def as_csv(answer: pa.Table) -> str:
     """A header and the rows, with CRLF line ends. A text that a spreadsheet would run as a formula
     begins with an apostrophe."""
-    return _csv(answer, _no_formula)
+    return _csv(answer, no_formula)
 
 
 def as_raw_csv(answer: pa.Table) -> str:
@@ -77,15 +74,6 @@ def _csv(answer: pa.Table, cell: Callable[[str], str]) -> str:
             cell(value) if isinstance(value, str) else _text(value, null="") for value in row
         )
     return file.getvalue()
-
-
-def _no_formula(text: str) -> str:
-    """A text that no spreadsheet runs: numbers with a sign, such as positions, are not changed.
-
-    >>> _no_formula("=1+1"), _no_formula("-59.75 -2.75")
-    ("'=1+1", '-59.75 -2.75')
-    """
-    return f"'{text}" if _FORMULA.match(text) and not _NUMBERS.fullmatch(text) else text
 
 
 def as_table(answer: pa.Table) -> str:

@@ -19,6 +19,7 @@ import shapely
 from pipelines.alerts.areas import names_of_places
 from pipelines.errors import UsageError
 from pipelines.tables.parquet_files import parquet_bytes
+from pipelines.wording import no_formula
 from schemas.alert_tables import ALERT_AREAS
 
 What = Literal["alerts", "sites", "changes"]
@@ -51,7 +52,6 @@ _GFW_COLUMNS = (
     *("alert_id", "site_id", "label", "status", "to_status", "confidence"),
     *("first_detected", "last_seen", "changed_at", "area_ha", "areas"),
 )
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 _DIGITS = 6  # of degrees: 10 cm
 
 
@@ -219,6 +219,4 @@ def _time(moment: datetime) -> str:
 def _cell(value: Any) -> Any:
     if isinstance(value, datetime):
         return _time(value)
-    if isinstance(value, str) and value.startswith(_FORMULA):
-        return f"'{value}"
-    return value
+    return no_formula(value) if isinstance(value, str) else value

@@ -1,13 +1,17 @@
-"""Words in lines for people: counts, and names that were misspelt."""
+"""Words for people: counts, names that were misspelt, and text in spreadsheets."""
 
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
 _CLOSE = 0.75  # at 0.6, the library's default, --bogus would mean --gpu
 
 _SHORTEST_START = 4
+
+_FORMULA = re.compile(r"\s*[=+@-]|[\t\r]")
+_NUMBERS = re.compile(r"[-+]?\d+(?:\.\d+)?(?: [-+]?\d+(?:\.\d+)?)*")
 
 
 def count_of(number: int, noun: str) -> str:
@@ -30,6 +34,15 @@ def nearest(name: str, names: Iterable[str]) -> str | None:
     close = difflib.get_close_matches(asked, plain, n=1, cutoff=_CLOSE)
     close += [each for each in plain if _begins_with(each, asked) or _begins_with(asked, each)]
     return plain[close[0]] if close else None
+
+
+def no_formula(text: str) -> str:
+    """A text that no spreadsheet runs: numbers with a sign, such as positions, are not changed.
+
+    >>> no_formula("=1+1"), no_formula("-59.75 -2.75")
+    ("'=1+1", '-59.75 -2.75')
+    """
+    return f"'{text}" if _FORMULA.match(text) and not _NUMBERS.fullmatch(text) else text
 
 
 def _begins_with(longer: str, start: str) -> bool:
