@@ -80,5 +80,16 @@ def test_the_outline_of_a_group_is_the_union_of_its_cells(middle):
     assert not any(hole.is_ccw for polygon in polygons for hole in polygon.interiors)
 
 
+def test_cells_on_an_edge_of_the_icosahedron_are_joined_without_gaps():
+    """Their outlines have up to two corners more, and do not fit exactly."""
+    cells = h3.grid_disk("898ae00c58fffff", 2)
+    assert {len(h3.cell_to_boundary(cell)) for cell in cells} == {6, 7, 8}
+    outlines = cell_outlines(numbers(cells))[0].to_numpy(zero_copy_only=False)
+    (joined,) = shapely.from_wkb(join_outlines(outlines, np.array([0])))
+    assert joined.is_valid
+    assert (joined.geom_type, len(joined.interiors)) == ("Polygon", 0)
+    assert joined.area == pytest.approx(shapely.area(shapely.from_wkb(outlines)).sum(), rel=1e-6)
+
+
 def test_without_cells_there_are_no_groups():
     assert group_neighbours(numbers([])).tolist() == []
