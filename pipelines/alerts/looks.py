@@ -60,7 +60,8 @@ class LookReader(PictureReader):
             WHERE NOT future AND us <= {as_of_us} AND alone""",
         )
         looks, undated = self._one(
-            "SELECT count(*), count_if(undated) FROM shown JOIN pictures USING (p) WHERE observed"
+            "SELECT count(*), count(*) FILTER (undated) FROM shown JOIN pictures USING (p) "
+            "WHERE observed"
         )
         (future,) = self._one("SELECT count(*) FROM pictures WHERE future AND observed")
         later = self._connection.sql(

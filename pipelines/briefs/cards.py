@@ -30,7 +30,11 @@ def card(words: Language, number: int, site: Site, trust: Trust, pair: Pair) -> 
         f"<div><dt>{text_html(name)}</dt><dd>{text_html(text)}</dd></div>" for name, text in facts
     )
     where = text_html(words.say("position"))
-    place = f"<div><dt>{where}</dt><dd>{_position(words, site)}</dd></div>"
+    name = text_html(words.say("site_id"))
+    place = (
+        f"<div><dt>{where}</dt><dd>{_position(words, site)}</dd></div>"
+        f"<div><dt>{name}</dt><dd><code>{text_html(site['site_id'])}</code></dd></div>"
+    )
     return (
         f'<article class="site" id="site-{number}">'
         f"<h4>{text_html(_short(label))} <span>{text_html(words.say('site'))} {number}</span></h4>"
@@ -74,11 +78,13 @@ def first_seen(words: Language, site: Site) -> str:
 
 def _confidence(words: Language, site: Site, trust: Trust) -> str:
     status = words.say(f"status_{site['status']}")
-    if trust.share is None:
+    share, key = trust.share, "right_of_ten"
+    if share is None:
+        share, key = trust.precision, "right_in_tests"
+    if share is None:
         return f"{status}; {words.say('right_unknown')}"
-    # All of some test pictures are not all: "10 of 10" would claim too much.
-    right = words.number(min(9, 10 * trust.share))
-    return f"{status}; {words.say('right_of_ten', n=right)}"
+    # All of some pictures are not all: "10 of 10" would claim too much.
+    return f"{status}; {words.say(key, n=words.number(min(9, 10 * share)))}"
 
 
 def _size(words: Language, site: Site) -> str:

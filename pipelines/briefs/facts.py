@@ -149,8 +149,9 @@ class Trust:
 
     @property
     def share(self) -> float | None:
-        """The best guess at the share of alerts that are right; None if nothing is known."""
-        return self.right / self.judged if self.judged >= ENOUGH_VERDICTS else self.precision
+        """The share of sites that officers found right; None with too few verdicts. Tests do not
+        say it: what is common in test pictures may be rare among what is new."""
+        return self.right / self.judged if self.judged >= ENOUGH_VERDICTS else None
 
 
 @dataclass(frozen=True)

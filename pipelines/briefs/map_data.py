@@ -29,7 +29,6 @@ _AREAS = 300
 _LOCATOR_DEGREES, _LOCATOR_PX, _LOCATOR_BYTES = 40.0, 208, 60_000
 _LEAST_MARK_PX = 8
 _TURN = np.array([360, 0])
-_TURN = np.array([360, 0])
 
 _POINTS = f"""
 SELECT longitude AS lon, latitude AS lat, label, status, change, shown, area_ha AS hectares,
@@ -137,7 +136,7 @@ def _extent(connection: duckdb.DuckDBPyConnection) -> Box | None:
     west, south, east, north, west_0, east_0 = connection.sql(_EXTENT).fetchall()[0]
     if west is None:
         return None
-    if east_0 - west_0 < east - west:
+    if east - west > 180 and east_0 - west_0 < east - west:
         west, east = west_0, east_0
     return west, south, east, north
 

@@ -57,6 +57,12 @@ def update(tmp_path, capsys) -> Update:
     return Update(world.output, capsys)
 
 
+def test_as_of_a_time_before_every_look_there_are_no_alerts(update):
+    code, out, _ = update("--as_of", "2000-01-01")
+    assert (code, update.rows("SELECT count(*) FROM alerts")) == (0, [(0,)])
+    assert "0 low, 0 high" in out
+
+
 def test_alerts_are_found_and_a_second_call_changes_nothing(update):
     code, said, notes = update("--labels", "road")
     assert (code, notes) == (0, "")

@@ -218,13 +218,16 @@ def test_trust_is_what_tests_say_and_what_officers_found(output: str) -> None:
     commit_rows(output, MODELS, "r", [trusted])
     page = make_brief(output, Request()).page
     assert "80 of 100 (60 to 90)" in section(page, "How far to trust")
-    assert "Of the 8 open sites, expect about 2 to be false alarms." in page
+    assert "in tests, about 8 of 10 pictures given this label showed it" in page
+    assert "false alarms" not in page  # tests do not say how many
+    assert f"<code>{rows[0]['site_id']}</code>" in page
     verdicts = [verdict(row, "true" if n < 3 else "false") for n, row in enumerate(rows[:6])]
     add_rows(output, VERDICTS, [*verdicts, verdict(rows[7], "unclear")])
     page = make_brief(output, Request()).page
     # Wilson's interval of 3 of 6.
     assert "3 of 6 (19 to 81 of 100)" in section(page, "How far to trust")
-    assert "about 5 of 10 such alerts are right" in page
+    assert "officers found about 5 of 10 such sites right" in page
+    assert "expect about 4 of 8 open sites to be false alarms" in page
     assert page.count("Checked: a false alarm (Ana, 9 July 2026)") == 3
     assert page.count("Checked: unclear") == 1
 
@@ -348,6 +351,14 @@ def test_sites_on_both_sides_of_180_degrees_are_close_on_the_map(output: str) ->
     data = map_of(make_brief(output, Request()).page)
     assert data["box"] == [179.9, -17.0, 180.1, -17.0]
     assert sorted(point[1] for point in data["points"]) == [179.9, 180.1]
+
+
+def test_away_from_180_degrees_longitudes_are_never_turned(output: str) -> None:
+    # Adding 360 rounds, so that one of the two widths may seem the smaller one.
+    longitudes = [-55.27939, -55.254132, -55.23, -55.22728]
+    write(output, [alert(n, longitude=x, latitude=-6.5) for n, x in enumerate(longitudes)])
+    data = map_of(make_brief(output, Request()).page)
+    assert data["box"] == [-55.27939, -6.5, -55.22728, -6.5]
 
 
 def test_half_a_million_alerts_are_grouped_and_what_is_left_out_is_said(output: str) -> None:
