@@ -82,7 +82,8 @@ def _snapshots(output: str) -> list[tuple[int, int]]:
     tables = [delta_tables.open_table(output, table.name) for table in (ALERTS, SITES)]
     if None in tables:
         raise UsageError(
-            f"--output {output!r} has no alerts: run python -m beam_jobs.update_alerts first"
+            f"--output {output!r} has no alerts: if the address is right, run "
+            "python -m beam_jobs.update_alerts first"
         )
     found = [(table, read_state(table)) for table in tables if table is not None]
     return [(t.version(), s.update["update_number"] if s else 0) for t, s in found]

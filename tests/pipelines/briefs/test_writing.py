@@ -374,5 +374,5 @@ def test_half_a_million_alerts_are_grouped_and_what_is_left_out_is_said(output: 
 
 
 def test_before_any_update_there_is_a_usage_error(output: str) -> None:
-    with pytest.raises(UsageError, match="has no alerts: run python"):
+    with pytest.raises(UsageError, match="has no alerts: if the address is right, run python"):
         make_brief(output, Request())
