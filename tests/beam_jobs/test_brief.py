@@ -48,7 +48,10 @@ def test_a_brief_can_be_written_to_an_object_store(output: str, object_store_uri
         (["--language", "fr"], "--language"),
         (["--since", "July"], "--since: must be a date or a time"),
         (["--to", "brief.pdf"], "must end in .html"),
-        (["--output", "/nowhere"], "has no alerts: if the address is right, run python -m beam_jobs.update_alerts"),
+        (
+            ["--output", "/nowhere"],
+            "has no alerts: if the address is right, run python -m beam_jobs.update_alerts",
+        ),
     ],
 )
 def test_a_mistake_is_one_line_and_nothing_is_written(
