@@ -104,6 +104,7 @@ def test_reading_needs_no_write(
         "last_night": 1,
         "latest_chip_scores": 50,
         "looks": 31,
+        "newest_verdicts": 0,
         "observations": 51,
         "open_quarantine": 3,
         "threats": 5,

@@ -36,8 +36,8 @@ def test_units_scored_twice_are_published_once_with_the_rows_staged_first(tmp_pa
     make_artifact(tmp_path / "model")
     model: Any = Wavering()
 
-    def score_twice(plan: RunPlan, units: Sequence[int], *args: Any) -> ScoreArchive:
-        return ScoreArchive(plan, [*units, *reversed(units)], *args)
+    def score_twice(plan: RunPlan, units: Sequence[int], *args: Any, **named: Any) -> ScoreArchive:
+        return ScoreArchive(plan, [*units, *reversed(units)], *args, **named)
 
     with scoring_here() as score, monkeypatch.context() as patch:
         patch.setattr(scoring.SharedModel, "_load", lambda self: model)
