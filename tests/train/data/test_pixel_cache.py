@@ -396,7 +396,7 @@ def test_an_object_is_not_even_read_again_until_it_is_replaced(
     first, store = load(f"{object_store_uri}/chips", cache)
     assert counts(store) == (3, 0)
     with monkeypatch.context() as patch:
-        patch.setattr(examples, "read_bytes", lambda _: pytest.fail("read again"))
+        patch.setattr(examples, "read_chip", lambda *_: pytest.fail("read again"))
         again, store = load(f"{object_store_uri}/chips", cache)
     assert counts(store) == (0, 3)
     np.testing.assert_array_equal(again.pixels[:], first.pixels[:])
