@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import threading
 import time
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
 
 from beam_jobs import score_chips
+from beam_jobs.engine import launch
 from pipelines import batch_scoring, metrics
 from pipelines.commands import exit_code
 from pipelines.publishing import publishing
@@ -167,28 +168,35 @@ def test_a_start_succeeds_if_another_start_has_published_its_files(score, tmp_pa
 
 @pytest.fixture
 def stop_at(monkeypatch):
-    """Lets a signal stop the command before a run is committed to a table; its worker hangs."""
-    commit, ended = committing.commit_rows, threading.Event()
+    """Stops the command as a signal does, before a run is committed to a table; its worker hangs.
+    The interruption is raised where the main thread waits: a real signal could end pytest."""
+    commit, stopped, ended = committing.commit_rows, threading.Event(), threading.Event()
 
-    def interrupt(_number, _frame):
-        raise KeyboardInterrupt
+    def run_until_stopped(work, _is_fatal):
+        with_result = Future()
+        thread = threading.Thread(target=lambda: with_result.set_result(work()), daemon=True)
+        thread.start()
+        while not with_result.done():
+            if stopped.wait(0.01):
+                stopped.clear()
+                raise KeyboardInterrupt
+        return with_result.result()
 
     def prepare(table):
         stops = iter([True])
 
         def commit_or_hang(plan, name, files):
             if name == table and next(stops, False):
-                os.kill(os.getpid(), signal.SIGUSR1)
+                stopped.set()
                 ended.wait()
                 raise RuntimeError("the process has ended")
             commit(plan, name, files)
 
         monkeypatch.setattr(committing, "commit_rows", commit_or_hang)
 
-    before = signal.signal(signal.SIGUSR1, interrupt)
+    monkeypatch.setattr(launch, "run_interruptibly", run_until_stopped)
     yield prepare
     ended.set()
-    signal.signal(signal.SIGUSR1, before)
 
 
 def test_a_run_that_is_stopped_when_readers_see_it_already_is_finished_and_says_so(
