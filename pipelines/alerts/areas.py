@@ -26,7 +26,7 @@ from schemas.alert_tables import ALERT_AREAS
 from schemas.render import arrow_schema
 
 MOST_BYTES = 2**30
-"""A file of areas may have at most so many bytes."""
+"""The most bytes that a file of areas may have."""
 
 NAME = "name"
 _SHOWN = 8

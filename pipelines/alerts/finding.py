@@ -127,7 +127,7 @@ def _highest(scores: np.ndarray, first: Ints, last: Ints) -> np.ndarray:
 
 
 def _at(us: Ints, looks: Ints) -> Ints:
-    """Times of looks; `NEVER_US` where there is none."""
+    """Times of looks; `NEVER_US` for a missing look."""
     return np.where(looks < 0, NEVER_US, us[looks]) if len(us) else looks
 
 
@@ -137,7 +137,7 @@ def _times(us: Ints) -> pa.Array:
 
 
 def _areas_ha(places: pa.ChunkedArray, geometry: pa.ChunkedArray) -> pa.Array:
-    """The area of each cell in hectares, null for places that are none."""
+    """The area of each cell in hectares, null for places that are not cells."""
     is_cell = geometry.is_valid().to_numpy()
     areas = np.full(len(is_cell), np.nan)
     cells = cells_named(places.filter(pa.array(is_cell)).combine_chunks())

@@ -28,7 +28,7 @@ STATUSES = (LOW, HIGH, DROPPED, ENDED)
 """What `alerts.status` may be; `Alerts.status` has positions in it."""
 
 CONFIRMING_LOOKS = 4
-"""So many looks after the first detection decide whether an alert becomes high."""
+"""Looks after the first detection that decide whether an alert becomes high."""
 
 CONFIRMING_POSITIVES = 2
 """Positive looks among these that make it high."""

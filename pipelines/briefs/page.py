@@ -129,7 +129,7 @@ def _map(words: Language, facts: BriefFacts, on_map: OnMap | None) -> Iterator[s
     )
     note = paragraph(words.say("map_note"), "quiet")
     legend = f'<div><ul class="legend">{marks}</ul>{note}</div>'
-    yield f'<div class="beside">{legend}{block_html(on_map.locator)}</div>'
+    yield f'<div class="columns">{legend}{block_html(on_map.locator)}</div>'
     if facts.grouped:
         mapped = facts.placed - facts.grouped
         yield paragraph(words.say("map_grouped", n=mapped, rest=words.number(facts.grouped)))

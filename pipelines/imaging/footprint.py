@@ -216,7 +216,7 @@ def _wrap(bounds: Bounds) -> Bounds:
 
 
 def _unwrap(rings: Rings, bounds: Bounds) -> Rings:
-    """Outlines without jumps in longitude, NaN where there is none: see `footprints_of`."""
+    """Outlines without jumps in longitude, NaN if unknown: see `footprints_of`."""
     longitudes = rings[..., 0]
     with np.errstate(invalid="ignore"):
         turns = np.round(np.diff(longitudes, append=longitudes[:, :1]) / 360)

@@ -170,6 +170,6 @@ def _has_tag(segment: bytes, code: bytes, tag: bytes, least_bytes: int) -> bool:
 
 def _adobe(transform: int, components: bytes) -> bytes:
     """Adobe's marker with the transform that libjpeg uses: if it is neither none (0) nor known, the
-    one for so many components, YCbCr or YCCK."""
+    usual one for the number of components, YCbCr or YCCK."""
     used = 0 if transform == 0 else 2 if components == b"\4" else 1
     return _ADOBE + bytes([used])
