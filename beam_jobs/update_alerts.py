@@ -7,13 +7,13 @@ that are neighbours) and `alert_changes` are brought up to date with all publish
 after each night. A second call changes nothing. Options are kept for the next call.
 """
 
-import argparse
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 
 from beam_jobs.options.label_names import listed_labels, named_labels
+from beam_jobs.options.moments import day, end_of
 from beam_jobs.options.store_options import OUTPUT, address
 from beam_jobs.sessions import open_session
 from pipelines.alerts.areas import read_areas
@@ -31,29 +31,6 @@ from schemas.render import label_columns
 from schemas.tables import CHIP_SCORES
 
 
-def _day(text: str) -> date:
-    try:
-        found = date.fromisoformat(text)
-    except ValueError:
-        found = None
-    if found is None or str(found) != text:
-        raise argparse.ArgumentTypeError(f"must be a date YYYY-MM-DD, not {text[:60]!r}")
-    return found
-
-
-def _time(text: str) -> datetime:
-    """A time with its zone; UTC if it names none, the end of the day if it is a date."""
-    try:
-        found = datetime.fromisoformat(text)
-        if len(text) == len("YYYY-MM-DD"):
-            found = found.replace(hour=23, minute=59, second=59, microsecond=999_999)
-        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
-    except (ValueError, OverflowError) as error:
-        raise argparse.ArgumentTypeError(
-            f"must be a date or a time such as 2026-07-01T12:00Z, not {text[:60]!r}"
-        ) from error
-
-
 @dataclass(frozen=True, kw_only=True)
 class AlertOptions(StoreOptions):
     """The options of the command."""
@@ -69,7 +46,7 @@ class AlertOptions(StoreOptions):
     baseline: date | None = common_flag(
         "Looks up to this day (UTC, included) open no alert: they only say whether a label was "
         "there before. Default: as in the last update; at first none.",
-        _day,
+        day,
         metavar="DATE",
         default=None,
     )
@@ -82,7 +59,7 @@ class AlertOptions(StoreOptions):
     )
     as_of: datetime | None = common_flag(
         "Ignore later looks: a time, or a day (UTC, included). Default: the newest look.",
-        _time,
+        end_of,
         metavar="TIME",
         default=None,
     )

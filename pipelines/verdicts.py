@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from pipelines.alerts.published import open_alerts
 from pipelines.errors import ObjectTooLarge, UsageError, as_usage_error
+from pipelines.moments import parse_time
 from pipelines.storage import store
 from pipelines.tables import commits, delta_tables, evolution
 from pipelines.tables.parquet_files import write_table
@@ -24,7 +25,7 @@ from schemas.render import arrow_schema
 from schemas.verdict_table import VERDICT_WORDS, VERDICTS
 
 MOST_BYTES = 64 * 2**20
-"""A csv of verdicts may have at most so many bytes."""
+"""The most bytes that a csv of verdicts may have."""
 
 COLUMNS = ("alert_id", "site_id", "verdict", "who", "when", "note")
 """The columns of the csv; one of the first two is enough, and `who` and `note` may be missing.
@@ -159,9 +160,8 @@ def _verdict(row: Mapping[str, Any], line: int, where: str, now: datetime) -> Ve
 
 def _when(text: str, at: str) -> datetime:
     try:
-        found = datetime.fromisoformat(text)
-        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
-    except (ValueError, OverflowError) as error:
+        return parse_time(text)
+    except ValueError as error:
         raise UsageError(
             f"{at}: when must be a date or a time such as 2026-07-01, not {text[:60]!r}"
         ) from error

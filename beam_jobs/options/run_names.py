@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 import secrets
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from beam_jobs.options.store_options import OUTPUT
 from pipelines.errors import UsageError
 from pipelines.flags import flag
+from pipelines.moments import parse_date
 
 RUN_DATE_IN_ID = "{run_date}"
 """Replaced by the night in `--run_id`, so that one command names a new run each night."""
@@ -28,12 +29,11 @@ def parse_run_date(text: str, now: datetime) -> str:
     if text in ("today", "yesterday"):
         return str(today - timedelta(days=text == "yesterday"))
     try:
-        found = date.fromisoformat(text)
-    except ValueError:
-        found = None
-    if found is None or str(found) != text:
-        raise UsageError(f"--run_date {text!r} is not a date: use YYYY-MM-DD, today or yesterday")
-    return text
+        return str(parse_date(text))
+    except ValueError as error:
+        raise UsageError(
+            f"--run_date {text!r} is not a date: use YYYY-MM-DD, today or yesterday"
+        ) from error
 
 
 def new_run_id(now: datetime) -> str:

@@ -8,24 +8,21 @@ import os
 import random
 import shutil
 import signal
-import threading
 import time
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from deltalake import DeltaTable
 
 from beam_jobs import update_alerts
 from beam_jobs.query import ask
-from pipelines.tables import commits
 from tests.support.alert_worlds import LABELS, World, in_nights, random_pictures, whole_table
+from tests.support.dying import die_at_commit
 from tests.support.forked import Forked, fork
 
 _KILLS = int(os.environ.get("KILLS", "4"))
 _SEED = int(os.environ.get("SEED", str(random.randrange(1_000_000))))
-_COMMIT_SECONDS = 0.01  # about what a commit takes on a disk
 _TABLES = ("places", "chip_places", "alert_changes", "sites", "alerts", "alert_updates")
 _CHANGES = """SELECT alert_id, step, from_status, to_status, changed_at, as_of FROM alert_changes
 ORDER BY alert_id, step"""
@@ -92,24 +89,6 @@ def check_next(output: Path, wanted: Rows) -> None:
     code, said = start(output).finish()
     assert (code, said.split(" since")[0]) == (0, "nothing is new")
     assert seen(str(output)) == wanted
-
-
-def die_at_commit(name: str, moment: str) -> None:
-    """Kill this process during or after the commit to a table."""
-    commit_files = commits.commit_files
-
-    def commit_or_die(table: DeltaTable, *args: Any, **kwargs: Any) -> None:
-        if Path(table.table_uri).name != name:
-            commit_files(table, *args, **kwargs)
-            return
-        if moment == "in":
-            kill = threading.Timer(random.uniform(0, _COMMIT_SECONDS), os.kill)
-            kill.args = (os.getpid(), signal.SIGKILL)
-            kill.start()
-        commit_files(table, *args, **kwargs)
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    commits.commit_files = commit_or_die
 
 
 @pytest.mark.parametrize("moment", ["in", "after"])

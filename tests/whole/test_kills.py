@@ -15,22 +15,18 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
-from deltalake import DeltaTable
 
 from beam_jobs.query import ask
-from pipelines.runs import committing
-from pipelines.tables import commits
 from schemas.labels import PLANET_LABELS
+from tests.support.dying import die_at_commit
 from tests.support.forked import Forked
 from tests.support.quick_scoring import start
 from tests.support.samples import make_artifact, write_chips
 
 _KILLS = int(os.environ.get("KILLS", "6"))
 _SEED = int(os.environ.get("SEED", str(random.randrange(1_000_000))))
-_COMMIT_SECONDS = 0.01  # about what a commit takes on a disk
 _CHIPS, _BROKEN = 14, 2
 _NOTHING, _PUBLISHED = (0, 0, 0), (_CHIPS - _BROKEN, _BROKEN, 1)
 _OLD, _NEW = (_CHIPS - 1, 1, 1), (_CHIPS - 4, 4, 1)
@@ -119,26 +115,6 @@ def check_whole(place: Path, night: str) -> None:
     labels = ask(str(place / f"out-{night}"), "FROM models")["label"].to_pylist()
     assert sorted(labels) == sorted(PLANET_LABELS.names)
     assert not list((place / f"out-{night}" / "_staging").iterdir())
-
-
-def die_at_commit(name: str, moment: str) -> None:
-    """Kill this process before, during or after the commit to a table."""
-    commit_files = committing.commit_files
-
-    def commit_or_die(table: DeltaTable, *args: Any, **kwargs: Any) -> None:
-        if Path(table.table_uri).name != name:
-            commit_files(table, *args, **kwargs)
-            return
-        if moment == "before":
-            os.kill(os.getpid(), signal.SIGKILL)
-        if moment == "in":
-            kill = threading.Timer(random.uniform(0, _COMMIT_SECONDS), os.kill)
-            kill.args = (os.getpid(), signal.SIGKILL)
-            kill.start()
-        commit_files(table, *args, **kwargs)
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    committing.commit_files = commits.commit_files = commit_or_die
 
 
 @pytest.mark.parametrize(

@@ -16,10 +16,10 @@ PACKAGES = ("schemas", "pipelines", "train", "beam_jobs")
 _ORDER = """
     schemas
     pipelines.errors pipelines.blocks pipelines.flags pipelines.printing pipelines.commands
-    pipelines.run_log pipelines.quiet_tensorflow pipelines.wording pipelines.processors
-    pipelines.elements pipelines.metrics pipelines.storage pipelines.imaging pipelines.drift
-    pipelines.tables
-    pipelines.places pipelines.artifacts pipelines.tars pipelines.planning pipelines.reading
+    pipelines.run_log pipelines.quiet_tensorflow pipelines.wording pipelines.moments
+    pipelines.processors pipelines.elements pipelines.metrics pipelines.storage pipelines.imaging
+    pipelines.drift pipelines.tables pipelines.places pipelines.artifacts pipelines.tars
+    pipelines.planning pipelines.reading
     pipelines.runs pipelines.scoring pipelines.reports pipelines.alerts pipelines.verdicts
     pipelines.exports pipelines.briefs pipelines.publishing pipelines.maintenance
     pipelines.batch_scoring
