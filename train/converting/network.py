@@ -1,6 +1,9 @@
 """A Keras model as OpenVINO's, and its files."""
 
+import logging
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +27,21 @@ def convert_network(model: Any) -> Any:
     def score(pixels: Any) -> Any:
         return model(tf.cast(pixels, tf.float32), training=False)
 
-    return import_openvino().convert_model(score.get_concrete_function())
+    with _keeping_root_logger():
+        return import_openvino().convert_model(score.get_concrete_function())
+
+
+@contextmanager
+def _keeping_root_logger() -> Iterator[None]:
+    """OpenVINO silences warnings of the whole process while it converts, and leaves them silent if
+    it fails."""
+    root = logging.getLogger()
+    level, filters, handlers = root.level, [*root.filters], [*root.handlers]
+    try:
+        yield
+    finally:
+        root.setLevel(level)
+        root.filters, root.handlers = filters, handlers
 
 
 def write_network(folder: Path, kind: OpenVinoKind, network: Any) -> OpenVinoModel:

@@ -1,5 +1,6 @@
 """The network for OpenVINO scores like the Keras model it was made from."""
 
+import logging
 import sys
 
 import numpy as np
@@ -112,6 +113,22 @@ def test_a_network_that_openvino_cannot_convert_stays_with_tensorflow_and_says_s
         "Not converted for OpenVINO, so TensorFlow scores this model: no such operation\n"
     )
     assert not list(tmp_path.glob("openvino*"))
+
+
+def test_a_failed_conversion_leaves_the_logging_of_the_process_as_it_was(tmp_path, capsys):
+    import keras
+    import tensorflow as tf
+
+    class Unknown(keras.layers.Layer):
+        def call(self, inputs):
+            return tf.math.lgamma(inputs)
+
+    root = logging.getLogger()
+    before = root.level, [*root.filters], [*root.handlers]
+    model = keras.Sequential([keras.Input((8, 8, 3)), Unknown(), keras.layers.Flatten()])
+    assert add_openvino(tmp_path, make_artifact(tmp_path, network="cnn"), model) == {}
+    assert "Not converted for OpenVINO" in capsys.readouterr().out
+    assert (root.level, root.filters, root.handlers) == before
 
 
 def test_nothing_is_converted_if_openvino_is_not_there(tmp_path, monkeypatch, capsys):
