@@ -80,7 +80,7 @@ def plan(folder: str) -> dict[str, float]:
 
     def put() -> None:
         with store.create_file(uri) as file:
-            run_plan.write_manifest(file, chosen.chips)
+            run_plan.write_manifest(file, chosen.chips, run_plan.unit_rows(chosen.to_score))
 
     _timed(figures, "store", put)
     rows = pq.ParquetFile(uri).metadata.num_rows

@@ -30,6 +30,13 @@ BBOX = Column(
 )
 """What GeoParquet's readers skip row groups by."""
 
+NO_DATA_SHARE = Column(
+    "no_data_share",
+    "float64",
+    "Share of the pixels that are no data; null if the chip is not a window of a scene.",
+    "ratio in [0, 1]",
+)
+
 _NAMES = (
     Column("chip_uri", "string", "Absolute address of the chip's object.", required=True),
     Column("chip_id", "string", "File stem of the chip.", required=True),

@@ -11,7 +11,7 @@ from functools import cache
 from typing import Self
 
 from schemas.alert_tables import ALERT_TABLES
-from schemas.chip_columns import CHIP_COLUMNS, PLACED_CHIP_COLUMNS
+from schemas.chip_columns import CHIP_COLUMNS, NO_DATA_SHARE, PLACED_CHIP_COLUMNS
 from schemas.dating import DATING_COLUMNS, MODIFIED_AT
 from schemas.labels import LabelSet
 from schemas.place_tables import CHIP_PLACES, PLACES
@@ -138,7 +138,7 @@ PUBLISHED, WITHDRAWN, FAILED, HELD = "published", "withdrawn", "failed", "held"
 RUNS = Table(
     name="runs",
     description="The scoring runs, one row each.",
-    version=4,
+    version=5,
     columns=(
         Column(
             "kind",
@@ -169,6 +169,13 @@ RUNS = Table(
         Column("scored", "int64", "Chips with scores.", "chips", required=True),
         Column(
             "quarantined", "int64", "Chips quarantined, each with a reason.", "chips", required=True
+        ),
+        Column(
+            "no_data",
+            "int64",
+            "Windows of scenes that were not scored because too much of them is no data; they are "
+            "not counted as quarantined. Null if the run scored chips.",
+            "chips",
         ),
         Column(
             "quarantined_by_reason", "string", "JSON object: reason to number of chips.", "chips"
@@ -227,10 +234,11 @@ CHIP_SCORES = Table(
     name="chip_scores",
     description="Scored chips: scores and the labels chosen from them, one row per chip and run; "
     "a relabelling has one for each picture (etag) of a chip.",
-    version=3,
+    version=4,
     columns=(
         *PLACED_CHIP_COLUMNS,
         *DATING_COLUMNS,
+        NO_DATA_SHARE,
         Column("media_type", "string", "jpg or tif, from the bytes.", required=True),
         Column(
             "labels",

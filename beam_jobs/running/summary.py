@@ -58,7 +58,8 @@ def summary_text(plan: RunPlan, summary: RunSummary) -> str:
     """Counts, rate, reasons, labels, and the addresses of the tables and the report; for a run
     without new chips only counts, verdict and report."""
     no_data = summary.reasons.get(QuarantineReason.NO_DATA, 0)
-    quarantined = f"{summary.quarantined} quarantined" + (
+    windows = "" if summary.no_data is None else f"{summary.no_data} no data, "
+    quarantined = f"{windows}{summary.quarantined} quarantined" + (
         f" ({no_data} no data)" if no_data else ""
     )
     counts = f"{summary.scored} scored, {quarantined}, {plan.skipped} skipped"

@@ -102,6 +102,7 @@ def publish_run(plan: RunPlan, units: Iterable[StagedUnit]) -> None:
         left_over=plan.left_over,
         scored=counts.scored,
         quarantined=counts.quarantined,
+        no_data=counts.no_data_windows,
         reasons=counts.reasons,
     )
     _drop_staging(plan)

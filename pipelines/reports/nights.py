@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -51,7 +51,7 @@ def staged_night(plan: RunPlan, counts: RunCounts, units: Iterable[StagedUnit]) 
     with ThreadPoolExecutor(_READ_THREADS) as pool:
         counted = add_up(pool.map(_count_file, files))
     return Night(
-        plan.run_id, plan.run_date, counts.scored, counts.quarantined, *counted, counts.no_data
+        plan.run_id, plan.run_date, counts.scored, counts.rejected, *counted, counts.no_data
     )
 
 
@@ -70,13 +70,19 @@ def published_night(scores: DeltaTable, record: dict[str, Any]) -> Night:
     return as_night(record, add_up(map(count_rows, scan_rows(rows, columns))))
 
 
+def chips_done(record: Mapping[str, Any]) -> int:
+    """Chips that a run had to score and did, or rejected, from its row in `runs`."""
+    return int(record["scored"] + record["quarantined"] + (record.get("no_data") or 0))
+
+
 def as_night(record: dict[str, Any], counted: RowCounts) -> Night:
     """A run in numbers, from its row in `runs` and its counted rows."""
     run_id, run_date = record["run_id"], str(record["run_date"])
-    no_data = json.loads(record.get("quarantined_by_reason") or "{}").get(
-        QuarantineReason.NO_DATA, 0
-    )
-    return Night(run_id, run_date, record["scored"], record["quarantined"], *counted, no_data)
+    reasons = json.loads(record.get("quarantined_by_reason") or "{}")
+    windows = record.get("no_data") or 0
+    no_data = reasons.get(QuarantineReason.NO_DATA, 0) + windows
+    quarantined = record["quarantined"] + windows
+    return Night(run_id, run_date, record["scored"], quarantined, *counted, no_data)
 
 
 def nights_before(
@@ -99,7 +105,7 @@ def nights_before(
         for record in _published_records(output)
         if record["run_id"] != run_id
         and (record["kind"], record["model_digest"]) == (SCORE, model_digest)
-        and record["scored"] + record["quarantined"]
+        and chips_done(record)
         and record["published_at"] < latest
     ]
     fitting.sort(key=_order_of_commit, reverse=True)

@@ -12,7 +12,7 @@ from pipelines.drift.checks import Night
 from pipelines.drift.verdicts import Finding, read_findings, worst_first
 from pipelines.reports.charts import score_histogram, share_bar
 from pipelines.reports.facts import Example, ReportFacts
-from pipelines.reports.nights import add_up
+from pipelines.reports.nights import add_up, chips_done
 from pipelines.reports.proof import TRUST_HEAD, left_out, trust_cells
 from pipelines.reports.thumbnails import Thumbnail
 from pipelines.wording import count_of
@@ -22,7 +22,7 @@ from schemas.tables import FAILED, HELD, PUBLISHED, WITHDRAWN, QuarantineReason
 _NOTABLE = 0.4
 _VERDICTS = {"good": "Good", "bad": "Bad", None: "Not judged"}
 _TIME = "%Y-%m-%d %H:%M UTC"
-_COUNTS = ("listed", "skipped", "left_over", "scored", "quarantined")
+_COUNTS = ("listed", "skipped", "left_over", "scored", "no_data", "quarantined")
 
 
 def render_report(facts: ReportFacts, thumbnails: Mapping[str, Thumbnail]) -> str:
@@ -75,7 +75,8 @@ def _is_notable(finding: Finding) -> bool:
 def _counts(facts: ReportFacts) -> Iterator[doc.Block]:
     record = facts.record
     yield doc.Heading("Chips")
-    yield doc.Tiles([(name.replace("_", " "), record[name]) for name in _COUNTS])
+    counts = [name for name in _COUNTS if record.get(name) is not None]
+    yield doc.Tiles([(name.replace("_", " "), record[name]) for name in counts])
     if facts.before:
         head = ("Night", "Run", "Chips to score", "Scored", "Quarantined", "No data", "Faulty")
         rows = [_night_row(night) for night in (facts.night, *facts.before)]
@@ -207,7 +208,7 @@ def _durations(record: Mapping[str, Any]) -> Iterator[doc.Block]:
         "scoring, from the start of the engine to the last chip": record["score_seconds"],
         **{f"of that {name}, all workers together": value for name, value in stages.items()},
     }
-    done = record["scored"] + record["quarantined"]
+    done = chips_done(record)
     rate = (
         f"{done / max(record['score_seconds'], 1e-3):,.1f} chips a second" if done else "No chips"
     )

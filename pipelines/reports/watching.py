@@ -64,6 +64,6 @@ def log_verdict(plan: RunPlan, verdict: Verdict, status: str) -> None:
 def _judge(
     plan: RunPlan, counts: RunCounts, units: list[StagedUnit], before: list[Night]
 ) -> Verdict:
-    if why := why_skipped(counts.scored + counts.quarantined, len(before), plan.drift):
+    if why := why_skipped(counts.scored + counts.rejected, len(before), plan.drift):
         return skipped(why)  # the staged files need not be read
     return judge_night(staged_night(plan, counts, units), before, plan.drift)

@@ -24,6 +24,8 @@ class RunCounts:
 
     Attributes:
         reasons: quarantined chips by reason.
+        no_data_windows: windows of scenes that were not scored for want of data: they have rows in
+            quarantine, and count apart. None if the run scored chips.
         precision, engine: what the workers used.
         spent: bytes and time that the chips took.
         score_seconds: see `_score_seconds`.
@@ -38,11 +40,17 @@ class RunCounts:
     spent: Spent
     score_seconds: float | None = None
     engine: str = ""
+    no_data_windows: int | None = None
+
+    @property
+    def rejected(self) -> int:
+        """Chips with rows in quarantine."""
+        return self.quarantined + (self.no_data_windows or 0)
 
     @property
     def no_data(self) -> int:
-        """Quarantined chips in which there is nothing to see."""
-        return self.reasons.get(QuarantineReason.NO_DATA, 0)
+        """Of these, chips in which there is nothing to see."""
+        return self.reasons.get(QuarantineReason.NO_DATA, 0) + (self.no_data_windows or 0)
 
 
 def count_run(plan: RunPlan, units: list[StagedUnit]) -> RunCounts:
@@ -61,23 +69,27 @@ def count_run(plan: RunPlan, units: list[StagedUnit]) -> RunCounts:
             f"staged {found.get(wrong[0], 0)}){NOTHING_PUBLISHED}"
         )
     scored = sum(unit.scored for unit in units)
-    quarantined = sum(unit.quarantined for unit in units)
-    if plan.listed != plan.skipped + plan.left_over + scored + quarantined:
+    rejected = sum(unit.quarantined for unit in units)
+    reasons = sum((Counter(unit.reasons) for unit in units), Counter[str]())
+    no_data = reasons.pop(QuarantineReason.NO_DATA, 0) if plan.scores_windows else None
+    quarantined = rejected - (no_data or 0)
+    if plan.listed != plan.skipped + plan.left_over + scored + rejected:
         raise RunFailed(
             f"run {plan.run_id}: {plan.listed} listed is not {plan.skipped} skipped + "
             f"{plan.left_over} left over + {scored} scored + {quarantined} quarantined"
-            f"{NOTHING_PUBLISHED}"
+            f"{'' if no_data is None else f' + {no_data} no data'}{NOTHING_PUBLISHED}"
         )
     return RunCounts(
         listed=plan.listed,
         skipped=plan.skipped,
         scored=scored,
         quarantined=quarantined,
-        reasons=dict(sum((Counter(unit.reasons) for unit in units), Counter()).most_common()),
+        reasons=dict(reasons.most_common()),
         precision=", ".join(sorted({unit.precision for unit in units})),
         spent=sum((unit.spent for unit in units), NOTHING_SPENT),
         score_seconds=_score_seconds(units),
         engine=", ".join(sorted({unit.engine for unit in units} - {""})),
+        no_data_windows=no_data,
     )
 
 
@@ -101,7 +113,7 @@ def check_quarantine(plan: RunPlan, counts: RunCounts, units: Iterable[StagedUni
     Raises:
         RunFailed: over the plan's max_quarantine_ratio; says where the staged rows are.
     """
-    faulty, chips = counts.quarantined - counts.no_data, plan.to_score - counts.no_data
+    faulty, chips = counts.rejected - counts.no_data, plan.to_score - counts.no_data
     if _share(faulty, chips) <= plan.max_quarantine_ratio:
         return
     again = failed_again(plan, units)

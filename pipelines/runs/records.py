@@ -32,6 +32,7 @@ class RunSummary:
     """A published run in a few numbers, read from the tables.
 
     Attributes:
+        no_data: windows of scenes without enough data; None if the run scored chips.
         reasons: quarantined chips by reason.
         labels: the ten most frequent labels, with their numbers of chips.
         precision, engine: what the workers used; "" if nothing was scored.
@@ -40,6 +41,7 @@ class RunSummary:
 
     scored: int
     quarantined: int
+    no_data: int | None
     reasons: dict[str, int]
     labels: dict[str, int]
     precision: str
@@ -64,6 +66,7 @@ def read_summary(plan: RunPlan) -> RunSummary:
     return RunSummary(
         scored=record["scored"],
         quarantined=record["quarantined"],
+        no_data=record.get("no_data"),
         reasons=json.loads(record["quarantined_by_reason"]),
         labels=dict(counts.most_common(_TOP_LABELS)),
         precision=record["precision"] or "",
@@ -156,6 +159,7 @@ def _counted(
         "findings": findings_json(verdict.findings) if verdict.findings else None,
         "scored": counts.scored,
         "quarantined": counts.quarantined,
+        "no_data": counts.no_data_windows,
         "quarantined_by_reason": json.dumps(counts.reasons),
         "held_at": attempts.held_at(plan),
         "precision": counts.precision or None,

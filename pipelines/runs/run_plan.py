@@ -19,6 +19,8 @@ UNIT_CHIPS = 4096
 """Chips in a unit, by default: many batches, so that reading ahead pays; few enough to spread a
 night over many workers."""
 
+_SCENES_A_UNIT = 8  # scenes share a unit if so many of their size fit into it
+
 STAGING_FOLDER = "_staging"
 _PLAN_FILE = "plan.json"
 
@@ -89,6 +91,11 @@ class RunPlan:
         return bool(self.options.get("rescore"))
 
     @property
+    def scores_windows(self) -> bool:
+        """Whether the run's chips are windows of scenes."""
+        return bool(self.options.get("cut_px"))
+
+    @property
     def manifest(self) -> str:
         """Address of the run's manifest."""
         return store.join_uri(self.staging, f"manifest{self.token}.parquet")
@@ -141,30 +148,29 @@ def store_plan(plan: RunPlan, chips: pa.RecordBatchReader) -> RunPlan:
         The plan to follow: if two launchers planned the same run at once, the one stored first.
     """
     with store.create_file(plan.manifest) as file:
-        write_manifest(file, chips, max(plan.unit_rows, default=None))
+        write_manifest(file, chips, plan.unit_rows)
     plan_uri = store.join_uri(plan.staging, _PLAN_FILE)
     if store.create_bytes(plan_uri, plan.to_json().encode()):
         return plan
     return RunPlan.from_json(store.read_bytes(plan_uri))
 
 
-def write_manifest(
-    file: BinaryIO, chips: pa.RecordBatchReader, unit_chips: int | None = None
-) -> None:
-    """Write a manifest in which each row group is a unit of `unit_chips` chips, whatever the sizes
-    of the batches."""
-    size = unit_chips or UNIT_CHIPS
+def write_manifest(file: BinaryIO, chips: pa.RecordBatchReader, unit_rows: Sequence[int]) -> None:
+    """Write a manifest in which each row group is a unit, whatever the sizes of the batches.
+
+    Args:
+        unit_rows: number of chips in each unit, of all chips together.
+    """
     with pq.ParquetWriter(file, chips.schema, compression="zstd") as writer:
         held: list[pa.RecordBatch] = []
-        for batch in chips:
-            held.append(batch)
-            if sum(part.num_rows for part in held) >= size:
-                table = pa.Table.from_batches(held)
-                whole = table.num_rows - table.num_rows % size
-                writer.write_table(table.slice(0, whole), row_group_size=size)
-                held = table.slice(whole).to_batches()
-        if held:
-            writer.write_table(pa.Table.from_batches(held), row_group_size=size)
+        for rows in unit_rows:
+            while sum(part.num_rows for part in held) < rows:
+                if (batch := next(chips, None)) is None:
+                    break
+                held.append(batch)
+            table = pa.Table.from_batches(held, chips.schema)
+            writer.write_table(table.slice(0, rows), row_group_size=rows)
+            held = table.slice(rows).to_batches()
 
 
 def read_plan(output: str, run_id: str, attempt: int) -> RunPlan | None:
@@ -175,11 +181,37 @@ def read_plan(output: str, run_id: str, attempt: int) -> RunPlan | None:
     return RunPlan.from_json(store.read_bytes(uri))
 
 
-def unit_rows(chips: int, unit_chips: int | None = None) -> tuple[int, ...]:
+def unit_rows(
+    chips: int, unit_chips: int | None = None, scene_chips: Sequence[int] = ()
+) -> tuple[int, ...]:
     """Number of chips in each unit of a manifest of `chips` chips.
+
+    Args:
+        scene_chips: number of windows of each scene, if the chips are windows. A unit then has
+            windows of one scene, whose blocks it reads once; small scenes share a unit.
 
     >>> unit_rows(UNIT_CHIPS + 1)
     (4096, 1)
+    >>> unit_rows(6000, scene_chips=[100, 200, 5000, 700])
+    (300, 2500, 2500, 700)
     """
     size = unit_chips or UNIT_CHIPS
-    return tuple(min(size, chips - start) for start in range(0, chips, size))
+    if not scene_chips:
+        return tuple(min(size, chips - start) for start in range(0, chips, size))
+    units: list[int] = []
+    shared = 0
+    for count in scene_chips:
+        small = count * _SCENES_A_UNIT <= size
+        if shared and not (small and shared + count <= size):
+            units.append(shared)
+            shared = 0
+        if small:
+            shared += count
+        else:
+            units += _in_parts(count, -(-count // size))
+    return (*units, shared) if shared else tuple(units)
+
+
+def _in_parts(count: int, parts: int) -> list[int]:
+    """A count as parts that differ by 1 at most."""
+    return [count // parts + (part < count % parts) for part in range(parts)]

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from pipelines.elements import LabelledBatch, ScoredBatch
 from schemas.artifact import ModelArtifact
-from schemas.chip_columns import BBOX
+from schemas.chip_columns import BBOX, NO_DATA_SHARE
 from schemas.dating import DATING_NAMES
 from schemas.decisions import choose_labels, likeliest_sky
 from schemas.labels import LabelSet
@@ -88,8 +88,9 @@ def _score_rows(batch: ScoredBatch, artifact: ModelArtifact, now: datetime) -> p
         "scored_at": now,
     }
     schema = file_schema(chip_scores(label_set))
-    undated = {n: pa.nulls(len(scores), schema.field(n).type) for n in DATING_NAMES}
-    return _table(undated | columns, constants, len(scores), schema)
+    given = (*DATING_NAMES, NO_DATA_SHARE.name)
+    unknown = {name: pa.nulls(len(scores), schema.field(name).type) for name in given}
+    return _table(unknown | columns, constants, len(scores), schema)
 
 
 def _quarantine_rows(rejected: pa.Table, artifact: ModelArtifact, now: datetime) -> pa.Table:

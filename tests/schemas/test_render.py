@@ -83,7 +83,7 @@ def test_each_column_type_has_its_arrow_type(name: str, kind: pa.DataType) -> No
 def test_the_schema_names_its_table_and_version() -> None:
     assert arrow_schema(RUNS).metadata == {
         b"table": b"runs",
-        b"table_version": b"4",
+        b"table_version": b"5",
         b"description": RUNS.description.encode(),
     }
 

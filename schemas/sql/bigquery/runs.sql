@@ -1,4 +1,4 @@
--- Table runs, version 4. Written by: python -m schemas.render
+-- Table runs, version 5. Written by: python -m schemas.render
 CREATE TABLE runs (
   kind STRING NOT NULL OPTIONS (description = "score: chips of an archive; replay: quarantined chips tried again; relabel: new thresholds on stored scores."),
   status STRING NOT NULL OPTIONS (description = "published: its rows are in the tables; withdrawn: they were removed again; failed: it has no rows; held: they are in staging until an operator decides."),
@@ -10,6 +10,7 @@ CREATE TABLE runs (
   left_over INT64 NOT NULL OPTIONS (description = "Chips left to the next run. Unit: chips."),
   scored INT64 NOT NULL OPTIONS (description = "Chips with scores. Unit: chips."),
   quarantined INT64 NOT NULL OPTIONS (description = "Chips quarantined, each with a reason. Unit: chips."),
+  no_data INT64 OPTIONS (description = "Windows of scenes that were not scored because too much of them is no data; they are not counted as quarantined. Null if the run scored chips. Unit: chips."),
   quarantined_by_reason STRING OPTIONS (description = "JSON object: reason to number of chips. Unit: chips."),
   model_digest STRING NOT NULL OPTIONS (description = "sha256 of what decides a score: weights, architecture, label order, preprocessing."),
   thresholds_digest STRING NOT NULL OPTIONS (description = "sha256 of what chooses the labels: the thresholds and the sky rule."),

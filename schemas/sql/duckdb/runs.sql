@@ -1,4 +1,4 @@
--- Table runs, version 4. Written by: python -m schemas.render
+-- Table runs, version 5. Written by: python -m schemas.render
 CREATE TABLE runs (
     kind VARCHAR NOT NULL,
     status VARCHAR NOT NULL,
@@ -10,6 +10,7 @@ CREATE TABLE runs (
     left_over BIGINT NOT NULL,
     scored BIGINT NOT NULL,
     quarantined BIGINT NOT NULL,
+    no_data BIGINT,
     quarantined_by_reason VARCHAR,
     model_digest VARCHAR NOT NULL,
     thresholds_digest VARCHAR NOT NULL,
@@ -41,6 +42,7 @@ COMMENT ON COLUMN runs.skipped IS 'Chips that this model had finished before. Un
 COMMENT ON COLUMN runs.left_over IS 'Chips left to the next run. Unit: chips.';
 COMMENT ON COLUMN runs.scored IS 'Chips with scores. Unit: chips.';
 COMMENT ON COLUMN runs.quarantined IS 'Chips quarantined, each with a reason. Unit: chips.';
+COMMENT ON COLUMN runs.no_data IS 'Windows of scenes that were not scored because too much of them is no data; they are not counted as quarantined. Null if the run scored chips. Unit: chips.';
 COMMENT ON COLUMN runs.quarantined_by_reason IS 'JSON object: reason to number of chips. Unit: chips.';
 COMMENT ON COLUMN runs.model_digest IS 'sha256 of what decides a score: weights, architecture, label order, preprocessing.';
 COMMENT ON COLUMN runs.thresholds_digest IS 'sha256 of what chooses the labels: the thresholds and the sky rule.';

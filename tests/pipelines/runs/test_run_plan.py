@@ -1,8 +1,10 @@
 """A run's plan and manifest, stored and read."""
 
 import io
+from bisect import bisect_left, bisect_right
 from itertools import pairwise
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -62,6 +64,17 @@ def test_units_contain_all_chips_and_none_is_empty(chips):
     assert all(0 < count <= run_plan.UNIT_CHIPS for count in rows)
 
 
+@given(st.lists(st.integers(1, 50), min_size=1, max_size=20), st.integers(1, 20))
+def test_a_unit_has_windows_of_one_scene_unless_its_scenes_are_small(scenes, size):
+    rows = unit_rows(sum(scenes), size, scenes)
+    assert sum(rows) == sum(scenes)
+    assert all(0 < count <= size for count in rows)
+    ends = np.cumsum(scenes).tolist()
+    for start, stop in pairwise([0, *np.cumsum(rows).tolist()]):
+        first, last = bisect_right(ends, start), bisect_left(ends, stop)
+        assert first == last or all(8 * count <= size for count in scenes[first : last + 1])
+
+
 @given(st.lists(st.integers(1, 9), max_size=9))
 def test_units_are_complete_whatever_the_batch_sizes(sizes):
     ends = [sum(sizes[:i]) for i in range(len(sizes) + 1)]
@@ -70,8 +83,9 @@ def test_units_are_complete_whatever_the_batch_sizes(sizes):
     file = io.BytesIO()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(run_plan, "UNIT_CHIPS", 4)
-        run_plan.write_manifest(file, pa.RecordBatchReader.from_batches(table.schema, batches))
         expected = unit_rows(ends[-1])
+        chips = pa.RecordBatchReader.from_batches(table.schema, batches)
+        run_plan.write_manifest(file, chips, expected)
     written = pq.ParquetFile(file)
     rows = [written.metadata.row_group(i).num_rows for i in range(written.num_row_groups)]
     assert tuple(rows) == expected

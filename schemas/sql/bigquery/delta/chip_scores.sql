@@ -1,4 +1,4 @@
--- Table chip_scores, version 3. Written by: python -m schemas.render
+-- Table chip_scores, version 4. Written by: python -m schemas.render
 CREATE OR REPLACE EXTERNAL TABLE forest_chips.chip_scores
 WITH CONNECTION `PROJECT.REGION.CONNECTION`
 OPTIONS (

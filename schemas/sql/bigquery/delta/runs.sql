@@ -1,4 +1,4 @@
--- Table runs, version 4. Written by: python -m schemas.render
+-- Table runs, version 5. Written by: python -m schemas.render
 CREATE OR REPLACE EXTERNAL TABLE forest_chips.all_runs
 WITH CONNECTION `PROJECT.REGION.CONNECTION`
 OPTIONS (

@@ -1,4 +1,4 @@
--- Table chip_scores, version 3. Written by: python -m schemas.render
+-- Table chip_scores, version 4. Written by: python -m schemas.render
 CREATE OR REPLACE EXTERNAL TABLE forest_chips.chip_scores (
   chip_uri STRING,
   chip_id STRING,
@@ -14,6 +14,7 @@ CREATE OR REPLACE EXTERNAL TABLE forest_chips.chip_scores (
   size_bytes INT64,
   modified_at TIMESTAMP,
   observed_at_source STRING,
+  no_data_share FLOAT64,
   media_type STRING,
   score_clear FLOAT64,
   score_partly_cloudy FLOAT64,

@@ -1,4 +1,4 @@
--- Table runs, version 4. Written by: python -m schemas.render
+-- Table runs, version 5. Written by: python -m schemas.render
 CREATE OR REPLACE EXTERNAL TABLE forest_chips.all_runs (
   kind STRING,
   status STRING,
@@ -10,6 +10,7 @@ CREATE OR REPLACE EXTERNAL TABLE forest_chips.all_runs (
   left_over INT64,
   scored INT64,
   quarantined INT64,
+  no_data INT64,
   quarantined_by_reason STRING,
   model_digest STRING,
   thresholds_digest STRING,
