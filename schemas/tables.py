@@ -14,6 +14,7 @@ from schemas.dating import DATING_COLUMNS, MODIFIED_AT
 from schemas.labels import LabelSet
 from schemas.place_tables import CHIP_PLACES, PLACES
 from schemas.quarantine_reasons import QuarantineReason as QuarantineReason
+from schemas.scene_columns import SCENE_COLUMNS
 from schemas.table import Column, Table
 from schemas.trust import TRUST_COLUMNS
 from schemas.verdict_table import VERDICTS
@@ -42,7 +43,7 @@ _THRESHOLDS_DIGEST = Column(
 CHIP_MANIFEST = Table(
     name="chip_manifest",
     description="The chips that a run scores; a row group is a unit of work.",
-    version=2,
+    version=3,
     columns=(
         *CHIP_COLUMNS,
         MODIFIED_AT,
@@ -53,6 +54,7 @@ CHIP_MANIFEST = Table(
             "Where in that tar the chip begins; null if the tar itself is quarantined.",
             "bytes",
         ),
+        *SCENE_COLUMNS,
     ),
     compacted=False,  # a file of each run, not a Delta table
 )

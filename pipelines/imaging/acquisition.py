@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 from pipelines.errors import ChipRejected
-from pipelines.imaging.tiff_header import read_raw
+from pipelines.imaging.tiff_header import Data, read_raw
 
 _GDAL_METADATA, _EXIF_DIRECTORY = 42112, 34665
 _TAKEN, _TAKEN_OFFSET = 36867, 36881  # DateTimeOriginal, OffsetTimeOriginal
@@ -30,7 +30,7 @@ _FIRST_YEAR = 1900
 _CLOCKS_DIFFER = timedelta(days=1)
 
 
-def read_acquired_at(data: bytes) -> datetime | None:
+def read_acquired_at(data: Data) -> datetime | None:
     """When a TIFF was taken, in UTC: by the item ACQUISITIONDATETIME (or ACQUISITION_DATE,
     DATE_ACQUIRED) of GDAL's metadata, else by EXIF's DateTimeOriginal. A time without an offset is
     UTC, a date alone is midnight. None without such a tag, or if its value is no time between 1900
@@ -88,8 +88,8 @@ def _gdal_times(xml: bytes) -> Iterator[str]:
     return (found[rank].decode("latin-1") for rank in sorted(found))
 
 
-def _exif_directory(data: bytes, pointer: bytes | None) -> dict[int, bytes]:
-    start = int.from_bytes(pointer or b"", "little" if data[:2] == b"II" else "big")
+def _exif_directory(data: Data, pointer: bytes | None) -> dict[int, bytes]:
+    start = int.from_bytes(pointer or b"", "little" if data[0:2] == b"II" else "big")
     try:
         return read_raw(data, (_TAKEN, _TAKEN_OFFSET), start) if pointer else {}
     except ChipRejected:

@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, Protocol
 
 from pipelines.errors import ChipRejected
 from schemas.tables import QuarantineReason as Reason
@@ -24,6 +24,7 @@ COMPRESSION, FILL_ORDER = 259, 266
 PHOTOMETRIC, PREDICTOR, EXTRA_SAMPLES, LERC_PARAMETERS = 262, 317, 338, 50674
 TRANSFORMATION, NODATA = 34264, 42113
 PIXEL_SCALE, TIEPOINT, GEO_KEYS, GEO_DOUBLES, GEO_TEXT = 33550, 33922, 34735, 34736, 34737
+SUBFILE, JPEG_TABLES = 254, 347
 _WANTED = {
     *(WIDTH, HEIGHT, BITS, SAMPLES, SAMPLE_FORMAT, PLANAR, GEO_KEYS),
     *(
@@ -42,6 +43,9 @@ _WANTED = {
 _UNREAD = {PREDICTOR, EXTRA_SAMPLES, LERC_PARAMETERS, NODATA}
 """Tags that only a decoder uses. It gets these and the wanted ones."""
 
+MORE_WANTED = frozenset({SUBFILE, PREDICTOR, EXTRA_SAMPLES})
+"""Further tags that decoding without GDAL needs."""
+
 Tags = dict[int, tuple[Any, ...]]
 _MOST_TAGS = 4096  # libtiff refuses more
 _MOST_VALUES = 1 << 17  # as many strips as a chip can have; a hostile count would fill the memory
@@ -54,30 +58,63 @@ _OTHER_TYPES = {
     **dict.fromkeys((PIXEL_SCALE, TIEPOINT, TRANSFORMATION, GEO_DOUBLES), _REAL_TYPES),
     GEO_TEXT: {2: "B"},
 }
+_MOST_RAW_BYTES = 1 << 20
 _CUT = "the file ends before its TIFF tags do"
 
 
-def read_tags(data: bytes) -> Tags:
+class Data(Protocol):
+    """The bytes of a file, whole or read in parts: only slices with both ends are taken."""
+
+    def __len__(self) -> int:
+        """Number of bytes of the file."""
+
+    def __getitem__(self, part: slice, /) -> bytes:
+        """Bytes of the file; fewer if it ends before."""
+
+
+def read_tags(
+    data: Data,
+    start: int | None = None,
+    more: Collection[int] = (),
+    most_values: int = _MOST_VALUES,
+) -> Tags:
     """The values of the tags that a layout needs; if a tag occurs twice, the first.
+
+    Args:
+        start: where the directory begins; by default the first one of the file.
+        more: further tags of whole numbers that are wanted.
+        most_values: a tag with more values makes no sense.
 
     Raises:
         ChipRejected: truncated, or decode_error for a directory that makes no sense.
     """
-    form = _find_directory(data)
+    form = _find_directory(data, start)
     order, width = form.order, form.width
     tags: Tags = {}
     for number, (tag, kind, count, value) in enumerate(form.entries()):
-        letter = _letter(tag, kind) if tag in _WANTED else None
+        letter = _letter(tag, kind) if tag in _WANTED or tag in more else None
         if letter and count and tag not in tags:
             in_place = count * _SIZES[letter] <= width
             at = form.first + number * form.step + 4 + width if in_place else value
-            tags[tag] = _read_values(data, order, letter, count, at)
+            tags[tag] = _read_values(data, order, letter, count, at, most_values)
     return tags
 
 
-def read_raw(data: bytes, wanted: tuple[int, ...], start: int | None = None) -> dict[int, bytes]:
-    """The bytes of some tags, numbers in the file's byte order. Tags that are missing, or not in
-    the file as a whole, are left out.
+def next_directory(data: Data, start: int | None = None) -> int:
+    """Where the directory after this one begins; 0 after the last one.
+
+    Raises:
+        ChipRejected: truncated, or decode_error for a directory that makes no sense.
+    """
+    form = _find_directory(data, start)
+    at = form.first + len(form.table)
+    (found,) = _read_values(data, form.order, form.pointer, 1, at)
+    return int(found)
+
+
+def read_raw(data: Data, wanted: tuple[int, ...], start: int | None = None) -> dict[int, bytes]:
+    """The bytes of some tags, at most a megabyte of each, numbers in the file's byte order. Tags
+    that are missing, or not in the file as a whole, are left out.
 
     Args:
         wanted: the tags.
@@ -95,11 +132,11 @@ def read_raw(data: bytes, wanted: tuple[int, ...], start: int | None = None) -> 
             size = count * _RAW_SIZES[kind]
             at = form.first + number * form.step + 4 + form.width if size <= form.width else value
             if at + size <= len(data):
-                found[tag] = data[at : at + size]
+                found[tag] = data[at : at + min(size, _MOST_RAW_BYTES)]
     return found
 
 
-def read_no_data(data: bytes) -> float | None:
+def read_no_data(data: Data) -> float | None:
     """The value that means no data in every band (GDAL's tag 42113, a number as text); None if the
     file names none, or not a number.
 
@@ -169,8 +206,8 @@ class _Directory:
         return struct.iter_unpack(f"{self.order}HH{self.pointer}{self.pointer}", self.table)
 
 
-def _find_directory(data: bytes, start: int | None = None) -> _Directory:
-    order = "<" if data[:2] == b"II" else ">"
+def _find_directory(data: Data, start: int | None = None) -> _Directory:
+    order = "<" if data[0:2] == b"II" else ">"
     big = data[2:4] in (b"+\0", b"\0+")
     pointer, pointer_at, counter, step = ("Q", 8, "Q", 20) if big else ("I", 4, "H", 12)
     if start is None:
@@ -190,9 +227,12 @@ def _letter(tag: int, kind: int) -> str | None:
     return _OTHER_TYPES.get(tag, _TYPES).get(kind)
 
 
-def _read_values(data: bytes, order: str, letter: str, count: int, at: int) -> tuple[Any, ...]:
-    if count > _MOST_VALUES:
+def _read_values(
+    data: Data, order: str, letter: str, count: int, at: int, most_values: int = _MOST_VALUES
+) -> tuple[Any, ...]:
+    if count > most_values:
         raise ChipRejected(Reason.DECODE_ERROR, f"a TIFF tag claims {count} values")
-    if at + count * _SIZES[letter] > len(data):
+    end = at + count * _SIZES[letter]
+    if end > len(data):
         raise ChipRejected(Reason.TRUNCATED, _CUT)
-    return struct.unpack_from(f"{order}{count}{letter}", data, at)
+    return struct.unpack(f"{order}{count}{letter}", data[at:end])

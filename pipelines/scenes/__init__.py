@@ -1,0 +1,1 @@
+"""Scenes: large GeoTIFFs whose windows are chips, read block by block and never cut into files."""
