@@ -15,8 +15,32 @@ from benchmarks.harness.figures import Figures
 from benchmarks.harness.measure import Slope
 from pipelines.scoring.tuning import BATCH_SIZE
 from schemas.artifact import MediaType
+from schemas.precision import Engine, Precision
 
 NETWORKS = ("vgg16", "mean_colour")
+
+
+@dataclass(frozen=True)
+class Way:
+    """How a model is computed, as flags ask for it.
+
+    Attributes:
+        suffix: of the figures' names.
+    """
+
+    suffix: str = ""
+    engine: Engine = "auto"
+    precision: Precision = "auto"
+
+    def flags(self) -> list[str]:
+        """Of the command."""
+        return ["--engine", self.engine, "--precision", self.precision]
+
+
+AUTO = Way()
+ON_CPU = (AUTO, Way("_int8", precision="int8"), Way("_tensorflow", engine="tensorflow"))
+"""VGG16 is measured in each of these."""
+
 _DISTURBED_SHARES = {"ours": 0.05, "peers": 0.2}  # theirs holds processes that sampling missed
 SOME_CHIPS = 1000
 """Chips that the limits read again and again."""
@@ -37,7 +61,7 @@ class Bench:
         artifact: a trained model, None for random weights.
         work: folder for all files that are created.
         figures: what was measured so far.
-        best_model: batch size and precision at which the bare VGG16 is fastest here.
+        best_model: engine, batch size and precision at which the bare VGG16 is fastest here.
         gpu: name of the GPU, "" without one or before the first measurement.
         warm: whether the command has run once.
     """
@@ -54,7 +78,7 @@ class Bench:
     artifact: Path | None
     work: Path
     figures: Figures = field(default_factory=Figures)
-    best_model: tuple[int, str] | None = None
+    best_model: tuple[str, int, str] | None = None
     gpu: str = ""
     warm: bool = False
 
@@ -91,6 +115,10 @@ class Bench:
         for kind in self.pools:
             cases += [(n, kind) for n in self.networks if kind == "jpg" or n == "mean_colour"]
         return cases
+
+    def ways(self, network: str) -> tuple[Way, ...]:
+        """How a model is measured; before the first measurement a GPU is not yet known."""
+        return ON_CPU if network == "vgg16" and not self.gpu else (AUTO,)
 
     def add_slope(self, name: str, slope: Slope) -> None:
         """Add the figures of a slope."""

@@ -73,7 +73,7 @@ def measure_memory(bench: Bench) -> None:
 
 
 def measure_precision(bench: Bench) -> None:
-    """How bfloat16 differs from float32. Random weights say nothing about a trained model:
+    """How other precisions differ from float32. Random weights say nothing about a trained model:
     their figures have a name that no target uses."""
     kind: MediaType = next(iter(bench.pools))
     name = "precision" if bench.artifact else "precision.random_weights"
@@ -92,8 +92,9 @@ def measure_precision(bench: Bench) -> None:
         bench.fail(name, error)
         return
     units = {"labels_differing_share": "share", "chips_differing": "chips", "chips": "chips"}
-    for key, value in found.items():
-        bench.figures.add(f"{name}.{key}", value, units.get(key, ""))
+    for precision, differences in found.items():
+        for key, value in differences.items():
+            bench.figures.add(f"{name}.{precision}.{key}", value, units.get(key, ""))
 
 
 def measure_training(bench: Bench) -> None:

@@ -9,9 +9,19 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-FLAGS = ("amx_bf16", "avx512_bf16", "avx2")
+FLAGS = ("amx_bf16", "avx512_bf16", "avx512_vnni", "avx2")
 _PACKAGES = (
-    *("apache-beam", "tensorflow", "keras", "numpy", "pyarrow", "deltalake", "duckdb"),
+    *(
+        "apache-beam",
+        "tensorflow",
+        "keras",
+        "openvino",
+        "nncf",
+        "numpy",
+        "pyarrow",
+        "deltalake",
+        "duckdb",
+    ),
     *("obstore", "rasterio", "simplejpeg", "google-cloud-storage"),
 )
 

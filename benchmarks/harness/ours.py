@@ -11,8 +11,11 @@ from benchmarks.harness.measure import CommandFailed, Run, Slope, run_measured, 
 from benchmarks.harness.own_process import ROOT
 
 
-def score_folder(chips: Path, artifact: Path, work: Path) -> Run:
+def score_folder(chips: Path, artifact: Path, work: Path, *flags: str) -> Run:
     """Score a folder into new tables, and remove them.
+
+    Args:
+        flags: more flags of the command.
 
     Raises:
         CommandFailed: it failed, or did not score every chip.
@@ -20,7 +23,7 @@ def score_folder(chips: Path, artifact: Path, work: Path) -> Run:
     output = work / "ours" / "tables"
     shutil.rmtree(output, ignore_errors=True)
     command = [sys.executable, "-m", "beam_jobs.score_chips", "--chips", str(chips)]
-    command += ["--artifact", str(artifact), "--output", str(output)]
+    command += ["--artifact", str(artifact), "--output", str(output), *flags]
     run = run_measured(command, ROOT, work / "logs" / f"ours_{artifact.name}.log")
     shutil.rmtree(output, ignore_errors=True)
     expected = f"{len(list(chips.iterdir()))} scored, 0 quarantined"
@@ -29,12 +32,14 @@ def score_folder(chips: Path, artifact: Path, work: Path) -> Run:
     return run
 
 
-def score_at_sizes(pool: ChipPool, artifact: Path, sizes: tuple[int, int], work: Path) -> Slope:
-    """The slope between runs over archives of two sizes.
+def score_at_sizes(
+    pool: ChipPool, artifact: Path, sizes: tuple[int, int], work: Path, *flags: str
+) -> Slope:
+    """The slope between runs over archives of two sizes; see `score_folder`.
 
     Raises:
         CommandFailed: a run failed.
         ValueError: the sizes are too close to each other.
     """
-    runs = [(size, score_folder(pool.folder(size), artifact, work)) for size in sizes]
+    runs = [(size, score_folder(pool.folder(size), artifact, work, *flags)) for size in sizes]
     return slope_between(*runs)

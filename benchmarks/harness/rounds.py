@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import statistics
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks.harness import ours
 from benchmarks.harness.artifacts import artifact_for
-from benchmarks.harness.bench import SOME_CHIPS, Bench
+from benchmarks.harness.bench import SOME_CHIPS, Bench, Way
 from benchmarks.harness.environments import ENVIRONMENTS, PeerMissing
 from benchmarks.harness.measure import CommandFailed
 from benchmarks.harness.systems import LIKELY_CHIPS_PER_S, Peer
@@ -18,9 +18,16 @@ from benchmarks.harness.targets import shared_limit
 from benchmarks.parts import limits
 from pipelines.scoring.tuning import BATCH_SIZE, TUNED_FROM_CHIPS
 from schemas.artifact import MediaType
+from schemas.precision import native_bfloat16
 
 _BATCH_SIZES = (64, 128, 512)
 _GPU_BATCH_SIZES = (256, 512, 1024, 2048, 4096)
+_ON_PROCESSOR = (
+    *(("openvino", precision) for precision in ("float32", "bfloat16", "int8")),
+    *(("tensorflow", precision) for precision in ("float32", "bfloat16")),
+)
+"""Engines and precisions. Other batch sizes are tried of TensorFlow alone: OpenVINO splits them."""
+
 _LIMIT_SECONDS = 5.0
 _PROBE_SECONDS = 3.0
 
@@ -40,9 +47,9 @@ def measure_limits_and_ours(bench: Bench) -> None:
     bench.warm_up()
     for network, kind in bench.cases():
         before = _limits_of(bench, network, kind)
-        scored = _measure_ours(bench, network, kind, before)
+        scored = [_measure_ours(bench, network, kind, w, before) for w in bench.ways(network)]
         _keep(bench, [before, _limits_of(bench, network, kind)])
-        if scored and bench.gpu:
+        if scored[0] and bench.gpu:
             _add_share_of_model(bench, network, kind)
 
 
@@ -57,68 +64,97 @@ def _limits_of(bench: Bench, network: str, kind: MediaType) -> Rates:
     folder = bench.pools[kind].folder(SOME_CHIPS)
     artifact = artifact_for(network, kind, bench.work)
     decode = limits.measure("decode", artifact, folder, seconds=_LIMIT_SECONDS)
-    job = _model(bench, network, kind, None, "auto", _LIMIT_SECONDS)
-    bench.gpu = job["gpu"]
-    best = _at_best(bench, network, kind, job)
+    rates, jobs = {}, []
+    for way in bench.ways(network):
+        job = _model(bench, network, kind, way.engine, None, way.precision, _LIMIT_SECONDS)
+        bench.gpu = bench.gpu or job["gpu"]
+        name = f"limits.{network}{way.suffix}.{kind}"
+        rates |= _rates(f"{name}.as_the_job", job)
+        rates[f"{name}.job_shared_chips_per_s"] = (_together(bench, job, decode), "chips/s")
+        bench.figures.notes[f"{name}.as_the_job"] = _how(job)
+        jobs.append(job)
+        if bench.gpu:
+            break
+    bench.figures.notes["gpu"] = bench.gpu or "no GPU here"
+    best = _at_best(bench, network, kind, jobs)
     name = f"limits.{network}.{kind}"
-    bench.figures.notes[f"{name}.as_the_job"] = _how(job["batch_size"], job["precision"], job)
-    bench.figures.notes["gpu"] = job["gpu"] or "no GPU here"
-    limit = min if bench.gpu else shared_limit
-    shared = limit(best["chips_per_s"], decode["chips_per_s"])
-    rates = {**_rates(f"{name}.as_the_job", job), **_rates(f"{name}.best", best)}
-    rates[f"{name}.shared_chips_per_s"] = (shared, "chips/s")
+    rates |= _rates(f"{name}.best", best)
+    rates[f"{name}.shared_chips_per_s"] = (_together(bench, best, decode), "chips/s")
     if network == "mean_colour":  # next to which the host path is measured
         rates |= _rates(f"limits.decode.{kind}", decode)
         rates |= _tif_decoding(bench, artifact) if kind == "tif" else {}
     return rates
 
 
-def _at_best(bench: Bench, network: str, kind: MediaType, job: Mapping[str, Any]) -> dict[str, Any]:
-    """The bare VGG16 at the batch size and precision that are fastest here, found once."""
+def _together(bench: Bench, model: Mapping[str, Any], decode: Mapping[str, Any]) -> float:
+    limit = min if bench.gpu else shared_limit
+    return float(limit(model["chips_per_s"], decode["chips_per_s"]))
+
+
+def _at_best(
+    bench: Bench, network: str, kind: MediaType, jobs: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """The bare VGG16 with the engine, batch size and precision that are fastest here, found
+    once."""
     if network != "vgg16":
-        return dict(job)
+        return dict(jobs[0])
     if bench.best_model is None:
-        bench.best_model = _probe(bench, network, kind, job)
-    batch_size, precision = bench.best_model
-    same = bench.best_model == (job["batch_size"], job["precision"])
-    best = job if same else _model(bench, network, kind, batch_size, precision, _LIMIT_SECONDS)
-    bench.figures.notes[f"limits.{network}.{kind}.best"] = _how(batch_size, precision, best)
+        bench.best_model = _probe(bench, network, kind, jobs)
+    same = [job for job in jobs if _key(job) == bench.best_model]
+    how = bench.best_model
+    best = same[0] if same else _model(bench, network, kind, *how, _LIMIT_SECONDS)
+    bench.figures.notes[f"limits.{network}.{kind}.best"] = _how(best)
     return dict(best)
 
 
-def _how(batch_size: int, precision: str, found: Mapping[str, Any]) -> str:
-    return f"batch size {batch_size}, {precision}{', XLA' if found['xla'] else ''}"
+def _key(found: Mapping[str, Any]) -> tuple[str, int, str]:
+    return (str(found["engine"]), int(found["batch_size"]), str(found["precision"]))
 
 
-def _probe(bench: Bench, network: str, kind: MediaType, auto: Mapping[str, Any]) -> tuple[int, str]:
-    """The fastest batch size in the precision that the job chooses, or in another precision."""
-    job = (int(auto["batch_size"]), str(auto["precision"]))
-    rates = {job: auto["chips_per_s"]}
-    precisions = {"float32", job[1]} if bench.gpu else {"float32", "bfloat16"}
-    others = {(size, job[1]) for size in (_GPU_BATCH_SIZES if bench.gpu else _BATCH_SIZES)}
-    others |= {(job[0], other) for other in precisions}
-    for size, other in sorted(others - {job}):
+def _how(found: Mapping[str, Any]) -> str:
+    xla = ", XLA" if found["xla"] else ""
+    return f"{found['engine']}, batch size {found['batch_size']}, {found['precision']}{xla}"
+
+
+def _probe(
+    bench: Bench, network: str, kind: MediaType, jobs: Sequence[Mapping[str, Any]]
+) -> tuple[str, int, str]:
+    """The fastest engine, batch size and precision: what the job chooses, or another."""
+    rates = {_key(job): job["chips_per_s"] for job in jobs}
+    for engine, size, precision in sorted(_others(bench, _key(jobs[0])) - rates.keys()):
+        name = f"limits.{network}.{kind}.{engine}.{precision}.batch_{size}"
         try:
-            found = _model(bench, network, kind, size, other, _PROBE_SECONDS)
+            found = _model(bench, network, kind, engine, size, precision, _PROBE_SECONDS)
         except RuntimeError as error:  # a GPU may not have the memory for that many
-            bench.fail(f"limits.{network}.{kind}.{other}.batch_{size}", error)
+            bench.fail(name, error)
             continue
-        rates[size, other] = found["chips_per_s"]
-        name = f"limits.{network}.{kind}.{other}.batch_{size}"
+        rates[engine, size, precision] = found["chips_per_s"]
         bench.figures.add(f"{name}.chips_per_s", found["chips_per_s"], "chips/s")
     return max(rates, key=lambda key: rates[key])
+
+
+def _others(bench: Bench, job: tuple[str, int, str]) -> set[tuple[str, int, str]]:
+    """What else is tried."""
+    engine, job_size, precision = job
+    if bench.gpu:
+        sizes = {(engine, size, precision) for size in _GPU_BATCH_SIZES}
+        return sizes | {(engine, job_size, "float32")}
+    fast = "bfloat16" if native_bfloat16() else "float32"
+    sizes = {("tensorflow", size, fast) for size in _BATCH_SIZES}
+    return sizes | {(engine, BATCH_SIZE, precision) for engine, precision in _ON_PROCESSOR}
 
 
 def _model(
     bench: Bench,
     network: str,
     kind: MediaType,
+    engine: str,
     batch_size: int | None,
     precision: str,
     seconds: float,
 ) -> dict[str, Any]:
     artifact, folder = artifact_for(network, kind, bench.work), bench.pools[kind].folder(SOME_CHIPS)
-    options: dict[str, object] = {"precision": precision, "seconds": seconds}
+    options: dict[str, object] = {"engine": engine, "precision": precision, "seconds": seconds}
     if batch_size is not None:
         options["batch_size"] = batch_size
     return limits.measure("model", artifact, folder, **options)
@@ -142,18 +178,19 @@ def _rates(name: str, found: Mapping[str, Any]) -> Rates:
     }
 
 
-def _measure_ours(bench: Bench, network: str, kind: MediaType, before: Rates) -> bool:
+def _measure_ours(bench: Bench, network: str, kind: MediaType, way: Way, before: Rates) -> bool:
     """The command at two archive sizes, on a GPU both of them large enough to be tuned to it;
     whether that succeeded."""
-    limit, _ = before[f"limits.{network}.{kind}.shared_chips_per_s"]
+    limit, _ = before[f"limits.{network}{way.suffix}.{kind}.job_shared_chips_per_s"]
     least = TUNED_FROM_CHIPS if bench.gpu else BATCH_SIZE
     sizes = bench.sizes or bench.sizes_for(limit, bench.seconds, least)
     artifact = artifact_for(network, kind, bench.work)
-    name = f"ours.{network}.{kind}"
+    name = f"ours.{network}{way.suffix}.{kind}"
     print(f"   {name}, {sizes[0]} and {sizes[1]} chips", file=sys.stderr, flush=True)
     bench.figures.notes[f"{name}.sizes"] = f"{sizes[0]} and {sizes[1]} chips"
+    pool, flags = bench.pools[kind], way.flags()
     try:
-        slope = ours.score_at_sizes(bench.pools[kind], artifact, sizes, bench.work)
+        slope = ours.score_at_sizes(pool, artifact, sizes, bench.work, *flags)
     except (CommandFailed, ValueError) as error:
         bench.fail(name, error)
         return False
@@ -199,7 +236,7 @@ def _measure_peer(bench: Bench, peer: Peer) -> None:
 
 def _float32_rate(bench: Bench) -> float:
     """What the bare VGG16 reaches in float32, in which the peers compute."""
-    sizes = (*_BATCH_SIZES, *_GPU_BATCH_SIZES)
-    probed = [f"limits.vgg16.jpg.float32.batch_{size}.chips_per_s" for size in sizes]
+    slow = "limits.vgg16.jpg.tensorflow.float32."
+    probed = [name for name in bench.figures.values if name.startswith(slow)]
     best = bench.figures.best(probed)
     return bench.figures.median(best or "limits.vgg16.jpg.as_the_job.chips_per_s")

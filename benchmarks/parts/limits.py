@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -22,10 +22,14 @@ from benchmarks.harness.own_process import run_module
 from benchmarks.parts import tif_decoding
 from pipelines.imaging import decoding
 from schemas.artifact import Preprocessing
-from schemas.artifact_files import read_description
-from schemas.precision import Precision
+from schemas.artifact_files import has_openvino, read_description
+from schemas.precision import Engine, Precision, gpu_precision
+
+if TYPE_CHECKING:
+    from pipelines.scoring.devices import Gpu
 
 _MODEL_CHIPS = 1024
+_CHOSEN = ("engine", "precision", "batch_size", "xla")
 
 
 def measure(part: str, artifact: Path, chips: Path, **options: object) -> dict[str, Any]:
@@ -39,7 +43,12 @@ def measure(part: str, artifact: Path, chips: Path, **options: object) -> dict[s
 
 
 def model_rate(
-    artifact: Path, chips: Path, batch_size: int | None, precision: str, seconds: float
+    artifact: Path,
+    chips: Path,
+    batch_size: int | None,
+    engine: str,
+    precision: str,
+    seconds: float,
 ) -> dict[str, Any]:
     """Chips/s of the bare model on decoded chips in memory, through the job's own classifier, as
     many calls at a time as the job makes; without a batch size, with the one that a large job
@@ -51,15 +60,16 @@ def model_rate(
     from pipelines.scoring.devices import find_gpu
     from pipelines.scoring.tuning import TUNED_FROM_CHIPS
 
-    description, asked = read_description(artifact), cast(Precision, precision)
-    classifier = Classifier(artifact, description, asked, batch_size, chips=TUNED_FROM_CHIPS)
-    size, gpu = classifier.batch_size, find_gpu()
+    description = read_description(artifact)
+    how = (cast(Precision, precision), batch_size, TUNED_FROM_CHIPS, cast(Engine, engine))
+    classifier = Classifier(artifact, description, *how)
+    size, gpu = classifier.batch_size, classifier.engine == "tensorflow" and find_gpu()
     pixels = decode_folder(chips, description.preprocessing, max(_MODEL_CHIPS, size))
     whole = [pixels[i : i + size] for i in range(0, len(pixels) - size + 1, size)]
     classifier.score(whole[0])
     calls = classifier.calls_in_flight
     rate = _rate(lambda number: classifier.score(whole[number % len(whole)]), size, seconds, calls)
-    found = {name: getattr(classifier, name) for name in ("precision", "batch_size", "xla")}
+    found = {name: getattr(classifier, name) for name in _CHOSEN}
     return {**rate, **found, "gpu": gpu.name if gpu else ""}
 
 
@@ -79,36 +89,45 @@ def decode_rate(artifact: Path, chips: Path, seconds: float) -> dict[str, Any]:
     return {"chips_per_s": done / elapsed, "cpu_ms_per_chip": 1000 * cpu / done}
 
 
-def precision_difference(artifact: Path, chips: Path) -> dict[str, Any]:
-    """How bfloat16 (float16 on a GPU that has only that) differs from float32 in the labels and
-    scores of every chip of a folder."""
+def precision_differences(artifact: Path, chips: Path) -> dict[str, dict[str, Any]]:
+    """How the labels and scores of every chip of a folder differ from float32's, by precision: all
+    that this machine computes fast, and int8 if the artifact has it."""
     from pipelines.scoring.classifier import Classifier
     from pipelines.scoring.devices import find_gpu
-    from pipelines.scoring.tensorflow_model import resolve_precision
+    from pipelines.scoring.engines import choose_engine
     from schemas.decisions import choose_labels
 
     description = read_description(artifact)
     pixels = decode_folder(chips, description.preprocessing, len(list(chips.iterdir())))
-    fast = resolve_precision("auto", find_gpu())
-    precisions: tuple[Precision, ...] = ("float32", "float16" if fast == "float16" else "bfloat16")
-    scores, labels = [], []
-    for precision in precisions:
+    rule = (description.thresholds, description.label_set, description.sky_rule)
+    on_gpu = choose_engine(description, "auto", "auto", lambda: bool(find_gpu())) == "tensorflow"
+    gpu = find_gpu() if on_gpu else None
+
+    def scores_in(precision: Precision) -> npt.NDArray[np.float32]:
         classifier = Classifier(artifact, description, precision)
         size = classifier.batch_size
         parts = [classifier.score(pixels[i : i + size]) for i in range(0, len(pixels), size)]
-        scores.append(np.concatenate(parts))
-        labels.append(
-            choose_labels(
-                scores[-1], description.thresholds, description.label_set, description.sky_rule
-            )
-        )
-    differing = labels[0] != labels[1]
-    return {
-        "labels_differing_share": float(differing.mean()),
-        "chips_differing": int(differing.any(axis=1).sum()),
-        "largest_score_difference": float(np.abs(scores[0] - scores[1]).max()),
-        "chips": len(pixels),
-    }
+        return np.concatenate(parts)
+
+    exact, found = scores_in("float32"), {}
+    for precision in _fast_precisions(gpu, has_openvino(description, "int8")):
+        scores = scores_in(precision)
+        differing = choose_labels(exact, *rule) != choose_labels(scores, *rule)
+        found[precision] = {
+            "labels_differing_share": float(differing.mean()),
+            "chips_differing": int(differing.any(axis=1).sum()),
+            "largest_score_difference": float(np.abs(exact - scores).max()),
+            "chips": len(pixels),
+        }
+    return found
+
+
+def _fast_precisions(gpu: Gpu | None, has_int8: bool) -> list[Precision]:
+    """Without float32. A GPU that multiplies bfloat16 fast multiplies float16 as fast."""
+    if gpu:
+        native = gpu_precision(gpu.compute_capability)
+        return ["float16"] if native == "float16" else ["bfloat16", "float16"]
+    return ["bfloat16", "int8"] if has_int8 else ["bfloat16"]
 
 
 def tif_decode_cost(artifact: Path, chips: Path, seconds: float) -> dict[str, Any]:
@@ -169,6 +188,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("artifact", type=Path)
     parser.add_argument("chips", type=Path)
     parser.add_argument("--batch_size", type=int, help="default: as the job does it here")
+    parser.add_argument("--engine", default="auto")
     parser.add_argument("--precision", default="auto")
     parser.add_argument("--seconds", type=float, default=5.0)
     return parser
@@ -178,13 +198,12 @@ def main() -> None:
     """Measure one part and print it as one line of JSON."""
     asked = _parser().parse_args()
     if asked.part == "model":
-        found = model_rate(
-            asked.artifact, asked.chips, asked.batch_size, asked.precision, asked.seconds
-        )
+        how = (asked.batch_size, asked.engine, asked.precision, asked.seconds)
+        found = model_rate(asked.artifact, asked.chips, *how)
     elif asked.part == "decode":
         found = decode_rate(asked.artifact, asked.chips, asked.seconds)
     elif asked.part == "precision":
-        found = precision_difference(asked.artifact, asked.chips)
+        found = precision_differences(asked.artifact, asked.chips)
     else:
         found = tif_decode_cost(asked.artifact, asked.chips, asked.seconds)
     print(json.dumps(found))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.harness.figures import Figures
-from benchmarks.harness.targets import PEERS, decodes_black, peer_rate
+from benchmarks.harness.targets import PEERS, decodes_black, our_rate, peer_rate
 
 _OURS, _LIMIT, _PEER, _BLACK = "#1b7837", "#bdbdbd", "#4575b4", "#d9a5a5"
 _TITLES = {"vgg16": "VGG16 at 64x64", "mean_colour": "a model that costs nothing"}
@@ -47,7 +47,9 @@ def bars_for(figures: Figures, network: str) -> list[Bar]:
     """What was measured of a network, top to bottom: the limit, ours, the peers by speed."""
     named = [
         ("limit of this machine", f"limits.{network}.jpg.shared_chips_per_s", _LIMIT),
-        ("this project", f"ours.{network}.jpg.chips_per_s", _OURS),
+        ("this project", our_rate(network), _OURS),
+        ("this project, int8", our_rate(f"{network}_int8"), _OURS),
+        ("this project, TensorFlow", our_rate(f"{network}_tensorflow"), _OURS),
     ]
     peers = [peer for peer in PEERS if figures.has(peer_rate(peer, network))]
     for peer in sorted(peers, key=lambda peer: -figures.median(peer_rate(peer, network))):

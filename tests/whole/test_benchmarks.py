@@ -18,15 +18,16 @@ from benchmarks.harness.figures import Figures
 from benchmarks.harness.gpu import busy_seconds
 from benchmarks.harness.measure import CommandFailed, Run, Slope, run_measured, slope_between
 from benchmarks.harness.systems import LIKELY_CHIPS_PER_S, SCRIPTS
-from benchmarks.harness.targets import PEERS, TARGETS, judge, shared_limit
+from benchmarks.harness.targets import OURS, PEERS, TARGETS, judge, shared_limit
 from benchmarks.reports.picture import bars_for, draw
 from benchmarks.reports.report import as_json, as_text, write_json
 from benchmarks.scoring import PARTS, _parser
 from pipelines.scoring.tuning import TUNED_FROM_CHIPS
 from tests.support.samples import write_chips
 
-AVX2 = {"amx_bf16": False, "avx512_bf16": False, "avx2": True}
-AMX = {**AVX2, "amx_bf16": True}
+AVX2 = {"amx_bf16": False, "avx512_bf16": False, "avx512_vnni": False, "avx2": True}
+VNNI = {**AVX2, "avx512_vnni": True}
+AMX = {**VNNI, "amx_bf16": True}
 MACHINE = {
     "date": "2026-07-01 12:00",
     "processor": "a processor",
@@ -39,6 +40,8 @@ MACHINE = {
 }
 NAMES = {
     "vgg16_of_limit",
+    "int8_of_tensorflow",
+    "int8_of_fastest_right_peer",
     "vgg16_of_fastest_peer",
     "cpu_outside_model_of_fastest_peer",
     "host_path_of_limit",
@@ -48,10 +51,13 @@ NAMES = {
     "store_cpu_ms",
     "store_cpu_of_google",
     "startup_of_script",
+    "startup_s",
     "memory_gb",
+    "vgg16_memory_gb",
     "memory_difference",
     "rate_large_of_small",
     "labels_differing_share",
+    "int8_labels_differing_share",
     "training_of_constant_batch",
     "training_memory_gb",
 }
@@ -185,9 +191,10 @@ def test_on_a_gpu_the_report_has_rate_share_of_the_bare_model_and_idle_time(
             raise RuntimeError("DeviceOutOfMemory: no memory for 4096 chips at once")
         rate = 9000.0 if size == 2048 else 8000.0 if size == 1024 else 5000.0
         how = {"precision": "float16", "batch_size": size, "xla": size == 1024, "gpu": "T4"}
+        how["engine"] = "tensorflow"
         return {"chips_per_s": rate, "cpu_ms_per_chip": 0.1, **how}
 
-    def score_at_sizes(pool, artifact, sizes, work):
+    def score_at_sizes(pool, artifact, sizes, work, *flags):
         scored.append(sizes)
         return Slope(7600.0, 20.0, 0.3, 10**9, 0.0, gpu_waiting_share=0.04)
 
@@ -208,11 +215,63 @@ def test_on_a_gpu_the_report_has_rate_share_of_the_bare_model_and_idle_time(
     assert found.median("ours.vgg16.jpg.gpu_waiting_share") == 0.04
     assert found.median("limits.vgg16.jpg.shared_chips_per_s") == 9000
     assert found.notes["gpu"] == "T4"
-    assert found.notes["limits.vgg16.jpg.as_the_job"] == "batch size 1024, float16, XLA"
-    assert found.notes["limits.vgg16.jpg.best"] == "batch size 2048, float16"
+    assert found.notes["limits.vgg16.jpg.as_the_job"] == "tensorflow, batch size 1024, float16, XLA"
+    assert found.notes["limits.vgg16.jpg.best"] == "tensorflow, batch size 2048, float16"
+    assert len(scored) == 1
     assert scored[0][0] >= TUNED_FROM_CHIPS
     assert (4096, "float16") in asked
     assert {precision for _, precision in asked} == {"auto", "float16", "float32"}
+
+
+def test_on_a_cpu_the_limit_is_that_of_the_fastest_engine_and_precision(
+    tmp_path: Path, monkeypatch
+) -> None:
+    """int8 is the fastest, and the command is measured in it, too, and on TensorFlow."""
+    rates = {
+        ("openvino", "float32"): 90.0,
+        ("openvino", "bfloat16"): 190.0,
+        ("openvino", "int8"): 380.0,
+        ("tensorflow", "float32"): 93.0,
+        ("tensorflow", "bfloat16"): 180.0,
+    }
+
+    def measure(part, artifact, chips, **options):
+        if part == "decode":
+            return {"chips_per_s": 3800.0, "cpu_ms_per_chip": 0.2}
+        engine, precision = options["engine"], options["precision"]
+        engine = "openvino" if engine == "auto" else engine
+        precision = "bfloat16" if precision == "auto" else precision
+        how = {"engine": engine, "precision": precision, "xla": False, "gpu": ""}
+        how["batch_size"] = options.get("batch_size", 256)
+        return {"chips_per_s": rates[engine, precision], "cpu_ms_per_chip": 0.1, **how}
+
+    def score_at_sizes(pool, artifact, sizes, work, *flags):
+        scored.append(flags)
+        return Slope(180.0 * len(scored), 20.0, 0.3, 10**9, 0.0)
+
+    scored: list[tuple[str, ...]] = []
+    monkeypatch.setattr("benchmarks.parts.limits.measure", measure)
+    monkeypatch.setattr("benchmarks.harness.ours.score_at_sizes", score_at_sizes)
+    monkeypatch.setattr("benchmarks.harness.rounds.artifact_for", lambda *of: tmp_path)
+    write_chips(tmp_path / "chips", 1)
+    flags = ["--chips", str(tmp_path / "chips"), "--work", str(tmp_path / "work")]
+    bench = Bench.prepare(_parser().parse_args(flags))
+    bench.networks, bench.warm = ["vgg16"], True
+    rounds.measure_limits_and_ours(bench)
+
+    found = bench.figures
+    assert [tuple(flags[1::2]) for flags in scored] == [
+        ("auto", "auto"),
+        ("auto", "int8"),
+        ("tensorflow", "auto"),
+    ]
+    assert found.notes["limits.vgg16.jpg.best"] == "openvino, batch size 256, int8"
+    limit = found.median("limits.vgg16.jpg.shared_chips_per_s")
+    assert limit == pytest.approx(shared_limit(380, 3800))
+    own = found.median("limits.vgg16.jpg.job_shared_chips_per_s")
+    assert own == pytest.approx(shared_limit(190, 3800))
+    assert found.median("limits.vgg16.jpg.tensorflow.float32.batch_256.chips_per_s") == 93
+    assert [found.median(f"ours.{name}.jpg.chips_per_s") for name in OURS] == [180, 360, 540]
 
 
 # --- Targets and report -------------------------------------------------------------------------
@@ -220,7 +279,9 @@ def test_on_a_gpu_the_report_has_rate_share_of_the_bare_model_and_idle_time(
 
 def test_targets_keep_their_names() -> None:
     assert {target.name for target in TARGETS} == NAMES
-    assert {v.name for v in judge(Figures(), AMX)} == NAMES - {"cpu_outside_model_of_fastest_peer"}
+    of_others = {"cpu_outside_model_of_fastest_peer", "int8_of_tensorflow"}
+    assert {v.name for v in judge(Figures(), AMX)} == NAMES - of_others
+    assert {v.name for v in judge(Figures(), VNNI)} == NAMES
 
 
 def test_a_target_is_met_missed_or_not_measured() -> None:
@@ -233,6 +294,22 @@ def test_a_target_is_met_missed_or_not_measured() -> None:
     )
     assert verdict("vgg16_of_limit", figures).met is False
     assert verdict("vgg16_of_limit", Figures()).met is None
+
+
+def test_int8_is_compared_with_the_limit_with_tensorflow_and_with_the_fastest_peer() -> None:
+    figures = figures_of(
+        ours__vgg16__jpg__chips_per_s=[180, 90],
+        ours__vgg16_int8__jpg__chips_per_s=[340, 170],
+        ours__vgg16_tensorflow__jpg__chips_per_s=[170, 85],
+        limits__vgg16__jpg__shared_chips_per_s=[350, 175],
+        peers__daft__vgg16__chips_per_s=[85, 42.5],
+        peers__tf_data__vgg16__chips_per_s=[100, 50],
+        peers__tf_data__black_share=[1.0],
+    )
+    assert verdict("vgg16_of_limit", figures).value == pytest.approx(340 / 350)
+    assert verdict("int8_of_tensorflow", figures, VNNI).value == pytest.approx(2)
+    assert verdict("int8_of_fastest_right_peer", figures, VNNI).value == pytest.approx(4)
+    assert verdict("vgg16_of_fastest_peer", figures, VNNI).value == pytest.approx(1.8)
 
 
 def test_a_processor_with_amx_has_to_be_five_times_as_fast_as_peers() -> None:
@@ -269,7 +346,7 @@ def test_json_holds_figures_repeats_targets_notes_and_machine(tmp_path: Path) ->
         "spread": 0.2,
         "repeats": [90, 110],
     }
-    assert set(found["targets"]) == NAMES
+    assert set(found["targets"]) == NAMES - {"int8_of_tensorflow", "int8_of_fastest_right_peer"}
     assert found["targets"]["vgg16_of_limit"]["met"] is None
     assert found["notes"] == {"peers.spark": "failed: no Java"}
     assert found["machine"]["cores"] == 2
