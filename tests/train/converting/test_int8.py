@@ -13,6 +13,7 @@ from tests.support.openvino_networks import add_to_artifact
 from tests.support.samples import JPG, make_artifact
 from train.converting import int8
 from train.converting.int8 import Chips, compare, describe
+from train.converting.quantising import quantise
 
 _LABELS = LabelSet(("a", "b", "c"), ())
 _THREE = ModelArtifact("cnn", _LABELS, (0.5, 0.25, 0.9), JPG, "0")
@@ -72,10 +73,9 @@ def test_the_artifact_gets_an_int8_network_and_how_it_differs(quantised):
     assert {"openvino_int8.xml", "openvino_int8.bin"} < artifact.files.keys()
     known = artifact.engines["openvino"]
     assert known["versions"].keys() == {"openvino", "nncf"}
-    assert (known["int8"]["chips"], known["int8"]["labels"].keys()) == (
-        40,
-        set(artifact.label_set.names),
-    )
+    found = known["int8"]
+    assert (found["chips"], found["careful"], found["accepted"]) == (40, False, True)
+    assert found["labels"].keys() == set(artifact.label_set.names)
     assert read_artifact(folder) == artifact
     networks = {
         kind: OpenVinoNetwork(read_openvino(folder, artifact, kind), precision, JPG.input_shape, 17)
@@ -106,10 +106,33 @@ def test_layers_that_hurt_stay_at_higher_precision(quantised, tmp_path, monkeypa
     make_artifact(tmp_path, network="cnn")
     artifact = add_to_artifact(tmp_path, chips())
     found = artifact.engines["openvino"]["int8"]
-    assert found["careful"]
+    assert (found["careful"], found["accepted"]) == (True, True)
     assert found["decisions_differing"] <= before["decisions_differing"] / 2
     assert eight_bit_constants(tmp_path) < 3
     assert "layers that hurt stay at higher precision" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("worse", [False, True])
+def test_a_network_that_stays_outside_of_the_limits_is_the_better_of_both_and_says_so(
+    quantised, tmp_path, monkeypatch, capsys, worse
+):
+    """Accuracy control that changes nothing, and one that makes it worse."""
+
+    def control(network, calibration, *judged):
+        if worse:
+            calibration = np.full_like(calibration[:1], 7)  # ranges that fit no chip
+        return quantise(network, calibration)
+
+    before = quantised[1].engines["openvino"]["int8"]
+    monkeypatch.setattr(int8, "MOST_LOST_PRECISION", 1.0)
+    monkeypatch.setattr(int8, "MOST_DIFFERENT", before["decisions_differing"] / 2)
+    monkeypatch.setattr(int8, "quantise_carefully", control)
+    make_artifact(tmp_path, network="cnn")
+    found = add_to_artifact(tmp_path, chips()).engines["openvino"]["int8"]
+    assert (found["careful"], found["accepted"]) == (not worse, False)
+    assert found["decisions_differing"] == before["decisions_differing"]
+    assert found["largest_difference"] == before["largest_difference"]
+    assert "that it should be at most" in capsys.readouterr().out
 
 
 def test_a_network_without_convolutions_gets_no_int8_network(tmp_path):
