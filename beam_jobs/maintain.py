@@ -4,7 +4,7 @@ With --keep_days, rows of older nights are removed from `chip_scores` and `quara
 are not scored again, and `runs` keeps its rows. Then the small files of each run are merged, rows
 of earlier releases get their footprints, files that are no longer needed are deleted, and the logs
 of the tables are shortened. Readers see the same rows all the time, and a run may be in progress.
-Old indexes of tars are deleted too.
+Old indexes of tars and headers of scenes are deleted too.
 """
 
 from __future__ import annotations
@@ -20,10 +20,12 @@ from pipelines.flags import common_flag, days, flag, hours
 from pipelines.maintenance.compaction import compact
 from pipelines.maintenance.housekeeping import shorten_log, vacuum
 from pipelines.maintenance.retention import expire
+from pipelines.scenes import header_cache
 from pipelines.storage.store import configure
 from pipelines.storage.store_flags import StoreOptions
 from pipelines.tables import delta_tables
 from pipelines.tars import index_cache
+from pipelines.version_cache import KEPT_DAYS, drop_old
 from pipelines.wording import count_of
 from schemas.tables import CHIP_SCORES, TABLES
 
@@ -46,6 +48,12 @@ class MaintainOptions(StoreOptions):
     )
     preview: bool = common_flag("Print what would be done, and do nothing.", default=False)
 
+
+_INDEXES = (
+    (index_cache.FOLDER, "indexes", "tar"),
+    (header_cache.FOLDER, "headers", "scene"),
+)
+"""Folders of what was read from objects, what that is, and what the objects are."""
 
 LINE = CommandLine("beam_jobs.maintain", MaintainOptions, __doc__ or "")
 
@@ -105,10 +113,11 @@ def _tidy(output: str, name: str, hours: int, preview: bool, leaving: frozenset[
 
 
 def _drop_old_indexes(output: str, preview: bool) -> None:
-    older_than = datetime.now(UTC) - timedelta(days=index_cache.KEPT_DAYS)
-    if dropped := index_cache.drop_old(output, older_than, preview):
-        text = f"indexes of {count_of(dropped, 'tar')}, over {index_cache.KEPT_DAYS} days old,"
-        print(f"{text} {_are(preview, 2)} deleted", flush=True)
+    older_than = datetime.now(UTC) - timedelta(days=KEPT_DAYS)
+    for folder, what, object_name in _INDEXES:
+        if dropped := drop_old(output, folder, older_than, preview):
+            text = f"{what} of {count_of(dropped, object_name)}, over {KEPT_DAYS} days old,"
+            print(f"{text} {_are(preview, 2)} deleted", flush=True)
 
 
 def _are(preview: bool, number: int) -> str:

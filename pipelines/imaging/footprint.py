@@ -48,7 +48,11 @@ def read_place(layout: TiffLayout) -> Place | None:
 
     Ground points are replaced by the transform that fits them best, as rasterio's `from_gcps` does.
     """
-    position = layout.position
+    return place_of(layout.position, layout.width_px, layout.height_px)
+
+
+def place_of(position: Position | None, width_px: int, height_px: int) -> Place | None:
+    """The place of a grid of pixels, as `read_place` returns it."""
     if position is None:
         return None
     crs, transform = _read_crs(position.crs_tags), position.transform or _fit(position)
@@ -57,7 +61,7 @@ def read_place(layout: TiffLayout) -> Place | None:
     a, b, _, d, e, _ = transform
     if a * e == b * d:  # a line
         return None
-    return Place(crs, transform, layout.width_px, layout.height_px)
+    return Place(crs, transform, width_px, height_px)
 
 
 def bounds_of(places: Sequence[Place | None]) -> Bounds:

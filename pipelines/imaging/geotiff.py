@@ -30,8 +30,8 @@ from schemas.tables import QuarantineReason as Reason
 
 _LONGEST_TILE_PX = 1024  # tiles may be larger than a small picture; COGs often have 512
 _BITS = range(9, 17)  # fewer than 16 bits are packed in the file, and decoded to 16
-_PLAIN_BANDS = (1, 2)  # grey or RGB, with further samples
-_PHOTOMETRIC = {
+PLAIN_BANDS = (1, 2)  # grey or RGB, with further samples
+PHOTOMETRICS = {
     0: "inverted grey",
     3: "a palette",
     4: "a mask",
@@ -126,8 +126,8 @@ def _check_layout(layout: TiffLayout, size_bytes: int, preprocessing: Preprocess
     bands = len(BANDS["tif"])
     if (layout.bands, layout.bits in _BITS, layout.unsigned) != (bands, True, True):
         raise ChipRejected(Reason.WRONG_BANDS, f"{layout.mode}, not {bands} x uint16")
-    if layout.photometric not in _PLAIN_BANDS:
-        kind = _PHOTOMETRIC.get(layout.photometric, f"photometric {layout.photometric}")
+    if layout.photometric not in PLAIN_BANDS:
+        kind = PHOTOMETRICS.get(layout.photometric, f"photometric {layout.photometric}")
         raise ChipRejected(Reason.WRONG_BANDS, f"{layout.mode} of {kind}, not of plain bands")
     if layout.compression not in COMPRESSIONS:
         compression = f"TIFF compression {layout.compression} is not supported"

@@ -25,7 +25,7 @@ PHOTOMETRIC, PREDICTOR, EXTRA_SAMPLES, LERC_PARAMETERS = 262, 317, 338, 50674
 TRANSFORMATION, NODATA = 34264, 42113
 PIXEL_SCALE, TIEPOINT, GEO_KEYS, GEO_DOUBLES, GEO_TEXT = 33550, 33922, 34735, 34736, 34737
 SUBFILE, JPEG_TABLES = 254, 347
-_WANTED = {
+WANTED = {
     *(WIDTH, HEIGHT, BITS, SAMPLES, SAMPLE_FORMAT, PLANAR, GEO_KEYS),
     *(
         COMPRESSION,
@@ -40,11 +40,9 @@ _WANTED = {
     *(STRIP_OFFSETS, STRIP_COUNTS, ROWS_PER_STRIP),
     *(TILE_OFFSETS, TILE_COUNTS, TILE_WIDTH, TILE_HEIGHT),
 }
+"""Tags that a layout needs."""
 _UNREAD = {PREDICTOR, EXTRA_SAMPLES, LERC_PARAMETERS, NODATA}
 """Tags that only a decoder uses. It gets these and the wanted ones."""
-
-MORE_WANTED = frozenset({SUBFILE, PREDICTOR, EXTRA_SAMPLES})
-"""Further tags that decoding without GDAL needs."""
 
 Tags = dict[int, tuple[Any, ...]]
 _MOST_TAGS = 4096  # libtiff refuses more
@@ -75,14 +73,14 @@ class Data(Protocol):
 def read_tags(
     data: Data,
     start: int | None = None,
-    more: Collection[int] = (),
+    wanted: Collection[int] = WANTED,
     most_values: int = _MOST_VALUES,
 ) -> Tags:
     """The values of the tags that a layout needs; if a tag occurs twice, the first.
 
     Args:
         start: where the directory begins; by default the first one of the file.
-        more: further tags of whole numbers that are wanted.
+        wanted: tags of numbers.
         most_values: a tag with more values makes no sense.
 
     Raises:
@@ -92,7 +90,7 @@ def read_tags(
     order, width = form.order, form.width
     tags: Tags = {}
     for number, (tag, kind, count, value) in enumerate(form.entries()):
-        letter = _letter(tag, kind) if tag in _WANTED or tag in more else None
+        letter = _letter(tag, kind) if tag in wanted else None
         if letter and count and tag not in tags:
             in_place = count * _SIZES[letter] <= width
             at = form.first + number * form.step + 4 + width if in_place else value
@@ -178,7 +176,7 @@ def _shown_entries(form: _Directory) -> list[bytes]:
     """The entries that `read_tags` could read; if a tag occurs twice, the first."""
     shown: dict[int, bytes] = {}
     for number, (tag, kind, count, _) in enumerate(form.entries()):
-        readable = tag in _UNREAD or (tag in _WANTED and _letter(tag, kind))
+        readable = tag in _UNREAD or (tag in WANTED and _letter(tag, kind))
         if readable and tag not in shown and 0 < count <= _MOST_VALUES:
             shown[tag] = form.table[number * form.step : (number + 1) * form.step]
     return list(shown.values())

@@ -18,8 +18,8 @@ _ORDER = """
     pipelines.errors pipelines.blocks pipelines.flags pipelines.printing pipelines.commands
     pipelines.run_log pipelines.quiet_tensorflow pipelines.wording pipelines.moments
     pipelines.processors pipelines.elements pipelines.metrics pipelines.storage pipelines.imaging
-    pipelines.drift pipelines.tables pipelines.places pipelines.artifacts pipelines.tars
-    pipelines.scenes pipelines.planning pipelines.reading
+    pipelines.drift pipelines.tables pipelines.places pipelines.artifacts
+    pipelines.version_cache pipelines.tars pipelines.scenes pipelines.planning pipelines.reading
     pipelines.runs pipelines.scoring pipelines.reports pipelines.alerts pipelines.verdicts
     pipelines.exports pipelines.briefs pipelines.publishing pipelines.maintenance
     pipelines.batch_scoring

@@ -12,8 +12,9 @@ from pipelines.errors import StorageError
 from pipelines.planning.archive import list_chips
 from pipelines.storage import store
 from pipelines.tars import index_cache
-from pipelines.tars.index_cache import IndexCache, drop_old
+from pipelines.tars.index_cache import FOLDER, IndexCache
 from pipelines.tars.tar_chips import members_of
+from pipelines.version_cache import drop_old
 from tests.support.tars import header, tar_bytes
 
 FILES = [("b/1.jpg", b"one"), ("a.TIF", b"22"), ("notes.txt", b"x"), ("árvore 森.jpg", b"4" * 600)]
@@ -57,7 +58,7 @@ def kept(output: Path) -> list[Path]:
 
 
 def kept_of(output: Path, shard: str) -> Path:
-    return Path(index_cache._uri_of(str(output), {"chip_uri": shard}))
+    return Path(IndexCache(str(output))._stored.uri_of({"chip_uri": shard}))
 
 
 def test_the_second_night_reads_no_header_of_an_unchanged_tar(tmp_path, object_store_uri, opened):
@@ -194,12 +195,12 @@ def test_old_indexes_are_deleted_and_younger_ones_kept(tmp_path, object_store_ur
     for place in (str(tmp_path), object_store_uri):
         output, archive = f"{place}/out", fill(f"{place}/chips")
         store.write_bytes(f"{output}/chip_scores/part", b"x")
-        assert drop_old(output, later, preview=False) == 0
+        assert drop_old(output, FOLDER, later, preview=False) == 0
         listed(archive, output)
-        assert drop_old(output, earlier, preview=False) == 0
-        assert drop_old(output, later, preview=True) == 2
-        assert drop_old(output, later, preview=False) == 2
-        assert drop_old(output, later, preview=False) == 0
+        assert drop_old(output, FOLDER, earlier, preview=False) == 0
+        assert drop_old(output, FOLDER, later, preview=True) == 2
+        assert drop_old(output, FOLDER, later, preview=False) == 2
+        assert drop_old(output, FOLDER, later, preview=False) == 0
         assert store.head_object(f"{output}/chip_scores/part")
         opened.clear()
         listed(archive, output)
