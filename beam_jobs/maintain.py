@@ -4,7 +4,7 @@ With --keep_days, rows of older nights are removed from `chip_scores` and `quara
 are not scored again, and `runs` keeps its rows. Then the small files of each run are merged, rows
 of earlier releases get their footprints, files that are no longer needed are deleted, and the logs
 of the tables are shortened. Readers see the same rows all the time, and a run may be in progress.
-Old indexes of tars and headers of scenes are deleted too.
+Staging of published runs, and old indexes of tars and headers of scenes, are deleted too.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pipelines.commands import CommandLine, run_command
 from pipelines.errors import UsageError, as_usage_error
 from pipelines.flags import common_flag, days, flag, hours
 from pipelines.maintenance.compaction import compact
-from pipelines.maintenance.housekeeping import shorten_log, vacuum
+from pipelines.maintenance.housekeeping import drop_finished_staging, shorten_log, vacuum
 from pipelines.maintenance.retention import expire
 from pipelines.scenes import header_cache
 from pipelines.storage.store import configure
@@ -75,6 +75,7 @@ def main(arguments: Sequence[str]) -> int:
         leaving = _expire(output, options.keep_days, preview)
     for name in (table.name for table in TABLES if table.compacted):
         _tidy(output, name, options.vacuum_hours, preview, leaving.get(name, frozenset()))
+    _drop_finished_staging(output, preview)
     _drop_old_indexes(output, preview)
     return 0
 
@@ -110,6 +111,12 @@ def _tidy(output: str, name: str, hours: int, preview: bool, leaving: frozenset[
         made += f"; {given} with footprints"
     deleted = f"{count_of(dead, 'dead file')} {_are(preview, dead)} deleted"
     print(f"{name}: {small} of {runs} {made}; {deleted}", flush=True)
+
+
+def _drop_finished_staging(output: str, preview: bool) -> None:
+    if dropped := drop_finished_staging(output, preview):
+        folders = count_of(dropped, "staging folder")
+        print(f"{folders} of published runs {_are(preview, dropped)} deleted", flush=True)
 
 
 def _drop_old_indexes(output: str, preview: bool) -> None:

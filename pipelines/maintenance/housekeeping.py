@@ -8,8 +8,11 @@ from collections.abc import Iterable
 
 from deltalake import CommitProperties, DeltaTable, Transaction
 
-from pipelines.tables import commits, delta_tables
+from pipelines.runs import staging
+from pipelines.storage import store
+from pipelines.tables import commits, delta_tables, publications
 from pipelines.tables.commits import translate_commit_errors
+from schemas.tables import RUNS
 
 FULL_VACUUM_HOURS = 24
 """Files without a commit may belong to a running publisher: younger ones are not deleted."""
@@ -34,6 +37,24 @@ def vacuum(output: str, name: str, hours: int, preview: bool) -> int:
             full=hours >= FULL_VACUUM_HOURS,
         )
     return len(dead)
+
+
+def drop_finished_staging(output: str, preview: bool) -> int:
+    """Delete what published runs have left in staging, because their publishers died while they
+    deleted it; returns the number of folders.
+
+    Raises:
+        StorageError: staging cannot be listed or deleted, or `runs` not read.
+    """
+    runs = delta_tables.open_table(output, RUNS.name)
+    finished = [
+        folder
+        for folder, (run_id, attempt) in staging.staged_attempts(output).items()
+        if publications.attempts_of(runs, run_id) >= attempt
+    ]
+    for folder in finished if not preview else ():
+        store.delete_folder(folder)
+    return len(finished)
 
 
 def shorten_log(output: str, name: str) -> None:

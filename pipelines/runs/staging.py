@@ -263,6 +263,23 @@ def drop_old(output: str, older_than: datetime, keep: str) -> None:
         _log.warning("old staging folders stay: %s", error)
 
 
+def staged_attempts(output: str) -> dict[str, tuple[str, int]]:
+    """The staging folders below an OUTPUT, each with its run and the number of the attempt.
+
+    Raises:
+        StorageError: they cannot be listed.
+    """
+    root = store.join_uri(output, STAGING_FOLDER)
+    if not store.is_remote(root) and not Path(root).is_dir():
+        return {}
+    found = {}
+    for folder in _last_written(root):
+        run_id, _, attempt = folder.rpartition("/")[2].rpartition(".")
+        if attempt.isdigit():
+            found[folder] = run_id, int(attempt)
+    return found
+
+
 def _last_written(root: str) -> dict[str, datetime]:
     newest: dict[str, datetime] = {}
     for table in store.list_objects(root):

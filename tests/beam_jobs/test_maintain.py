@@ -141,6 +141,18 @@ def test_old_indexes_of_tars_are_deleted(output, capsys):
     assert "indexes" not in run(output, capsys)[1]
 
 
+def test_staging_is_deleted_if_its_run_is_published_and_kept_if_not(output, capsys):
+    left = Path(output) / "_staging"
+    for name in ("old.1", "recent.2", "dead.1", "notes"):
+        (left / name).mkdir(parents=True)
+        (left / name / "units.json").write_text("{}")
+    said = "1 staging folder of published runs {} deleted"
+    assert said.format("would be") in run(output, capsys, "--preview")[1]
+    assert said.format("was") in run(output, capsys)[1]
+    assert {path.name for path in left.iterdir()} == {"recent.2", "dead.1", "notes"}
+    assert "staging" not in run(output, capsys)[1]
+
+
 def test_compacted_runs_are_withdrawn_and_replaced_completely(output, capsys):
     run(output, capsys)
     table = open_table(output, "chip_scores")
