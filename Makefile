@@ -22,7 +22,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install airflow demo test soak check format engines googlesql bench clean distclean
+.PHONY: help install airflow demo test soak check format engines googlesql bench lock sbom clean distclean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -71,6 +71,7 @@ format: install ## Format the code and fix what ruff can fix
 # --- Engines: Beam's portable runner, and workers started as on Dataflow ------------------------
 
 ENGINES := build/engines
+CYCLONEDX := $(shell sed -n 's/^ARG CYCLONEDX=/cyclonedx-bom==/p' deploy/Dockerfile)
 BEAM := $(shell sed -n 's/^apache-beam==//p' constraints.txt)
 BEAM_GO := github.com/apache/beam/sdks/v2
 # The version is part of the path, so that a new Beam gets new programs.
@@ -115,6 +116,18 @@ googlesql: ## Build GoogleSQL's analyzer, for the tests of BigQuery's SQL (needs
 # --- Airflow, in an environment of its own: it pins other versions than this project --------------
 
 AIRFLOW := build/airflow/.installed
+
+lock: install ## Pin the packages of both images with their hashes, after a change of constraints.txt
+	@for variant in cpu gpu; do echo setuptools | $(UV) pip compile --quiet setup.py - \
+	  $(patsubst %,--extra %,gcp aws sign) --extra $$variant --constraint constraints.txt \
+	  --python-version 3.12 --python-platform x86_64-manylinux_2_28 --format pylock.toml \
+	  | $(VENV_PYTHON) deploy/hashed_requirements.py > deploy/requirements-$$variant.txt || exit 1; done
+
+sbom: install ## List the packages of both images in CycloneDX's format, into build/sbom
+	@mkdir -p build/sbom
+	@for variant in cpu gpu; do $(UV) tool run --quiet --from $(CYCLONEDX) cyclonedx-py requirements \
+	  --output-reproducible --output-file build/sbom/$$variant.cdx.json \
+	  deploy/requirements-$$variant.txt || exit 1; done
 
 airflow: $(AIRFLOW) ## Install Airflow into build/airflow, to test the DAG with (2 GB)
 

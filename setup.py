@@ -51,11 +51,15 @@ AWS = ["boto3>=1.35"]
 # To read files of areas, and to export alerts.
 GEO = ["geopandas>=1.1", "pyogrio>=0.10"]
 
+# To sign artifacts and to check signatures. model-signing imports pyopenssl, but does not name it.
+SIGN = ["model-signing>=1.1", "pyopenssl>=24"]
+
 # What analysts open the tables with, in addition to SQL.
 ANALYSIS = ["pandas>=2.2"]
 
 # moto's own extra `server` brings forty packages for services other than S3.
 TEST = [
+    *SIGN,
     "boto3>=1.35",
     "flask>=3.0",
     "flask-cors>=5.0",
@@ -108,6 +112,7 @@ setup(
         "aws": AWS,
         "analysis": ANALYSIS,
         "geo": GEO,
+        "sign": SIGN,
         "test": TEST,
         "dev": DEV,
     },

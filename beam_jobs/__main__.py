@@ -27,6 +27,7 @@ COMMANDS = {
     "sample": Command("train.sample_archive", "draw a small archive of labelled chips for trials"),
     "train": Command("train", "train a network on labelled chips; write a model artifact"),
     "convert": Command("train convert", "add the networks for OpenVINO to a model artifact"),
+    "sign": Command("train sign", "sign a model artifact, for --trusted_key"),
     "evaluate": Command("train evaluate", "measure an artifact on labelled chips"),
     "explore": Command("train explore", "count labels and draw pictures of a labelled archive"),
     "forest": Command("train forest", "train a random forest on mean colours"),

@@ -20,6 +20,7 @@ from beam_jobs.options.run_names import NEW_RUN_ID, checked_run_id, new_run_id, 
 from beam_jobs.options.store_options import OUTPUT, address
 from beam_jobs.running.resuming import check_begun
 from beam_jobs.running.versions import installed_versions
+from pipelines.artifacts.signing import TRUSTED_KEY
 from pipelines.commands import CommandLine, run_command
 from pipelines.errors import RunFailed, StorageError, UsageError, as_usage_error
 from pipelines.flags import common_flag, flag
@@ -54,6 +55,7 @@ class RelabelOptions(StoreOptions):
     thresholds: str = flag(
         "A JSON file of label: number, or an artifact.json.", address, metavar="URI"
     )
+    trusted_key: str | None = TRUSTED_KEY(default=None)
     run_date: str = common_flag(
         "Only rows of this run_date: YYYY-MM-DD, today or yesterday. Default: all rows.",
         metavar="DATE",
@@ -82,7 +84,7 @@ def main(arguments: Sequence[str]) -> int:
     """
     options = _parse(arguments, datetime.now(UTC))
     scores = _open_scores(options.output)
-    thresholds = read_thresholds(options.thresholds, labels_of(scores))
+    thresholds = read_thresholds(options.thresholds, labels_of(scores), options.trusted_key)
     attempt, begun = attempts.find_attempt(options.output, options.run_id)
     if publications.is_published(scores, options.run_id):
         publishing.finish_record(options.output, options.run_id)

@@ -32,6 +32,7 @@ class ScoreArchive(beam.PTransform):
         settings: applied on every worker.
         started_at: seconds since 1970 (UTC); a resumed run has several starts.
         engine: what computes the model; workers decide what `auto` means.
+        signed: whether the signature of `artifact` was checked, so that workers refuse another.
     """
 
     plan: RunPlan
@@ -42,12 +43,16 @@ class ScoreArchive(beam.PTransform):
     settings: WorkerSettings | None = None
     started_at: float = field(default_factory=time)
     engine: Engine = "auto"
+    signed: bool = False
 
     def expand(self, pbegin: beam.pvalue.PBegin) -> beam.PCollection[None]:
         """Only addresses before the Reshuffle, only file names after the staging."""
         plan, settings = self.plan, self.settings
         scored = (self.precision, self.batch_size, plan.to_score)
-        model = SharedModel(plan.artifact, plan.model_digest, *scored, settings, self.engine)
+        signed = self.artifact.description_digest if self.signed else ""
+        model = SharedModel(
+            plan.artifact, plan.model_digest, *scored, settings, self.engine, signed
+        )
         return (
             pbegin
             | ReadManifest(plan.manifest, self.units)

@@ -160,6 +160,11 @@ class ModelArtifact:
         thresholds = dict(zip(self.label_set.names, self.thresholds, strict=True))
         return thresholds_digest(thresholds, self.sky_rule)
 
+    @property
+    def description_digest(self) -> str:
+        """sha256 of the content of artifact.json, and so of every file of the artifact."""
+        return hashlib.sha256(canonical_json(self.to_dict())).hexdigest()
+
     def to_dict(self) -> dict[str, Any]:
         """The content of artifact.json."""
         data = asdict(self)

@@ -27,6 +27,7 @@ from schemas.networks import keras_file, openvino_file
 
 ARTIFACT_FILE = "artifact.json"
 MODEL_FILE = "model.keras"
+SIGNATURE_FILE = "artifact.sig"
 
 MOST_DESCRIPTION_BYTES = 1 << 24
 MOST_MODEL_BYTES = 1 << 32
@@ -69,11 +70,13 @@ def _digest(model: keras_file.KerasModel, label_set: LabelSet, preprocessing: Pr
 
 
 def write_artifact(folder: Path, artifact: ModelArtifact) -> ModelArtifact:
-    """Write artifact.json next to the model's files, with the sha256 of each file.
+    """Write artifact.json next to the model's files, with the sha256 of each file. A signature that
+    was there is removed: it was of the former artifact.json.
 
     Returns:
         The artifact with `files` filled in.
     """
+    (folder / SIGNATURE_FILE).unlink(missing_ok=True)
     names = sorted(p.name for p in folder.iterdir() if p.is_file() and p.name != ARTIFACT_FILE)
     data = artifact.to_dict()
     data["files"] = {name: _file_sha256(folder / name) for name in names}

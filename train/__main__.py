@@ -25,6 +25,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
         "train.forest.forest_training:LINE.parse",
         "train.forest.forest_training:train_forest",
     ),
+    "sign": ("train.signing:LINE.parse", "train.signing:sign_artifact"),
     "study": ("train.study.options:LINE.parse", "train.study.run:run_study"),
 }
 """The other commands by their first word: what reads the options, and what does the work. Each is

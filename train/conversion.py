@@ -6,12 +6,13 @@ from pathlib import Path
 
 from pipelines.artifacts.loading import load_model
 from pipelines.artifacts.opening import open_artifact
+from pipelines.artifacts.signing import TRUSTED_KEY
 from pipelines.commands import CommandLine
 from pipelines.errors import RunFailed, UsageError, as_usage_error
 from pipelines.flags import common_flag, flag
 from pipelines.storage.store_flags import StoreOptions
 from schemas.artifact import ArtifactError, ModelArtifact
-from schemas.artifact_files import OPENVINO_FILES
+from schemas.artifact_files import OPENVINO_FILES, SIGNATURE_FILE
 from train.artifact.export import replace_artifact, resolve_target, write_descriptions
 from train.artifact.file_names import SPLIT_FILE
 from train.artifact_chips import decode_for, match_chips
@@ -27,6 +28,7 @@ class ConvertOptions(CacheOptions, StoreOptions):
     """The options of `python -m train convert`."""
 
     artifact: str = flag("The local folder of the artifact, which is replaced.", metavar="FOLDER")
+    trusted_key: str | None = TRUSTED_KEY(default=None)
     chips: str | None = common_flag(
         "The chips that it was trained on, to make and judge an int8 network, too.",
         metavar="URI",
@@ -58,7 +60,8 @@ def convert_artifact(options: ConvertOptions) -> ModelArtifact:
     """
     folder = resolve_target(options.artifact)
     with as_usage_error("--artifact", (UsageError, ArtifactError)):
-        _, artifact = open_artifact(str(folder))
+        _, artifact = open_artifact(str(folder), trusted_key=options.trusted_key)
+    was_signed = (folder / SIGNATURE_FILE).exists()
     chips = _chips(options, folder, artifact)
     model = load_model(folder, artifact)
     with replace_artifact(folder) as new:
@@ -72,6 +75,8 @@ def convert_artifact(options: ConvertOptions) -> ModelArtifact:
         engines["openvino"] = {**known, **engines["openvino"]}
         written = write_descriptions(new, replace(artifact, engines=engines))
     print(f"Artifact: {folder}", flush=True)
+    if was_signed:
+        print("It is another artifact.json, so its signature was removed: train sign signs it.")
     return written
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from pipelines.artifacts.loading import load_model
 from pipelines.artifacts.opening import open_artifact
+from pipelines.artifacts.signing import TRUSTED_KEY
 from pipelines.commands import CommandLine
 from pipelines.errors import StorageError, UsageError, as_usage_error
 from pipelines.flags import common_flag, flag
@@ -29,6 +30,7 @@ class EvaluateOptions(CacheOptions, LabelledOptions):
     """The options of `python -m train evaluate`."""
 
     artifact: str = flag("The folder of the artifact: local, gs:// or s3://.", metavar="URI")
+    trusted_key: str | None = TRUSTED_KEY(default=None)
     split: str | None = common_flag(
         "A csv with the columns image_name and split. Default: measure all chips.",
         metavar="FILE",
@@ -56,7 +58,7 @@ def evaluate_artifact(options: EvaluateOptions) -> dict[str, Any]:
     cache = choose_cache(options.pixel_cache, options.pixel_cache_gb)
     with as_usage_error("--artifact", (UsageError, ArtifactError, StorageError)):
         address = absolute_uri(options.artifact)
-        folder, artifact = open_artifact(address)
+        folder, artifact = open_artifact(address, trusted_key=options.trusted_key)
     output = _output(options, address)
     chips = match_chips(options, artifact)
     parts = _parts(options, list(chips.uris))

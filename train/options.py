@@ -142,8 +142,8 @@ LINE = CommandLine(
     "train",
     TrainOptions,
     "Train a network on labelled chips and write a model artifact.",
-    epilog="Other commands: convert, evaluate, explore, filters, forest, study (python -m train "
-    "COMMAND --help).",
+    epilog="Other commands: convert, evaluate, explore, filters, forest, sign, study (python -m "
+    "train COMMAND --help).",
 )
 
 

@@ -12,6 +12,7 @@ from beam_jobs.options.accelerators import GPU_TYPES
 from beam_jobs.options.estimate_options import EstimateOptions
 from beam_jobs.options.run_names import RUN_DATE_IN_ID, checked_run_id, new_run_id, parse_run_date
 from beam_jobs.options.store_options import OUTPUT, address
+from pipelines.artifacts.signing import TRUSTED_KEY
 from pipelines.commands import CommandLine
 from pipelines.drift.checks import DriftLimits
 from pipelines.errors import UsageError
@@ -71,6 +72,7 @@ class RunOptions(StoreOptions):
     artifact: str = flag(
         "The model artifact that the trainer wrote.", artifact_folder, metavar="URI"
     )
+    trusted_key: str | None = TRUSTED_KEY(default=None)
     output: str = OUTPUT()
     run_date: str = common_flag(
         "The run's night: today, yesterday or YYYY-MM-DD (UTC). Default: today.",

@@ -87,6 +87,7 @@ def _score(start: RunStart, plan: RunPlan) -> dict[str, int]:
     graph = ScoreArchive(
         *(plan, units, start.artifact, options.batch_size, options.precision, start.settings),
         engine=options.engine,
+        signed=options.trusted_key is not None,
     )
     beam_args = job_flags.launch_flags(options, len(units))
     try:

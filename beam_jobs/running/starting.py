@@ -114,7 +114,7 @@ def check_run(options: RunOptions, our_flags: Sequence[str]) -> tuple[Path, Mode
     launch.check_beam_args(options.beam_args, our_flags)
     job_flags.check_launch(options)
     with as_usage_error("--artifact"):
-        folder, artifact = open_artifact(options.artifact)
+        folder, artifact = open_artifact(options.artifact, trusted_key=options.trusted_key)
     check_engine(artifact, options.engine, options.precision)
     if launch.runs_locally(options.beam_args):
         engine = choose_engine(artifact, options.engine, options.precision, has_gpu_device)

@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pipelines.artifacts.loading import check_keras
+from pipelines.artifacts.signing import check_signature
 from pipelines.errors import StorageError
 from pipelines.storage import store
 from schemas.artifact import ArtifactError, ModelArtifact
@@ -42,7 +43,10 @@ def only_keras(artifact: ModelArtifact) -> Sequence[str]:
 
 
 def open_artifact(
-    uri: str, expected_digest: str = "", wanted: Wanted | None = None
+    uri: str,
+    expected_digest: str = "",
+    wanted: Wanted | None = None,
+    trusted_key: str | None = None,
 ) -> tuple[Path, ModelArtifact]:
     """A local folder with the artifact, and its description, checked without TensorFlow.
 
@@ -51,10 +55,12 @@ def open_artifact(
         expected_digest: the model_digest that it must have, if one is known.
         wanted: the files to check, by default all of a local artifact and the Keras model of a
             remote one.
+        trusted_key: address of the public key that it must be signed with; None if it need not be.
 
     Raises:
-        ArtifactError: the artifact does not fit together, has another digest, or was saved by a
-            newer Keras than the one here.
+        ArtifactError: the artifact does not fit together, has another digest, is not signed as
+            asked, or was saved by a newer Keras than the one here.
+        UsageError: the key cannot be used.
         StorageError: it cannot be fetched.
     """
     if store.is_remote(uri):
@@ -62,6 +68,8 @@ def open_artifact(
     else:
         folder = Path(uri)
         artifact = read_artifact(folder, wanted and wanted(read_description(folder)))
+    if trusted_key:
+        _check_trust(uri, folder, artifact, trusted_key)
     if wanted is None or MODEL_FILE in wanted(artifact):
         check_keras(folder, artifact)
     if expected_digest and artifact.model_digest != expected_digest:
@@ -70,6 +78,14 @@ def open_artifact(
             f"is {artifact.model_digest}"
         )
     return folder, artifact
+
+
+def _check_trust(uri: str, folder: Path, artifact: ModelArtifact, trusted_key: str) -> None:
+    """Check the signature of what was read, even if the file is being replaced."""
+    description = (folder / ARTIFACT_FILE).read_bytes()
+    check_signature(uri, description, trusted_key)
+    if parse_description(description, uri) != artifact:
+        raise ArtifactError(f"{uri} has changed while it was opened: try again")
 
 
 def fetch_artifact(uri: str, wanted: Wanted = only_keras) -> tuple[Path, ModelArtifact]:

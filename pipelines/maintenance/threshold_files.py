@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+from pipelines.artifacts.signing import check_signature
 from pipelines.errors import StorageError, as_usage_error
 from pipelines.storage import store
 from schemas.artifact import ArtifactError, ModelArtifact, thresholds_digest
@@ -45,22 +46,29 @@ class Thresholds:
         return thresholds_digest(self.by_label, self.sky_rule)
 
 
-def read_thresholds(uri: str, labels: tuple[str, ...]) -> Thresholds:
+def read_thresholds(
+    uri: str, labels: tuple[str, ...], trusted_key: str | None = None
+) -> Thresholds:
     """Read thresholds for labels of the tables. Which of these a model has is known later: see
     `require_labels`.
 
     Args:
         uri: absolute address of the file.
         labels: of the tables, in their order.
+        trusted_key: address of the public key that the file must be signed with, which is then an
+            artifact.json; None if it need not be.
 
     Raises:
-        UsageError: the file is missing or not JSON, a label is named twice, a threshold has no
-            label, or is not a number in [0, 1].
+        UsageError: the file is missing, not signed as asked or not JSON, a label is named twice, a
+            threshold has no label, or is not a number in [0, 1].
     """
     with as_usage_error(
         f"--thresholds {uri!r}", (StorageError, ArtifactError, ValueError, RecursionError)
     ):
-        return _thresholds(_read_object(uri), labels)
+        data = store.read_bytes(uri)
+        if trusted_key:
+            check_signature(store.parent_uri(uri), data, trusted_key)
+        return _thresholds(_read_object(data), labels)
 
 
 def require_labels(uri: str, thresholds: Thresholds, labels: Collection[str]) -> None:
@@ -91,10 +99,8 @@ def _thresholds(data: Mapping[str, Any], labels: tuple[str, ...]) -> Thresholds:
     return Thresholds(label_set, values, artifact.sky_rule, artifact.model_digest, trust)
 
 
-def _read_object(uri: str) -> dict[str, Any]:
-    data = json.loads(
-        store.read_bytes(uri), object_pairs_hook=_each_once, parse_constant=_refuse_constant
-    )
+def _read_object(text: bytes) -> dict[str, Any]:
+    data = json.loads(text, object_pairs_hook=_each_once, parse_constant=_refuse_constant)
     if not isinstance(data, dict):
         raise ValueError("it must be a JSON object, label: number")
     return data

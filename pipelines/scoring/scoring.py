@@ -28,7 +28,7 @@ from pipelines.scoring.classifier import Classifier
 from pipelines.scoring.devices import DeviceOutOfMemory, has_gpu
 from pipelines.scoring.engines import choose_engine, files_of
 from pipelines.storage.worker_settings import WorkerSettings
-from schemas.artifact import ModelArtifact
+from schemas.artifact import ModelArtifact, check_equal
 from schemas.precision import Engine, Precision
 from schemas.tables import QuarantineReason
 
@@ -45,6 +45,8 @@ class SharedModel:
         chips: chips of the whole run.
         settings: applied first; Beam sets up the scoring step before the reading step.
         engine: what computes; the worker decides what `auto` means.
+        description_digest: of the artifact whose signature was checked; another one is refused.
+            "" if none was.
     """
 
     artifact_uri: str
@@ -54,6 +56,7 @@ class SharedModel:
     chips: int
     settings: WorkerSettings | None = None
     engine: Engine = "auto"
+    description_digest: str = ""
     _shared: Shared = field(default_factory=Shared)
 
     def classifier(self) -> Classifier:
@@ -71,6 +74,9 @@ class SharedModel:
         quiet_tensorflow()
         began = perf_counter()
         folder, artifact = open_artifact(self.artifact_uri, self.model_digest, self._files)
+        if self.description_digest:
+            found = artifact.description_digest
+            check_equal("digest of the signed artifact.json", self.description_digest, found)
         asked = (self.precision, self.batch_size, self.chips, self.engine)
         model = Classifier(folder, artifact, *asked)
         event(

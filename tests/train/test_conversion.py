@@ -48,6 +48,14 @@ def test_a_converted_artifact_is_the_same_model_with_more_files(trained, capsys)
     assert read_artifact(folder) == after
 
 
+def test_a_converted_artifact_loses_its_signature_and_the_command_says_so(trained, capsys):
+    folder = trained / "model"
+    (folder / "artifact.sig").write_bytes(b"of the former artifact.json")
+    assert main(["convert", f"--artifact={folder}"]) == 0
+    assert "so its signature was removed" in capsys.readouterr().out
+    assert not (folder / "artifact.sig").exists()
+
+
 def test_with_its_chips_an_artifact_gets_an_int8_network_that_is_judged(trained, capsys):
     folder = trained / "model"
     flags = [f"--chips={trained}/chips", f"--labels={trained}/labels.csv"]

@@ -12,6 +12,7 @@ from unittest.mock import patch
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
 
 from beam_jobs.engine.source_package import PROJECT_PACKAGES
 
@@ -32,9 +33,12 @@ def given(name: str) -> list[str]:
 
 
 def constraints() -> dict[str, str]:
+    """Package to version, on the image's Python."""
     lines = (_ROOT / "constraints.txt").read_text().splitlines()
-    pins = (line.partition(";")[0].partition("==") for line in lines if "==" in line)
-    return {name.strip(): version.strip() for name, _, version in pins}
+    pins = [Requirement(line) for line in lines if "==" in line and not line.startswith("#")]
+    python = {"python_version": "3.12", "python_full_version": "3.12.3"}
+    here = [pin for pin in pins if pin.marker is None or pin.marker.evaluate(python)]
+    return {pin.name: str(pin.specifier).removeprefix("==") for pin in here}
 
 
 def bases() -> dict[str, str]:
@@ -51,7 +55,7 @@ def test_every_base_is_pinned_to_a_version() -> None:
     assert len(bases()) == len(given("FROM"))
     for base in bases().values():
         name, _, tag = base.partition(":")
-        assert name == "${VARIANT}" or tag not in ("", "latest")
+        assert name in {"${VARIANT}", *bases()} or tag not in ("", "latest")
 
 
 def test_the_image_has_the_same_beam_version_as_the_job() -> None:
@@ -84,17 +88,39 @@ def test_cuda_has_the_version_of_tensorflow_or_a_little_newer() -> None:
     assert f"cuda-nvcc-{found[1]}-{found[2]}={found[1]}.{found[2]}.*" in " ".join(given("RUN"))
 
 
-def test_a_variant_has_its_own_engine_and_a_cpu_no_tensorflow() -> None:
-    assert any('".[gcp,aws,${VARIANT}]"' in rest for rest in given("RUN"))
-    assert "VARIANT" in given("ARG")  # once more, or it is empty within a stage
+def pinned(variant: str) -> dict[str, list[str]]:
+    """A pinned package of a variant, as `name==version`, to its hashes."""
+    text = (_ROOT / "deploy" / f"requirements-{variant}.txt").read_text()
+    lines = [line.split() for line in text.replace("\\\n", " ").splitlines()]
+    return {package: hashes for package, *hashes in lines}
+
+
+@pytest.mark.parametrize(
+    ("variant", "engines"), [("cpu", {"openvino"}), ("gpu", {"tensorflow", "keras"})]
+)
+def test_a_variant_has_its_own_engine_and_all_that_a_worker_needs(
+    variant: str, engines: set[str]
+) -> None:
     with patch("setuptools.setup") as setup:
         runpy.run_path(str(_ROOT / "setup.py"))
     extras = setup.call_args.kwargs["extras_require"]
-    common = [*setup.call_args.kwargs["install_requires"], *extras["gcp"], *extras["aws"]]
-    engines = {"openvino", "tensorflow", "keras", "nncf"}
-    for extra, expected in {"cpu": {"openvino"}, "gpu": {"tensorflow", "keras"}}.items():
-        names = {re.split(r"[^a-z0-9-]", each, maxsplit=1)[0] for each in common + extras[extra]}
-        assert names & engines == expected
+    needed = [*setup.call_args.kwargs["install_requires"], *extras[variant]]
+    needed += [each for extra in ("gcp", "aws", "sign") for each in extras[extra]]
+    names = {package.partition("==")[0] for package in pinned(variant)}
+    assert names & {"openvino", "tensorflow", "keras", "nncf"} == engines
+    assert {re.split(r"[^a-z0-9-]", each, maxsplit=1)[0] for each in needed} <= names
+    assert "setuptools" in names
+
+
+@pytest.mark.parametrize("variant", ["cpu", "gpu"])
+def test_every_package_has_the_version_of_the_constraints_and_hashes(variant: str) -> None:
+    found = pinned(variant)
+    assert len(found) > 100
+    for package, hashes in found.items():
+        name, _, version = package.partition("==")
+        assert constraints().get(name, version) == version
+        assert hashes
+        assert all(re.fullmatch(r"--hash=sha256:[0-9a-f]{64}", each) for each in hashes)
 
 
 def test_both_variants_are_stages() -> None:
@@ -105,7 +131,12 @@ def test_both_variants_are_stages() -> None:
 def copied() -> list[str]:
     """Paths of the checkout that are copied into the image."""
     arguments = [shlex.split(rest) for rest in given("COPY") if not rest.startswith("--from")]
-    return [path for paths in arguments for path in paths[:-1]]
+    paths = [path for paths in arguments for path in paths[:-1]]
+    return [
+        name
+        for path in paths
+        for name in dict.fromkeys(path.replace("${VARIANT}", v) for v in ("cpu", "gpu"))
+    ]
 
 
 def test_copied_paths_exist_and_are_not_ignored() -> None:
@@ -119,18 +150,23 @@ def test_copied_paths_exist_and_are_not_ignored() -> None:
 
 
 def test_the_image_has_what_a_worker_needs_but_not_the_trainer() -> None:
-    (made,) = (rest for rest in given("RUN") if rest.startswith("mkdir"))
     packages = {path for path in copied() if (_ROOT / path).is_dir()}
     assert packages == {"schemas", "pipelines", "beam_jobs"} == set(PROJECT_PACKAGES)
-    assert packages <= set(made.split())
 
 
-def test_pip_installs_by_the_constraints_and_keeps_no_cache() -> None:
+def test_pip_checks_hashes_fetches_nothing_else_and_keeps_no_cache() -> None:
     installs = [part for rest in given("RUN") for part in rest.split("&&") if "pip install" in part]
-    assert len(installs) == 2
-    for install in installs:
-        assert "--constraint constraints.txt" in install
-        assert "--no-cache-dir" in install
+    of_image = [install for install in installs if "/opt/sbom" not in install]
+    assert len(of_image) == 3
+    for install in of_image:
+        assert "--require-hashes" in install or "--no-deps --no-build-isolation ." in install
+    assert all("--no-cache-dir" in install for install in installs)
+
+
+def test_the_image_lists_its_packages() -> None:
+    (made,) = (rest for rest in given("RUN") if "cyclonedx-py environment" in rest)
+    assert "--output-file /sbom.cdx.json /opt/venv/bin/python" in made
+    assert "--from=sbom /sbom.cdx.json ./" in given("COPY")
 
 
 def test_apt_leaves_no_lists_and_installs_only_named_packages() -> None:

@@ -12,6 +12,7 @@ import numpy as np
 
 from pipelines.artifacts.loading import load_model
 from pipelines.artifacts.opening import open_artifact
+from pipelines.artifacts.signing import TRUSTED_KEY
 from pipelines.commands import CommandLine
 from pipelines.errors import StorageError, UsageError, as_usage_error
 from pipelines.flags import at_least_1, common_flag, flag
@@ -39,6 +40,7 @@ class FilterOptions:
         metavar="URI",
         default=None,
     )
+    trusted_key: str | None = TRUSTED_KEY(default=None)
     network: str | None = common_flag(
         "A network with pretrained weights. Give this or --artifact.",
         choices=tuple(n.name for n in NETWORKS.values() if n.takes_imagenet),
@@ -144,7 +146,7 @@ def _open(options: FilterOptions) -> _Subject:
         raise UsageError("--weights goes with --network; an artifact has its own")
     with as_usage_error("--artifact", (UsageError, ArtifactError, StorageError)):
         address = absolute_uri(options.artifact)
-        folder, artifact = open_artifact(address)
+        folder, artifact = open_artifact(address, trusted_key=options.trusted_key)
     model = load_model(folder, artifact)
     title = f"{artifact.network} ({PurePosixPath(address).name})"
     return _Subject(model, artifact.preprocessing.bands, title)
