@@ -30,7 +30,7 @@ from pipelines.run_log import EVENTS
 from schemas.statements import statements, summary_of
 from schemas.table import Table
 from schemas.tables import TABLES, QuarantineReason
-from train import conversion, evaluation, options, sample_archive
+from train import conversion, evaluation, options, sample_archive, signing
 from train.explore import explore
 from train.filters import filters
 from train.forest import forest_training
@@ -46,7 +46,7 @@ LINES: tuple[CommandLine[Any], ...] = (
     *(module.LINE for module in (bigquery, flex_template)),
     *(
         module.LINE
-        for module in (options, evaluation, conversion, explore, filters, forest_training)
+        for module in (options, evaluation, conversion, signing, explore, filters, forest_training)
     ),
     *(module.LINE for module in (study_options, sample_archive)),
 )

@@ -64,6 +64,14 @@ def test_every_short_command_exists(page: Path) -> None:
     assert set(named) <= set(COMMANDS)
 
 
+@pytest.mark.parametrize(
+    "name", re.findall(r"`(tests/\S+::\w+)`", (_ROOT / "docs" / "trust.md").read_text("utf-8"))
+)
+def test_every_promise_is_checked_by_a_test_that_exists(name: str) -> None:
+    module, _, function = name.partition("::")
+    assert f"def {function}(" in (_ROOT / module).read_text("utf-8")
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(_ROOT)))
 def test_every_named_source_file_exists(page: Path) -> None:
     folders = "schemas|pipelines|train|beam_jobs|tests|benchmarks|deploy"

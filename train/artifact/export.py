@@ -20,6 +20,7 @@ from schemas.artifact import ArtifactError, ModelArtifact, Preprocessing
 from schemas.artifact_files import (
     ARTIFACT_FILE,
     MODEL_FILE,
+    SIGNATURE_FILE,
     model_digest,
     read_artifact,
     read_description,
@@ -90,7 +91,7 @@ def check_replaceable(folder: Path, flag: str) -> None:
     if ARTIFACT_FILE not in present:
         raise UsageError(f"{flag} {folder} holds other files; give an empty or a new folder")
     try:
-        known = set(read_description(folder).files) | {ARTIFACT_FILE}
+        known = {*read_description(folder).files, ARTIFACT_FILE, SIGNATURE_FILE}
     except ArtifactError as error:
         raise UsageError(f"{flag}: {error}; remove it, or give a new folder") from error
     if foreign := sorted(present - known):
