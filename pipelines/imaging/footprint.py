@@ -24,6 +24,7 @@ _WGS84 = "EPSG:4326"
 _EDGE_POINTS, _MORE_EDGE_POINTS, _WIDE_DEGREES = 5, 23, 0.05
 """Points on each edge of a chip that are projected. Between 5 an edge of 0.05 degrees bends by less
 than 5 cm; those of wide chips have 23, as GDAL's, which cost four times as much."""
+_RIGHT, _DOWN = np.array([0, 1, 1, 0]), np.array([0, 0, 1, 1])  # the corners of `Rings`
 _POLAR_DEGREES = 89  # near a pole, an edge may reach beyond its projected points
 
 
@@ -92,6 +93,16 @@ def footprints_of(places: Sequence[Place | None]) -> tuple[Bounds, Rings]:
     return bounds, rings
 
 
+def footprints_of_windows(place: Place, windows: npt.NDArray[np.int64]) -> tuple[Bounds, Rings]:
+    """Bounding boxes and outlines of windows of a scene, as `footprints_of` returns them.
+
+    Args:
+        place: the scene's.
+        windows: `[n, 4]`: x, y, width and height in its pixels; they may reach out of it.
+    """
+    return _project(place.crs, _corners_of_windows(place.transform, windows))
+
+
 @lru_cache(maxsize=256)
 def _read_crs(crs_tags: CrsTags) -> Any:
     """The coordinate system, or None. It is cached: asking GDAL takes longer than all the rest, and
@@ -122,9 +133,16 @@ def _fit(position: Position) -> Transform | None:
 def _corners(places: list[Place]) -> Rings:
     """The corners of pixel grids in their system."""
     grids = np.array([(*place.transform, place.width_px, place.height_px) for place in places])
-    a, b, c, d, e, f, width, height = grids.T
-    right, down = width[:, None] * (0, 1, 1, 0), height[:, None] * (0, 0, 1, 1)
-    a, b, c, d, e, f = (column[:, None] for column in (a, b, c, d, e, f))
+    a, b, c, d, e, f, width, height = grids.T[..., None]
+    right, down = width * _RIGHT, height * _DOWN
+    return np.stack([a * right + b * down + c, d * right + e * down + f], 2)
+
+
+def _corners_of_windows(transform: Transform, windows: npt.NDArray[np.int64]) -> Rings:
+    """The corners of windows `[n, 4]` of one pixel grid in its system."""
+    a, b, c, d, e, f = transform
+    left, top, width, height = windows.T[..., None]
+    right, down = left + width * _RIGHT, top + height * _DOWN
     return np.stack([a * right + b * down + c, d * right + e * down + f], 2)
 
 

@@ -15,7 +15,13 @@ from rasterio.transform import array_bounds, from_gcps
 from rasterio.warp import transform, transform_bounds
 
 from pipelines.errors import ChipRejected
-from pipelines.imaging.footprint import Place, bounds_of, footprints_of, read_place
+from pipelines.imaging.footprint import (
+    Place,
+    bounds_of,
+    footprints_of,
+    footprints_of_windows,
+    read_place,
+)
 from pipelines.imaging.tiff_layout import read_layout
 from tests.support.mutations import mutate
 from tests.support.tiffs import (
@@ -384,6 +390,20 @@ def test_the_outlines_of_a_batch_are_the_corners_that_gdal_projects(crs: CRS, se
 
 def _origins(rng: np.random.Generator) -> npt.NDArray[np.float64]:
     return np.stack([rng.uniform(2e5, 8e5, 3), rng.uniform(-2e6, 9e6, 3)], 1)
+
+
+@pytest.mark.parametrize("turned", [0, 30])
+def test_a_window_of_a_scene_has_the_footprint_of_a_chip_cut_from_there(turned: float) -> None:
+    grid = Affine.translation(399_960, 9_000_020) * Affine.rotation(turned) * Affine.scale(10, -10)
+    crs = CRS.from_epsg(32720)
+    windows = np.array([[0, 0, 256, 256], [-20, 5120, 256, 256], [10_700, 3, 280, 64]])
+    chips = [
+        Place(crs, tuple(grid * Affine.translation(x, y))[:6], int(w), int(h))
+        for x, y, w, h in windows
+    ]
+    found = footprints_of_windows(Place(crs, tuple(grid)[:6], 10_980, 10_980), windows)
+    for ours, theirs in zip(found, footprints_of(chips), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-10, rtol=0)
 
 
 def test_chips_with_different_or_no_coordinate_systems_keep_their_rows() -> None:
