@@ -17,12 +17,12 @@ from apache_beam import coders
 
 from schemas.chip_columns import CHIP_NAMES
 from schemas.render import file_schema
+from schemas.scene_columns import SCENE_BANDS
 from schemas.tables import QUARANTINE
 
-REJECTED = pa.schema(
-    [file_schema(QUARANTINE).field(name) for name in (*CHIP_NAMES, "reason", "message")]
-)
-"""Schema of rejected chips on their way to quarantine: chip columns, reason, message."""
+_REJECTED = (*CHIP_NAMES, SCENE_BANDS.name, "reason", "message")
+REJECTED = pa.schema([file_schema(QUARANTINE).field(name) for name in _REJECTED])
+"""Schema of rejected chips on their way to quarantine."""
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from schemas.table import Column
 
+SCENE_BANDS = Column(
+    "scene_bands",
+    "string",
+    "JSON: which bands of the scene the model takes, with scales and offsets, if a STAC item says.",
+)
+
 SCENE_COLUMNS = (
     Column("scene_uri", "string", "Address of the scene that the chip is a window of, if any."),
     Column("x_px", "int64", "First column of the window; null if the scene is rejected.", "pixels"),
@@ -11,7 +17,7 @@ SCENE_COLUMNS = (
     Column("width_px", "int64", "Columns of the window.", "pixels"),
     Column("height_px", "int64", "Rows of the window.", "pixels"),
     Column("header_uri", "string", "Where the scene's header is stored, if it is."),
-    Column("scene_bands", "string", "JSON: which bands of the scene the model takes, if given."),
+    SCENE_BANDS,
 )
 """The window of a scene; null for chips that are files or in tars."""
 

@@ -14,7 +14,7 @@ from schemas.dating import DATING_COLUMNS, MODIFIED_AT
 from schemas.labels import LabelSet
 from schemas.place_tables import CHIP_PLACES, PLACES
 from schemas.quarantine_reasons import QuarantineReason as QuarantineReason
-from schemas.scene_columns import SCENE_COLUMNS
+from schemas.scene_columns import SCENE_BANDS, SCENE_COLUMNS
 from schemas.table import Column, Table
 from schemas.trust import TRUST_COLUMNS
 from schemas.verdict_table import VERDICTS
@@ -62,9 +62,10 @@ CHIP_MANIFEST = Table(
 QUARANTINE = Table(
     name="quarantine",
     description="Chips that a run could not score, each with its reason.",
-    version=2,
+    version=3,
     columns=(
         *PLACED_CHIP_COLUMNS,
+        SCENE_BANDS,
         Column("reason", "string", f"One of a closed list: {_REASONS}.", required=True),
         Column("message", "string", "What was wrong with this chip.", required=True),
         _MODEL_DIGEST,
@@ -192,6 +193,7 @@ CHIP_SCORES = Table(
         *PLACED_CHIP_COLUMNS,
         *DATING_COLUMNS,
         NO_DATA_SHARE,
+        SCENE_BANDS,
         Column("media_type", "string", "jpg or tif, from the bytes.", required=True),
         Column(
             "labels",

@@ -183,7 +183,7 @@ def plan_run(start: RunStart, chosen: Selection) -> RunPlan:
         skipped=chosen.skipped,
         left_over=chosen.left_over,
         unit_rows=run_plan.unit_rows(
-            chosen.to_score, job_flags.unit_size(options, chosen.to_score)
+            chosen.to_score, job_flags.unit_size(options, chosen.to_score), chosen.scene_chips
         ),
         max_quarantine_ratio=options.max_quarantine_ratio,
         attempt=start.attempt,

@@ -12,10 +12,12 @@ from pipelines.errors import StorageError, UsageError
 from pipelines.planning._footprints import WKT, with_footprints
 from pipelines.planning._row_checks import BOUNDS_FAULTS, refuse_faults, with_bounds
 from pipelines.planning.user_tables import cast_columns, read_columns
+from pipelines.scenes.lattice import parse_window
 from pipelines.storage import store
 from pipelines.tars.tar_chips import SHARD_ENDINGS, find_chip
 from schemas.chip_columns import BOUNDS, GEOMETRY
 from schemas.render import file_schema
+from schemas.scene_columns import SCENE_NAMES
 from schemas.tables import CHIP_MANIFEST
 
 MANIFEST_ENDINGS = (".parquet", ".csv")
@@ -24,7 +26,8 @@ _MANIFEST = file_schema(CHIP_MANIFEST)
 _GIVEN = [name if name != GEOMETRY.name else WKT.name for name in _MANIFEST.names]
 _LISTED = ("etag", "size_bytes", "modified_at")
 """Columns that a listing has."""
-_IN_SHARD = ("shard_uri", "offset_bytes")
+_PART_OF = ("shard_uri", "offset_bytes", *SCENE_NAMES)
+"""Columns of chips that are part of a larger file."""
 _HEAD_THREADS = 16
 _SIZE_FAULT = {"size_bytes is not a file size": "size_bytes NOT BETWEEN 0 AND 1e15"}
 
@@ -98,7 +101,7 @@ def _looked_up(chips: pa.Table) -> pa.Table:
     with ThreadPoolExecutor(_HEAD_THREADS) as pool:
         for row, found in zip(rows, pool.map(_find, rows), strict=True):
             row.update(found)
-    fields = [_MANIFEST.field(n) for n in _IN_SHARD if any(row.get(n) for row in rows)]
+    fields = [_MANIFEST.field(n) for n in _PART_OF if any(row.get(n) is not None for row in rows)]
     new = [pa.field(f.name, f.type) for f in fields if f.name not in chips.column_names]
     return pa.Table.from_pylist(rows, pa.schema([*chips.schema, *new]))
 
@@ -111,15 +114,25 @@ def clean_etags(etags: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _find(row: dict[str, Any]) -> dict[str, Any]:
-    """The columns of a listing, and the place in a tar, of one chip. If it cannot be looked up,
-    the reading step tries again, and quarantines it if that fails."""
+    """The columns of a listing, and the place in a tar or a scene, of one chip. If it cannot be
+    looked up, the reading step tries again, and quarantines it if that fails."""
     uri = row["chip_uri"]
     try:
         found = store.head_object(uri)
         if found is None and row.get("shard_uri") is None:
-            return find_chip(uri) or {}
+            return find_chip(uri) or _find_window(uri)
     except StorageError:
         return {}
     known = {name: found[name] for name in _LISTED} if found else {}
     # A tar as a chip: the reading step quarantines it with the reason.
     return known | ({"shard_uri": uri} if uri.lower().endswith(SHARD_ENDINGS) else {})
+
+
+def _find_window(uri: str) -> dict[str, Any]:
+    """The columns of a window of a scene; none if there is no such scene."""
+    found = parse_window(uri)
+    scene = store.head_object(found[0]) if found else None
+    if not (found and scene):
+        return {}
+    known = {name: scene[name] for name in _LISTED if name != "size_bytes"}
+    return {**known, "scene_uri": found[0], **found[1]._asdict()}

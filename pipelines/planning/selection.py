@@ -24,6 +24,7 @@ from duckdb.func import ARROW, SPECIAL
 from pipelines.errors import StorageError
 from pipelines.planning.sidecar import Sidecar, check_named, joined
 from pipelines.planning.user_tables import UTC, sql_type
+from pipelines.scenes.scene_windows import BLOCK_ORDER
 from pipelines.tables.geometry import curve_positions
 from schemas.chip_columns import BOUNDS
 from schemas.render import file_schema
@@ -40,10 +41,13 @@ STEM = r"""regexp_extract({uri}, '([^/]+?)(?:\.[^./]+)?/*\z', 1)"""
 
 _MANIFEST = file_schema(CHIP_MANIFEST)
 _BATCH_ROWS = 100_000
-_SHARD_ORDER = "coalesce(shard_uri, chip_uri), offset_bytes, chip_uri"
-"""The chips of a shard stay together, in the shard's order, so that they are read as one stream."""
+_READING_ORDER = (
+    f"coalesce(shard_uri, scene_uri, chip_uri), offset_bytes, {BLOCK_ORDER}, y_px, x_px, chip_uri"
+)
+"""The chips of a shard stay together, in the shard's order, so that they are read as one stream;
+the windows of a scene in the order of its blocks, each of which is then read once."""
 
-_NEWEST = "modified_at DESC NULLS LAST, chip_uri"
+_NEWEST = "modified_at DESC NULLS LAST"
 
 
 @dataclass(frozen=True)
@@ -56,13 +60,16 @@ class Selection:
         left_over: number of chips that are left for the next run.
         chips: the chips to score in the CHIP_MANIFEST schema, each once; can be read only once.
             Chips with positions come first, in map order, so that a unit is a compact area; the
-            others in order of address, and those of a shard in the shard's order.
+            others in order of address, those of a shard in the shard's order, and windows in the
+            order of their scene's blocks.
+        scene_chips: number of chosen windows of each scene, in order; () if the chips are others.
     """
 
     listed: int
     to_score: int
     left_over: int
     chips: pa.RecordBatchReader
+    scene_chips: tuple[int, ...] = ()
 
     @property
     def skipped(self) -> int:
@@ -103,23 +110,36 @@ def _select(
     source, listed = _each_once(connection, chips.num_rows)
     found = _create(connection, "fresh", f"{source} ANTI JOIN done USING (chip_uri, etag)")
     table, chosen = "fresh", found
+    in_blocks = BLOCK_ORDER in chips.column_names
     if max_chips is not None and found > max_chips:
-        chosen = _create(connection, "newest", f"fresh ORDER BY {_NEWEST} LIMIT {max_chips}")
+        order = f"{_NEWEST}, {f'scene_uri, {BLOCK_ORDER}' if in_blocks else 'chip_uri'}"
+        chosen = _create(connection, "newest", f"fresh ORDER BY {order} LIMIT {max_chips}")
         table = "newest"
+    counts = _scene_chips(connection, table) if "scene_uri" in chips.column_names else ()
     columns = _columns(chips.schema)
-    rows = f"SELECT {columns} FROM {table}"
+    rows = (
+        f"SELECT {columns}, {BLOCK_ORDER if in_blocks else f'NULL AS {BLOCK_ORDER}'} FROM {table}"
+    )
     if sidecar:
         check_named(connection, sidecar, f"SELECT {columns} FROM listing")
         rows = joined(sidecar, rows)
     order = "chip_uri"
-    if "shard_uri" in chips.column_names:
-        order = _SHARD_ORDER
+    if {"shard_uri", "scene_uri"}.intersection(chips.column_names):
+        order = _READING_ORDER
     elif sidecar or BOUNDS[0] in chips.column_names:
         order = _map_order(connection)
-    ordered = connection.sql(f"SELECT * FROM ({rows}) ORDER BY {order}")
+    ordered = connection.sql(f"SELECT * EXCLUDE ({BLOCK_ORDER}) FROM ({rows}) ORDER BY {order}")
     batches = _cast(ordered.to_arrow_reader(_BATCH_ROWS))
     reader = pa.RecordBatchReader.from_batches(_MANIFEST, batches)
-    return Selection(listed, chosen, found - chosen, reader)
+    return Selection(listed, chosen, found - chosen, reader, counts)
+
+
+def _scene_chips(connection: duckdb.DuckDBPyConnection, table: str) -> tuple[int, ...]:
+    """Number of windows of each scene; () if some of the chips are no windows."""
+    found = connection.sql(
+        f"SELECT scene_uri, count(*) FROM {table} GROUP BY scene_uri ORDER BY scene_uri"
+    ).fetchall()
+    return tuple(count for _, count in found) if all(uri for uri, _ in found) else ()
 
 
 def _map_order(connection: duckdb.DuckDBPyConnection) -> str:

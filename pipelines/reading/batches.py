@@ -6,7 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from datetime import datetime
 from time import perf_counter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,7 @@ from schemas.artifact import Preprocessing
 from schemas.chip_columns import BOUNDS, CHIP_NAMES, GEOMETRY
 from schemas.dating import DATING_NAMES, SeenAtSource
 from schemas.render import file_schema
+from schemas.scene_columns import SCENE_BANDS
 from schemas.tables import CHIP_SCORES
 from schemas.tables import QuarantineReason as Reason
 
@@ -152,7 +153,9 @@ def _spent(done: list[_Done], wait_s: float) -> Spent:
 
 def reject_rows(chips: pa.Table, reasons: list[str], messages: list[str]) -> pa.Table:
     """Chip rows with reasons and messages, in the REJECTED schema."""
-    columns = [chips[name] for name in CHIP_NAMES]
+    columns: list[Any] = [chips[name] for name in CHIP_NAMES]
+    known = SCENE_BANDS.name in chips.column_names
+    columns.append(chips[SCENE_BANDS.name] if known else pa.nulls(chips.num_rows, pa.string()))
     return pa.table([*columns, pa.array(reasons), pa.array(messages)], schema=REJECTED)
 
 

@@ -77,6 +77,12 @@ def _counts(facts: ReportFacts) -> Iterator[doc.Block]:
     yield doc.Heading("Chips")
     counts = [name for name in _COUNTS if record.get(name) is not None]
     yield doc.Tiles([(name.replace("_", " "), record[name]) for name in counts])
+    if windows := record.get("no_data"):
+        share = json.loads(record["options"]).get("max_no_data", 1)
+        yield doc.Paragraph(
+            f"{count_of(windows, 'window')} {'was' if windows == 1 else 'were'} not scored, "
+            f"because more than {share:.0%} of the pixels are no data."
+        )
     if facts.before:
         head = ("Night", "Run", "Chips to score", "Scored", "Quarantined", "No data", "Faulty")
         rows = [_night_row(night) for night in (facts.night, *facts.before)]

@@ -48,11 +48,19 @@ class HeaderCache:
         uri, etag = listed["chip_uri"], listed["etag"]
         if (stored := self._stored.load(listed)) is not None:
             return parse_scene(HeaderBytes.unpack(uri, etag, stored)), self._stored.uri_of(listed)
-        data = HeaderBytes(uri, listed["size_bytes"], etag)
+        data = HeaderBytes(uri, _size_of(listed), etag)
         scene = parse_scene(data)
         if self._stored.can_save(listed) and self._stored.save(listed, data.pack()):
             return scene, self._stored.uri_of(listed)
         return scene, None
+
+
+def _size_of(listed: dict[str, Any]) -> int:
+    """Size of a scene; a manifest need not say it."""
+    found = listed if listed["size_bytes"] is not None else store.head_object(listed["chip_uri"])
+    if found is None:
+        raise StorageError(f"{listed['chip_uri']!r} does not exist")
+    return int(found["size_bytes"])
 
 
 @lru_cache(maxsize=_SCENES)

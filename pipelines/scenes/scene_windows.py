@@ -46,15 +46,20 @@ class SceneWindows:
     """A scene's windows.
 
     Attributes:
-        rows: in the WINDOW_ROWS schema and in block order. If the scene cannot be read or scored,
+        rows: in the WINDOW_ROWS schema and in block order; `size_bytes` is each window's share of
+            the blocks that are read. If the scene cannot be read or scored,
             one row without a window, which is quarantined with the reason when it is read.
         rejected: the reason, in that case.
         needed_bytes: sum of the sizes of the blocks that the windows touch, each counted once.
+        listed: the scene's row in the listing.
+        scene: the scene; None if it is rejected.
     """
 
     rows: pa.Table
     rejected: ChipRejected | None
     needed_bytes: int
+    listed: dict[str, Any]
+    scene: Scene | None = None
 
 
 def list_windows(
@@ -92,12 +97,13 @@ def _windows_of(
             raise ChipRejected(Reason.TOO_LARGE, f"some {cells:,} windows, over {_MOST_WINDOWS:,}")
         windows = cut_windows(grid, cut)
     except ChipRejected as rejected:
-        return SceneWindows(_table(1, given | {"chip_id": stem}), rejected, 0)
+        return SceneWindows(_table(1, given | {"chip_id": stem}), rejected, 0, row)
     except StorageError as error:
         unreadable = ChipRejected(Reason.UNREADABLE, str(error))
-        return SceneWindows(_table(1, given | {"chip_id": stem}), unreadable, 0)
-    rows = _rows(windows, given | {"header_uri": header_uri}, scene.pixels)
-    return SceneWindows(rows, None, needed_bytes(scene, windows))
+        return SceneWindows(_table(1, given | {"chip_id": stem}), unreadable, 0, row)
+    needed = needed_bytes(scene, windows)
+    given |= {"header_uri": header_uri, "size_bytes": needed // max(1, len(windows.chip_ids))}
+    return SceneWindows(_rows(windows, given, scene.pixels), None, needed, row, scene)
 
 
 def _rows(windows: Windows, given: dict[str, Any], blocks: Blocks) -> pa.Table:

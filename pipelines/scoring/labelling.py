@@ -19,6 +19,7 @@ from schemas.dating import DATING_NAMES
 from schemas.decisions import choose_labels, likeliest_sky
 from schemas.labels import LabelSet
 from schemas.render import file_schema
+from schemas.scene_columns import SCENE_BANDS
 from schemas.tables import QUARANTINE, chip_scores
 
 
@@ -88,7 +89,7 @@ def _score_rows(batch: ScoredBatch, artifact: ModelArtifact, now: datetime) -> p
         "scored_at": now,
     }
     schema = file_schema(chip_scores(label_set))
-    given = (*DATING_NAMES, NO_DATA_SHARE.name)
+    given = (*DATING_NAMES, NO_DATA_SHARE.name, SCENE_BANDS.name)
     unknown = {name: pa.nulls(len(scores), schema.field(name).type) for name in given}
     return _table(unknown | columns, constants, len(scores), schema)
 

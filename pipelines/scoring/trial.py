@@ -58,14 +58,20 @@ class Trial:
     engine: str = ""
 
 
-def take_sample(chips: Iterable[pa.RecordBatch], count: int, size: int) -> ChipsToDo:
+def take_sample(
+    chips: Iterable[pa.RecordBatch], count: int, size: int, together: int = 1
+) -> ChipsToDo:
     """Read a run's chips once, and select some that are spread evenly.
 
     Args:
         count: number of chips.
         size: most chips to select.
+        together: how many of them follow each other: windows share the blocks of their scene.
     """
-    wanted = np.arange(min(size, count)) * count // max(1, min(size, count))
+    size = min(size, count)
+    groups = -(-size // together)
+    starts = np.arange(groups) * count // max(1, groups)
+    wanted = np.unique(np.minimum(starts[:, None] + np.arange(together), count - 1))[:size]
     seen = known_bytes = known = 0
     kept = []
     for batch in chips:

@@ -20,6 +20,6 @@ CREATE TABLE chip_manifest (
   width_px INT64 OPTIONS (description = "Columns of the window. Unit: pixels."),
   height_px INT64 OPTIONS (description = "Rows of the window. Unit: pixels."),
   header_uri STRING OPTIONS (description = "Where the scene's header is stored, if it is."),
-  scene_bands STRING OPTIONS (description = "JSON: which bands of the scene the model takes, if given.")
+  scene_bands STRING OPTIONS (description = "JSON: which bands of the scene the model takes, with scales and offsets, if a STAC item says.")
 )
 OPTIONS (description = "The chips that a run scores; a row group is a unit of work.");

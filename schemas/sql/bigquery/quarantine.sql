@@ -1,4 +1,4 @@
--- Table quarantine, version 2. Written by: python -m schemas.render
+-- Table quarantine, version 3. Written by: python -m schemas.render
 CREATE TABLE quarantine (
   chip_uri STRING NOT NULL OPTIONS (description = "Absolute address of the chip's object."),
   chip_id STRING NOT NULL OPTIONS (description = "File stem of the chip."),
@@ -12,6 +12,7 @@ CREATE TABLE quarantine (
   bbox STRUCT<xmin FLOAT64, ymin FLOAT64, xmax FLOAT64, ymax FLOAT64> OPTIONS (description = "Bounding box of geometry; null without one. xmin is greater than xmax if it crosses the 180th meridian. Unit: degrees."),
   etag STRING OPTIONS (description = "The store's version tag of the object when it was listed."),
   size_bytes INT64 OPTIONS (description = "Size of the object when it was listed. Unit: bytes."),
+  scene_bands STRING OPTIONS (description = "JSON: which bands of the scene the model takes, with scales and offsets, if a STAC item says."),
   reason STRING NOT NULL OPTIONS (description = "One of a closed list: empty: the object has no bytes; truncated: the file ends before the picture does; not_an_image: the bytes are not a picture, whatever the file name says; unsupported_media_type: a picture, but neither JPEG nor GeoTIFF (PNG, GIF, WebP, BMP ...); media_type: a JPEG for a model that reads GeoTIFFs, or the reverse; wrong_bands: not the bands or the sample type that the model reads (colour JPEG; 4 x uint16 GeoTIFF); wrong_size: a side shorter than the artifact accepts; too_large: a side longer, or more bytes, than the artifact accepts; no_data: every pixel is no data, or 0: nothing to see, and not a fault; decode_error: the decoder failed for another reason; non_finite_score: the model's scores are not all finite numbers; bad_shard: a tar of chips that is not a tar, is compressed, or is truncated; unreadable: the object could not be fetched from storage; out_of_memory: the device had too little memory even for this one chip."),
   message STRING NOT NULL OPTIONS (description = "What was wrong with this chip."),
   model_digest STRING NOT NULL OPTIONS (description = "sha256 of what decides a score: weights, architecture, label order, preprocessing."),

@@ -43,4 +43,4 @@ COMMENT ON COLUMN chip_manifest.y_px IS 'First row of the window. Unit: pixels.'
 COMMENT ON COLUMN chip_manifest.width_px IS 'Columns of the window. Unit: pixels.';
 COMMENT ON COLUMN chip_manifest.height_px IS 'Rows of the window. Unit: pixels.';
 COMMENT ON COLUMN chip_manifest.header_uri IS 'Where the scene''s header is stored, if it is.';
-COMMENT ON COLUMN chip_manifest.scene_bands IS 'JSON: which bands of the scene the model takes, if given.';
+COMMENT ON COLUMN chip_manifest.scene_bands IS 'JSON: which bands of the scene the model takes, with scales and offsets, if a STAC item says.';

@@ -1,4 +1,4 @@
--- Table quarantine, version 2. Written by: python -m schemas.render
+-- Table quarantine, version 3. Written by: python -m schemas.render
 CREATE TABLE quarantine (
     chip_uri VARCHAR NOT NULL,
     chip_id VARCHAR NOT NULL,
@@ -12,6 +12,7 @@ CREATE TABLE quarantine (
     bbox STRUCT(xmin DOUBLE, ymin DOUBLE, xmax DOUBLE, ymax DOUBLE),
     etag VARCHAR,
     size_bytes BIGINT,
+    scene_bands VARCHAR,
     reason VARCHAR NOT NULL,
     message VARCHAR NOT NULL,
     model_digest VARCHAR NOT NULL,
@@ -32,6 +33,7 @@ COMMENT ON COLUMN quarantine.geometry IS 'Footprint of the chip (WGS 84, longitu
 COMMENT ON COLUMN quarantine.bbox IS 'Bounding box of geometry; null without one. xmin is greater than xmax if it crosses the 180th meridian. Unit: degrees.';
 COMMENT ON COLUMN quarantine.etag IS 'The store''s version tag of the object when it was listed.';
 COMMENT ON COLUMN quarantine.size_bytes IS 'Size of the object when it was listed. Unit: bytes.';
+COMMENT ON COLUMN quarantine.scene_bands IS 'JSON: which bands of the scene the model takes, with scales and offsets, if a STAC item says.';
 COMMENT ON COLUMN quarantine.reason IS 'One of a closed list: empty: the object has no bytes; truncated: the file ends before the picture does; not_an_image: the bytes are not a picture, whatever the file name says; unsupported_media_type: a picture, but neither JPEG nor GeoTIFF (PNG, GIF, WebP, BMP ...); media_type: a JPEG for a model that reads GeoTIFFs, or the reverse; wrong_bands: not the bands or the sample type that the model reads (colour JPEG; 4 x uint16 GeoTIFF); wrong_size: a side shorter than the artifact accepts; too_large: a side longer, or more bytes, than the artifact accepts; no_data: every pixel is no data, or 0: nothing to see, and not a fault; decode_error: the decoder failed for another reason; non_finite_score: the model''s scores are not all finite numbers; bad_shard: a tar of chips that is not a tar, is compressed, or is truncated; unreadable: the object could not be fetched from storage; out_of_memory: the device had too little memory even for this one chip.';
 COMMENT ON COLUMN quarantine.message IS 'What was wrong with this chip.';
 COMMENT ON COLUMN quarantine.model_digest IS 'sha256 of what decides a score: weights, architecture, label order, preprocessing.';

@@ -1,4 +1,4 @@
--- Table quarantine, version 2. Written by: python -m schemas.render
+-- Table quarantine, version 3. Written by: python -m schemas.render
 CREATE OR REPLACE EXTERNAL TABLE forest_chips.all_quarantine
 WITH CONNECTION `PROJECT.REGION.CONNECTION`
 OPTIONS (

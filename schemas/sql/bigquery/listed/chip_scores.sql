@@ -15,6 +15,7 @@ CREATE OR REPLACE EXTERNAL TABLE forest_chips.chip_scores (
   modified_at TIMESTAMP,
   observed_at_source STRING,
   no_data_share FLOAT64,
+  scene_bands STRING,
   media_type STRING,
   score_clear FLOAT64,
   score_partly_cloudy FLOAT64,

@@ -1,4 +1,4 @@
--- Table quarantine, version 2. Written by: python -m schemas.render
+-- Table quarantine, version 3. Written by: python -m schemas.render
 CREATE OR REPLACE EXTERNAL TABLE forest_chips.all_quarantine (
   chip_uri STRING,
   chip_id STRING,
@@ -12,6 +12,7 @@ CREATE OR REPLACE EXTERNAL TABLE forest_chips.all_quarantine (
   bbox STRUCT<xmin FLOAT64, ymin FLOAT64, xmax FLOAT64, ymax FLOAT64>,
   etag STRING,
   size_bytes INT64,
+  scene_bands STRING,
   reason STRING,
   message STRING,
   model_digest STRING,
