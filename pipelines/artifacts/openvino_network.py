@@ -4,8 +4,9 @@ Keras is imported."""
 import math
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from threading import Lock
+from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,8 @@ from schemas.precision import Precision, native_bfloat16
 _PIXELS_AT_ONCE = 64 * 64 * 64
 """Pixels that are computed at once, 64 chips of 64 x 64: more is no faster, and every value that
 VGG16 computes from them is in memory (64 chips: 0.2 GB, 256 chips: 0.5 GB)."""
+
+_MOST_STREAMS = 4  # each then computes at least 16 chips of 64 x 64 at once
 
 _MOST_VALUES = 1 << 28
 """Values of one chip in one layer, beyond which a network is refused; VGG16 at 1024 pixels has a
@@ -39,6 +42,9 @@ def import_openvino() -> Any:
 
 class OpenVinoNetwork:
     """A network that is called with any number of chips, by several threads if need be.
+
+    It computes in streams that share the cores and do not wait for each other: cores that work on
+    one layer together wait for the slowest of them, which on a busy core is the one that decodes.
 
     Args:
         checked: graph and weights.
@@ -64,10 +70,15 @@ class OpenVinoNetwork:
         labels: int,
     ) -> None:
         self.precision = _resolve(precision, convolutions=checked.convolutions > 0)
-        self._at_once = max(1, _PIXELS_AT_ONCE // math.prod(input_shape[:2]))
-        self._computing = Lock()  # one call uses all cores
+        at_once = max(1, _PIXELS_AT_ONCE // math.prod(input_shape[:2]))
+        streams = _streams(usable_cores(), at_once)
+        self._step = at_once // streams
         self._weights = np.frombuffer(checked.weights, np.uint8)  # which OpenVINO does not copy
-        self._request = self._compile(checked.graph, input_shape, labels)
+        compiled = self._compile(checked.graph, input_shape, labels, streams)
+        self._idle = SimpleQueue[Any]()
+        for _ in range(streams):
+            self._idle.put(compiled.create_infer_request())
+        self._pool = ThreadPoolExecutor(streams, "infer")
 
     def __call__(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Scores `float32 [n, labels]` of `uint8 [n, S, S, bands]`, n at least 1.
@@ -75,28 +86,32 @@ class OpenVinoNetwork:
         Raises:
             MemoryError: there is no memory for n chips.
         """
-        step = self._at_once
-        with self._computing:
-            parts = [self._infer(pixels[i : i + step]) for i in range(0, len(pixels), step)]
-        return np.concatenate(parts)
+        parts = [pixels[i : i + self._step] for i in range(0, len(pixels), self._step)]
+        return np.concatenate(list(self._pool.map(self._infer, parts)))
 
     def _infer(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        found = self._request.infer([np.ascontiguousarray(pixels)], share_inputs=True)
+        request = self._idle.get()
+        try:
+            found = request.infer([np.ascontiguousarray(pixels)], share_inputs=True)
+        finally:
+            self._idle.put(request)
         scores: npt.NDArray[np.float32] = found[0]
         return scores
 
-    def _compile(self, graph: str, input_shape: tuple[int, int, int], labels: int) -> Any:
+    def _compile(
+        self, graph: str, input_shape: tuple[int, int, int], labels: int, streams: int
+    ) -> Any:
         others = _resolve("auto", convolutions=True) if self.precision == "int8" else self.precision
         # Left alone, OpenVINO takes bfloat16 wherever the processor has it, and all cores of the
         # machine, whatever the share of its container is.
         settings = {
             "INFERENCE_PRECISION_HINT": _HINTS[others],
             "INFERENCE_NUM_THREADS": str(usable_cores()),
-            "NUM_STREAMS": "1",
+            "NUM_STREAMS": str(streams),
         }
         with _translating_errors() as openvino:
             model = _read(graph, self._weights, input_shape, labels)
-            return openvino.Core().compile_model(model, "CPU", settings).create_infer_request()
+            return openvino.Core().compile_model(model, "CPU", settings)
 
 
 def check_network(checked: OpenVinoModel, input_shape: tuple[int, int, int], labels: int) -> None:
@@ -127,6 +142,12 @@ def _translating_errors() -> Iterator[Any]:
     except RuntimeError as error:  # it has no other class
         reason = str(error).strip().splitlines()[-1]
         raise ArtifactError(f"OpenVINO {openvino.__version__}: {reason}") from error
+
+
+def _streams(cores: int, at_once: int) -> int:
+    """How many streams, with at least one chip each, share the cores evenly."""
+    most = min(_MOST_STREAMS, at_once)
+    return max(number for number in range(1, most + 1) if cores % number == 0)
 
 
 def _resolve(precision: Precision, convolutions: bool) -> Precision:

@@ -29,7 +29,7 @@ class LoadedModel(Protocol):
     Attributes:
         precision: of the computation, never `auto`.
         batch_size: the best number of chips per call.
-        calls_in_flight: number of concurrent calls that is fastest; 1 on a CPU.
+        calls_in_flight: number of concurrent calls that is fastest; 1 for TensorFlow on a CPU.
         xla: whether XLA compiled it.
     """
 

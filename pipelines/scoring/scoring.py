@@ -129,7 +129,7 @@ class ScoreChipsFn(beam.DoFn):
         self._ahead = ScoreAhead(self._classifier)
 
     def process(self, batch: ChipBatch) -> Iterator[ScoredBatch]:
-        """Yield the batches that are ready, in order; on a GPU some are still being scored."""
+        """Yield the batches that are ready, in order; some may still be scored."""
         yield from map(metrics.count_batch, self._ahead.score(batch))
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
@@ -140,8 +140,8 @@ class ScoreChipsFn(beam.DoFn):
 
 
 class ScoreAhead:
-    """Scores batches in order: one at a time on a CPU, where each uses all cores; several at a time
-    on a GPU, so that chips are copied there while others are computed."""
+    """Scores batches in order, as many at a time as is fastest: one if it uses all cores from
+    beginning to end, several on a GPU, so that chips are copied there while others are computed."""
 
     def __init__(self, classifier: Classifier) -> None:
         self._classifier = classifier
@@ -184,7 +184,7 @@ def _timed(classifier: Classifier, pixels: npt.NDArray[np.uint8]) -> _Timed:
 
 @cache
 def _pool(calls: int) -> ThreadPoolExecutor:
-    """The threads of this process that wait for its GPU, shared by all its DoFns."""
+    """The threads of this process that wait for its model, shared by all its DoFns."""
     return ThreadPoolExecutor(calls, "score")
 
 

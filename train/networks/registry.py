@@ -103,9 +103,8 @@ def build_mean_colour(input_shape: tuple[int, int, int], labels: int) -> Any:
     import keras
 
     pixels = keras.Input(input_shape, name="pixels", dtype="float32")
-    # One window over the whole chip is twice as fast in TensorFlow as a global pooling layer.
-    window = keras.layers.AveragePooling2D(input_shape[:2], name="mean_colour", dtype="float32")
-    mean = keras.layers.Flatten(name="flatten")(window(pixels))
+    # OpenVINO takes four times as long for an AveragePooling2D with one window over the whole chip.
+    mean = keras.layers.GlobalAveragePooling2D(name="mean_colour", dtype="float32")(pixels)
     fractions = fraction_layer(dtype="float32")(mean)
     return keras.Model(pixels, score_layer(labels)(fractions), name="mean_colour")
 
