@@ -13,6 +13,7 @@ os.environ["KERAS_BACKEND"] = "tensorflow"  # whatever the developer's settings 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before anything loads TensorFlow
 
 from pipelines.storage import store
+from pipelines.tables import live_files
 from train.data import pixel_cache
 
 # No time limit for single examples: on a busy machine they would fail.
@@ -27,6 +28,7 @@ def _fresh_connections() -> Iterator[None]:
     """Close connections after each test, because tests change the environment they depend on."""
     yield
     store.forget_stores()
+    live_files.leave_out_none()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -12,18 +12,17 @@ from datetime import datetime
 from typing import Literal
 
 from beam_jobs.options.moments import start_of
-from beam_jobs.options.store_options import OUTPUT, address
+from beam_jobs.options.store_options import OUTPUT, ReaderOptions, address
 from pipelines.briefs.writing import Brief, Request, make_brief
 from pipelines.commands import CommandLine, run_command
 from pipelines.errors import UsageError
 from pipelines.flags import common_flag, flag
 from pipelines.storage import store
-from pipelines.storage.store_flags import StoreOptions
 from pipelines.wording import count_of
 
 
 @dataclass(frozen=True, kw_only=True)
-class BriefOptions(StoreOptions):
+class BriefOptions(ReaderOptions):
     """The options of the command."""
 
     output: str = OUTPUT()
@@ -69,7 +68,8 @@ def main(arguments: Sequence[str]) -> int:
     store.configure(options.stores)
     if not options.to.lower().endswith((".html", ".htm")):
         raise UsageError(f"--to {options.to!r}: the file's name must end in .html")
-    brief = make_brief(options.output, Request(options.since, options.area, options.language))
+    request = Request(options.since, options.area, options.language)
+    brief = options.reading(options.output, lambda: make_brief(options.output, request))
     data = brief.page.encode()
     store.write_bytes(options.to, data)
     for line in _lines(brief, len(data)):

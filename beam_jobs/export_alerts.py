@@ -10,20 +10,21 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+import pyarrow as pa
+
 from beam_jobs.options.moments import start_of
-from beam_jobs.options.store_options import OUTPUT, address
+from beam_jobs.options.store_options import OUTPUT, ReaderOptions, address
 from pipelines.alerts.published import check_area, open_alerts
 from pipelines.commands import CommandLine, run_command
 from pipelines.errors import UsageError
 from pipelines.exports import FORMATS, File, What, as_gfw, select_rows
 from pipelines.flags import common_flag, flag
 from pipelines.storage import store
-from pipelines.storage.store_flags import StoreOptions
 from pipelines.wording import count_of
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExportOptions(StoreOptions):
+class ExportOptions(ReaderOptions):
     """The options of the command."""
 
     output: str = OUTPUT()
@@ -75,9 +76,7 @@ def main(arguments: Sequence[str]) -> int:
     options = LINE.parse(arguments)
     store.configure(options.stores)
     name, ending = _split(options)
-    with open_alerts(options.output) as connection:
-        check_area(connection, options.area)
-        rows = select_rows(connection, options.what, options.since, options.area)
+    rows = options.reading(options.output, lambda: _rows(options))
     files = as_gfw(rows) if options.target == "gfw" else [File("", FORMATS[ending](rows))]
     print(count_of(rows.num_rows, options.what.removesuffix("s")))
     without = rows["geometry"].null_count
@@ -91,6 +90,12 @@ def main(arguments: Sequence[str]) -> int:
         store.write_bytes(uri, file.content)
         print(uri)
     return 0
+
+
+def _rows(options: ExportOptions) -> pa.Table:
+    with open_alerts(options.output) as connection:
+        check_area(connection, options.area)
+        return select_rows(connection, options.what, options.since, options.area)
 
 
 def _split(options: ExportOptions) -> tuple[str, str]:

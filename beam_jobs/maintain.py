@@ -5,6 +5,9 @@ are not scored again, and `runs` keeps its rows. Then the small files of each ru
 of earlier releases get their footprints, files that are no longer needed are deleted, and the logs
 of the tables are shortened. Readers see the same rows all the time, and a run may be in progress.
 Staging of published runs, and old indexes of tars and headers of scenes, are deleted too.
+
+With --check, nothing is changed: files of the tables that are missing or damaged are listed, with
+their run and what to do. The exit code is 1 if there are some.
 """
 
 from __future__ import annotations
@@ -13,8 +16,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from beam_jobs.options.store_options import OUTPUT
-from pipelines.commands import CommandLine, run_command
+from beam_jobs.options.store_options import OUTPUT, ReaderOptions
+from pipelines.commands import EXIT_FAILED, CommandLine, run_command
 from pipelines.errors import UsageError, as_usage_error
 from pipelines.flags import common_flag, days, flag, hours
 from pipelines.maintenance.compaction import compact
@@ -22,8 +25,8 @@ from pipelines.maintenance.housekeeping import drop_finished_staging, shorten_lo
 from pipelines.maintenance.retention import expire
 from pipelines.scenes import header_cache
 from pipelines.storage.store import configure
-from pipelines.storage.store_flags import StoreOptions
 from pipelines.tables import delta_tables
+from pipelines.tables.damage import find_damage
 from pipelines.tars import index_cache
 from pipelines.version_cache import KEPT_DAYS, drop_old
 from pipelines.wording import count_of
@@ -31,7 +34,7 @@ from schemas.tables import CHIP_SCORES, TABLES
 
 
 @dataclass(frozen=True, kw_only=True)
-class MaintainOptions(StoreOptions):
+class MaintainOptions(ReaderOptions):
     """The options of the command."""
 
     output: str = OUTPUT()
@@ -47,6 +50,14 @@ class MaintainOptions(StoreOptions):
         default=168,
     )
     preview: bool = common_flag("Print what would be done, and do nothing.", default=False)
+    check: bool = common_flag(
+        "Only list the files of all tables that are missing or have another size than when they "
+        "were committed; exit code 1 if there are some.",
+        default=False,
+    )
+    deep: bool = common_flag(
+        "With --check: read all files, too, and compare their checksums.", default=False
+    )
 
 
 _INDEXES = (
@@ -68,8 +79,29 @@ def main(arguments: Sequence[str]) -> int:
     """
     options = LINE.parse(arguments)
     configure(options.stores)
+    if options.check and (options.preview or options.keep_days is not None):
+        raise UsageError("--check changes nothing: give it without --preview and --keep_days")
+    if options.deep and not options.check:
+        raise UsageError("--deep goes with --check")
+    _check_there(options.output)
+    if options.check:
+        return _list_damage(options.output, options.deep)
+    options.reading(options.output, lambda: _maintain(options))
+    return 0
+
+
+def _list_damage(output: str, deep: bool) -> int:
+    """Print each damaged file, with what to do; returns the exit code."""
+    damage = find_damage(output, deep)
+    for each in damage:
+        print(f"{each}: {each.advice}")
+    looked = "sizes and contents" if deep else "sizes"
+    print(f"{looked} of all files checked: {count_of(len(damage), 'damaged file')}")
+    return EXIT_FAILED if damage else 0
+
+
+def _maintain(options: MaintainOptions) -> None:
     output, preview = options.output, options.preview
-    _check_there(output)
     leaving: Mapping[str, frozenset[str]] = {}
     if options.keep_days is not None:
         leaving = _expire(output, options.keep_days, preview)
@@ -77,7 +109,6 @@ def main(arguments: Sequence[str]) -> int:
         _tidy(output, name, options.vacuum_hours, preview, leaving.get(name, frozenset()))
     _drop_finished_staging(output, preview)
     _drop_old_indexes(output, preview)
-    return 0
 
 
 def _check_there(output: str) -> None:

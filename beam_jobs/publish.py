@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from beam_jobs.options.run_names import OneRunOptions
+from beam_jobs.options.store_options import ReaderOptions
 from beam_jobs.running.summary import report_outcome, summary_text
 from pipelines.commands import CommandLine, run_command
 from pipelines.errors import RunFailed, UsageError
@@ -20,13 +21,12 @@ from pipelines.runs import attempts, records
 from pipelines.runs.run_plan import RunPlan
 from pipelines.runs.staging import staged_numbers
 from pipelines.storage.store import configure
-from pipelines.storage.store_flags import StoreOptions
 from pipelines.tables import delta_tables, publications
 from schemas.tables import RELABEL, REPLAY
 
 
 @dataclass(frozen=True, kw_only=True)
-class PublishOptions(OneRunOptions, StoreOptions):
+class PublishOptions(OneRunOptions, ReaderOptions):
     """The options of the command."""
 
     max_quarantine_ratio: float | None = flag(
@@ -58,10 +58,11 @@ def main(arguments: Sequence[str]) -> int:
         plan = replace(plan, max_quarantine_ratio=options.max_quarantine_ratio)
     _check_whole(plan)
     if attempts.read_reason(plan, attempts.HOLD_FILE):  # an operator has looked at it
-        publishing.publish_run(replace(plan, drift=replace(plan.drift, hold=False)), [])
+        plan = replace(plan, drift=replace(plan.drift, hold=False))
+        options.reading(output, lambda: publishing.publish_run(plan, []))
         print(summary_text(plan, records.read_summary(plan)))
         return 0
-    publishing.publish_run(plan, [])
+    options.reading(output, lambda: publishing.publish_run(plan, []))
     return report_outcome(plan)
 
 

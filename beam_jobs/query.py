@@ -20,7 +20,7 @@ import duckdb
 import pyarrow as pa
 
 from beam_jobs.answers import FORMATS, as_raw_csv
-from beam_jobs.options.store_options import OUTPUT
+from beam_jobs.options.store_options import OUTPUT, ReaderOptions
 from beam_jobs.questions import (
     QUESTIONS,
     is_about_dates,
@@ -37,13 +37,12 @@ from pipelines.errors import UsageError
 from pipelines.flags import common_flag, not_empty
 from pipelines.printing import write_answer
 from pipelines.storage.store import configure
-from pipelines.storage.store_flags import StoreOptions
 from pipelines.tables.views import VIEWS as VIEWS
 from schemas.statements import summary_of
 
 
 @dataclass(frozen=True, kw_only=True)
-class QueryOptions(StoreOptions):
+class QueryOptions(ReaderOptions):
     """The options of the command."""
 
     sql: str | None = common_flag(
@@ -119,17 +118,21 @@ def main(arguments: Sequence[str]) -> int:
     options = _parse(arguments)
     form = as_raw_csv if options.raw else FORMATS[options.format]
     if options.list_questions:
-        write_answer("".join(f"{name}: {text}\n" for name, text in _listed(options).items()))
-    elif options.question:
-        answer, notes = ask_question(
-            options.output, options.question, options.threats, options.unproven
-        )
-        write_answer(form(answer))
-        for note in notes:
-            print(note, file=sys.stderr)
-    else:
-        write_answer(form(ask(options.output, options.sql or "", options.threats, options.attach)))
+        listed = options.reading(options.output, lambda: _listed(options))
+        write_answer("".join(f"{name}: {text}\n" for name, text in listed.items()))
+        return 0
+    answer, notes = options.reading(options.output, lambda: _answer(options))
+    write_answer(form(answer))
+    for note in notes:
+        print(note, file=sys.stderr)
     return 0
+
+
+def _answer(options: QueryOptions) -> tuple[pa.Table, list[str]]:
+    output, threats = options.output, options.threats
+    if options.question:
+        return ask_question(output, options.question, threats, options.unproven)
+    return ask(output, options.sql or "", threats, options.attach), []
 
 
 def ask(output: str, sql: str, threats: str = "", attached: Sequence[str] = ()) -> pa.Table:

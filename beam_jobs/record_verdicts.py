@@ -10,17 +10,16 @@ briefs say how often officers found a label right.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from beam_jobs.options.store_options import OUTPUT, address
+from beam_jobs.options.store_options import OUTPUT, ReaderOptions, address
 from pipelines.commands import CommandLine, run_command
 from pipelines.flags import flag
 from pipelines.storage.store import configure
-from pipelines.storage.store_flags import StoreOptions
 from pipelines.verdicts import record_verdicts
 from pipelines.wording import count_of
 
 
 @dataclass(frozen=True, kw_only=True)
-class VerdictOptions(StoreOptions):
+class VerdictOptions(ReaderOptions):
     """The options of the command."""
 
     output: str = OUTPUT()
@@ -46,7 +45,7 @@ def main(arguments: Sequence[str]) -> int:
     """
     options = LINE.parse(arguments)
     configure(options.stores)
-    done = record_verdicts(options.output, options.file)
+    done = options.reading(options.output, lambda: record_verdicts(options.output, options.file))
     alerts = count_of(done.alerts, "alert")
     print(f"{count_of(done.verdicts, 'verdict')} recorded, about {alerts}")
     if done.known:

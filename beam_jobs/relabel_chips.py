@@ -17,7 +17,7 @@ from typing import Any
 from deltalake import DeltaTable
 
 from beam_jobs.options.run_names import NEW_RUN_ID, checked_run_id, new_run_id, parse_run_date
-from beam_jobs.options.store_options import OUTPUT, address
+from beam_jobs.options.store_options import OUTPUT, ReaderOptions, address
 from beam_jobs.running.resuming import check_begun
 from beam_jobs.running.versions import installed_versions
 from pipelines.artifacts.signing import TRUSTED_KEY
@@ -36,7 +36,6 @@ from pipelines.runs import attempts, records, run_plan
 from pipelines.runs.models import known_model
 from pipelines.runs.run_plan import RunPlan
 from pipelines.storage.store import configure
-from pipelines.storage.store_flags import StoreOptions
 from pipelines.tables import delta_tables, evolution, publications
 from pipelines.wording import count_of
 from schemas.tables import CHIP_SCORES, COMMIT_ORDER, RELABEL
@@ -44,7 +43,7 @@ from schemas.trust import relabelled_rows
 
 
 @dataclass(frozen=True, kw_only=True)
-class RelabelOptions(StoreOptions):
+class RelabelOptions(ReaderOptions):
     """The options of the command.
 
     Attributes:
@@ -83,6 +82,10 @@ def main(arguments: Sequence[str]) -> int:
         StorageError: a table cannot be read or written.
     """
     options = _parse(arguments, datetime.now(UTC))
+    return options.reading(options.output, lambda: _relabel(options))
+
+
+def _relabel(options: RelabelOptions) -> int:
     scores = _open_scores(options.output)
     thresholds = read_thresholds(options.thresholds, labels_of(scores), options.trusted_key)
     attempt, begun = attempts.find_attempt(options.output, options.run_id)

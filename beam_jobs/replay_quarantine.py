@@ -92,7 +92,10 @@ def main(argv: Sequence[str]) -> int:
     start = start_run(options, LINE.flag_names())
     if start.is_over:
         return end_run(start)
-    plan = resume_run(start) or plan_run(start, _select(options, start.artifact))
+    plan = resume_run(start)
+    if plan is None:
+        chosen = options.reading(options.output, lambda: _select(options, start.artifact))
+        plan = plan_run(start, chosen)
     return score(start, plan)
 
 

@@ -10,15 +10,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from beam_jobs.options.run_names import OneRunOptions
+from beam_jobs.options.store_options import ReaderOptions
 from pipelines.commands import CommandLine, run_command
 from pipelines.flags import common_flag
 from pipelines.reports.reporting import write_report
 from pipelines.storage.store import configure
-from pipelines.storage.store_flags import StoreOptions
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReportOptions(OneRunOptions, StoreOptions):
+class ReportOptions(OneRunOptions, ReaderOptions):
     """The options of the command."""
 
     unproven: bool = common_flag(
@@ -38,7 +38,11 @@ def main(arguments: Sequence[str]) -> int:
     """
     options = LINE.parse(arguments)
     configure(options.stores)
-    print(write_report(options.output, options.run_id, unproven=options.unproven))
+    uri = options.reading(
+        options.output,
+        lambda: write_report(options.output, options.run_id, unproven=options.unproven),
+    )
+    print(uri)
     return 0
 
 

@@ -25,17 +25,15 @@ from beam_jobs.running.starting import (
 from pipelines.commands import run_command
 from pipelines.imaging.other_files import ignored_text
 from pipelines.planning.archive import list_chips
-from pipelines.planning.done import chips_done, no_chips
+from pipelines.planning.done import chips_done, lost_chips, no_chips
 from pipelines.planning.media_types import refuse_other_media_type
 from pipelines.planning.second_chances import count_second_chances, replay_command
 from pipelines.planning.selection import Selection, select_chips
 from pipelines.planning.sidecar import read_sidecar
 from pipelines.printing import write_answer
 from pipelines.quiet_tensorflow import quiet_tensorflow
-from pipelines.run_log import RunLog
 from pipelines.runs.run_plan import RunPlan
 from pipelines.scoring.trial import ChipsToDo, Trial, score_sample
-from pipelines.storage.worker_settings import WorkerSettings
 from pipelines.tars.index_cache import IndexCache
 from pipelines.wording import count_of
 from schemas.artifact import ModelArtifact
@@ -58,11 +56,14 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _plan(start: RunStart, options: ScoreOptions) -> RunPlan:
-    chosen, ignored = _choose(options, start.artifact)
+    chosen, ignored = options.reading(options.output, lambda: _choose(options, start.artifact))
     if ignored:
         print(ignored_text(ignored))
+    if chosen.again:
+        chips = count_of(chosen.again, "chip")
+        print(f"up to {chips} are scored again, since damaged files of the tables are skipped")
     if not options.rescore:
-        _print_second_chances(options, start.artifact)
+        options.reading(options.output, lambda: _print_second_chances(options, start.artifact))
     return plan_run(start, chosen)
 
 
@@ -80,7 +81,7 @@ def _print_second_chances(options: ScoreOptions, artifact: ModelArtifact) -> Non
 
 def _estimate(options: ScoreOptions) -> int:
     """Print what the run would take; nothing is written."""
-    WorkerSettings(RunLog(options.run_id, options.log_format), options.stores).apply()
+    options.worker_settings.apply()
     asked = options.estimate_options
     prices = read_prices(asked.prices) if asked.prices else (THIS_MACHINE,)
     folder, artifact = check_run(options, SCORE_LINE.flag_names())
@@ -91,7 +92,8 @@ def _estimate(options: ScoreOptions) -> int:
         asked = (options.precision, options.batch_size, to_do, options.engine)
         return score_sample(folder, artifact, *asked)
 
-    (chosen, ignored), sample_chips = _choose(options, artifact), asked.sample_chips or SAMPLE_CHIPS
+    chosen, ignored = options.reading(options.output, lambda: _choose(options, artifact))
+    sample_chips = asked.sample_chips or SAMPLE_CHIPS
     estimate = estimate_run(chosen, prices, sample_chips, options.gcs_reads_per_second, try_sample)
     write_answer(estimate_text(replace(estimate, ignored=ignored), asked.format or "text") + "\n")
     return 0
@@ -104,7 +106,8 @@ def _choose(options: ScoreOptions, artifact: ModelArtifact) -> tuple[Selection, 
     chips, ignored = list_chips(options.chips, options.media_type, indexes.members_of)
     refuse_other_media_type(chips, artifact.preprocessing.media_type)
     to_skip = _chips_to_skip(options, artifact)
-    return select_chips(chips, to_skip, options.max_chips, sidecar), ignored
+    lost = None if options.rescore else lost_chips(options.output)
+    return select_chips(chips, to_skip, options.max_chips, sidecar, lost), ignored
 
 
 def _chips_to_skip(options: ScoreOptions, artifact: ModelArtifact) -> pa.RecordBatchReader:

@@ -14,7 +14,7 @@ from datetime import date, datetime
 
 from beam_jobs.options.label_names import listed_labels, named_labels
 from beam_jobs.options.moments import day, end_of
-from beam_jobs.options.store_options import OUTPUT, address
+from beam_jobs.options.store_options import OUTPUT, ReaderOptions, address
 from beam_jobs.sessions import open_session
 from pipelines.alerts.areas import read_areas
 from pipelines.alerts.state import read_state
@@ -23,7 +23,6 @@ from pipelines.commands import CommandLine, run_command
 from pipelines.errors import UsageError, as_usage_error
 from pipelines.flags import common_flag, flag, not_empty
 from pipelines.storage.store import configure
-from pipelines.storage.store_flags import StoreOptions
 from pipelines.tables import delta_tables
 from pipelines.wording import count_of
 from schemas.alert_tables import ALERTS, STATUSES
@@ -32,7 +31,7 @@ from schemas.tables import CHIP_SCORES
 
 
 @dataclass(frozen=True, kw_only=True)
-class AlertOptions(StoreOptions):
+class AlertOptions(ReaderOptions):
     """The options of the command."""
 
     output: str = OUTPUT()
@@ -91,14 +90,14 @@ def main(arguments: Sequence[str]) -> int:
     """
     options = LINE.parse(arguments)
     configure(options.stores)
-    labels = _labels(options)
+    labels = options.reading(options.output, lambda: _labels(options))
     areas = read_areas(options.areas) if options.areas else None
     for note in areas.notes if areas else ():
         print(f"note: --areas: {note}", file=sys.stderr)
     request = Request(
         labels, options.baseline, areas.rows if areas else None, options.as_of, options.reset
     )
-    outcome = update_alerts(options.output, request)
+    outcome = options.reading(options.output, lambda: update_alerts(options.output, request))
     print("\n".join(_lines(outcome)))
     for note in _notes(outcome):
         print(f"note: {note}", file=sys.stderr)

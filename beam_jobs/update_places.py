@@ -8,18 +8,17 @@ nothing. Chips without a position are places of their own, and need no update.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from beam_jobs.options.store_options import OUTPUT
+from beam_jobs.options.store_options import OUTPUT, ReaderOptions
 from pipelines.commands import CommandLine, run_command
 from pipelines.flags import Number, common_flag
 from pipelines.places.cells import FINEST, MOST_CELLS
 from pipelines.places.updating import Update, update_places
 from pipelines.storage.store import configure
-from pipelines.storage.store_flags import StoreOptions
 from pipelines.wording import count_of
 
 
 @dataclass(frozen=True, kw_only=True)
-class PlacesOptions(StoreOptions):
+class PlacesOptions(ReaderOptions):
     """The options of the command."""
 
     output: str = OUTPUT()
@@ -45,7 +44,10 @@ def main(arguments: Sequence[str]) -> int:
     """
     options = LINE.parse(arguments)
     configure(options.stores)
-    print("\n".join(_lines(update_places(options.output, options.h3_resolution))))
+    update = options.reading(
+        options.output, lambda: update_places(options.output, options.h3_resolution)
+    )
+    print("\n".join(_lines(update)))
     return 0
 
 

@@ -22,6 +22,7 @@ _OURS = ("pipelines", "beam_jobs")
 _events = logging.getLogger("pipelines.events")
 
 EVENTS: Mapping[str, str] = {
+    "damage_skipped": "a missing or damaged file of the tables is left out (--skip_damaged)",
     "run_planned": "the manifest is stored",
     "model_loaded": "a process has loaded the model",
     "unit_staged": "a unit is staged completely",

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, TypeVar
 from beam_jobs.options.accelerators import GPU_TYPES
 from beam_jobs.options.estimate_options import EstimateOptions
 from beam_jobs.options.run_names import RUN_DATE_IN_ID, checked_run_id, new_run_id, parse_run_date
-from beam_jobs.options.store_options import OUTPUT, address
+from beam_jobs.options.store_options import OUTPUT, ReaderOptions, address
 from pipelines.artifacts.signing import TRUSTED_KEY
 from pipelines.commands import CommandLine
 from pipelines.drift.checks import DriftLimits
@@ -27,9 +27,9 @@ from pipelines.flags import (
     positive,
     ratio,
 )
-from pipelines.run_log import LogFormat
+from pipelines.run_log import LogFormat, RunLog
 from pipelines.storage.store import StoreSettings
-from pipelines.storage.store_flags import StoreOptions
+from pipelines.storage.worker_settings import WorkerSettings
 from schemas.artifact import MediaType
 from schemas.artifact_files import ARTIFACT_FILE
 from schemas.precision import Engine, Precision
@@ -51,7 +51,7 @@ def artifact_folder(text: str) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunOptions(StoreOptions):
+class RunOptions(ReaderOptions):
     """How a run is made, whatever chips it scores.
 
     Attributes:
@@ -137,6 +137,11 @@ class RunOptions(StoreOptions):
     def stores(self) -> StoreSettings:
         """The settings, as every process of the run takes them."""
         return replace(super().stores, gcs_reads_per_second=self.gcs_reads_per_second)
+
+    @property
+    def worker_settings(self) -> WorkerSettings:
+        """What every process of the run applies."""
+        return WorkerSettings(RunLog(self.run_id, self.log_format), self.stores, self.skip_damaged)
 
     def addresses(self) -> dict[str, str]:
         """Flag to its address, of those that every worker has to reach."""

@@ -80,7 +80,7 @@ def _score(start: RunStart, plan: RunPlan) -> dict[str, int]:
     units = sorted(set(range(len(plan.unit_rows))).difference(staged))
     _announce(plan, staged)
     if not units and not launch.only_submits(options.beam_args):
-        publishing.publish_run(plan, [])
+        options.reading(plan.output, lambda: publishing.publish_run(plan, []))
         return {}
     from pipelines.batch_scoring import ScoreArchive
 

@@ -25,7 +25,6 @@ from pipelines.errors import UsageError, as_usage_error
 from pipelines.planning.done import scores_version
 from pipelines.planning.selection import Selection
 from pipelines.quiet_tensorflow import has_gpu_device
-from pipelines.run_log import RunLog
 from pipelines.runs import attempts, run_plan
 from pipelines.runs.run_plan import RunPlan
 from pipelines.scoring.classifier import check_model
@@ -33,6 +32,7 @@ from pipelines.scoring.engines import check_engine, choose_engine, files_of
 from pipelines.scoring.tensorflow_model import check_precision
 from pipelines.storage.worker_settings import WorkerSettings
 from pipelines.tables import delta_tables, evolution, publications
+from pipelines.tables.damage import skipped_files
 from schemas.artifact import ModelArtifact
 from schemas.render import label_columns
 from schemas.tables import CHIP_SCORES, OF_RUNS
@@ -84,7 +84,7 @@ def start_run(options: RunOptions, our_flags: Sequence[str]) -> RunStart:
     Raises:
         UsageError: the run cannot be made as asked; nothing was done.
     """
-    settings = WorkerSettings(RunLog(options.run_id, options.log_format), options.stores)
+    settings = options.worker_settings
     settings.apply()
     folder, artifact = check_run(options, our_flags)
     threats = named_threats(options, artifact)
@@ -197,6 +197,8 @@ def plan_run(start: RunStart, chosen: Selection) -> RunPlan:
         threats=start.threats,
         trust=trust_rows(artifact),
         token=f"-{uuid.uuid4().hex[:8]}",
+        skipped_files=[str(each) for each in skipped_files(options.output)],
+        chips_again=chosen.again,
     )
     stored = _store(plan, chosen.chips, artifact)
     return match_plan(stored, options, artifact, start.threats)

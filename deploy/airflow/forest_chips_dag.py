@@ -45,6 +45,7 @@ REQUEST = {
             "run_date": NIGHT,
             "run_id": RUN_ID,
             "log_format": "json",
+            "skip_damaged": "true",  # damage to one night's files must not stop the others
             "gpu": setting("gpu"),
             "sdk_container_image": setting("image"),
         },

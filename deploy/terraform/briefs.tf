@@ -5,8 +5,8 @@
 locals {
   briefs = "gs://${google_storage_bucket.forest.name}/briefs"
   update = join(" && ", [
-    "python -m beam_jobs.update_alerts --output '${local.output}'",
-    "python -m beam_jobs.brief --output '${local.output}' --language '${var.brief_language}' --to \"${local.briefs}/$(date -u +%F).html\"",
+    "python -m beam_jobs.update_alerts --output '${local.output}' --skip_damaged",
+    "python -m beam_jobs.brief --output '${local.output}' --skip_damaged --language '${var.brief_language}' --to \"${local.briefs}/$(date -u +%F).html\"",
   ])
 }
 

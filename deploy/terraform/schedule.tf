@@ -12,6 +12,7 @@ locals {
       run_date            = "yesterday"
       run_id              = "nightly-{run_date}"
       log_format          = "json"
+      skip_damaged        = "true" # damage to one night's files must not stop the others
       sdk_container_image = var.image
     },
     var.gpu == "" ? {} : { gpu = var.gpu },

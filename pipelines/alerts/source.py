@@ -8,7 +8,7 @@ import duckdb
 from deltalake import DeltaTable
 
 from pipelines.storage.store import absolute_uri, is_remote, join_uri
-from pipelines.tables import delta_tables
+from pipelines.tables import delta_tables, live_files
 from schemas.label_sql import duckdb_text
 
 MEMORY = "1500MB"
@@ -39,7 +39,7 @@ def register(connection: duckdb.DuckDBPyConnection, table: DeltaTable, name: str
     """Make a view of a table's rows. DuckDB reads local files itself: it decodes only the rows
     that a join needs."""
     rows = delta_tables.open_dataset(table)
-    files = [file.path for file in delta_tables.data_files(table)]
+    files = [file.path for file in live_files.data_files(table)]
     root = absolute_uri(table.table_uri)
     plain = not is_remote(root) and not any(c in root for c in _NOT_PLAIN)
     if not plain or not 0 < len(files) <= _MOST_FILES:

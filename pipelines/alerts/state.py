@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
 from pipelines.storage import store
-from pipelines.tables import delta_tables, publications
+from pipelines.tables import live_files, publications
 
 _KEY = b"forest-chips-alerts"
 VERSION = 1
@@ -121,7 +121,7 @@ def read_state(table: DeltaTable) -> State | None:
     Raises:
         StorageError: the file cannot be read.
     """
-    files = delta_tables.data_files(table)
+    files = live_files.data_files(table)
     if len(files) != 1:
         return None
     uri = store.join_uri(store.absolute_uri(table.table_uri), files[0].path)
@@ -138,7 +138,7 @@ def runs_of(scores: DeltaTable, chip_places: DeltaTable, runs: pa.Table) -> dict
     attempt whose places are known, kind and time of publication. Compaction changes none of these.
     """
     counts: dict[str, int] = {}
-    for file in delta_tables.data_files(scores):
+    for file in live_files.data_files(scores):
         counts[file.run_id] = counts.get(file.run_id, 0) + file.rows
     known = runs.select(["run_id", "kind", "published_at"]).to_pylist()
     records = {row["run_id"]: f"{row['kind']} {_text(row['published_at'])}" for row in known}

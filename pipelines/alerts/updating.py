@@ -43,7 +43,7 @@ from pipelines.alerts.state import (
 from pipelines.alerts.writing import areas_digest, replace_areas, rows_of, write, write_update
 from pipelines.errors import StorageError
 from pipelines.places.updating import Update, update_places
-from pipelines.tables import commits, delta_tables, evolution
+from pipelines.tables import commits, delta_tables, evolution, live_files
 from pipelines.tables.delta_tables import one_line
 from schemas.alert_tables import (
     ALERT_AREAS,
@@ -182,7 +182,7 @@ def _renew(
         "sites": sites.num_rows,
     }
     done = replace(state, later_runs=found.counted.later_runs, update=row)
-    full = len(delta_tables.data_files(tables[ALERT_CHANGES.name])) >= _MOST_FILES
+    full = len(live_files.data_files(tables[ALERT_CHANGES.name])) >= _MOST_FILES
     log = pa.concat_tables([published, changes]) if full else changes
     write(output, ALERT_CHANGES, tables[ALERT_CHANGES.name], log, replace=full)
     write(output, SITES, tables[SITES.name], with_state(sites, done), replace=True)

@@ -6,7 +6,11 @@ import json
 from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass, fields
 
+from pipelines.wording import count_of
 from schemas.tables import BAD
+
+DAMAGE = "damage"
+"""The check that finds damaged files."""
 
 _SHOWN = 5  # in a line for people; `runs.findings` has all
 
@@ -16,12 +20,13 @@ class Finding:
     """What one check found.
 
     Attributes:
-        check: psi, quarantine, volume, or run for all of them.
+        check: psi, quarantine, volume, or run for all of them; damage for damaged files of the
+            tables, which were left out.
         value: the figure, None if the check was skipped.
         limit: the limit of the figure, chance included.
         bad: whether the figure is past the limit.
         label: the label whose scores were compared; "" for other checks.
-        note: why the check was skipped; "" if it was not.
+        note: why the check was skipped; "" if it was not. For damage, what it costs.
     """
 
     check: str
@@ -37,6 +42,8 @@ class Finding:
         if self.value is None:
             check = "drift" if self.check == "run" else self.check
             return f"{check} check skipped: {self.note}"
+        if self.check == DAMAGE:
+            return f"damage: {self.note}"
         of = f" of {self.label}" if self.label else ""
         return f"{self.check}{of} {self.value:.3g} (limit {self.limit:.3g})"
 
@@ -83,6 +90,22 @@ def read_findings(text: str | None) -> tuple[Finding, ...]:
     known = [each.name for each in fields(Finding)]
     found = json.loads(text or "[]")
     return tuple(Finding(**{n: each[n] for n in known if n in each}) for each in found)
+
+
+def with_damage(verdict: Verdict, files: int, chips_again: int) -> Verdict:
+    """A verdict on a night for which damaged files of the tables were left out: it is bad.
+
+    Args:
+        files: how many; if none, the verdict stays.
+        chips_again: how many chips were scored again at most because of that.
+    """
+    if not files:
+        return verdict
+    note = f"{count_of(files, 'damaged file')} of the tables skipped"
+    if chips_again:
+        note += f", up to {count_of(chips_again, 'chip')} scored again"
+    damage = Finding(DAMAGE, float(files), 0.0, True, note=note)
+    return Verdict(BAD, (*verdict.findings, damage))
 
 
 def skipped(why: str) -> Verdict:

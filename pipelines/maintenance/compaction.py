@@ -15,9 +15,9 @@ from typing import NamedTuple
 from deltalake import DeltaTable
 
 from pipelines.maintenance import rewriting
-from pipelines.tables import commits, delta_tables, evolution, publications
+from pipelines.tables import commits, delta_tables, evolution, live_files, publications
 from pipelines.tables.commits import commit_in_turn
-from pipelines.tables.delta_tables import PublishedFile
+from pipelines.tables.live_files import PublishedFile
 from pipelines.tables.parquet_files import FILES_NAME
 from schemas.chip_columns import GEOMETRY
 from schemas.tables import CHIP_SCORES, RUNS, TABLES_BY_NAME
@@ -111,10 +111,11 @@ def _find_work(
     if runs is None or scores is None:
         return _Work()
     nights: defaultdict[Night, list[PublishedFile]] = defaultdict(list)
-    for file in delta_tables.data_files(table):
+    for file in live_files.data_files(table):
         if file.path not in leaving:
             nights[_night_of(file)].append(file)
-    settled = {run for _, run in nights if _is_settled(run, table, scores, runs)}
+    damaged = {file.run_id for file in live_files.left_out(table)}
+    settled = {run for _, run in nights if _is_settled(run, table, scores, runs)} - damaged
     small = {
         night: files
         for night, files in nights.items()
@@ -139,7 +140,7 @@ def _runs_with_footprints(runs: DeltaTable) -> set[str]:
 
 
 def _files_of(table: DeltaTable, night: Night) -> set[PublishedFile]:
-    return {file for file in delta_tables.data_files(table) if _night_of(file) == night}
+    return {file for file in live_files.data_files(table) if _night_of(file) == night}
 
 
 def _is_settled(run_id: str, table: DeltaTable, scores: DeltaTable, runs: DeltaTable) -> bool:

@@ -17,7 +17,7 @@ import pyarrow.dataset as ds
 from deltalake import DeltaTable
 
 from pipelines.errors import UsageError
-from pipelines.tables import delta_tables
+from pipelines.tables import delta_tables, live_files
 from schemas.tables import RELABEL, RUNS
 
 _KEYS = ["chip_uri", "scored_at"]
@@ -37,7 +37,7 @@ def refuse_relabelled(output: str, scores: DeltaTable, run_id: str) -> None:
     if kinds.get(run_id) == RELABEL:
         return
     # A run without a row may be a relabelling whose publisher died just before it.
-    others = {file.run_id for file in delta_tables.data_files(scores)} - {run_id}
+    others = {file.run_id for file in live_files.data_files(scores)} - {run_id}
     copiers = {other for other in others if kinds.get(other, RELABEL) == RELABEL}
     try:
         copier = _copier(scores, run_id, copiers)

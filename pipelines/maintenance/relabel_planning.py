@@ -20,8 +20,8 @@ import pyarrow.dataset as ds
 from deltalake import DeltaTable
 
 from pipelines.errors import UsageError
-from pipelines.tables import delta_tables
-from pipelines.tables.delta_tables import PublishedFile
+from pipelines.tables import delta_tables, live_files
+from pipelines.tables.live_files import PublishedFile
 from schemas.render import arrow_schema
 from schemas.tables import PUBLISHED, RUNS
 
@@ -120,7 +120,7 @@ def find_rows_to_relabel(output: str, scores: DeltaTable, night: str, model: str
         UsageError: there are no such rows, or the digest fits no model or several.
         StorageError: a table cannot be read.
     """
-    files = delta_tables.data_files(scores)
+    files = live_files.data_files(scores)
     with tempfile.TemporaryDirectory(prefix="relabel-") as scratch:
         connection = duckdb.connect(config={"temp_directory": scratch, "memory_limit": _MEMORY})
         try:

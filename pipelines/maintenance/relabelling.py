@@ -72,7 +72,7 @@ def stage_relabelled(plan: RunPlan, thresholds: Thresholds) -> None:
     """
     columns = delta_tables.file_columns(committing.require_table(plan, CHIP_SCORES.name))
     with store.open_file(plan.manifest) as file:
-        manifest = pq.read_table(file)
+        manifest = pq.read_table(file, page_checksum_verification=True)
     for unit in sorted(
         set(range(len(plan.unit_rows))).difference(staging.staged_numbers(plan.staging))
     ):
@@ -142,7 +142,7 @@ def _read_rows(uri: str, rows: npt.NDArray[np.int64], schema: pa.Schema) -> Iter
     earlier release lacks are null."""
     with store.open_file(uri) as file:
         start = 0
-        parquet = pq.ParquetFile(file)
+        parquet = pq.ParquetFile(file, page_checksum_verification=True)
         names = [name for name in schema.names if name in parquet.schema_arrow.names]
         for batch in parquet.iter_batches(_BATCH_ROWS, columns=names):
             first, last = np.searchsorted(rows, [start, start + batch.num_rows])

@@ -22,10 +22,10 @@ from pipelines.maintenance.copies import kinds_of_runs
 from pipelines.maintenance.housekeeping import in_turn
 from pipelines.planning.done import PERMANENT
 from pipelines.storage import store
-from pipelines.tables import commits, delta_tables, evolution, publications
+from pipelines.tables import commits, delta_tables, evolution, live_files, publications
 from pipelines.tables.commits import DataFile, commit_in_turn, translate_commit_errors
-from pipelines.tables.delta_tables import PublishedFile
 from pipelines.tables.durability import sync_log
+from pipelines.tables.live_files import PublishedFile
 from pipelines.tables.parquet_files import open_writer
 from schemas.render import file_schema
 from schemas.tables import CHIP_SCORES, EXPIRED_CHIPS, QUARANTINE, RELABEL, TABLES
@@ -87,7 +87,7 @@ def _old_files(
     """The files of old nights, only of published runs: others may still be published."""
     table, scores = tables[name], tables[CHIP_SCORES.name]
     files: defaultdict[Partition, list[PublishedFile]] = defaultdict(list)
-    for file in delta_tables.data_files(table) if table else ():
+    for file in live_files.data_files(table) if table else ():
         if file.run_date < before:
             files[file.run_date, file.run_id].append(file)
     published = publications.published_run_ids(scores, {run_id for _, run_id in files})
@@ -164,7 +164,7 @@ def _commit(output: str, file: DataFile, night: str, run_id: str) -> None:
 def _remove(table: DeltaTable, old: dict[Partition, list[PublishedFile]], before: str) -> None:
     """Remove files in one commit, which changes only the log: a file is of one night and run."""
     run_ids = ", ".join(f"'{run_id}'" for run_id in sorted({run_id for _, run_id in old}))
-    kept = {file.run_id for file in delta_tables.data_files(table) if file.run_date >= before}
+    kept = {file.run_id for file in live_files.data_files(table) if file.run_date >= before}
     gone = {run_id for _, run_id in old} - kept
     without_rows = [(publications.rows_transaction(run_id), 0) for run_id in sorted(gone)]
     with translate_commit_errors("maintain", table):

@@ -19,8 +19,8 @@ from pipelines.errors import StorageError
 from pipelines.storage import store
 from pipelines.tables import delta_tables
 from pipelines.tables.commits import DataFile
-from pipelines.tables.delta_tables import PublishedFile
 from pipelines.tables.geometry import bounds_of, curve_positions, with_geometry
+from pipelines.tables.live_files import PublishedFile
 from pipelines.tables.parquet_files import group_sizes, is_geoparquet, open_writer
 from schemas.chip_columns import BOUNDS, GEOMETRY
 

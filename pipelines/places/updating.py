@@ -35,7 +35,14 @@ from pipelines.places.cells import (
     choose_resolution,
 )
 from pipelines.places.place_files import write_places, write_rows
-from pipelines.tables import commits, delta_tables, evolution, publications, views
+from pipelines.tables import (
+    commits,
+    delta_tables,
+    evolution,
+    live_files,
+    publications,
+    views,
+)
 from pipelines.tables.commits import DataFile
 from pipelines.tables.delta_tables import one_line
 from schemas.place_tables import CHIP_PLACES, PLACES
@@ -122,7 +129,9 @@ def _update(output: str, asked: int | None) -> Update:
     files = write_places(output, cells, resolution)
     if files or is_other:
         _commit(places, files, resolution, {}, is_other)
-    done = {run: publications.attempts_of(scores, run) for run in runs if run not in unknown}
+    damaged = {file.run_id for file in live_files.left_out(scores)}
+    known = [run for run in runs if run not in unknown and run not in damaged]
+    done = {run: publications.attempts_of(scores, run) for run in known}
     if found.files or done or remade:
         _commit(pairs, found.files, resolution, done, remade)
     chips = sum(unknown.values())

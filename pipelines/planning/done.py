@@ -6,12 +6,15 @@ All of these read published rows only, as columns `chip_uri` and `etag`.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from datetime import datetime
 from itertools import chain
 
 import pyarrow as pa
 import pyarrow.dataset as ds
 
 from pipelines.tables import delta_tables, publications
+from pipelines.tables.damage import chips_in, newest_commit, skipped_files
 from pipelines.tables.replacing import quarantined_rows
 from schemas.tables import EXPIRED_CHIPS, QuarantineReason
 
@@ -48,6 +51,26 @@ def chips_done(
     quarantined = chips_quarantined(output, model_digest, PERMANENT, run_ids)
     expired = _chips_expired(output, model_digest, run_ids)
     return _reader(chain(scored, quarantined, expired))
+
+
+@dataclass(frozen=True)
+class LostChips:
+    """Chips that were done before, by rows in files that are missing or damaged.
+
+    Attributes:
+        number: how many.
+        until: when the last of these rows were committed.
+    """
+
+    number: int
+    until: datetime
+
+
+def lost_chips(output: str) -> LostChips | None:
+    """The chips whose rows are in files that this process leaves out; None if there are none."""
+    skipped = skipped_files(output)
+    until = newest_commit(output, skipped)
+    return LostChips(chips_in(skipped), until) if until else None
 
 
 def chips_scored(

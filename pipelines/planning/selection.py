@@ -22,6 +22,7 @@ import pyarrow as pa
 from duckdb.func import ARROW, SPECIAL
 
 from pipelines.errors import StorageError
+from pipelines.planning.done import LostChips
 from pipelines.planning.sidecar import Sidecar, check_named, joined
 from pipelines.planning.user_tables import UTC, sql_type
 from pipelines.scenes.scene_windows import BLOCK_ORDER
@@ -63,6 +64,7 @@ class Selection:
             others in order of address, those of a shard in the shard's order, and windows in the
             order of their scene's blocks.
         scene_chips: number of chosen windows of each scene, in order; () if the chips are others.
+        again: how many of the chips to score may be among those that were lost.
     """
 
     listed: int
@@ -70,6 +72,7 @@ class Selection:
     left_over: int
     chips: pa.RecordBatchReader
     scene_chips: tuple[int, ...] = ()
+    again: int = 0
 
     @property
     def skipped(self) -> int:
@@ -82,6 +85,7 @@ def select_chips(
     done: pa.RecordBatchReader,
     max_chips: int | None = None,
     sidecar: Sidecar | None = None,
+    lost: LostChips | None = None,
 ) -> Selection:
     """Choose the chips to score.
 
@@ -91,6 +95,7 @@ def select_chips(
         done: columns chip_uri and etag of the chips that this model has done.
         max_chips: choose at most this many, those whose objects were written last.
         sidecar: further columns; they take precedence over those of a manifest.
+        lost: chips that are missing in `done`, because their rows are in damaged files.
 
     Raises:
         UsageError: the sidecar names none of the chips.
@@ -98,11 +103,15 @@ def select_chips(
             `Selection.chips` may raise it, too.
     """
     with _translating_duckdb_errors():
-        return _select(chips, done, max_chips, sidecar)
+        return _select(chips, done, max_chips, sidecar, lost)
 
 
 def _select(
-    chips: pa.Table, done: pa.RecordBatchReader, max_chips: int | None, sidecar: Sidecar | None
+    chips: pa.Table,
+    done: pa.RecordBatchReader,
+    max_chips: int | None,
+    sidecar: Sidecar | None,
+    lost: LostChips | None,
 ) -> Selection:
     connection = _connect()
     connection.register("listing", chips)
@@ -116,6 +125,7 @@ def _select(
         chosen = _create(connection, "newest", f"fresh ORDER BY {order} LIMIT {max_chips}")
         table = "newest"
     counts = _scene_chips(connection, table) if "scene_uri" in chips.column_names else ()
+    again = _count_again(connection, table, chips.schema, lost) if lost else 0
     columns = _columns(chips.schema)
     rows = (
         f"SELECT {columns}, {BLOCK_ORDER if in_blocks else f'NULL AS {BLOCK_ORDER}'} FROM {table}"
@@ -131,7 +141,7 @@ def _select(
     ordered = connection.sql(f"SELECT * EXCLUDE ({BLOCK_ORDER}) FROM ({rows}) ORDER BY {order}")
     batches = _cast(ordered.to_arrow_reader(_BATCH_ROWS))
     reader = pa.RecordBatchReader.from_batches(_MANIFEST, batches)
-    return Selection(listed, chosen, found - chosen, reader, counts)
+    return Selection(listed, chosen, found - chosen, reader, counts, again)
 
 
 def _scene_chips(connection: duckdb.DuckDBPyConnection, table: str) -> tuple[int, ...]:
@@ -140,6 +150,18 @@ def _scene_chips(connection: duckdb.DuckDBPyConnection, table: str) -> tuple[int
         f"SELECT scene_uri, count(*) FROM {table} GROUP BY scene_uri ORDER BY scene_uri"
     ).fetchall()
     return tuple(count for _, count in found) if all(uri for uri, _ in found) else ()
+
+
+def _count_again(
+    connection: duckdb.DuckDBPyConnection, table: str, given: pa.Schema, lost: LostChips
+) -> int:
+    """How many chips may be among the lost ones: they were not written since."""
+    old = "true"
+    if "modified_at" in given.names:
+        old = "modified_at IS NULL OR modified_at <= $until"
+    until = {"until": lost.until} if old != "true" else {}
+    ((count,),) = connection.execute(f"SELECT count(*) FROM {table} WHERE {old}", until).fetchall()
+    return min(int(count), lost.number)
 
 
 def _map_order(connection: duckdb.DuckDBPyConnection) -> str:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import apache_beam as beam
 
-from pipelines.drift.verdicts import Verdict
+from pipelines.drift.verdicts import Verdict, with_damage
 from pipelines.errors import RunFailed, StorageError
 from pipelines.reports.reporting import try_report
 from pipelines.reports.watching import log_verdict, watch_run
@@ -33,6 +33,7 @@ from pipelines.storage import store
 from pipelines.storage.worker_settings import WorkerSettings
 from pipelines.tables import delta_tables, publications
 from pipelines.tables.commits import DataFile
+from pipelines.tables.damage import without_damage
 from pipelines.tables.parquet_files import write_rows
 from schemas.tables import HELD, PUBLISHED, QUARANTINE
 
@@ -92,6 +93,7 @@ def publish_run(plan: RunPlan, units: Iterable[StagedUnit]) -> None:
         _hold(plan, counts, verdict)
         try_report(plan, before)
         return
+    verdict = with_damage(verdict, len(plan.skipped_files), plan.chips_again)
     _publish_rows(plan, staged)
     records.publish_record(plan, counts, verdict)
     log_verdict(plan, verdict, PUBLISHED)
@@ -155,8 +157,11 @@ def _publish(plan: str, staged: Iterable[str], settings: WorkerSettings | None) 
     if settings:
         settings.apply()
     planned = RunPlan.from_json(plan)
+    skip = settings is not None and settings.skip_damaged
     try:
-        publish_run(planned, map(StagedUnit.from_json, staged))
+        without_damage(
+            planned.output, skip, lambda: publish_run(planned, map(StagedUnit.from_json, staged))
+        )
     except RunFailed as error:  # the launcher may not wait for the job
         records.record_failure(planned, str(error))
         raise

@@ -106,5 +106,5 @@ def read_unit(address: UnitAddress) -> Unit:
     """Read one row group of a manifest, and nothing else of it. Columns that the plan of an earlier
     release lacks are null."""
     with store.open_file(address.manifest_uri) as file:
-        chips = pq.ParquetFile(file).read_row_group(address.number)
+        chips = pq.ParquetFile(file, page_checksum_verification=True).read_row_group(address.number)
     return Unit(address.number, with_columns(chips, _MANIFEST))

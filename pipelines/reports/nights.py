@@ -154,7 +154,7 @@ def add_up(parts: Iterable[RowCounts | Night]) -> RowCounts:
 
 def _count_file(file: StagedFile) -> RowCounts:
     with store.open_file(file.uri) as source:
-        parquet = pq.ParquetFile(source)
+        parquet = pq.ParquetFile(source, page_checksum_verification=True)
         columns = [*score_labels(parquet.schema_arrow), "labels"]
         return count_rows(parquet.read(columns))  # a unit is small
 

@@ -15,6 +15,8 @@ from pipelines.errors import UsageError
 from pipelines.storage import store
 from schemas.tables import SCORE
 
+_LISTS = ("unit_rows", "threats", "trust", "skipped_files")
+
 UNIT_CHIPS = 4096
 """Chips in a unit, by default: many batches, so that reading ahead pays; few enough to spread a
 night over many workers."""
@@ -50,6 +52,8 @@ class RunPlan:
         drift: limits of the drift check, and what happens to a bad night.
         threats: the labels that count as threats from this run on; none: as before.
         trust: the model's labels as rows of `models`, see `schemas.trust`.
+        skipped_files: files of the tables, with their faults, that were left out.
+        chips_again: how many of the chips at most are scored again because of that.
     """
 
     run_id: str
@@ -74,6 +78,8 @@ class RunPlan:
     drift: DriftLimits = field(default_factory=DriftLimits)
     threats: Sequence[str] = ()
     trust: Sequence[Mapping[str, Any]] = ()
+    skipped_files: Sequence[str] = ()
+    chips_again: int = 0
 
     @property
     def to_score(self) -> int:
@@ -114,7 +120,7 @@ class RunPlan:
         data = json.loads(text)
         refuse_unknown(cls, data, f"the plan of run {data.get('run_id')!r}")
         drift = DriftLimits(**data.pop("drift", {}))
-        lists = {name: tuple(data.get(name, ())) for name in ("unit_rows", "threats", "trust")}
+        lists = {name: tuple(data.get(name, ())) for name in _LISTS}
         return cls(**{**data, **lists, "drift": drift})
 
 
@@ -161,7 +167,9 @@ def write_manifest(file: BinaryIO, chips: pa.RecordBatchReader, unit_rows: Seque
     Args:
         unit_rows: number of chips in each unit, of all chips together.
     """
-    with pq.ParquetWriter(file, chips.schema, compression="zstd") as writer:
+    with pq.ParquetWriter(
+        file, chips.schema, compression="zstd", write_page_checksum=True
+    ) as writer:
         held: list[pa.RecordBatch] = []
         for rows in unit_rows:
             while sum(part.num_rows for part in held) < rows:

@@ -82,6 +82,7 @@ def _from_files(files: Sequence[StagedFile]) -> Read:
     def read(columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         for staged in files:
             with store.open_file(staged.uri) as file:
-                yield from pq.ParquetFile(file).iter_batches(_BATCH_ROWS, columns=list(columns))
+                parquet = pq.ParquetFile(file, page_checksum_verification=True)
+                yield from parquet.iter_batches(_BATCH_ROWS, columns=list(columns))
 
     return read

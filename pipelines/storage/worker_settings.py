@@ -16,10 +16,12 @@ class WorkerSettings:
     Attributes:
         log: how it logs.
         stores: which object stores it uses, and how long it retries.
+        skip_damaged: whether it goes on without damaged files of the tables.
     """
 
     log: RunLog
     stores: StoreSettings
+    skip_damaged: bool = False
 
     def apply(self) -> None:
         """Configure this process; a second call does no harm."""

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from datetime import date
 from functools import lru_cache
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -23,6 +23,7 @@ from pipelines.errors import StorageError, UsageError
 from pipelines.storage.retries import with_retries
 from pipelines.storage.storage_errors import without_secrets
 from pipelines.storage.store import absolute_uri, delta_options, is_remote, join_uri
+from pipelines.tables import live_files
 from schemas.render import arrow_schema
 from schemas.tables import TABLES_BY_NAME
 
@@ -35,6 +36,12 @@ F = TypeVar("F", pa.Field, Field)
 
 UNREADABLE = (OSError, pa.ArrowException)
 """What reading rows raises if a file of a table is missing or damaged."""
+
+_PARQUET = pads.ParquetFileFormat(
+    default_fragment_scan_options=pads.ParquetFragmentScanOptions(
+        pre_buffer=True, page_checksum_verification=True
+    )
+)
 
 
 def open_table(output: str, name: str) -> DeltaTable | None:
@@ -60,31 +67,12 @@ def open_table(output: str, name: str) -> DeltaTable | None:
         raise table_error("open", uri, error) from error
 
 
-class PublishedFile(NamedTuple):
-    """A file of a snapshot of a table, with its path relative to the table's root. Night and run
-    are "" in a table without partitions."""
-
-    run_date: str
-    run_id: str
-    path: str
-    size_bytes: int
-    rows: int
-
-
-def data_files(table: DeltaTable) -> list[PublishedFile]:
-    """The files of a snapshot, by night, run and path."""
-    return sorted(
-        PublishedFile(*_night_and_run(partition), *file)
-        for partition, *file in _added(table, ["path", "size_bytes", "num_records"])
-    )
-
-
 def open_dataset(table: DeltaTable, run_ids: Collection[str] | None = None) -> pads.Dataset:
     """The rows of a snapshot, or of some runs in it, for pyarrow and DuckDB, filters pushed down.
 
-    A column that a file lacks is null. Files are skipped by their partition only. deltalake's own
-    `to_pyarrow_dataset` also skips by the log's statistics, and compares with null if a file has
-    none for a column: rows are lost.
+    A column that a file lacks is null. The checksum of each page that is read is compared. Files
+    are skipped by their partition only. deltalake's own `to_pyarrow_dataset` also skips by the
+    log's statistics, and compares with null if a file has none for a column: rows are lost.
     """
     # No file matches: this is for the schema and the connection, and for deltalake's refusal of
     # tables whose protocol it cannot read.
@@ -93,12 +81,12 @@ def open_dataset(table: DeltaTable, run_ids: Collection[str] | None = None) -> p
     )
     frame = table.to_pyarrow_dataset(filesystem=_local_files(table), file_pruning_predicate=no_run)
     fragments = [
-        frame.format.make_fragment(path, frame.filesystem, _partition_filter(**partition))
-        for partition, path in _added(table, ["path"])
+        _PARQUET.make_fragment(path, frame.filesystem, _partition_filter(**partition))
+        for partition, path in live_files.added(table, ["path"])
         if run_ids is None or partition["run_id"] in run_ids
     ]
     schema = _with_known_columns(frame.schema, table)
-    return pads.FileSystemDataset(fragments, schema, frame.format, frame.filesystem)
+    return pads.FileSystemDataset(fragments, schema, _PARQUET, frame.filesystem)
 
 
 def file_columns(table: DeltaTable) -> pa.Schema:
@@ -137,19 +125,6 @@ def _local_files(table: DeltaTable) -> SubTreeFileSystem | None:
     if is_remote(uri):
         return None
     return SubTreeFileSystem(absolute_uri(uri), LocalFileSystem())
-
-
-def _added(table: DeltaTable, names: Sequence[str]) -> Iterator[tuple[Any, ...]]:
-    """The partition and some facts of each file; the partition has no columns in a table without
-    partitions."""
-    actions = pa.table(table.get_add_actions())
-    columns = [name for name in ("partition", *names) if name in actions.column_names]
-    for action in actions.select(columns).to_pylist():
-        yield action.get("partition") or {}, *(action[name] for name in names)
-
-
-def _night_and_run(partition: Mapping[str, Any]) -> tuple[str, str]:
-    return (str(partition["run_date"]), partition["run_id"]) if partition else ("", "")
 
 
 @lru_cache(maxsize=4096)

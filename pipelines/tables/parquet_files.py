@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from pipelines.storage import store
 from pipelines.tables.commits import DataFile
+from pipelines.tables.file_checksums import ChecksumWriter
 from pipelines.tables.geometry import GEO_METADATA, arrange
 from schemas.chip_columns import GEOMETRY
 from schemas.render import file_schema
@@ -32,17 +33,19 @@ LARGEST_GROUP_ROWS = 131_072
 
 
 def open_writer(file: IO[bytes], schema: pa.Schema) -> pq.ParquetWriter:
-    """A writer of a table's rows; of GeoParquet if the schema has `geometry`.
+    """A writer of a table's rows; of GeoParquet if the schema has `geometry`. Each page has a
+    checksum, and so has the file.
 
     Only texts are encoded with dictionaries: scores and positions hardly repeat.
     """
     if GEOMETRY.name in schema.names:
         schema = schema.with_metadata({**(schema.metadata or {}), b"geo": GEO_METADATA})
-    return pq.ParquetWriter(
+    return ChecksumWriter(
         file,
         schema,
         compression="zstd",
         compression_level=3,
+        write_page_checksum=True,
         use_dictionary=[path for field in schema for path in _texts(field)],
     )
 

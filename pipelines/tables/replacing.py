@@ -14,8 +14,8 @@ import pyarrow.dataset as ds
 from deltalake import DeltaTable
 
 from pipelines.storage import store
-from pipelines.tables import delta_tables, publications
-from pipelines.tables.delta_tables import PublishedFile
+from pipelines.tables import delta_tables, live_files, publications
+from pipelines.tables.live_files import PublishedFile
 
 _ATTEMPT = re.compile(r"/unit-\w+-(\d+)\.parquet$")
 
@@ -43,7 +43,7 @@ def _being_replaced(
     quarantine: DeltaTable, scores: DeltaTable, published: Collection[str]
 ) -> dict[str, int]:
     """Runs of which `quarantine` has a later attempt than `chip_scores`, with the latter's."""
-    attempts = {file.run_id: _attempt(file) for file in delta_tables.data_files(quarantine)}
+    attempts = {file.run_id: _attempt(file) for file in live_files.data_files(quarantine)}
     again = {run: n for run, n in attempts.items() if n > 1 and run in published}
     visible = {run_id: publications.attempts_of(scores, run_id) for run_id in again}
     return {run_id: visible[run_id] for run_id in again if again[run_id] > visible[run_id]}
@@ -60,7 +60,7 @@ def _rows_before(quarantine: DeltaTable, run_id: str, attempt: int) -> Iterator[
     earlier = publications.snapshot_of_attempt(quarantine, run_id, attempt)
     if earlier is None:
         return
-    files = [file for file in delta_tables.data_files(earlier) if file.run_id == run_id]
+    files = [file for file in live_files.data_files(earlier) if file.run_id == run_id]
     uris = [store.join_uri(quarantine.table_uri, file.path) for file in files]
     if all(store.head_object(store.absolute_uri(uri)) for uri in uris):
         yield delta_tables.open_dataset(earlier, [run_id])

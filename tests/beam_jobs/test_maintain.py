@@ -23,7 +23,7 @@ from pipelines.publishing.publishing import publish_run
 from pipelines.runs import committing, run_plan
 from pipelines.runs.staging import stage_unit
 from pipelines.storage import store
-from pipelines.tables import commits, delta_tables, publications
+from pipelines.tables import commits, delta_tables, live_files, publications
 from pipelines.tables.commits import PublishConflict, commit_files, next_transactions
 from pipelines.tables.delta_tables import open_table
 from schemas.tables import RUNS
@@ -86,7 +86,7 @@ def files(output: str, name: str = "chip_scores") -> list[str]:
 
 
 def named(output: str, name: str = "chip_scores") -> int:
-    return len(delta_tables.data_files(open_table(output, name)))
+    return len(live_files.data_files(open_table(output, name)))
 
 
 def done(output: str) -> set[tuple[str, str]]:

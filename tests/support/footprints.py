@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.tables import delta_tables
+from pipelines.tables.live_files import data_files
 from schemas.chip_columns import BOUNDS
 
 STEP = 0.01
@@ -26,7 +27,7 @@ def box(n: int, across: int, west: float = -60, south: float = -10) -> dict[str,
 def live_files(output: str, name: str = "chip_scores") -> list[Path]:
     """The local files of a table's newest snapshot that have rows."""
     table = delta_tables.open_table(output, name)
-    found = delta_tables.data_files(table) if table else []
+    found = data_files(table) if table else []
     return [Path(output, name, file.path) for file in found if file.rows]
 
 

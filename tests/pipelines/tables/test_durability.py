@@ -12,7 +12,8 @@ from pipelines.errors import StorageError
 from pipelines.publishing.publishing import publish_run
 from pipelines.storage import store
 from pipelines.tables import commits, durability
-from pipelines.tables.delta_tables import data_files, open_table
+from pipelines.tables.delta_tables import open_table
+from pipelines.tables.live_files import data_files
 from tests.support.staged_runs import empty_tables, make_plan, stage
 
 

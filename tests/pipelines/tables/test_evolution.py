@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from pipelines.errors import UsageError
 from pipelines.tables import delta_tables
 from pipelines.tables.commits import PublishConflict, commit_files, next_turn
-from pipelines.tables.delta_tables import data_files, open_dataset, with_missing
+from pipelines.tables.delta_tables import open_dataset, with_missing
 from pipelines.tables.evolution import add_columns, check_table, ensure_table
+from pipelines.tables.live_files import data_files
 from schemas.labels import LabelSet
 from schemas.table import Column, Table
 from schemas.tables import QUARANTINE, RUNS, TABLES_BY_NAME, chip_scores
