@@ -31,13 +31,20 @@ def check_sides(width: int, height: int, preprocessing: Preprocessing) -> None:
         raise ChipRejected(Reason.WRONG_SIZE, f"{width}x{height} px, at least {shortest} a side")
 
 
-def area_average(pixels: npt.NDArray[np.uint8 | np.uint16], size: int) -> Radiometry:
-    """Resize `[H, W, C]` to `float32 [size, size, C]`, each pixel the mean of what it covers."""
+def area_average(pixels: npt.NDArray[Any], size: int) -> Radiometry:
+    """Resize `[H, W, C]` to `float32 [size, size, C]`, each pixel the mean of what it covers.
+
+    Args:
+        pixels: whole numbers of up to 16 bits, or float32.
+    """
     height, width, bands = pixels.shape
     down, across = height // size, width // size
     whole = height == down * size and width == across * size
-    if whole and down * across * np.iinfo(pixels.dtype).max <= _MOST_SUMMED:
-        rows = pixels.reshape(size, down, width * bands).astype(np.float32).sum(1)
+    largest = 0 if pixels.dtype.kind == "f" else np.iinfo(pixels.dtype).max
+    if whole and down * across * largest <= _MOST_SUMMED:
+        rows = pixels[::down].astype(np.float32)  # a copy of what may be a view
+        for row in range(1, down):
+            rows += pixels[row::down]
         means: Radiometry = rows.reshape(size * size, across * bands) @ _ones(across, bands)
         means *= np.float32(1 / (down * across))
         return means.reshape(size, size, bands)
@@ -58,24 +65,27 @@ def scale_bands(values: Radiometry, preprocessing: Preprocessing) -> Pixels:
     """Radiometric values `[..., bands]` as uint8, linear between each band's low and high."""
     if preprocessing.scaling is None:
         raise ValueError("radiometric values need a scaling")
-    low, factor = _line(preprocessing.scaling)
-    scaled = values - low
+    low, factor = _line(preprocessing.scaling, values.size)
+    scaled = values.reshape(-1) - low
     scaled *= factor
-    return as_uint8(scaled)
+    return as_uint8(scaled).reshape(values.shape)
 
 
 def as_uint8(values: Radiometry) -> Pixels:
     """Rounded and clipped; overwrites `values`."""
     np.rint(values, out=values)
-    np.clip(values, 0, 255, out=values)
+    np.maximum(values, 0, out=values)  # both together take a third of the time of `np.clip`
+    np.minimum(values, 255, out=values)
     return values.astype(np.uint8)
 
 
 @lru_cache(maxsize=16)
-def _line(scaling: tuple[tuple[float, float], ...]) -> tuple[Radiometry, Radiometry]:
-    """For each band, `float32`: what to subtract, and what to multiply the difference by."""
+def _line(scaling: tuple[tuple[float, float], ...], count: int) -> tuple[Radiometry, Radiometry]:
+    """For each of `count` values of a picture, `float32`: what to subtract, and what to multiply
+    the difference by. (For each band alone it would take twice as long to apply.)"""
     low, high = np.array(scaling).T
-    return low.astype(np.float32), (255 / (high - low)).astype(np.float32)
+    low, factor = low.astype(np.float32), (255 / (high - low)).astype(np.float32)
+    return np.tile(low, count // len(low)), np.tile(factor, count // len(low))
 
 
 @cache

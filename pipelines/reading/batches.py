@@ -14,15 +14,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.elements import REJECTED, ChipBatch, Spent
-from pipelines.errors import ChipRejected
+from pipelines.errors import ChipRejected, StoreDown
 from pipelines.imaging.acquisition import read_acquired_at
 from pipelines.imaging.decoding import decode_with_place
 from pipelines.imaging.footprint import Place, footprints_of
 from pipelines.imaging.resize import Pixels
 from pipelines.reading.chip_bytes import ChipBytes
+from pipelines.scenes.unit_windows import UnitWindows, WindowPixels
 from pipelines.tables.geometry import cover, without_folds, wkb_of_rings
 from schemas.artifact import Preprocessing
-from schemas.chip_columns import BOUNDS, CHIP_NAMES, GEOMETRY
+from schemas.chip_columns import BOUNDS, CHIP_NAMES, GEOMETRY, NO_DATA_SHARE
 from schemas.dating import DATING_NAMES, SeenAtSource
 from schemas.render import file_schema
 from schemas.scene_columns import SCENE_BANDS
@@ -30,6 +31,7 @@ from schemas.tables import CHIP_SCORES
 from schemas.tables import QuarantineReason as Reason
 
 _ROWS_A_TASK = 32  # small enough to spread a batch over all threads, large against a task's cost
+SCENE_BANDS = "scene_bands"
 _OBSERVED_AT = file_schema(CHIP_SCORES).field("observed_at").type
 
 
@@ -51,7 +53,7 @@ class _Done:
 
 @dataclass(frozen=True)
 class BatchReading:
-    """A batch that threads are reading: they fill `pixels`, `places` and `times`."""
+    """A batch that threads are reading: they fill `pixels`, `places`, `times` and `no_data`."""
 
     unit: int
     last: bool
@@ -59,11 +61,18 @@ class BatchReading:
     pixels: npt.NDArray[np.uint8]
     places: list[Place | None]
     times: list[datetime | None]
+    no_data: list[float | None]
     tasks: list[Future[_Done]]
 
 
 def begin_batch(
-    unit: int, last: bool, chips: pa.Table, preprocessing: Preprocessing, pool: ThreadPoolExecutor
+    unit: int,
+    last: bool,
+    chips: pa.Table,
+    preprocessing: Preprocessing,
+    pool: ThreadPoolExecutor,
+    windows: UnitWindows | None = None,
+    first_row: int = 0,
 ) -> BatchReading:
     """Start reading and decoding a batch of chips on a pool of threads.
 
@@ -71,11 +80,14 @@ def begin_batch(
         unit: number of the unit.
         last: whether it is the unit's last batch.
         chips: rows in the CHIP_MANIFEST schema.
+        windows: of the unit, if some of its chips are windows of scenes.
+        first_row: the batch's first row in the unit.
     """
     rows = chips.num_rows
     pixels = np.empty((rows, *preprocessing.input_shape), np.uint8)
     places: list[Place | None] = [None] * rows
     times: list[datetime | None] = [None] * rows
+    no_data: list[float | None] = [None] * rows
     has_times = preprocessing.media_type == "tif"
     chip_bytes = ChipBytes(chips, preprocessing.max_bytes)
 
@@ -86,26 +98,46 @@ def begin_batch(
         began = perf_counter()
         for row in range(start, stop):
             read = began
+            window_row = first_row + row if windows and windows.has(first_row + row) else None
             try:
-                data = read_row(row)
-                read = perf_counter()
-                done.bytes_read += len(data)
-                pixels[row], places[row] = _decode(data, preprocessing)
-                if has_times:
-                    times[row] = read_acquired_at(data)
+                if windows and window_row is not None:
+                    found = _read_window(windows, window_row)
+                    pixels[row], places[row], times[row], no_data[row] = found
+                else:
+                    data = read_row(row)
+                    read = perf_counter()
+                    done.bytes_read += len(data)
+                    pixels[row], places[row] = _decode(data, preprocessing)
+                    if has_times:
+                        times[row] = read_acquired_at(data)
             except ChipRejected as rejected:
                 rejection = _Rejection(row, rejected.reason.value, rejected.message)
                 done.rejections.append(rejection)
             ended = perf_counter()
-            if read == began:  # it could not be read
+            if read == began and window_row is None:  # it could not be read
                 read = ended
             done.read_s += read - began
             done.decode_s += ended - read
             began = ended
+        if windows:
+            fetched = windows.take_spent()
+            done.bytes_read += fetched.fetched_bytes
+            done.read_s += fetched.seconds
+            done.decode_s = max(done.decode_s - fetched.seconds, 0)
         return done
 
     tasks = [pool.submit(read_rows, start) for start in range(0, rows, _ROWS_A_TASK)]
-    return BatchReading(unit, last, chips, pixels, places, times, tasks)
+    return BatchReading(unit, last, chips, pixels, places, times, no_data, tasks)
+
+
+def _read_window(windows: UnitWindows, row: int) -> WindowPixels:
+    """Read a window; an unexpected error on hostile bytes costs one window, not the run."""
+    try:
+        return windows.read(row)
+    except (ChipRejected, StoreDown):
+        raise
+    except Exception as error:
+        raise ChipRejected(Reason.DECODE_ERROR, f"{type(error).__name__}: {error}") from error
 
 
 def _decode(data: bytes, preprocessing: Preprocessing) -> tuple[Pixels, Place | None]:
@@ -130,7 +162,12 @@ def finish_batch(reading: BatchReading) -> ChipBatch:
     spent = _spent(done, perf_counter() - began)
     rejections = [rejection for task in done for rejection in task.rejections]
     chips = _with_places(reading.chips, reading.places)
-    chips = _with_times(chips, reading.times).select([*CHIP_NAMES, *DATING_NAMES])
+    chips = _with_times(chips, reading.times)
+    names = [*CHIP_NAMES, *DATING_NAMES]
+    if SCENE_BANDS in chips.column_names:
+        names += [SCENE_BANDS, NO_DATA_SHARE.name]
+        chips = chips.append_column(NO_DATA_SHARE.name, pa.array(reading.no_data, pa.float64()))
+    chips = chips.select(names)
     pixels, rejected = reading.pixels, REJECTED.empty_table()
     if rejections:
         rows = [rejection.row for rejection in rejections]

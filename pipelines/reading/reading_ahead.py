@@ -15,6 +15,7 @@ from pipelines.elements import ChipBatch, Unit
 from pipelines.processors import usable_cores
 from pipelines.reading.batches import BatchReading, begin_batch, finish_batch
 from pipelines.reading.pixel_budget import PixelBudget, Slot
+from pipelines.scenes.unit_windows import UnitWindows
 from pipelines.storage import store
 from schemas.artifact import Preprocessing
 
@@ -32,21 +33,26 @@ class ReadAhead:
     So a unit's last batches are yielded with the next unit, or by `drain`.
     """
 
-    def __init__(self, preprocessing: Preprocessing, batch_size: int) -> None:
-        self._preprocessing = preprocessing
+    def __init__(
+        self, preprocessing: Preprocessing, batch_size: int, max_no_data: float | None = None
+    ) -> None:
+        self._preprocessing, self._max_no_data = preprocessing, max_no_data
         self._batch_size = batch_size
         self._begun: deque[tuple[Slot, BatchReading]] = deque()
 
     def read(self, unit: Unit) -> Iterator[ChipBatch]:
         """Begin every batch of a unit in turn; `BATCHES_AHEAD` later, yield it."""
         pool = _pool(_threads_for(unit.chips["chip_uri"][0].as_py()))
+        windows = UnitWindows.of(unit.chips, self._preprocessing, self._max_no_data)
         rows = unit.chips.num_rows
         for start in range(0, rows, self._batch_size):
             while (slot := _budget.take(patient=not self._begun)) is None:
                 yield from self._finish_first()
             chips = unit.chips.slice(start, self._batch_size)
             last = start + self._batch_size >= rows
-            reading = begin_batch(unit.number, last, chips, self._preprocessing, pool)
+            reading = begin_batch(
+                unit.number, last, chips, self._preprocessing, pool, windows, start
+            )
             self._begun.append((slot, reading))
             if len(self._begun) > BATCHES_AHEAD:
                 yield from self._finish_first()

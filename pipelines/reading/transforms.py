@@ -61,15 +61,18 @@ class ReadChips(beam.PTransform):
         preprocessing: how bytes become pixels, from the artifact.
         batch_size: called on the worker; returns the number of chips in a batch.
         settings: applied on the worker first.
+        max_no_data: windows of scenes with a larger share of no data are rejected; None: only
+            those without any data.
     """
 
     preprocessing: Preprocessing
     batch_size: Callable[[], int]
     settings: WorkerSettings | None = None
+    max_no_data: float | None = None
 
     def expand(self, units: beam.PCollection[Unit]) -> beam.PCollection[ChipBatch]:
         """One DoFn, a generator."""
-        fn = ReadChipsFn(self.preprocessing, self.batch_size, self.settings)
+        fn = ReadChipsFn(self.preprocessing, self.batch_size, self.settings, self.max_no_data)
         return units | beam.ParDo(fn).with_output_types(ChipBatch)
 
 
@@ -80,6 +83,7 @@ class ReadChipsFn(beam.DoFn):
     preprocessing: Preprocessing
     ask_batch_size: Callable[[], int]
     settings: WorkerSettings | None = None
+    max_no_data: float | None = None
 
     def setup(self) -> None:
         """Apply the settings, and get the batch size."""
@@ -89,7 +93,7 @@ class ReadChipsFn(beam.DoFn):
 
     def start_bundle(self) -> None:
         """Start without the batches of a failed bundle."""
-        self._ahead = ReadAhead(self.preprocessing, self._batch_size)
+        self._ahead = ReadAhead(self.preprocessing, self._batch_size, self.max_no_data)
 
     def process(self, unit: Unit) -> Iterator[ChipBatch]:
         """Yield the batches that are due; the unit's last ones are still being read."""

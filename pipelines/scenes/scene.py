@@ -62,12 +62,12 @@ class Blocks:
     offsets: Integers
     counts: Integers
 
-    @property
+    @cached_property
     def across(self) -> int:
         """Blocks from left to right."""
         return -(-self.width_px // self.block_width_px)
 
-    @property
+    @cached_property
     def down(self) -> int:
         """Blocks from top to bottom."""
         return -(-self.height_px // self.block_height_px)
