@@ -10,6 +10,7 @@ SCORING = [
     "duckdb>=2.0",
     "h3ronpy>=0.22",
     "h5py>=3.11",
+    "imagecodecs>=2025.3.30",  # decodes blocks of scenes: docs/decisions/scenes.md
     "numpy>=2.0",
     "obstore>=0.12",
     "pillow>=12.1",

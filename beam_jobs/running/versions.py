@@ -16,6 +16,7 @@ _RECORDED_PACKAGES = (
     "numpy",
     "pyarrow",
     "deltalake",
+    "imagecodecs",
     "simplejpeg",
     "rasterio",
 )

@@ -176,12 +176,14 @@ def _missing(values: Values, scene: Scene) -> npt.NDArray[np.bool_] | bool:
     dark = DARKEST if scene.pixels.compression == JPEG else 0
     kind, no_data = values.dtype.kind, scene.no_data
     lowest = values.min()  # the answer for most windows, in a fifth of the time
+    if has_nan := bool(np.isnan(lowest)):
+        lowest = -np.inf
     missing: npt.NDArray[np.bool_] | bool = False
     if lowest <= dark and (kind == "u" or no_data is None):
         missing = _everywhere(values, lambda band: (band <= dark) & (band >= 0))
     if no_data is not None and no_data >= lowest and (no_data or kind != "u"):
         missing = np.logical_or(missing, _everywhere(values, lambda band: band == no_data))
-    if np.isnan(lowest):
+    if has_nan:
         missing = np.logical_or(missing, _everywhere(values, np.isnan))
     return missing
 
