@@ -31,7 +31,6 @@ from schemas.tables import CHIP_SCORES
 from schemas.tables import QuarantineReason as Reason
 
 _ROWS_A_TASK = 32  # small enough to spread a batch over all threads, large against a task's cost
-SCENE_BANDS = "scene_bands"
 _OBSERVED_AT = file_schema(CHIP_SCORES).field("observed_at").type
 
 
@@ -164,8 +163,8 @@ def finish_batch(reading: BatchReading) -> ChipBatch:
     chips = _with_places(reading.chips, reading.places)
     chips = _with_times(chips, reading.times)
     names = [*CHIP_NAMES, *DATING_NAMES]
-    if SCENE_BANDS in chips.column_names:
-        names += [SCENE_BANDS, NO_DATA_SHARE.name]
+    if SCENE_BANDS.name in chips.column_names:
+        names += [SCENE_BANDS.name, NO_DATA_SHARE.name]
         chips = chips.append_column(NO_DATA_SHARE.name, pa.array(reading.no_data, pa.float64()))
     chips = chips.select(names)
     pixels, rejected = reading.pixels, REJECTED.empty_table()
