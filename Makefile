@@ -57,7 +57,7 @@ test: install ## Run the tests
 soak: install ## Run the stress tests in full: kills, crash points, hostile files, archives (SEED=N)
 	KILLS=100 HOSTILE_FILES=10000 ARCHIVES=30 SEASON=all $(VENV_PYTHON) -m pytest -s \
 	  tests/whole/test_kills.py tests/whole/test_hostile_files.py tests/whole/test_nights.py \
-	  tests/whole/test_crash_points.py $(ARGS)
+	  tests/whole/test_season.py $(ARGS)
 
 check: install ## Check format, lint and types, as CI does
 	$(VENV_PYTHON) -m ruff format --check .

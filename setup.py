@@ -76,6 +76,7 @@ TEST = [
     "python-hcl2>=8.1",
     "pyyaml>=6.0",
     "sqlglot>=30",
+    "time-machine>=2.16",
     "werkzeug>=3.0",
 ]
 

@@ -114,9 +114,9 @@ def flags_of(options: type) -> Iterator[Flag]:
 def removed_flags(options: type) -> list[str]:
     """Flags of the last release, with their dashes, that are accepted and do nothing: the tuples
     `removed_flags` of the class and of nested dataclasses."""
-    removed = list(getattr(options, "removed_flags", ()))
+    removed, hints = list(getattr(options, "removed_flags", ())), type_hints(options)
     for each in fields(options):
-        hint = type_hints(options)[each.name]
+        hint = hints[each.name]
         removed += removed_flags(hint) if is_dataclass(hint) else []  # type: ignore[arg-type]
     return removed
 

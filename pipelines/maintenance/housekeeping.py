@@ -24,19 +24,24 @@ def vacuum(output: str, name: str, hours: int, preview: bool) -> int:
     With at least `FULL_VACUUM_HOURS`, files that a dead publisher left without a commit, too.
 
     Raises:
+        RunFailed: every commit met with a conflict.
         StorageError: the table cannot be read, or a file not deleted.
     """
-    table = delta_tables.open_table(output, name)
-    if table is None:
-        return 0
-    with translate_commit_errors("maintain", table):
-        dead = table.vacuum(
-            retention_hours=hours,
-            dry_run=preview,
-            enforce_retention_duration=False,
-            full=hours >= FULL_VACUUM_HOURS,
-        )
-    return len(dead)
+
+    def delete() -> int:
+        table = delta_tables.open_table(output, name)
+        if table is None:
+            return 0
+        with translate_commit_errors("maintain", table, retries=True):
+            dead = table.vacuum(
+                retention_hours=hours,
+                dry_run=preview,
+                enforce_retention_duration=False,
+                full=hours >= FULL_VACUUM_HOURS,
+            )
+        return len(dead)
+
+    return commits.commit_in_turn(delete, f"delete dead files of {name}")
 
 
 def drop_finished_staging(output: str, preview: bool) -> int:

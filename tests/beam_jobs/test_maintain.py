@@ -15,7 +15,7 @@ import pytest
 from beam_jobs import maintain
 from beam_jobs.query import ask
 from pipelines.commands import exit_code
-from pipelines.maintenance import compaction, retention
+from pipelines.maintenance import compaction, housekeeping, retention
 from pipelines.maintenance.withdrawing import withdraw_run
 from pipelines.planning.done import chips_done
 from pipelines.publishing import publishing
@@ -187,6 +187,22 @@ def test_compaction_that_conflicts_with_a_publisher_tries_again(output, capsys, 
     found = compaction.compact(output, "chip_scores", preview=False)
     assert (found.runs, found.files_before, found.files_after) == (1, 3, 1)
     assert {row["run_id"] for row in seen(output)["chip_scores"]} == {"old"}
+
+
+def test_vacuum_that_conflicts_with_another_commit_tries_again(output, capsys, monkeypatch):
+    """What vacuum does is a commit, too; two at once ended in a traceback."""
+    run(output, capsys)  # compacts, so that there are dead files
+    open_newest, others = delta_tables.open_table, iter([lambda: withdraw_run(output, "recent")])
+
+    def open_then_commit(place, name):
+        table = open_newest(place, name)
+        if name == "chip_scores" and (commit := next(others, None)):
+            commit()
+        return table
+
+    monkeypatch.setattr(delta_tables, "open_table", open_then_commit)
+    assert housekeeping.vacuum(output, "chip_scores", 0, preview=False) > 0
+    assert len(files(output)) == named(output) == 1
 
 
 def test_a_publisher_whose_snapshot_is_older_than_a_compaction_publishes(output, capsys):

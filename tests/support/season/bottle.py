@@ -3,6 +3,7 @@
 import http.client
 import os
 import pickle
+import time
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -30,6 +31,10 @@ class Bottle(ChildServer):
             "AWS_CONFIG_FILE": os.devnull,
             "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         }
+
+    def empty(self) -> None:
+        """Delete everything."""
+        self._call("empty")
 
     def begin(self) -> None:
         """Number the next operation 1."""
@@ -61,6 +66,10 @@ class Bottle(ChildServer):
         """Make everything days old."""
         self._call("age")
 
+    def set_clock(self, seconds: float) -> None:
+        """Let the server's clock show this time, in seconds since 1970."""
+        self._call("ahead_s", seconds - time.time())
+
     def fail(self, write: int, fate: str) -> None:
         """Do what the n-th request that writes asks for, and lose its answer (`lost`), or answer
         503 (`failed`)."""
@@ -74,6 +83,11 @@ class Bottle(ChildServer):
     def put(self, name: str, data: bytes) -> None:
         """Store an object, as no operation."""
         self._call("put", f"{BUCKET}/{name}", data)
+
+    def etag(self, name: str) -> str:
+        """The etag of an object."""
+        found: str = self._call("etag_of", f"{BUCKET}/{name}")
+        return found
 
     def delete(self, name: str) -> None:
         """Delete an object, as no operation."""

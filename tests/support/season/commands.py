@@ -11,6 +11,7 @@ from typing import Any
 
 import apache_beam as beam
 import pytest
+import time_machine
 
 from beam_jobs import (
     maintain,
@@ -57,18 +58,27 @@ class Outcome(tuple[int, str]):
         return self[0]
 
 
-def call(command: str, *flags: object) -> Outcome:
+def call(command: str, *flags: object, at: float | None = None) -> Outcome:
     """Call a command in this process.
 
     Args:
         command: one of COMMANDS.
         flags: its arguments.
+        at: the time that its clock shows, in seconds since 1970.
     """
     said = io.StringIO()
-    store.forget_stores()
-    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+    clock = contextlib.nullcontext() if at is None else time_machine.travel(at)
+    with clock, contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
         code = exit_code(COMMANDS[command], [str(flag) for flag in flags])
     return Outcome((code, said.getvalue()))
+
+
+@contextlib.contextmanager
+def without_reports() -> Iterator[None]:
+    """Within it, runs write no report."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(publishing, "try_report", lambda plan, before: None)
+        yield
 
 
 @contextlib.contextmanager

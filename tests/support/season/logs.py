@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote
 
@@ -64,13 +65,18 @@ def rows_of(objects: Mapping[str, Object], folder: str) -> list[Row]:
     for path, add in read_log(objects, folder).files.items():
         data = objects[f"{folder}/{path}"].data
         assert len(data) == add["size"], f"{path} has {len(data)} bytes, not {add['size']}"
-        found = pq.read_table(io.BytesIO(data)).to_pylist()
+        found = _rows_in(data)
         expected = json.loads(add["stats"])["numRecords"]
         assert len(found) == expected, f"{path} has {len(found)} rows, not {expected}"
-        partition = add["partitionValues"]
-        partition = dict(partition) if not isinstance(partition, Mapping) else partition
-        rows += [{**row, **partition} for row in found]
+        rows += [{**row, **dict(add["partitionValues"])} for row in found]
     return rows
+
+
+@lru_cache(maxsize=5000)
+def _rows_in(data: bytes) -> list[Row]:
+    """The rows of a file, once for all nights in which it is there."""
+    found: list[Row] = pq.read_table(io.BytesIO(data)).to_pylist()
+    return found
 
 
 def tables_below(objects: Mapping[str, Object], output: str = "out") -> list[str]:

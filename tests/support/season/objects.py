@@ -18,15 +18,11 @@ READS = ("GET", "HEAD")
 
 
 class Object(NamedTuple):
-    """What is stored under a key."""
+    """What is stored under a key; the etag is by the bytes, as S3's is."""
 
     data: bytes
     written_at: float
-
-    @property
-    def etag(self) -> str:
-        """By the bytes, as S3's is."""
-        return hashlib.md5(self.data).hexdigest()
+    etag: str
 
 
 Change = dict[str, Object | None]
@@ -50,6 +46,8 @@ class Bucket:
         fault: (number of a request that writes, what happens to its answer: `lost` or `failed`).
         held: clients whose commits wait until they are released.
         waiting: the commit that each of them waits with.
+        writes: how many requests to write came since `begin`.
+        ahead_s: by how much the server's clock is wrong.
     """
 
     objects: dict[str, Object] = field(default_factory=dict)
@@ -61,6 +59,7 @@ class Bucket:
     waiting: dict[str, str] = field(default_factory=dict)
     released: set[str] = field(default_factory=set)
     writes: int = 0
+    ahead_s: float = 0.0
 
     def __post_init__(self) -> None:
         self.turn = threading.Condition()
@@ -92,6 +91,15 @@ class Bucket:
         self.objects = dict(self.saved[name])
         self.begin()
 
+    def etag_of(self, key: str) -> str:
+        """The etag of an object."""
+        return self.objects[key].etag
+
+    def empty(self) -> None:
+        """Nothing is there, and the clock is right."""
+        self.objects, self.ahead_s = {}, 0.0
+        self.begin()
+
     def age(self) -> None:
         """Every object was written days ago."""
         for key, found in self.objects.items():
@@ -109,6 +117,10 @@ class Bucket:
         self.writes += 1
         number, fate = self.fault or (0, "")
         return fate if self.writes == number else ""
+
+    def new(self, data: bytes) -> Object:
+        """What is written now."""
+        return Object(data, time.time() + self.ahead_s, hashlib.md5(data).hexdigest())
 
     def wait_turn(self, client: str, key: str) -> None:
         """Hold a commit until its client is released."""
@@ -131,8 +143,3 @@ class Bucket:
 def is_commit(key: str) -> bool:
     """Whether a key is that of an entry in a table's log."""
     return "/_delta_log/" in key and key.endswith(".json")
-
-
-def written(data: bytes) -> Object:
-    """A new object."""
-    return Object(data, time.time())

@@ -19,6 +19,7 @@ from tests.support.season.objects import is_commit
 
 DARK, BRIGHT = 30, 200
 PLACES = 4
+NAMES = ("score", "publish", "rescore", "withdraw", "relabel", "replay", "maintain", "alerts")
 ALERTS = ("alerts", "--labels", "road")
 _LOW = {**dict.fromkeys(PLANET_LABELS.names, 0.5), "road": 0.05}
 
@@ -39,9 +40,9 @@ class Scenario:
         together: whether scores and quarantine change for readers at once.
     """
 
-    flags: Sequence[object]
-    again: Sequence[object] = ()
-    prepare: Sequence[object] = ()
+    flags: tuple[object, ...]
+    again: tuple[object, ...] = ()
+    prepare: tuple[object, ...] = ()
     together: bool = True
 
     @property
@@ -64,6 +65,7 @@ class Place:
         relabel = ("relabel", "--thresholds", self.folder / "low.json", "--run_id", "relabelled")
         return {
             "score": Scenario((*score, "--run_id", "night")),
+            "rival": Scenario((*score, "--run_id", "rival")),
             "publish": Scenario(
                 ("publish", "--run_id", "night"), prepare=(*score, "--run_id", "night")
             ),
@@ -89,9 +91,8 @@ def build(bottle: Bottle, folder: Path) -> Place:
     """Fill a bottle with the history; it is saved as `history`."""
     today = datetime.now(UTC)
     place = Place(folder, str(today.date()))
-    make_artifact(folder / "model")
-    (folder / "low.json").write_text(json.dumps(_LOW))
-    _write_sidecar(folder / "sidecar.csv")
+    make_files(folder)
+    bottle.empty()
     score = [*place.scenarios()["score"].flags[:-1]]
     for number in range(3):
         bottle.put(f"chips/p{number}-0.jpg", picture(DARK, number))
@@ -115,6 +116,14 @@ def build(bottle: Bottle, folder: Path) -> Place:
     return place
 
 
+def make_files(folder: Path) -> None:
+    """What a place has next to its bottle, unless it is there."""
+    if not (folder / "sidecar.csv").exists():
+        make_artifact(folder / "model")
+        (folder / "low.json").write_text(json.dumps(_LOW))
+        _write_sidecar(folder / "sidecar.csv")
+
+
 def _write_sidecar(path: Path) -> None:
     """Each picture pN-M shows place N in month M."""
     start = datetime.now(UTC) - timedelta(days=300)
@@ -128,15 +137,16 @@ def _write_sidecar(path: Path) -> None:
                 rows.writerow([f"p{place}-{month}", at.isoformat(), *box])
 
 
-def begin(bottle: Bottle, scenario: Scenario) -> None:
-    """Bring the history back, with what the scenario finds in it; the next operation is number 1.
+def begin(bottle: Bottle, *scenarios: Scenario) -> None:
+    """Bring the history back, with what the scenarios find in it; the next operation is number 1.
 
     What a command has staged and not committed is what it leaves if it dies before its first
     commit.
     """
     bottle.load("history")
-    if scenario.prepare:
-        do(scenario.prepare)
+    for prepare in {scenario.prepare for scenario in scenarios if scenario.prepare}:
+        bottle.begin()
+        do(prepare)
         journal = bottle.record("prepare")
         first = next(n for n, done in enumerate(journal) if done.change and is_commit(done.key))
         bottle.crash("prepare", first)

@@ -18,7 +18,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from xml.sax.saxutils import escape, unescape
 
 from tests.support.child_server import LOOPBACK, serve
-from tests.support.season.objects import Bucket, Change, Object, written
+from tests.support.season.objects import Bucket, Change, Object
 
 CONTROL = "/-/"
 _CLIENT = re.compile(r"Credential=([^/]+)/")
@@ -78,12 +78,12 @@ def _put(bucket: Bucket, asked: Request) -> Answer:
     if expected and (old is None or expected.strip('"') != old.etag):
         return _error(412, "PreconditionFailed")
     if source is None:
-        new = written(asked.body)
+        new = bucket.new(asked.body)
         return Answer(200, headers={"ETag": f'"{new.etag}"'}, change={asked.key: new})
     found = bucket.objects.get(unquote(source).lstrip("/"))
     if found is None:
         return _error(404, "NoSuchKey")
-    new = written(found.data)
+    new = bucket.new(found.data)
     text = f'<CopyObjectResult><ETag>"{new.etag}"</ETag></CopyObjectResult>'
     return Answer(200, text.encode(), change={asked.key: new})
 
@@ -112,9 +112,9 @@ def _listing(bucket: Bucket, asked: Request) -> Answer:
     top, delimiter = asked.key.strip("/") + "/", asked.query.get("delimiter", "")
     prefix, after = asked.query.get("prefix", ""), asked.query.get("start-after", "")
     parts, folders = [], set()
-    for key in sorted(bucket.objects):
+    for key in sorted(key for key in bucket.objects if key.startswith(top + prefix)):
         name = key.removeprefix(top)
-        if not (key.startswith(top + prefix) and name > after):
+        if name <= after:
             continue
         rest = name.removeprefix(prefix)
         if delimiter and delimiter in rest:
@@ -222,11 +222,11 @@ class _Server(ThreadingTCPServer):
         bucket = self.bucket
         if name in ("journal", "objects"):
             return getattr(bucket, name)
-        if name in ("fault", "held"):
+        if name in ("fault", "held", "ahead_s"):
             setattr(bucket, name, *arguments)
             bucket.released.clear()
         elif name == "put":
-            bucket.objects[arguments[0]] = written(arguments[1])
+            bucket.objects[arguments[0]] = bucket.new(arguments[1])
         elif name == "delete":
             bucket.objects.pop(*arguments)
         elif name == "release":
