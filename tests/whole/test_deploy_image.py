@@ -123,6 +123,13 @@ def test_every_package_has_the_version_of_the_constraints_and_hashes(variant: st
         assert all(re.fullmatch(r"--hash=sha256:[0-9a-f]{64}", each) for each in hashes)
 
 
+@pytest.mark.parametrize("variant", ["cpu", "gpu"])
+def test_no_variant_has_the_clients_of_ai_services_that_beams_extra_brings(variant: str) -> None:
+    unused = {"google-cloud-aiplatform", "google-genai"}
+    assert unused <= constraints().keys(), "not brought any more: deploy/hashed_requirements.py"
+    assert unused.isdisjoint(package.partition("==")[0] for package in pinned(variant))
+
+
 def test_both_variants_are_stages() -> None:
     assert build_arguments()["VARIANT"] in bases()
     assert {"cpu", "gpu"} <= set(bases())
