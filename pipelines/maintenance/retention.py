@@ -167,7 +167,7 @@ def _remove(table: DeltaTable, old: dict[Partition, list[PublishedFile]], before
     kept = {file.run_id for file in live_files.data_files(table) if file.run_date >= before}
     gone = {run_id for _, run_id in old} - kept
     without_rows = [(publications.rows_transaction(run_id), 0) for run_id in sorted(gone)]
-    with translate_commit_errors("maintain", table):
+    with translate_commit_errors("maintain", table, retries=True):
         table.delete(
             f"run_date < '{before}' AND run_id IN ({run_ids})",
             commit_properties=in_turn(table, "retention", without_rows),

@@ -20,7 +20,7 @@ _processes = multiprocessing.get_context("forkserver")
 _processes.set_forkserver_preload(
     [
         *("tensorflow", "keras", "train.__main__", "pipelines.batch_scoring"),
-        *("beam_jobs.score_chips", "tests.support.quick_scoring"),
+        *("beam_jobs.score_chips", "tests.support.quick_scoring", "tests.support.season.actors"),
     ]
 )
 

@@ -28,6 +28,8 @@ from tests.support.season.crashes import (
     check_lost_answer,
     rehearse,
 )
+from tests.support.season.hunting import prepare_hunt
+from tests.support.season.mutants import MUTANTS, planted
 from tests.support.season.orders import CLIENTS, check_order, serial
 from tests.support.season.scenarios import NAMES, Place, build
 from tests.support.season.year import Year
@@ -35,6 +37,7 @@ from tests.support.season.year import Year
 _SOAK = os.environ.get("SEASON") == "all"
 _SEED = int(os.environ.get("SEED", str(random.randrange(1_000_000))))
 _PAIRS = [("score", "rival"), *combinations_with_replacement(NAMES, 2)]
+_CHEAP_MUTANTS = [name for name, mutant in MUTANTS.items() if mutant.by == ("crash", "publish")]
 _YEARS, _NIGHTS = 3, 365
 T = TypeVar("T")
 
@@ -102,6 +105,17 @@ def test_two_commands_at_once_end_as_one_after_the_other(bottle, place, actors, 
     print(f"SEED={_SEED}, {names}: {pair.commits} commits, {len(orders)} orders")
     for order in some(orders, 1):
         check_order(bottle, place, actors(), pair, order)
+
+
+@pytest.mark.parametrize("name", MUTANTS if _SOAK else [None])
+def test_a_bug_that_is_planted_in_the_commit_path_is_found(bottle, place, name):
+    name = name or random.Random(_SEED).choice(_CHEAP_MUTANTS)
+    print(f"SEED={_SEED}, {name}")
+    with ExitStack() as stack:
+        hunt = prepare_hunt(bottle, place, MUTANTS[name].by, name, stack)
+        with planted(name), pytest.raises((AssertionError, RuntimeError, LookupError)) as found:
+            hunt()
+    print(str(found.value)[:200])
 
 
 @pytest.mark.skipif(_SOAK, reason="years are lived instead")

@@ -6,6 +6,7 @@ from multiprocessing.connection import Connection
 from typing import Any, Self
 
 from tests.support.season.commands import Outcome, call, stand_ins
+from tests.support.season.mutants import planted_by_environment
 
 _processes = multiprocessing.get_context("forkserver")
 
@@ -51,7 +52,7 @@ class Actor:
 
 
 def _serve(pipe: Connection, env: dict[str, str]) -> None:
-    with stand_ins(env):
+    with stand_ins(env), planted_by_environment():
         while True:
             at, (name, *flags) = pipe.recv()
             try:

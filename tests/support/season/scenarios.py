@@ -38,12 +38,14 @@ class Scenario:
         again: what the docs promise to finish it if it died; the same again by default.
         prepare: a command that died before its first commit.
         together: whether scores and quarantine change for readers at once.
+        replaced: the run that it replaces.
     """
 
     flags: tuple[object, ...]
     again: tuple[object, ...] = ()
     prepare: tuple[object, ...] = ()
     together: bool = True
+    replaced: str = ""
 
     @property
     def recovery(self) -> Sequence[object]:
@@ -69,7 +71,7 @@ class Place:
             "publish": Scenario(
                 ("publish", "--run_id", "night"), prepare=(*score, "--run_id", "night")
             ),
-            "rescore": Scenario((*score, "--run_id", "third", "--rescore")),
+            "rescore": Scenario((*score, "--run_id", "third", "--rescore"), replaced="third"),
             "withdraw": Scenario(("withdraw", "--run_id", "third")),
             "relabel": Scenario(relabel),
             "replay": Scenario(("replay", *model, "--new_run_id", "replayed")),

@@ -47,8 +47,11 @@ def _lines(connection: Any, sql: str) -> tuple[str, ...]:
     return tuple(sorted(json.dumps(row, default=str, sort_keys=True) for row in rows))
 
 
-def check_between(found: Seen, before: Seen, after: Seen, together: bool = True) -> None:
-    """Each view is as before a command or as after it; those of one commit, both the same."""
+def check_between(
+    found: Seen, before: Seen, after: Seen, together: bool = True, replaced: str = ""
+) -> None:
+    """Each view is as before a command or as after it; those of one commit, both the same; and
+    those runs that have a row have the rows that it counts, except one that is being replaced."""
     for name in QUERIES:
         if name == "runs":
             assert {*found[name]} <= {*before[name], *after[name]}, f"odd rows in runs: {found}"
@@ -57,6 +60,10 @@ def check_between(found: Seen, before: Seen, after: Seen, together: bool = True)
     pair = [tuple(each[name] for name in TOGETHER) for each in (found, before, after)]
     if together:
         assert pair[0] in pair[1:], "scores are of one state, quarantine is of another"
+    for run in map(json.loads, found["runs"]):
+        if run["status"] == "published" and run["run_id"] != replaced:
+            rows = [f'"run_id": "{run["run_id"]}"' in line for line in found["chip_scores"]]
+            assert sum(rows) in (run["scored"], 0 if not together else run["scored"]), run
 
 
 def difference(name: str, found: Seen, wanted: Seen) -> str:
@@ -79,8 +86,9 @@ def check_rows(objects: Mapping[str, Object]) -> None:
     for table, column in (("chip_scores", "scored"), ("quarantine", "quarantined")):
         numbers = Counter(row["run_id"] for row in tables[table])
         for run, row in published.items():
-            expired = run not in numbers and _is_expired(objects, run)
+            expired = numbers[run] < row[column] and _is_expired(objects, run, row["kind"])
             assert numbers[run] == row[column] or expired, f"{run}: {numbers[run]} in {table}"
+            assert row["commit_version"] is not None, f"{run} has no place in the order of runs"
     for run, row in published.items():
         parts = ("skipped", "left_over", "scored", "quarantined")
         assert row["listed"] == sum(row[part] for part in parts), f"{run}: chips are not conserved"
@@ -104,5 +112,7 @@ def _scores_what_is_left(run: Row) -> bool:
     return run["kind"] == "score" and not json.loads(run["options"]).get("rescore")
 
 
-def _is_expired(objects: Mapping[str, Object], run_id: str) -> bool:
-    return any(row["run_id"] == run_id for row in rows_of(objects, "out/expired_chips"))
+def _is_expired(objects: Mapping[str, Object], run_id: str, kind: str) -> bool:
+    """Whether nights were removed; those of a relabelling are remembered with its sources."""
+    expired = rows_of(objects, "out/expired_chips")
+    return any(row["run_id"] == run_id or kind == "relabel" for row in expired)
