@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 import pyarrow as pa
 
+from beam_jobs.options.cut_options import MAX_NO_DATA
 from beam_jobs.options.run_names import NEW_RUN_ID, checked_run_id, parse_run_date
 from beam_jobs.options.run_options import RunOptions, parse_run_options
 from beam_jobs.query import ask
@@ -28,6 +29,7 @@ from pipelines.quiet_tensorflow import quiet_tensorflow
 from schemas.artifact import ModelArtifact
 from schemas.chip_columns import CHIP_NAMES
 from schemas.render import file_schema
+from schemas.scene_columns import SCENE_BANDS
 from schemas.tables import QUARANTINE, REPLAY, QuarantineReason
 
 _REASONS = tuple(reason.value for reason in QuarantineReason)
@@ -68,10 +70,18 @@ class ReplayOptions(RunOptions):
         "Publish nothing if a larger share of the chips is quarantined.", ratio, default=1.0
     )
 
+    max_no_data: float = flag(
+        "Windows of scenes with a larger share of no data are not scored.",
+        ratio,
+        must_match=True,
+        default=MAX_NO_DATA,
+    )
+
     def recorded(self) -> dict[str, Any]:
         """The options as the run's record stores them."""
         chosen = {"reason": sorted(self.reason), "run_date": self.of_run_date}
-        return {"replayed": {**chosen, "run_id": self.of_run_id}, **super().recorded()}
+        replayed = {**chosen, "run_id": self.of_run_id}
+        return {"replayed": replayed, "max_no_data": self.max_no_data, **super().recorded()}
 
 
 LINE = CommandLine(
@@ -115,7 +125,8 @@ def _select(options: ReplayOptions, artifact: ModelArtifact) -> Selection:
 
 
 def _sql(options: ReplayOptions) -> str:
-    """The query for the quarantined rows; all values in it have been checked."""
+    """The query for the quarantined rows; all values in it have been checked. Scenes that could not
+    be read are left out: every run of theirs reads them again, and plans their windows."""
     reasons = ", ".join(f"'{reason}'" for reason in options.reason)
     conditions = {
         f"reason IN ({reasons})": options.reason,
@@ -123,10 +134,17 @@ def _sql(options: ReplayOptions) -> str:
         f"run_id = '{options.of_run_id}'": options.of_run_id,
     }
     asked = [condition for condition, value in conditions.items() if value] or ["true"]
-    return f"SELECT {', '.join(_CHIPS.names)} FROM open_quarantine WHERE {' AND '.join(asked)}"
+    return (
+        f"SELECT {', '.join(_CHIPS.names)} FROM open_quarantine WHERE {' AND '.join(asked)} "
+        f"AND NOT (run_id IN (SELECT run_id FROM runs WHERE {_CUTS}) AND NOT {_IS_WINDOW})"
+    )
 
 
-_CHIPS = pa.schema([file_schema(QUARANTINE).field(name) for name in CHIP_NAMES])
+_CHIPS = pa.schema(
+    [file_schema(QUARANTINE).field(name) for name in (*CHIP_NAMES, SCENE_BANDS.name)]
+)
+_CUTS = "json_extract(options, '$.cut_px') IS NOT NULL"
+_IS_WINDOW = r"regexp_matches(chip_uri, '#-?\d+,-?\d+,\d+,\d+\z')"
 
 
 if __name__ == "__main__":

@@ -27,12 +27,15 @@ from pipelines.imaging.other_files import ignored_text
 from pipelines.planning.archive import list_chips
 from pipelines.planning.done import chips_done, lost_chips, no_chips
 from pipelines.planning.media_types import refuse_other_media_type
+from pipelines.planning.scenes import cut_scenes, list_scenes, place_windows, with_sidecar
 from pipelines.planning.second_chances import count_second_chances, replay_command
 from pipelines.planning.selection import Selection, select_chips
-from pipelines.planning.sidecar import read_sidecar
+from pipelines.planning.sidecar import Sidecar, read_sidecar
 from pipelines.printing import write_answer
 from pipelines.quiet_tensorflow import quiet_tensorflow
 from pipelines.runs.run_plan import RunPlan
+from pipelines.scenes.header_cache import HeaderCache
+from pipelines.scenes.lattice import Cut
 from pipelines.scoring.trial import ChipsToDo, Trial, score_sample
 from pipelines.tars.index_cache import IndexCache
 from pipelines.wording import count_of
@@ -102,12 +105,32 @@ def _estimate(options: ScoreOptions) -> int:
 def _choose(options: ScoreOptions, artifact: ModelArtifact) -> tuple[Selection, int]:
     """The archive's chips that are left to do, and the number of files with hidden names."""
     sidecar = read_sidecar(options.sidecar) if options.sidecar else None
+    if options.cutting.cut:
+        return _choose_windows(options, options.cutting.cut, artifact, sidecar)
     indexes = IndexCache(options.output, store_new=not options.estimate)
     chips, ignored = list_chips(options.chips, options.media_type, indexes.members_of)
     refuse_other_media_type(chips, artifact.preprocessing.media_type)
     to_skip = _chips_to_skip(options, artifact)
     lost = None if options.rescore else lost_chips(options.output)
     return select_chips(chips, to_skip, options.max_chips, sidecar, lost), ignored
+
+
+def _choose_windows(
+    options: ScoreOptions, cut: Cut, artifact: ModelArtifact, sidecar: Sidecar | None
+) -> tuple[Selection, int]:
+    """The windows of the archive's scenes that are left to do, and the number of files with hidden
+    names."""
+    preprocessing = artifact.preprocessing
+    options.cutting.check_model(preprocessing)
+    asset = options.cutting.asset or ""
+    scenes, ignored = list_scenes(options.chips, asset, preprocessing.media_type)
+    if sidecar:
+        scenes = with_sidecar(scenes, sidecar)
+    headers = HeaderCache(options.output, store_new=not options.estimate)
+    found = cut_scenes(scenes, cut, headers, preprocessing)
+    to_skip = _chips_to_skip(options, artifact)
+    chosen = select_chips(found.windows, to_skip, options.max_chips)
+    return place_windows(chosen, found.places), ignored
 
 
 def _chips_to_skip(options: ScoreOptions, artifact: ModelArtifact) -> pa.RecordBatchReader:

@@ -56,7 +56,12 @@ class ScoreArchive(beam.PTransform):
         return (
             pbegin
             | ReadManifest(plan.manifest, self.units)
-            | ReadChips(self.artifact.preprocessing, model.ask_batch_size, settings)
+            | ReadChips(
+                self.artifact.preprocessing,
+                model.ask_batch_size,
+                settings,
+                max_no_data=plan.options.get("max_no_data"),
+            )
             | ScoreChips(model)
             | LabelChips(self.artifact)
             | StageUnits(plan.staging, self.started_at)

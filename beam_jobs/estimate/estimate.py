@@ -15,12 +15,16 @@ from pipelines.blocks.text_table import align
 from pipelines.imaging.other_files import ignored_text
 from pipelines.planning.selection import Selection
 from pipelines.runs.run_plan import unit_rows
+from pipelines.scenes.block_reader import MOST_RANGE_BYTES
 from pipelines.scoring.trial import ChipsToDo, Trial, take_sample
 from pipelines.storage.request_rate import seconds_for
 from pipelines.wording import count_of
 
 _WRITES_A_UNIT = 5
 """Scores and quarantine, each staged and copied, and the unit's record."""
+
+_WINDOWS_TOGETHER = 128
+"""Windows that follow each other share blocks: single ones would cost far more than in a run."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +97,8 @@ def estimate_run(
         reads_per_second: of all workers together on a `gs://` bucket at first.
         score: scores a sample on this machine.
     """
-    to_do = take_sample(chosen.chips, chosen.to_score, sample_chips)
+    together = _WINDOWS_TOGETHER if chosen.scene_chips else 1
+    to_do = take_sample(chosen.chips, chosen.to_score, sample_chips, together)
     trial, ramp_s = score(to_do), _ramp_seconds(to_do, reads_per_second)
     return Estimate(
         listed=chosen.listed,
@@ -101,8 +106,8 @@ def estimate_run(
         to_score=chosen.to_score,
         left_over=chosen.left_over,
         size_bytes=to_do.size_bytes,
-        reads=chosen.to_score,
-        writes=_WRITES_A_UNIT * len(unit_rows(chosen.to_score)),
+        reads=_reads(chosen, to_do),
+        writes=_WRITES_A_UNIT * len(unit_rows(chosen.to_score, None, chosen.scene_chips)),
         ramp_hours=ramp_s / 3600,
         sampled=to_do.sample.num_rows,
         sample_quarantined=trial.reasons,
@@ -112,6 +117,13 @@ def estimate_run(
         engine=trial.engine,
         durations=tuple(_duration(worker, to_do, trial, ramp_s) for worker in prices),
     )
+
+
+def _reads(chosen: Selection, to_do: ChipsToDo) -> int:
+    """Requests to read the chips: one each, or ranges of scenes."""
+    if not chosen.scene_chips:
+        return chosen.to_score
+    return len(chosen.scene_chips) + -(-to_do.size_bytes // MOST_RANGE_BYTES)
 
 
 def _ramp_seconds(to_do: ChipsToDo, reads_per_second: float) -> float:

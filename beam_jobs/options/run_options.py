@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, ClassVar, TypeVar
 
 from beam_jobs.options.accelerators import GPU_TYPES
+from beam_jobs.options.cut_options import CutOptions
 from beam_jobs.options.estimate_options import EstimateOptions
 from beam_jobs.options.run_names import RUN_DATE_IN_ID, checked_run_id, new_run_id, parse_run_date
 from beam_jobs.options.store_options import OUTPUT, ReaderOptions, address
@@ -165,7 +166,7 @@ class ScoreOptions(RunOptions):
     """The options of the scoring job."""
 
     chips: str = flag(
-        "The chips: a folder, a prefix, a glob, or a manifest.",
+        "The chips: a folder, a prefix, a glob, or a manifest; with --cut_px, the scenes.",
         address,
         metavar="URI",
         must_match=True,
@@ -202,6 +203,7 @@ class ScoreOptions(RunOptions):
     )
     estimate_options: EstimateOptions = field(default_factory=EstimateOptions)
     drift: DriftLimits = field(default_factory=DriftLimits)
+    cutting: CutOptions = field(default_factory=CutOptions)
 
     def addresses(self) -> dict[str, str]:
         """Flag to its address, of those that every worker has to reach."""
@@ -214,6 +216,7 @@ class ScoreOptions(RunOptions):
             "media_type": self.media_type,
             "max_chips": self.max_chips,
             "sidecar": self.sidecar,
+            **self.cutting.recorded(),
             **super().recorded(),
             "drift": asdict(self.drift),
         }
@@ -244,6 +247,7 @@ def parse_score_options(arguments: Sequence[str], now: datetime) -> ScoreOptions
         )
     if not options.estimate:
         options.estimate_options.check_unused()
+    options.cutting.check(options.chips, options.media_type)
     return options
 
 

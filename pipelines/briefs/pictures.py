@@ -3,9 +3,14 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import pyarrow.dataset as ds
 import simplejpeg
 
-from pipelines.reports.thumbnails import draw_thumbnails
+from pipelines.reports.thumbnails import Wanted, draw_thumbnails
+from pipelines.scenes.lattice import parse_window
+from pipelines.tables import delta_tables
+from schemas.scene_columns import SCENE_BANDS
+from schemas.tables import CHIP_SCORES
 
 SITES_WITH_PICTURES = 200
 """The sites, the most important ones, that have pictures."""
@@ -21,7 +26,9 @@ class Pair(NamedTuple):
     after: bytes | None
 
 
-def draw_pictures(sites: Sequence[Mapping[str, Any]]) -> dict[str, Pair]:
+def draw_pictures(
+    sites: Sequence[Mapping[str, Any]], bands: Mapping[str, str] | None = None
+) -> dict[str, Pair]:
     """The pictures before and after of the first `SITES_WITH_PICTURES`, by site_id.
 
     A picture that cannot be read is None. So is one before that has the address of the one after:
@@ -29,10 +36,11 @@ def draw_pictures(sites: Sequence[Mapping[str, Any]]) -> dict[str, Pair]:
 
     Args:
         sites: rows of `sites`, the most important ones first.
+        bands: `scene_bands` of windows by address, if they have them.
     """
     shown = sites[:SITES_WITH_PICTURES]
     wanted = {uri: None for site in shown for uri in _addresses(site) if uri}
-    drawn = draw_thumbnails(list(wanted.items()))
+    drawn = draw_thumbnails([Wanted(uri, None, (bands or {}).get(uri)) for uri in wanted])
     jpegs = {
         uri: thumbnail.jpeg
         for uri, thumbnail in zip(wanted, drawn, strict=True)
@@ -48,6 +56,24 @@ def draw_pictures(sites: Sequence[Mapping[str, Any]]) -> dict[str, Pair]:
 def _addresses(site: Mapping[str, Any]) -> tuple[str | None, str]:
     before, after = site["before_uri"], site["after_uri"]
     return (None if before == after else before), after
+
+
+def find_bands(output: str, sites: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """`scene_bands` of the windows in the pictures of some sites, by address.
+
+    Raises:
+        StorageError: the table cannot be read.
+    """
+    windows = {uri for site in sites for uri in _addresses(site) if uri and parse_window(uri)}
+    scores = delta_tables.open_table(output, CHIP_SCORES.name) if windows else None
+    if scores is None:
+        return {}
+    rows = delta_tables.open_dataset(scores)
+    if SCENE_BANDS.name not in rows.schema.names:
+        return {}
+    known = ds.field("chip_uri").isin(sorted(windows)) & ds.field(SCENE_BANDS.name).is_valid()
+    found = rows.to_table(columns=["chip_uri", SCENE_BANDS.name], filter=known).to_pylist()
+    return {row["chip_uri"]: row[SCENE_BANDS.name] for row in found}
 
 
 def _fitted(jpegs: Mapping[str, bytes], uses: Iterable[str | None]) -> dict[str, bytes]:

@@ -13,7 +13,7 @@ from pipelines.briefs.facts import CHANGES, UNCHANGED, gather_facts, rank_sites
 from pipelines.briefs.languages import language
 from pipelines.briefs.map_data import draw_map
 from pipelines.briefs.page import render_brief
-from pipelines.briefs.pictures import SITES_WITH_PICTURES, draw_pictures
+from pipelines.briefs.pictures import SITES_WITH_PICTURES, draw_pictures, find_bands
 from schemas.alert_tables import ALERT_UPDATES
 
 MOST_BYTES = 5_000_000
@@ -83,7 +83,7 @@ def make_brief(output: str, request: Request) -> Brief:
         numbers = {site["site_id"]: n for n, site in enumerate(in_page_order(shown), 1)}
         words = language(request.language)
         on_map = draw_map(connection, words, facts.labels, numbers, facts.outlines)
-    pictures = draw_pictures(shown)
+    pictures = draw_pictures(shown, find_bands(output, shown))
     page = render_brief(words, facts, numbers, pictures, on_map, datetime.now(UTC))
     return Brief(
         page=page,

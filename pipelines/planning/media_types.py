@@ -47,7 +47,8 @@ def _sampled_types(chips: pa.Table) -> set[MediaType]:
     """Media types by the first bytes of some chips, without those that cannot be read."""
     step = -(-chips.num_rows // _SAMPLE) or 1
     found: set[MediaType] = set()
-    for row in chips.take(list(range(0, chips.num_rows, step))).to_pylist():
+    sample = pa.array(range(0, chips.num_rows, step), pa.int64())
+    for row in chips.take(sample).to_pylist():
         uri = row.get("shard_uri") or row["chip_uri"]
         with suppress(StorageError, ChipRejected):
             found.add(

@@ -15,6 +15,7 @@ from pipelines.drift.checks import Night
 from pipelines.reports.nights import add_up, as_night, count_rows, score_labels
 from pipelines.runs.run_rows import RunRows
 from schemas.artifact import MediaType
+from schemas.scene_columns import SCENE_BANDS
 
 RAREST_LABELS = 6
 """Labels for which chips are shown."""
@@ -23,12 +24,16 @@ _CHIPS_A_LABEL = 4
 _CHIPS_A_REASON = 5
 
 
+_SHOWN = ("chip_uri", "media_type", SCENE_BANDS.name)
+
+
 class Example(NamedTuple):
-    """A chip that carries a label; examples compare by score."""
+    """A chip that carries a label; examples compare by score and address."""
 
     score: float
     chip_uri: str
     media_type: MediaType
+    scene_bands: str | None = None
 
 
 class Rejected(NamedTuple):
@@ -82,15 +87,15 @@ def gather_facts(
     left_out = () if unproven else [name for name in known if known[name]["proven"] is False]
     best: dict[str, list[Example]] = {label: [] for label in names.values()}
     counts = []
-    for batch in rows.scores([*names, "labels", "chip_uri", "media_type"]) if names else []:
+    shown = [name for name in _SHOWN if name in rows.columns.names]  # some runs are older
+    for batch in rows.scores([*names, "labels", *shown]) if names else []:
         counts.append(count_rows(batch))
         for column, label in names.items():
             found = [*best[label], *_highest(batch, column, label)]
             best[label] = heapq.nlargest(_CHIPS_A_LABEL, found)
     night = as_night(record, add_up(counts))
     rejected = _some_of_each_reason(rows.quarantine(["reason", "chip_uri", "message"]))
-    shown = {label: best[label] for label in best if label not in left_out}
-    rare = _rarest(night, shown)
+    rare = _rarest(night, {label: best[label] for label in best if label not in left_out})
     return ReportFacts(record, night, before, rare, rejected, known, left_out)
 
 
@@ -101,7 +106,8 @@ def _highest(batch: pa.RecordBatch, column: str, label: str) -> list[Example]:
     rows = pc.filter(pc.list_parent_indices(labels), carry).to_numpy()
     scores = batch.column(column).to_numpy(zero_copy_only=False)[rows]
     first = rows[np.argsort(-scores, kind="stable")[:_CHIPS_A_LABEL]]
-    chosen = batch.select([column, "chip_uri", "media_type"]).take(pa.array(first, pa.int64()))
+    shown = [name for name in _SHOWN if name in batch.schema.names]
+    chosen = batch.select([column, *shown]).take(pa.array(first, pa.int64()))
     return [Example(*row.values()) for row in chosen.to_pylist()]
 
 

@@ -13,7 +13,7 @@ from pipelines.errors import StorageError, UsageError
 from pipelines.reports.facts import ReportFacts, gather_facts
 from pipelines.reports.nights import nights_before
 from pipelines.reports.page import render_report
-from pipelines.reports.thumbnails import Thumbnail, draw_thumbnails
+from pipelines.reports.thumbnails import Thumbnail, Wanted, draw_thumbnails
 from pipelines.run_log import event
 from pipelines.runs import attempts
 from pipelines.runs.models import known_model
@@ -116,5 +116,6 @@ def _trust(output: str, record: dict[str, Any]) -> Sequence[Mapping[str, Any]]:
 
 
 def _draw(facts: ReportFacts) -> dict[str, Thumbnail]:
-    chips = {chip.chip_uri: chip.media_type for some in facts.rare.values() for chip in some}
-    return dict(zip(chips, draw_thumbnails(list(chips.items())), strict=True))
+    chips = {chip.chip_uri: chip for some in facts.rare.values() for chip in some}
+    wanted = [Wanted(*chip[1:]) for chip in chips.values()]
+    return dict(zip(chips, draw_thumbnails(wanted), strict=True))

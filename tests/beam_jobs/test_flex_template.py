@@ -18,6 +18,11 @@ from pipelines.errors import UsageError
 _ROOT = Path(__file__).parents[2]
 PARAMETERS = {parameter["name"]: parameter for parameter in metadata()["parameters"]}
 NEEDED = {"chips": "gs://b/chips", "artifact": "gs://b/model", "output": "gs://b/tables"}
+WITH: dict[str, dict[str, str]] = {
+    **{name: {"cut_px": "100000000"} for name in ("overlap_px", "edge", "max_no_data")},
+    "asset": {"cut_px": "256", "chips": "gs://b/items.json"},
+}
+"""Parameters that belong to others."""
 VALUES = (
     "gs://bucket/folder/*.jpg",
     "s3://bucket",
@@ -66,7 +71,8 @@ def fits(parameter: dict[str, Any], value: str) -> bool:
 
 def is_taken(name: str, value: str) -> bool:
     """Whether the scoring job accepts this value of a template's parameter."""
-    flags = as_flags([f"--{flag}={text}" for flag, text in {**NEEDED, name: value}.items()])
+    given = {**NEEDED, **WITH.get(name, {}), name: value}
+    flags = as_flags([f"--{flag}={text}" for flag, text in given.items()])
     try:
         options = parse_score_options(flags, datetime.now(UTC))
     except UsageError:

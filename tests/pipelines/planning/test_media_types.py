@@ -43,3 +43,9 @@ def test_chips_that_are_no_pictures_are_left_to_the_quarantine(tmp_path):
     for number in range(5):
         (tmp_path / f"{number}.tif").write_bytes(b"")
     check(tmp_path, "jpg")
+
+
+def test_a_manifest_of_chips_without_endings_is_left_to_their_bytes(tmp_path):
+    (tmp_path / "chip").write_bytes(TIF)
+    (tmp_path / "m.csv").write_text("chip_uri\nchip\n")
+    refuse_other_media_type(list_chips(str(tmp_path / "m.csv"), None).chips, "jpg")

@@ -20,7 +20,7 @@ from pipelines.publishing.publishing import publish_run
 from pipelines.reports import reporting, thumbnails
 from pipelines.reports.facts import gather_facts
 from pipelines.reports.reporting import report_uri, write_report
-from pipelines.reports.thumbnails import SIDE_PX, draw_thumbnail
+from pipelines.reports.thumbnails import SIDE_PX, Wanted, draw_thumbnail
 from pipelines.runs import attempts
 from pipelines.runs.records import read_record
 from pipelines.runs.run_rows import published_rows, staged_rows
@@ -321,7 +321,7 @@ def test_a_report_does_not_wait_for_a_store_that_hangs(tmp_path, monkeypatch):
 
     monkeypatch.setattr(thumbnails, "read_named", read_or_hang)
     chips = [("hangs", "jpg")] * 20 + [(str(chip), "jpg")]
-    drawn = thumbnails.draw_thumbnails([chips[-1], *chips], patience_s=3)
+    drawn = thumbnails.draw_thumbnails([Wanted(*chip) for chip in (chips[-1], *chips)], 3)
     end.set()
     assert drawn[0].jpeg
     assert {each.missing for each in drawn[1:]} == {"it could not be read in time"}
