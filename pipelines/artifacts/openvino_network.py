@@ -73,8 +73,7 @@ class OpenVinoNetwork:
         at_once = max(1, _PIXELS_AT_ONCE // math.prod(input_shape[:2]))
         streams = _streams(usable_cores(), at_once)
         self._step = at_once // streams
-        self._weights = np.frombuffer(checked.weights, np.uint8)  # which OpenVINO does not copy
-        compiled = self._compile(checked.graph, input_shape, labels, streams)
+        compiled = self._compile(checked, input_shape, labels, streams)
         self._idle = SimpleQueue[Any]()
         for _ in range(streams):
             self._idle.put(compiled.create_infer_request())
@@ -99,7 +98,7 @@ class OpenVinoNetwork:
         return scores
 
     def _compile(
-        self, graph: str, input_shape: tuple[int, int, int], labels: int, streams: int
+        self, checked: OpenVinoModel, input_shape: tuple[int, int, int], labels: int, streams: int
     ) -> Any:
         others = _resolve("auto", convolutions=True) if self.precision == "int8" else self.precision
         # Left alone, OpenVINO takes bfloat16 wherever the processor has it, and all cores of the
@@ -110,7 +109,7 @@ class OpenVinoNetwork:
             "NUM_STREAMS": str(streams),
         }
         with _translating_errors() as openvino:
-            model = _read(graph, self._weights, input_shape, labels)
+            model = _read(checked, input_shape, labels)
             return openvino.Core().compile_model(model, "CPU", settings)
 
 
@@ -121,14 +120,14 @@ def check_network(checked: OpenVinoModel, input_shape: tuple[int, int, int], lab
         ArtifactError: the network does not fit the artifact, or OpenVINO cannot read it.
     """
     with _translating_errors():
-        _read(checked.graph, np.frombuffer(checked.weights, np.uint8), input_shape, labels)
+        _read(checked, input_shape, labels)
 
 
-def _read(
-    graph: str, weights: npt.NDArray[np.uint8], input_shape: tuple[int, int, int], labels: int
-) -> Any:
+def _read(checked: OpenVinoModel, input_shape: tuple[int, int, int], labels: int) -> Any:
+    """The network, with a copy of the weights: the caller's can go."""
     openvino = import_openvino()
-    model = openvino.Core().read_model(graph.encode(), openvino.Tensor(weights))
+    weights = openvino.Tensor(np.frombuffer(checked.weights, np.uint8))
+    model = openvino.Core().read_model(checked.graph.encode(), weights)
     _check_ends(model, input_shape, labels)
     return model
 

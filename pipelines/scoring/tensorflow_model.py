@@ -17,6 +17,9 @@ from pipelines.scoring.tuning import BATCH_SIZE, CALLS_IN_FLIGHT, TUNED_FROM_CHI
 from schemas.artifact import ModelArtifact
 from schemas.precision import KERAS_POLICIES, Precision, gpu_precision, native_bfloat16
 
+_opened: dict[str, Any] = {}
+"""Models that were opened to be checked, by model_digest; the first to score with one takes it."""
+
 
 class TensorFlowModel:
     """See `engines.LoadedModel`.
@@ -46,7 +49,7 @@ class TensorFlowModel:
     ) -> None:
         gpu = find_gpu()
         resolved = resolve_precision(precision, gpu)
-        model = load_model(folder, artifact)
+        model = _opened.pop(artifact.model_digest, None) or load_model(folder, artifact)
         gains = _has_convolutions(model)
         self.precision: Precision = resolved if gains else "float32"
         _compute_in(model, self.precision)
@@ -63,7 +66,7 @@ class TensorFlowModel:
     @staticmethod
     def check(folder: Path, artifact: ModelArtifact, precision: Precision) -> None:
         """See `engines.LoadedModel`."""
-        load_model(folder, artifact)
+        _opened[artifact.model_digest] = load_model(folder, artifact)
 
 
 def check_precision(precision: Precision, has_gpu: bool) -> None:

@@ -12,7 +12,7 @@ import pytest
 from pipelines.artifacts.opening import open_artifact
 from pipelines.errors import UsageError
 from pipelines.scoring import tuning
-from pipelines.scoring.classifier import Classifier
+from pipelines.scoring.classifier import Classifier, check_model
 from pipelines.scoring.devices import DeviceOutOfMemory, Gpu, driver_free_bytes, find_gpu
 from pipelines.scoring.scoring import SharedModel
 from pipelines.scoring.tensorflow_model import _compute_in, check_precision, resolve_precision
@@ -143,6 +143,21 @@ def test_keras_opens_a_model_only_if_its_digest_is_right(tmp_path, monkeypatch):
         file.write(b"x")
     with pytest.raises(ArtifactError, match="sha256"):
         graph._load()
+
+
+def test_a_model_that_was_checked_is_not_opened_again_by_the_first_that_scores_with_it(
+    tmp_path, monkeypatch
+):
+    artifact, opened, load = make_artifact(tmp_path), [], keras.models.load_model
+    monkeypatch.setattr(
+        keras.models, "load_model", lambda *args, **more: opened.append(1) or load(*args, **more)
+    )
+    check_model(tmp_path, artifact, "tensorflow", "float32")
+    first = Classifier(tmp_path, artifact, "float32")
+    assert len(opened) == 1
+    second = Classifier(tmp_path, artifact, "float32")
+    assert len(opened) == 2
+    np.testing.assert_array_equal(first.score(_PIXELS), second.score(_PIXELS))
 
 
 def test_an_artifact_with_another_digest_than_planned_is_refused_with_both(tmp_path):
@@ -402,7 +417,7 @@ device = tf.config.list_physical_devices("GPU")[0]
 limit = tf.config.LogicalDeviceConfiguration(memory_limit=1024)
 tf.config.set_logical_device_configuration(device, [limit])
 from pathlib import Path
-from pipelines.scoring.classifier import Classifier
+from pipelines.scoring.classifier import Classifier, check_model
 from pipelines.scoring.devices import find_gpu
 from pipelines.scoring.scoring import score_in_halves
 from pipelines.scoring.scoring import SharedModel
