@@ -8,32 +8,46 @@ until an operator publishes it.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import Any
 
-from pipelines.errors import RunFailed
+from pipelines.errors import ObjectDamaged, RunFailed
 from pipelines.runs import run_plan
 from pipelines.runs.run_plan import RunPlan
+from pipelines.runs.torn_files import drop_torn_units
 from pipelines.storage import store
 from pipelines.tables import delta_tables, publications
 from schemas.tables import COMMIT_ORDER
 
 REFUSAL_FILE = "refusal.json"
 HOLD_FILE = "held.json"
+_UNKNOWN = "the reason is unknown: its file is not whole, as after a power cut"
+_log = logging.getLogger(__name__)
 
 
 def find_attempt(output: str, run_id: str) -> tuple[int, RunPlan | None]:
     """Number of the current attempt at a run, and its plan if it was begun before.
 
-    It is the first attempt after the published one that was not refused. Unless it was begun, its
-    number is new: rows that a refused attempt committed to `quarantine` are replaced, not reused.
+    It is the first attempt after the published one that was not refused, and whose plan is whole.
+    Unless it was begun, its number is new: rows that a refused attempt committed to `quarantine`
+    are replaced, not reused. Staged units that are not whole are forgotten.
     """
     tables = {t.name: delta_tables.open_table(output, t.name) for t in COMMIT_ORDER}
     known = {n: publications.attempts_of(t, run_id) for n, t in tables.items()}
     attempt = known["chip_scores"] + 1
     while True:
-        plan = run_plan.read_plan(output, run_id, attempt)
+        try:
+            plan = run_plan.read_plan(output, run_id, attempt)
+            if plan is not None:
+                run_plan.check_manifest(plan)
+                drop_torn_units(plan.staging)
+        except ObjectDamaged as error:
+            _log.warning("attempt %d at run %s cannot be resumed: %s", attempt, run_id, error)
+            attempt += 1
+            continue
         if plan is not None and not read_reason(plan, REFUSAL_FILE):
             return attempt, plan
         if plan is None and attempt > max(known.values()):
@@ -73,7 +87,7 @@ def held_at(plan: RunPlan) -> datetime | None:
     found = store.head_object(uri)
     if found is None:
         return None
-    at = json.loads(store.read_bytes(uri)).get("at")  # earlier releases did not store it
+    at = _read(uri).get("at")  # earlier releases did not store it
     return datetime.fromisoformat(at) if at else found["modified_at"]
 
 
@@ -82,4 +96,13 @@ def read_reason(plan: RunPlan, file: str) -> str:
     uri = store.join_uri(plan.staging, file)
     if store.head_object(uri) is None:
         return ""
-    return str(json.loads(store.read_bytes(uri))["reason"])
+    return str(_read(uri).get("reason", _UNKNOWN))
+
+
+def _read(uri: str) -> dict[str, Any]:
+    """What `write_reason` stored; nothing if the file is not whole."""
+    try:
+        found = json.loads(store.read_bytes(uri))
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pipelines.elements import NOTHING_SPENT, Spent
 from pipelines.errors import RunFailed
 from pipelines.runs.repeated_failures import failed_again
-from pipelines.runs.run_plan import RunPlan
-from pipelines.runs.staging import UNITS_FOLDER, StagedUnit
+from pipelines.runs.run_plan import UNITS_FOLDER, RunPlan
+from pipelines.runs.staging import StagedUnit
 from pipelines.storage import store
 from schemas.tables import QuarantineReason
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, BinaryIO
 
@@ -11,8 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.drift.checks import DriftLimits
-from pipelines.errors import UsageError
+from pipelines.errors import ObjectDamaged, UsageError
 from pipelines.storage import store
+from pipelines.tables.durability import sync_written
 from schemas.tables import SCORE
 
 _LISTS = ("unit_rows", "threats", "trust", "skipped_files")
@@ -24,7 +26,12 @@ night over many workers."""
 _SCENES_A_UNIT = 8  # scenes share a unit if so many of their size fit into it
 
 STAGING_FOLDER = "_staging"
+UNITS_FOLDER = "units"
 _PLAN_FILE = "plan.json"
+_NOT_WHOLE = (
+    "is missing or not whole, as after a power cut: the scoring command with the same --run_id "
+    "plans the run again"
+)
 
 
 @dataclass(frozen=True)
@@ -156,9 +163,11 @@ def store_plan(plan: RunPlan, chips: pa.RecordBatchReader) -> RunPlan:
     with store.create_file(plan.manifest) as file:
         write_manifest(file, chips, plan.unit_rows)
     plan_uri = store.join_uri(plan.staging, _PLAN_FILE)
+    sync_written([plan.manifest])
     if store.create_bytes(plan_uri, plan.to_json().encode()):
+        sync_written([plan_uri])
         return plan
-    return RunPlan.from_json(store.read_bytes(plan_uri))
+    return _parsed(plan_uri)
 
 
 def write_manifest(file: BinaryIO, chips: pa.RecordBatchReader, unit_rows: Sequence[int]) -> None:
@@ -182,11 +191,39 @@ def write_manifest(file: BinaryIO, chips: pa.RecordBatchReader, unit_rows: Seque
 
 
 def read_plan(output: str, run_id: str, attempt: int) -> RunPlan | None:
-    """The plan that an attempt stored in its staging folder; None if there is none."""
+    """The plan that an attempt stored in its staging folder; None if there is none.
+
+    Raises:
+        ObjectDamaged: it is not whole.
+        UsageError: a later release stored it.
+    """
     uri = store.join_uri(staging_of(output, run_id, attempt), _PLAN_FILE)
     if store.head_object(uri) is None:
         return None
-    return RunPlan.from_json(store.read_bytes(uri))
+    return _parsed(uri)
+
+
+def check_manifest(plan: RunPlan) -> None:
+    """Check that a stored plan has its manifest.
+
+    Raises:
+        ObjectDamaged: it is missing, or not whole.
+        StorageError: its store does not answer.
+    """
+    rows = None
+    if store.head_object(plan.manifest) is not None:
+        with store.open_file(plan.manifest) as file, suppress(OSError, pa.ArrowException):
+            rows = pq.read_metadata(file).num_rows
+    if rows != plan.to_score:
+        raise ObjectDamaged(f"{plan.manifest!r} {_NOT_WHOLE}")
+
+
+def _parsed(uri: str) -> RunPlan:
+    data = store.read_bytes(uri)
+    try:
+        return RunPlan.from_json(data)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ObjectDamaged(f"{uri!r} {_NOT_WHOLE}") from error
 
 
 def unit_rows(

@@ -24,13 +24,12 @@ import pyarrow as pa
 
 from pipelines import metrics
 from pipelines.elements import NOTHING_SPENT, LabelledBatch, Spent
-from pipelines.errors import StorageError
+from pipelines.errors import ObjectDamaged, StorageError
 from pipelines.run_log import event
-from pipelines.runs.run_plan import STAGING_FOLDER, refuse_unknown
+from pipelines.runs.run_plan import STAGING_FOLDER, UNITS_FOLDER, refuse_unknown
 from pipelines.storage import store
 from pipelines.tables.parquet_files import parquet_bytes
 
-UNITS_FOLDER = "units"
 _RECORD = ".json"
 _READ_THREADS = 16
 
@@ -217,7 +216,7 @@ def _store_record(unit: StagedUnit, staging: str) -> StagedUnit:
         fields = {"scored": unit.scored, "reasons": unit.reasons, **asdict(unit.spent)}
         event("unit_staged", unit=unit.number, **fields)
         return unit
-    return StagedUnit.from_json(store.read_bytes(uri))
+    return _read_record(uri)
 
 
 def staged_numbers(staging: str) -> list[int]:
@@ -240,11 +239,19 @@ def read_units(staging: str, numbers: Collection[int]) -> list[StagedUnit]:
     """The records of some staged units.
 
     Raises:
-        StorageError: one of them is missing.
+        StorageError: one of them is missing, or not whole.
     """
     uris = [f"{_stem(staging, number)}{_RECORD}" for number in numbers]
     with ThreadPoolExecutor(_READ_THREADS) as pool:
-        return [StagedUnit.from_json(text) for text in pool.map(store.read_bytes, uris)]
+        return list(pool.map(_read_record, uris))
+
+
+def _read_record(uri: str) -> StagedUnit:
+    data = store.read_bytes(uri)
+    try:
+        return StagedUnit.from_json(data)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ObjectDamaged(f"{uri!r} is not whole: delete it to score its unit again") from error
 
 
 def drop_old(output: str, older_than: datetime, keep: str) -> None:

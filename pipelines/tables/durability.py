@@ -40,6 +40,16 @@ def sync_files(table: DeltaTable, paths: Iterable[str]) -> None:
     _sync([*files, *sorted(folders)] if files else [])
 
 
+def sync_written(uris: Iterable[str]) -> None:
+    """Wait until some files are on the disk, with the folders that name them.
+
+    Raises:
+        StorageError: the disk reports an error.
+    """
+    files = [Path(uri) for uri in uris if not is_remote(uri)]
+    _sync([*files, *sorted({file.parent for file in files})] if files else [])
+
+
 def sync_log(table: DeltaTable) -> None:
     """Wait until the log of a table is on the disk.
 

@@ -90,6 +90,21 @@ def test_a_dead_run_resumes_with_its_manifest_and_scores_the_missing_units(died,
     assert "1 scored, 0 quarantined, 10 skipped" in out
 
 
+@pytest.mark.parametrize(
+    ("name", "staged"),
+    [("plan.json", ""), ("manifest-*.parquet", ""), ("units/000001-*.parquet", ", 1 of 3 units")],
+)
+def test_a_run_whose_files_a_power_cut_has_torn_is_finished(died, tmp_path, name, staged, caplog):
+    (path,) = (tmp_path / "out" / "_staging" / "night.1").glob(name)
+    path.write_bytes(bytes(path.stat().st_size))
+    code, out, _ = died()
+    assert code == 0
+    assert out.startswith(f"run night: 10 chips listed, 10 to score{staged}")
+    assert " not whole, as after a power cut" in caplog.text
+    found = rows(tmp_path, "chip_scores")
+    assert sorted(row["chip_id"] for row in found) == [f"chip_{n:05d}" for n in range(10)]
+
+
 def test_a_completely_staged_run_is_published_without_a_graph(score, tmp_path, monkeypatch):
     def die(plan, units):
         raise RuntimeError("the power went")
