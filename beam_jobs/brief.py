@@ -12,7 +12,8 @@ from datetime import datetime
 from typing import Literal
 
 from beam_jobs.options.moments import start_of
-from beam_jobs.options.store_options import OUTPUT, ReaderOptions, address
+from beam_jobs.options.reader_options import ReaderOptions
+from beam_jobs.options.store_options import OUTPUT, address
 from pipelines.briefs.writing import Brief, Request, make_brief
 from pipelines.commands import CommandLine, run_command
 from pipelines.errors import UsageError

@@ -13,7 +13,8 @@ from typing import Literal
 import pyarrow as pa
 
 from beam_jobs.options.moments import start_of
-from beam_jobs.options.store_options import OUTPUT, ReaderOptions, address
+from beam_jobs.options.reader_options import ReaderOptions
+from beam_jobs.options.store_options import OUTPUT, address
 from pipelines.alerts.published import check_area, open_alerts
 from pipelines.commands import CommandLine, run_command
 from pipelines.errors import UsageError

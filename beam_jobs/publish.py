@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from beam_jobs.options.reader_options import ReaderOptions
 from beam_jobs.options.run_names import OneRunOptions
-from beam_jobs.options.store_options import ReaderOptions
 from beam_jobs.running.summary import report_outcome, summary_text
 from pipelines.commands import CommandLine, run_command
 from pipelines.errors import RunFailed, UsageError

@@ -20,7 +20,8 @@ import duckdb
 import pyarrow as pa
 
 from beam_jobs.answers import FORMATS, as_raw_csv
-from beam_jobs.options.store_options import OUTPUT, ReaderOptions
+from beam_jobs.options.reader_options import ReaderOptions
+from beam_jobs.options.store_options import OUTPUT
 from beam_jobs.questions import (
     QUESTIONS,
     is_about_dates,

@@ -10,7 +10,8 @@ briefs say how often officers found a label right.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from beam_jobs.options.store_options import OUTPUT, ReaderOptions, address
+from beam_jobs.options.reader_options import ReaderOptions
+from beam_jobs.options.store_options import OUTPUT, address
 from pipelines.commands import CommandLine, run_command
 from pipelines.flags import flag
 from pipelines.storage.store import configure

@@ -16,8 +16,9 @@ from typing import Any
 
 from deltalake import DeltaTable
 
+from beam_jobs.options.reader_options import ReaderOptions
 from beam_jobs.options.run_names import NEW_RUN_ID, checked_run_id, new_run_id, parse_run_date
-from beam_jobs.options.store_options import OUTPUT, ReaderOptions, address
+from beam_jobs.options.store_options import OUTPUT, address
 from beam_jobs.running.resuming import check_begun
 from beam_jobs.running.versions import installed_versions
 from pipelines.artifacts.signing import TRUSTED_KEY

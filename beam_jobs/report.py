@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from beam_jobs.options.reader_options import ReaderOptions
 from beam_jobs.options.run_names import OneRunOptions
-from beam_jobs.options.store_options import ReaderOptions
 from pipelines.commands import CommandLine, run_command
 from pipelines.flags import common_flag
 from pipelines.reports.reporting import write_report

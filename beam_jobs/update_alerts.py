@@ -14,7 +14,8 @@ from datetime import date, datetime
 
 from beam_jobs.options.label_names import listed_labels, named_labels
 from beam_jobs.options.moments import day, end_of
-from beam_jobs.options.store_options import OUTPUT, ReaderOptions, address
+from beam_jobs.options.reader_options import ReaderOptions
+from beam_jobs.options.store_options import OUTPUT, address
 from beam_jobs.sessions import open_session
 from pipelines.alerts.areas import read_areas
 from pipelines.alerts.state import read_state

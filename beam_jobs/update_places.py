@@ -8,7 +8,8 @@ nothing. Chips without a position are places of their own, and need no update.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from beam_jobs.options.store_options import OUTPUT, ReaderOptions
+from beam_jobs.options.reader_options import ReaderOptions
+from beam_jobs.options.store_options import OUTPUT
 from pipelines.commands import CommandLine, run_command
 from pipelines.flags import Number, common_flag
 from pipelines.places.cells import FINEST, MOST_CELLS

@@ -11,8 +11,9 @@ from typing import Any, ClassVar, TypeVar
 from beam_jobs.options.accelerators import GPU_TYPES
 from beam_jobs.options.cut_options import CutOptions
 from beam_jobs.options.estimate_options import EstimateOptions
+from beam_jobs.options.reader_options import ReaderOptions
 from beam_jobs.options.run_names import RUN_DATE_IN_ID, checked_run_id, new_run_id, parse_run_date
-from beam_jobs.options.store_options import OUTPUT, ReaderOptions, address
+from beam_jobs.options.store_options import OUTPUT, address
 from pipelines.artifacts.signing import TRUSTED_KEY
 from pipelines.commands import CommandLine
 from pipelines.drift.checks import DriftLimits

@@ -1,20 +1,13 @@
-"""The flags that commands on the tables share: where they are, and what damage to them means."""
+"""The flag that every command on the tables shares: where they are."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
 
 from pipelines.errors import UsageError
 from pipelines.flags import flag
 from pipelines.storage import store
-from pipelines.storage.store_flags import StoreOptions
-from pipelines.tables.damage import without_damage
-
-T = TypeVar("T")
 
 
 def address(text: str) -> str:
@@ -33,22 +26,3 @@ def address(text: str) -> str:
 
 OUTPUT = partial(flag, "The address of the tables.", address, metavar="URI")
 """The flag `--output`."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReaderOptions(StoreOptions):
-    """The options of every command that reads rows of the tables."""
-
-    skip_damaged: bool = flag(
-        "If files of the tables are missing or damaged, warn, and go on without their rows. "
-        "Default: stop, and name them.",
-        default=False,
-    )
-
-    def reading(self, output: str, work: Callable[[], T]) -> T:
-        """Do some work that reads the tables of an OUTPUT; it may be done several times.
-
-        Raises:
-            StorageError: files are damaged, and not skipped.
-        """
-        return without_damage(output, self.skip_damaged, work)

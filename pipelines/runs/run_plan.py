@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -27,6 +27,7 @@ _SCENES_A_UNIT = 8  # scenes share a unit if so many of their size fit into it
 
 STAGING_FOLDER = "_staging"
 UNITS_FOLDER = "units"
+T = TypeVar("T")
 _PLAN_FILE = "plan.json"
 _NOT_WHOLE = (
     "is missing or not whole, as after a power cut: the scoring command with the same --run_id "
@@ -167,7 +168,7 @@ def store_plan(plan: RunPlan, chips: pa.RecordBatchReader) -> RunPlan:
     if store.create_bytes(plan_uri, plan.to_json().encode()):
         sync_written([plan_uri])
         return plan
-    return _parsed(plan_uri)
+    return read_json(plan_uri, RunPlan.from_json)
 
 
 def write_manifest(file: BinaryIO, chips: pa.RecordBatchReader, unit_rows: Sequence[int]) -> None:
@@ -200,7 +201,7 @@ def read_plan(output: str, run_id: str, attempt: int) -> RunPlan | None:
     uri = store.join_uri(staging_of(output, run_id, attempt), _PLAN_FILE)
     if store.head_object(uri) is None:
         return None
-    return _parsed(uri)
+    return read_json(uri, RunPlan.from_json)
 
 
 def check_manifest(plan: RunPlan) -> None:
@@ -218,12 +219,22 @@ def check_manifest(plan: RunPlan) -> None:
         raise ObjectDamaged(f"{plan.manifest!r} {_NOT_WHOLE}")
 
 
-def _parsed(uri: str) -> RunPlan:
+def read_json(uri: str, parse: Callable[[bytes], T], fault: str = _NOT_WHOLE) -> T:
+    """What is stored in a JSON file.
+
+    Args:
+        parse: makes it of the file's bytes.
+        fault: what is said of a file that is not whole.
+
+    Raises:
+        ObjectDamaged: it is not whole.
+        StorageError: it is missing, or its store does not answer.
+    """
     data = store.read_bytes(uri)
     try:
-        return RunPlan.from_json(data)
-    except (ValueError, TypeError, AttributeError) as error:
-        raise ObjectDamaged(f"{uri!r} {_NOT_WHOLE}") from error
+        return parse(data)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ObjectDamaged(f"{uri!r} {fault}") from error
 
 
 def unit_rows(

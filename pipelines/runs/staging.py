@@ -24,9 +24,9 @@ import pyarrow as pa
 
 from pipelines import metrics
 from pipelines.elements import NOTHING_SPENT, LabelledBatch, Spent
-from pipelines.errors import ObjectDamaged, StorageError
+from pipelines.errors import StorageError
 from pipelines.run_log import event
-from pipelines.runs.run_plan import STAGING_FOLDER, UNITS_FOLDER, refuse_unknown
+from pipelines.runs.run_plan import STAGING_FOLDER, UNITS_FOLDER, read_json, refuse_unknown
 from pipelines.storage import store
 from pipelines.tables.parquet_files import parquet_bytes
 
@@ -239,7 +239,7 @@ def read_units(staging: str, numbers: Collection[int]) -> list[StagedUnit]:
     """The records of some staged units.
 
     Raises:
-        StorageError: one of them is missing, or not whole.
+        StorageError: one of them is missing or not whole.
     """
     uris = [f"{_stem(staging, number)}{_RECORD}" for number in numbers]
     with ThreadPoolExecutor(_READ_THREADS) as pool:
@@ -247,11 +247,7 @@ def read_units(staging: str, numbers: Collection[int]) -> list[StagedUnit]:
 
 
 def _read_record(uri: str) -> StagedUnit:
-    data = store.read_bytes(uri)
-    try:
-        return StagedUnit.from_json(data)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise ObjectDamaged(f"{uri!r} is not whole: delete it to score its unit again") from error
+    return read_json(uri, StagedUnit.from_json, "is not whole: delete it to score its unit again")
 
 
 def drop_old(output: str, older_than: datetime, keep: str) -> None:

@@ -262,7 +262,9 @@ def test_a_run_with_a_missing_or_damaged_file_is_withdrawn(tmp_path, capsys, tab
     if table != "quarantine":
         code, _, err = run(report_command, output, capsys)
         assert (code, err.count("\n")) == (1, 1)
-        assert err.startswith("error: cannot read the rows of 'run one': ")
+        assert err.startswith(
+            f"error: {table}/run_date=2026-07-01/run_id=one/unit-1.parquet of run"
+        )
     assert run(withdraw_command, output, capsys)[0] == 0
     withdrawn = [] if table == "runs" else [("runs", "one", "withdrawn")]
     assert seen(output) == sorted([*OF_TWO, *withdrawn])
