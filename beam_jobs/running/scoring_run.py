@@ -25,6 +25,7 @@ from pipelines.publishing import publishing
 from pipelines.run_log import event
 from pipelines.runs import attempts, records, staging
 from pipelines.runs.run_plan import RunPlan
+from pipelines.runs.staging_folders import drop_old
 from pipelines.wording import count_of
 from schemas.artifact import ArtifactError
 from schemas.tables import SCORE
@@ -58,7 +59,7 @@ def score(start: RunStart, plan: RunPlan) -> int:
         print(plan_text(plan))
         return 0
     older_than = datetime.now(UTC) - timedelta(days=options.keep_staging_days)
-    staging.drop_old(plan.output, older_than, keep=plan.staging)
+    drop_old(plan.output, older_than, keep=plan.staging)
     try:
         counters = _score(start, plan)
     except (Exception, KeyboardInterrupt) as error:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from deltalake import CommitProperties, DeltaTable, Transaction
 
-from pipelines.runs import staging
+from pipelines.runs.staging_folders import staged_attempts
 from pipelines.storage import store
 from pipelines.tables import commits, delta_tables, publications
 from pipelines.tables.commits import translate_commit_errors
@@ -54,7 +54,7 @@ def drop_finished_staging(output: str, preview: bool) -> int:
     runs = delta_tables.open_table(output, RUNS.name)
     finished = [
         folder
-        for folder, (run_id, attempt) in staging.staged_attempts(output).items()
+        for folder, (run_id, attempt) in staged_attempts(output).items()
         if publications.attempts_of(runs, run_id) >= attempt
     ]
     for folder in finished if not preview else ():

@@ -2,9 +2,6 @@
 
 import io
 import json
-import os
-import time
-from datetime import UTC, datetime, timedelta
 
 import apache_beam as beam
 import pyarrow.parquet as pq
@@ -15,7 +12,6 @@ from pipelines.errors import UsageError
 from pipelines.runs.staging import (
     StagedUnit,
     StageUnitsFn,
-    drop_old,
     read_units,
     stage_unit,
     staged_numbers,
@@ -86,40 +82,6 @@ def test_a_unit_is_staged_once_its_record_exists(place):
     store.write_bytes(f"{place}/units/000007-dead.scores.parquet", b"")
     assert staged_numbers(place) == [3, 12]
     assert read_units(place, [3]) == [half]
-
-
-def test_staging_without_new_files_for_days_is_deleted(tmp_path):
-    for name, days in (("old.1", 8), ("young.1", 6), ("mine.2", 30)):
-        for part in ("plan.json", "units/000000.json"):
-            path = tmp_path / "_staging" / name / part
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text("{}")
-            then = time.time() - days * 86_400
-            os.utime(path, (then, then))
-    alive = tmp_path / "_staging" / "alive.1"
-    (alive / "units").mkdir(parents=True)
-    (alive / "plan.json").write_text("{}")
-    os.utime(alive / "plan.json", (0, 0))
-    (alive / "units" / "000001.json").write_text("{}")
-
-    week = datetime.now(UTC) - timedelta(days=7)
-    drop_old(str(tmp_path), week, keep=str(tmp_path / "_staging" / "mine.2"))
-    left = sorted(path.name for path in (tmp_path / "_staging").iterdir())
-    assert left == ["alive.1", "mine.2", "young.1"]
-
-
-def test_old_staging_is_deleted_from_object_stores_too(object_store_uri):
-    drop_old(object_store_uri, datetime.now(UTC), keep="")
-    for name in ("dead.1", "mine.1"):
-        store.write_bytes(f"{object_store_uri}/_staging/{name}/plan.json", b"{}")
-    later = datetime.now(UTC) + timedelta(minutes=1)
-    drop_old(object_store_uri, later, keep=f"{object_store_uri}/_staging/mine.1")
-    assert planned(object_store_uri) == [f"{object_store_uri}/_staging/mine.1/plan.json"]
-
-
-def planned(output: str) -> list[str]:
-    listing = store.list_objects(f"{output}/_staging")
-    return [uri for table in listing for uri in table["uri"].to_pylist()]
 
 
 def test_units_in_one_bundle_are_staged_one_after_the_other(tmp_path):
