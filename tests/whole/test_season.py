@@ -26,11 +26,10 @@ from tests.support.season.crashes import (
     Rehearsal,
     check_crash,
     check_lost_answer,
-    rehearse,
 )
-from tests.support.season.hunting import prepare_hunt
+from tests.support.season.hunting import Clean, prepare_hunt
 from tests.support.season.mutants import MUTANTS, planted
-from tests.support.season.orders import CLIENTS, check_order, serial
+from tests.support.season.orders import CLIENTS, check_order
 from tests.support.season.scenarios import NAMES, Place, build
 from tests.support.season.year import Year
 
@@ -65,11 +64,16 @@ def actors(bottle) -> Iterator[Callable[[], Mapping[str, Actor]]]:
         yield start
 
 
+@pytest.fixture(scope="module")
+def clean(bottle, place) -> Clean:
+    return Clean(bottle, place)
+
+
 @pytest.fixture(scope="module", params=NAMES if _SOAK else ("publish", "drawn"))
-def rehearsal(request, bottle, place) -> Rehearsal:
+def rehearsal(request, clean) -> Rehearsal:
     """A scenario that ran to its end."""
     drawn = random.Random(_SEED).choice(NAMES)
-    found = rehearse(bottle, place, drawn if request.param == "drawn" else request.param)
+    found: Rehearsal = clean.rehearsal(drawn if request.param == "drawn" else request.param)
     operations, points, commits = map(len, (found.journal, found.points, found.commits))
     print(f"{found.name}: {operations} operations, {points} change something, {commits} commit")
     return found
@@ -98,9 +102,9 @@ def test_a_command_whose_answers_are_lost_ends_as_if_nothing_had_happened(bottle
 
 
 @pytest.mark.parametrize("names", _PAIRS if _SOAK else [None])
-def test_two_commands_at_once_end_as_one_after_the_other(bottle, place, actors, names):
+def test_two_commands_at_once_end_as_one_after_the_other(bottle, place, clean, actors, names):
     names = names or random.Random(_SEED).choice(_PAIRS)
-    pair = serial(bottle, place, names)
+    pair = clean.pair(names)
     orders = list(pair.orders())
     print(f"SEED={_SEED}, {names}: {pair.commits} commits, {len(orders)} orders")
     for order in some(orders, 1):
@@ -108,11 +112,11 @@ def test_two_commands_at_once_end_as_one_after_the_other(bottle, place, actors, 
 
 
 @pytest.mark.parametrize("name", MUTANTS if _SOAK else [None])
-def test_a_bug_that_is_planted_in_the_commit_path_is_found(bottle, place, name):
+def test_a_bug_that_is_planted_in_the_commit_path_is_found(clean, name):
     name = name or random.Random(_SEED).choice(_CHEAP_MUTANTS)
     print(f"SEED={_SEED}, {name}")
     with ExitStack() as stack:
-        hunt = prepare_hunt(bottle, place, MUTANTS[name].by, name, stack)
+        hunt = prepare_hunt(clean, MUTANTS[name].by, name, stack)
         with planted(name), pytest.raises((AssertionError, RuntimeError, LookupError)) as found:
             hunt()
     print(str(found.value)[:200])

@@ -46,7 +46,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "maintain": maintain.main,
     "alerts": update_alerts.main,
 }
-UNIT_CHIPS = 3
+UNIT_CHIPS = 2
 _WAIT_S = 0.01
 
 

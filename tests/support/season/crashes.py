@@ -24,9 +24,11 @@ class Rehearsal:
         before, after: what readers see before the command and after it.
         finished: what they see after `maintain`.
         journal: the operations of the command.
+        record: under which the bottle remembers them.
     """
 
     name: str
+    record: str
     scenario: Scenario
     before: Seen
     after: Seen
@@ -62,13 +64,13 @@ def rehearse(bottle: Bottle, place: Place, name: str) -> Rehearsal:
     after = seen.look(OUTPUT)
     finished = finish(bottle)
     check_alerts(bottle)
-    return Rehearsal(name, scenario, before, after, finished, journal)
+    return Rehearsal(name, name, scenario, before, after, finished, journal)
 
 
 def check_crash(bottle: Bottle, rehearsal: Rehearsal, operations: int) -> None:
     """Readers see the old state or the new one; the recovery ends in the new one."""
     with explained(f"{rehearsal.name}, a crash after operation {operations}", rehearsal.journal):
-        bottle.crash(rehearsal.name, operations)
+        bottle.crash(rehearsal.record, operations)
         found = seen.look(OUTPUT)
         scenario = rehearsal.scenario
         states = found, rehearsal.before, rehearsal.after
@@ -91,9 +93,9 @@ def again(bottle: Bottle, rehearsal: Rehearsal) -> Rehearsal:
     """The same scenario once more, which must end as the rehearsal did."""
     bottle.load(f"start of {rehearsal.name}")
     do(rehearsal.scenario.flags)
-    journal = bottle.record(rehearsal.name)
+    journal = bottle.record("again")
     seen.check_same(seen.look(OUTPUT), rehearsal.after)
-    return replace(rehearsal, journal=journal)
+    return replace(rehearsal, record="again", journal=journal)
 
 
 def finish(bottle: Bottle) -> Seen:

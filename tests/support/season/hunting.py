@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import cache
 
 from tests.support.season.actors import Actor
 from tests.support.season.bottle import Bottle
@@ -14,9 +15,16 @@ Hunt = Callable[[], None]
 """Called when the bug is there; raises if it finds it."""
 
 
-def prepare_hunt(
-    bottle: Bottle, place: Place, by: tuple[str, ...], bug: str, stack: ExitStack
-) -> Hunt:
+class Clean:
+    """What is right: scenarios and pairs without a bug, each run once."""
+
+    def __init__(self, bottle: Bottle, place: Place) -> None:
+        self.bottle, self.place = bottle, place
+        self.rehearsal = cache(lambda name: rehearse(bottle, place, name))
+        self.pair = cache(lambda names: serial(bottle, place, names))
+
+
+def prepare_hunt(clean: Clean, by: tuple[str, ...], bug: str, stack: ExitStack) -> Hunt:
     """Find out what is right, without the bug.
 
     Args:
@@ -24,27 +32,28 @@ def prepare_hunt(
         bug: for the processes that this starts.
         stack: ends them.
     """
+    bottle = clean.bottle
     way, *names = by
     if way == "orders":
         env = {VARIABLE: bug}
-        pair = serial(bottle, place, (names[0], names[1]))
+        pair = clean.pair((names[0], names[1]))
         actors = {name: stack.enter_context(Actor({**bottle.env(name), **env})) for name in CLIENTS}
 
         def every_order() -> None:
             for order in pair.orders():
-                check_order(bottle, place, actors, pair, order)
+                check_order(bottle, clean.place, actors, pair, order)
 
         return every_order
-    clean = rehearse(bottle, place, names[0])
+    rehearsal = clean.rehearsal(names[0])
 
     def every_crash() -> None:
-        mutated = again(bottle, clean)
+        mutated = again(bottle, rehearsal)
         for operations in [*mutated.commits, *mutated.points]:
             check_crash(bottle, mutated, operations)
 
     def every_answer() -> None:
-        for write in range(1, clean.writes + 1):
+        for write in range(1, rehearsal.writes + 1):
             for fate in FATES:
-                check_lost_answer(bottle, clean, write, fate)
+                check_lost_answer(bottle, rehearsal, write, fate)
 
     return every_crash if way == "crash" else every_answer

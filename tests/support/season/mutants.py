@@ -110,12 +110,6 @@ MUTANTS = {
         "range(1, 2)",
         ("orders", "score", "withdraw"),
     ),
-    "a copy whose answer was lost is not made again": Mutant(
-        "pipelines.storage._remote_store:RemoteStore.copy",
-        "with_retries(lambda: store.copy(key, connect(target)[1], overwrite=True))",
-        "store.copy(key, connect(target)[1], overwrite=True)",
-        ("lost", "publish"),
-    ),
     # --- Replacing, withdrawing, relabelling ------------------------------------------------------
     "readers see the quarantine of a replacement before its scores": Mutant(
         "pipelines.tables.replacing:quarantined_rows",
