@@ -174,3 +174,4 @@ def _silence_gdal() -> None:
 
     warnings.simplefilter("ignore", NotGeoreferencedWarning)
     logging.getLogger("rasterio._err").setLevel(logging.WARNING)
+    logging.getLogger("rasterio._env").setLevel(logging.ERROR)

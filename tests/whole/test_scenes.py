@@ -22,6 +22,7 @@ from pipelines.reports.thumbnails import draw_thumbnail
 from pipelines.scenes.bands import SceneBands
 from pipelines.storage import _connections, store
 from schemas.artifact import BANDS
+from tests.support import engines
 from tests.support.drawn_scenes import (
     cut_chips,
     draw_values,
@@ -125,7 +126,7 @@ def test_windows_are_where_rasterio_places_them(score: Score, tmp_path: Path) ->
     for row in rows:
         scene, (x, y, width, height) = parts_of(row["chip_uri"])
         with rasterio.open(scene) as source:
-            corners = [source.transform * c for c in ((x, y), (x + width, y + height))]
+            corners = [source.transform @ c for c in ((x, y), (x + width, y + height))]
             xs, ys = zip(*corners, strict=True)
             lon, lat = rasterio.warp.transform(source.crs, "EPSG:4326", xs, ys)
         ring = shapely.get_coordinates(shapely.from_wkb(row["geometry"]))
@@ -447,14 +448,22 @@ def test_questions_and_alerts_work_with_addresses_of_windows(score: Score, tmp_p
     assert all("#" in row["chip_uri"] for row in latest)
 
 
-def test_workers_in_other_processes_score_windows(
-    tif_artifact: Path, tmp_path: Path, score: Score
+LOOPBACK = (*engines.PRISM, "--environment_type=LOOPBACK")
+TWO_PROCESSES = ("--direct_running_mode=multi_processing", "--direct_num_workers=2")
+
+
+@pytest.mark.parametrize(
+    "engine", [TWO_PROCESSES, pytest.param(LOOPBACK, marks=pytest.mark.prism)], ids=str
+)
+def test_other_engines_score_the_same_windows(
+    tif_artifact: Path, tmp_path: Path, score: Score, engine: tuple[str, ...]
 ) -> None:
+    if engine is LOOPBACK and (missing := engines.missing_programs()):
+        pytest.skip(missing)
     for name, seed in (("a", 0), ("b", 1)):
         write_scene(tmp_path / f"scenes/{name}.tif", draw_values(200, 200, seed=seed))
     assert score(tmp_path / "scenes", **CUT)[0] == 0
-    workers = ("--direct_running_mode=multi_processing", "--direct_num_workers=2")
-    code, _, error = score(tmp_path / "scenes", *workers, **CUT, output=tmp_path / "two")
+    code, _, error = score(tmp_path / "scenes", *engine, **CUT, output=tmp_path / "two")
     assert code == 0, error
     here, there = scores_of(tmp_path / "out"), scores_of(tmp_path / "two")
     assert here.keys() == there.keys()
@@ -561,3 +570,25 @@ def test_a_manifest_may_name_windows_themselves(score: Score, tmp_path: Path) ->
     assert reasons["a.tif#0,0,8,8"] == "wrong_size"
     assert reasons["none.tif#0,0,64,64"] == "unreadable"
     assert "a.tif#900,900,64,64" in reasons
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("kind", ["tif", "jpg"])
+def test_real_geotiffs_are_cut_where_rasterio_places_them_and_every_window_is_counted(
+    score: Score, artifact: Path, tif_artifact: Path, tmp_path: Path, shared_data: Path, kind: str
+) -> None:
+    model = {"tif": tif_artifact, "jpg": artifact}[kind]
+    flags = {"cut_px": 128, "edge": "pad", "artifact": model, "max_quarantine_ratio": 1}
+    code, _, error = score(shared_data / "geotiff", **flags, run_id="n1")
+    assert (code, error) == (0, "")
+    row = run_row(tmp_path / "out", "n1")
+    check_sum(row)
+    assert row["scored"] > 80
+    for each in rows_of(tmp_path / "out", "SELECT chip_uri, geometry FROM chip_scores"):
+        scene, (x, y, width, height) = parts_of(each["chip_uri"])
+        with rasterio.open(scene) as source:
+            corners = [source.transform @ at for at in ((x, y), (x + width, y + height))]
+            points = rasterio.warp.transform(source.crs, "EPSG:4326", *zip(*corners, strict=True))
+        ring = shapely.get_coordinates(shapely.from_wkb(each["geometry"]))
+        for corner in zip(*points, strict=True):
+            assert np.abs(ring - corner).max(1).min() < 1e-9
