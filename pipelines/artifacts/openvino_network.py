@@ -18,11 +18,11 @@ from schemas.artifact import ArtifactError
 from schemas.networks.openvino_file import OpenVinoModel
 from schemas.precision import Precision, native_bfloat16
 
-_PIXELS_AT_ONCE = 64 * 64 * 64
-"""Pixels that are computed at once, 64 chips of 64 x 64: more is no faster, and every value that
-VGG16 computes from them is in memory (64 chips: 0.2 GB, 256 chips: 0.5 GB)."""
+_VALUES_AT_ONCE = 16 * 64**3
+"""Values of the largest layer that a stream computes at once, 16 chips of 64 x 64 in VGG16: more is
+no faster, and those of all layers are in memory (32 chips: 0.1 GB, 256 chips: 0.5 GB)."""
 
-_MOST_STREAMS = 4  # each then computes at least 16 chips of 64 x 64 at once
+_MOST_STREAMS = 4
 
 _MOST_VALUES = 1 << 28
 """Values of one chip in one layer, beyond which a network is refused; VGG16 at 1024 pixels has a
@@ -70,13 +70,8 @@ class OpenVinoNetwork:
         labels: int,
     ) -> None:
         self.precision = _resolve(precision, convolutions=checked.convolutions > 0)
-        at_once = max(1, _PIXELS_AT_ONCE // math.prod(input_shape[:2]))
-        streams = _streams(usable_cores(), at_once)
-        self._step = at_once // streams
-        compiled = self._compile(checked, input_shape, labels, streams)
         self._idle = SimpleQueue[Any]()
-        for _ in range(streams):
-            self._idle.put(compiled.create_infer_request())
+        streams = self._compile(checked, input_shape, labels)
         self._pool = ThreadPoolExecutor(streams, "infer")
 
     def __call__(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
@@ -98,19 +93,26 @@ class OpenVinoNetwork:
         return scores
 
     def _compile(
-        self, checked: OpenVinoModel, input_shape: tuple[int, int, int], labels: int, streams: int
-    ) -> Any:
+        self, checked: OpenVinoModel, input_shape: tuple[int, int, int], labels: int
+    ) -> int:
+        """Make an idle request for each stream; returns their number."""
         others = _resolve("auto", convolutions=True) if self.precision == "int8" else self.precision
-        # Left alone, OpenVINO takes bfloat16 wherever the processor has it, and all cores of the
-        # machine, whatever the share of its container is.
-        settings = {
-            "INFERENCE_PRECISION_HINT": _HINTS[others],
-            "INFERENCE_NUM_THREADS": str(usable_cores()),
-            "NUM_STREAMS": str(streams),
-        }
         with _translating_errors() as openvino:
             model = _read(checked, input_shape, labels)
-            return openvino.Core().compile_model(model, "CPU", settings)
+            largest = _largest_layer(model)
+            self._step = max(1, _VALUES_AT_ONCE // largest)
+            streams = _streams(usable_cores(), _MOST_STREAMS * _VALUES_AT_ONCE // largest)
+            # Left alone, OpenVINO takes bfloat16 wherever the processor has it, and all cores of
+            # the machine, whatever the share of its container is.
+            settings = {
+                "INFERENCE_PRECISION_HINT": _HINTS[others],
+                "INFERENCE_NUM_THREADS": str(usable_cores()),
+                "NUM_STREAMS": str(streams),
+            }
+            compiled = openvino.Core().compile_model(model, "CPU", settings)
+            for _ in range(streams):
+                self._idle.put(compiled.create_infer_request())
+        return streams
 
 
 def check_network(checked: OpenVinoModel, input_shape: tuple[int, int, int], labels: int) -> None:
@@ -143,9 +145,9 @@ def _translating_errors() -> Iterator[Any]:
         raise ArtifactError(f"OpenVINO {openvino.__version__}: {reason}") from error
 
 
-def _streams(cores: int, at_once: int) -> int:
-    """How many streams, with at least one chip each, share the cores evenly."""
-    most = min(_MOST_STREAMS, at_once)
+def _streams(cores: int, chips: int) -> int:
+    """How many streams share the cores evenly, if at most so many chips are computed at once."""
+    most = max(1, min(_MOST_STREAMS, chips))
     return max(number for number in range(1, most + 1) if cores % number == 0)
 
 
@@ -176,8 +178,19 @@ def _check_ends(model: Any, input_shape: tuple[int, int, int], labels: int) -> N
         raise ArtifactError(f"the OpenVINO network takes and returns {ends}, not {expected}")
     for layer in model.get_ops():
         for value in layer.outputs():
-            if math.prod(abs(side) for side in _sides(value)) > _MOST_VALUES:
+            if _values(value) > _MOST_VALUES:
                 raise ArtifactError(f"a layer of the OpenVINO network has {_sides(value)} values")
+
+
+def _largest_layer(model: Any) -> int:
+    """Most values of one chip in one layer, constants not counted."""
+    layers = [layer for layer in model.get_ops() if layer.get_type_name() != "Constant"]
+    return max(_values(value) for layer in layers for value in layer.outputs())
+
+
+def _values(value: Any) -> int:
+    """How many values of one chip there are."""
+    return math.prod(abs(side) for side in _sides(value))
 
 
 def _sides(value: Any) -> list[int]:

@@ -92,23 +92,26 @@ def test_openvino_uses_the_cores_of_the_containers_share(cnn, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("cores", "chips_at_once", "streams"),
-    [(1, 64, 1), (2, 64, 2), (5, 64, 1), (6, 64, 3), (16, 64, 4), (16, 2, 2), (16, 1, 1)],
+    ("cores", "chips", "streams"),
+    [(1, 64, 1), (2, 64, 2), (5, 64, 1), (6, 64, 3), (16, 64, 4), (16, 2, 2), (16, 0, 1)],
 )
-def test_at_most_four_streams_share_the_cores_evenly_and_each_has_a_chip(
-    cores, chips_at_once, streams
+def test_at_most_four_streams_share_the_cores_evenly_and_fewer_for_large_chips(
+    cores, chips, streams
 ):
-    assert openvino_network._streams(cores, chips_at_once) == streams
+    assert openvino_network._streams(cores, chips) == streams
 
 
-def test_all_streams_together_compute_64_chips_of_64_pixels_at_once(cnn, monkeypatch):
-    monkeypatch.setattr(openvino_network, "usable_cores", lambda: 2)
-    call, sizes = network(cnn), []
-    monkeypatch.setattr(
-        call, "_infer", lambda part: [sizes.append(len(part)), _PIXELS[:1, 0, 0]][1]
-    )
-    call(_PIXELS)
-    assert sorted(sizes) == [22, 32, 32, 32, 32]
+def test_a_stream_computes_as_many_chips_at_once_as_have_four_million_values_in_a_layer(
+    cnn, mean_colour, monkeypatch
+):
+    # whose largest layers have 50 x 50 x 64 and 64 x 64 x 3 values
+    for checked, sizes in ((cnn, [26, 26, 26, 26, 26, 20]), (mean_colour, [150])):
+        call, found = network(checked), []
+        monkeypatch.setattr(
+            call, "_infer", lambda part, found=found: [found.append(len(part)), part[:, 0, 0]][1]
+        )
+        call(_PIXELS)
+        assert found == sizes
 
 
 def test_bfloat16_scores_differ_from_float32_by_little_and_come_as_float32(cnn):
