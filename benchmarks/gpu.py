@@ -84,13 +84,17 @@ def _try_tuning(asked: argparse.Namespace) -> dict[str, Any]:
 
 def _bench(asked: argparse.Namespace) -> dict[str, Any]:
     """The command with VGG16 next to the limits, at two archive sizes."""
-    output = asked.work / "bench.json"
-    flags = ["-m", "benchmarks.scoring", "--only", "limits,ours", "--networks", "vgg16"]
-    flags += ["--repeats", "1", "--media_type", "jpg", "--json", str(output)]
-    flags += ["--sizes", f"{asked.size},{2 * asked.size}", "--work", str(asked.work)]
-    _run(asked, "bench", flags + (["--chips", str(asked.chips)] if asked.chips else []))
-    found: dict[str, Any] = json.loads(output.read_text())
+    _run(asked, "bench", ["-m", "benchmarks.scoring", *bench_flags(asked)])
+    found: dict[str, Any] = json.loads((asked.work / "bench.json").read_text())
     return {name: found[name] for name in ("figures", "targets", "notes")}
+
+
+def bench_flags(asked: argparse.Namespace) -> list[str]:
+    """Flags of `benchmarks.scoring` for the parts that matter on a GPU."""
+    flags = ["--only", "limits,ours", "--networks", "vgg16", "--repeats", "1"]
+    flags += ["--sizes", f"{asked.size},{2 * asked.size}", "--media_type", "jpg"]
+    flags += ["--work", str(asked.work), "--json", str(asked.work / "bench.json")]
+    return flags + (["--chips", str(asked.chips)] if asked.chips else [])
 
 
 STEPS: dict[str, Step] = {

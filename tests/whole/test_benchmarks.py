@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import gpu
 from benchmarks.harness import rounds
 from benchmarks.harness.bench import Bench
 from benchmarks.harness.chips import ChipPool
@@ -22,8 +23,9 @@ from benchmarks.harness.targets import OURS, PEERS, TARGETS, judge, shared_limit
 from benchmarks.reports.picture import bars_for, draw
 from benchmarks.reports.report import as_json, as_text, write_json
 from benchmarks.scoring import PARTS, _parser
+from pipelines.scoring.devices import find_gpu
 from pipelines.scoring.tuning import TUNED_FROM_CHIPS
-from tests.support.samples import write_chips
+from tests.support.samples import make_artifact, write_chips
 
 AVX2 = {"amx_bf16": False, "avx512_bf16": False, "avx512_vnni": False, "avx2": True}
 VNNI = {**AVX2, "avx512_vnni": True}
@@ -438,6 +440,40 @@ def test_a_failed_run_reports_its_last_lines(tmp_path: Path) -> None:
             tmp_path,
             tmp_path / "run.log",
         )
+
+
+def test_without_a_gpu_the_script_for_one_stops_and_names_the_reason(
+    tmp_path: Path, capsys
+) -> None:
+    if find_gpu():
+        pytest.skip("there is a GPU here")
+    assert gpu.main(["--work", str(tmp_path / "work")]) == 2
+    assert capsys.readouterr().err == "benchmarks.gpu: TensorFlow finds no GPU here\n"
+
+
+def test_on_a_gpu_both_archives_are_so_large_that_the_job_is_tuned(tmp_path: Path) -> None:
+    asked = gpu._parser().parse_args(["--work", str(tmp_path), "--chips", str(tmp_path)])
+    bench = _parser().parse_args(gpu.bench_flags(asked))
+    assert bench.sizes == (100_096, 200_192)
+    assert min(bench.sizes) >= TUNED_FROM_CHIPS
+    assert (bench.only, bench.networks, bench.media_type) == (["limits", "ours"], ["vgg16"], "jpg")
+    assert (bench.chips, bench.json) == (tmp_path, tmp_path / "bench.json")
+
+
+def test_the_script_for_a_gpu_goes_on_after_a_step_that_failed(tmp_path: Path, capsys) -> None:
+    make_artifact(tmp_path / "model")
+    flags = ["--work", str(tmp_path / "work"), "--chips", str(tmp_path / "no-chips")]
+    flags += ["--artifact", str(tmp_path / "model"), "--most", "4", "--without_gpu"]
+    assert gpu.main([*flags, "--only", "labels", "tuning"]) == 1
+    steps = json.loads((tmp_path / "work" / "gpu.json").read_text())["steps"]
+    assert "no-chips" in steps["labels"]["failed"]
+    tuning = steps["tuning"]["found"]
+    assert list(tuning["sizes"]) == ["256"]
+    assert tuning["sizes"]["256"]["with_xla_chips_per_s"] is None
+    assert (tuning["gpu"], tuning["tuned"]["batch_size"]) == ("no GPU here", 256)
+    assert tuning["gain"] == pytest.approx(
+        tuning["tuned"]["chips_per_s"] / tuning["untuned"]["chips_per_s"]
+    )
 
 
 def test_help_names_every_part() -> None:
