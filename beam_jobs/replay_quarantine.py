@@ -14,7 +14,6 @@ from typing import Any, ClassVar
 
 import pyarrow as pa
 
-from beam_jobs.options.cut_options import MAX_NO_DATA
 from beam_jobs.options.run_names import NEW_RUN_ID, checked_run_id, parse_run_date
 from beam_jobs.options.run_options import RunOptions, parse_run_options
 from beam_jobs.query import ask
@@ -26,6 +25,7 @@ from pipelines.planning.done import chips_scored
 from pipelines.planning.manifests import look_up_versions
 from pipelines.planning.selection import Selection, select_chips
 from pipelines.quiet_tensorflow import quiet_tensorflow
+from pipelines.runs.run_plan import MAX_NO_DATA
 from schemas.artifact import ModelArtifact
 from schemas.chip_columns import CHIP_NAMES
 from schemas.render import file_schema
@@ -70,18 +70,18 @@ class ReplayOptions(RunOptions):
         "Publish nothing if a larger share of the chips is quarantined.", ratio, default=1.0
     )
 
-    max_no_data: float = flag(
-        "Windows of scenes with a larger share of no data are not scored.",
+    max_no_data: float | None = flag(
+        f"Windows of scenes with a larger share of no data are not scored. Default: {MAX_NO_DATA}.",
         ratio,
         must_match=True,
-        default=MAX_NO_DATA,
+        default=None,
     )
 
     def recorded(self) -> dict[str, Any]:
         """The options as the run's record stores them."""
         chosen = {"reason": sorted(self.reason), "run_date": self.of_run_date}
-        replayed = {**chosen, "run_id": self.of_run_id}
-        return {"replayed": replayed, "max_no_data": self.max_no_data, **super().recorded()}
+        most = {} if self.max_no_data is None else {"max_no_data": self.max_no_data}
+        return {"replayed": {**chosen, "run_id": self.of_run_id}, **most, **super().recorded()}
 
 
 LINE = CommandLine(

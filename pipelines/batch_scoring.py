@@ -60,7 +60,7 @@ class ScoreArchive(beam.PTransform):
                 self.artifact.preprocessing,
                 model.ask_batch_size,
                 settings,
-                max_no_data=plan.options.get("max_no_data"),
+                max_no_data=plan.max_no_data,
             )
             | ScoreChips(model)
             | LabelChips(self.artifact)

@@ -8,12 +8,12 @@ from typing import Any
 from pipelines.errors import UsageError
 from pipelines.flags import at_least_0, at_least_1, common_flag, flag, not_empty, ratio
 from pipelines.planning.stac_items import ENDINGS
+from pipelines.runs.run_plan import MAX_NO_DATA
 from pipelines.scenes.lattice import Cut, Edge
 from schemas.artifact import MediaType, Preprocessing
 
 EDGE: Edge = "drop"
-MAX_NO_DATA = 0.5
-"""What is meant if the flags are not given."""
+"""What is meant if the flag is not given."""
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,9 @@ UNIT_CHIPS = 4096
 """Chips in a unit, by default: many batches, so that reading ahead pays; few enough to spread a
 night over many workers."""
 
+MAX_NO_DATA = 0.5
+"""The largest share of no data of a window that is scored, unless a flag says otherwise."""
+
 _SCENES_A_UNIT = 8  # scenes share a unit if so many of their size fit into it
 
 STAGING_FOLDER = "_staging"
@@ -103,6 +106,11 @@ class RunPlan:
     def rescore(self) -> bool:
         """Whether the run scores chips again on purpose that were scored before."""
         return bool(self.options.get("rescore"))
+
+    @property
+    def max_no_data(self) -> float:
+        """Windows of scenes with a larger share of no data are not scored."""
+        return float(self.options.get("max_no_data", MAX_NO_DATA))
 
     @property
     def scores_windows(self) -> bool:

@@ -17,6 +17,7 @@ from rasterio import Affine
 
 from beam_jobs import replay_quarantine, score_chips
 from beam_jobs.query import ask
+from pipelines.briefs.pictures import draw_pictures, find_bands
 from pipelines.commands import exit_code
 from pipelines.reports.thumbnails import draw_thumbnail
 from pipelines.scenes.bands import SceneBands
@@ -263,6 +264,14 @@ def test_a_stac_item_says_when_a_scene_was_taken_and_which_bands_it_has(
     assert {row["scene_id"] for row in rows} == {"item-a", "item-b"}
     assert {row["at"][:16] for row in rows} == {"2026-07-01 14:03"}
     assert {row["observed_at_source"] for row in rows} == {"given"}
+    # The pictures of a brief have the colours that the items name.
+    after = next(uri for uri in found if "/a.tif" in uri)
+    site = {"site_id": "s", "before_uri": None, "after_uri": after}
+    known = find_bands(str(tmp_path / "stac-out"), [site])
+    assert SceneBands.from_json(known[after]).indexes == (1, 4, 3, 0)
+    pair = draw_pictures([site], known)["s"]
+    assert pair.after is not None
+    assert draw_pictures([site])["s"].after is None
 
 
 def test_a_sidecar_dates_scenes(score: Score, tmp_path: Path) -> None:
@@ -440,9 +449,13 @@ def test_a_store_has_scenes_as_a_disk_has(
 
 def test_questions_and_alerts_work_with_addresses_of_windows(score: Score, tmp_path: Path) -> None:
     for name, seed in (("2026-07-01", 0), ("2026-07-11", 1)):
-        tags = {"TIFFTAG_DATETIME": f"{name.replace('-', ':')} 14:00:00"}
+        tags = {"ACQUISITION_DATE": f"{name} 14:00:00"}
         write_scene(tmp_path / f"scenes/{name}.tif", draw_values(200, 200, seed=seed), tags=tags)
     assert score(tmp_path / "scenes", **CUT)[0] == 0
+    day = "observed_at::DATE::VARCHAR AS day, observed_at_source AS of"
+    dated = f"SELECT DISTINCT scene_id, {day} FROM chip_scores"
+    for row in rows_of(tmp_path / "out", dated):
+        assert (row["day"], row["of"]) == (row["scene_id"], "tif_tags")
     latest = rows_of(tmp_path / "out", "SELECT chip_uri FROM latest_chip_scores")
     assert len(latest) == len(scores_of(tmp_path / "out"))
     assert all("#" in row["chip_uri"] for row in latest)
