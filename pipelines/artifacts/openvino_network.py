@@ -22,6 +22,7 @@ _VALUES_AT_ONCE = 16 * 64**3
 """Values of the largest layer that a stream computes at once, 16 chips of 64 x 64 in VGG16: more is
 no faster, and those of all layers are in memory (32 chips: 0.1 GB, 256 chips: 0.5 GB)."""
 
+_MOST_AT_ONCE = 64  # chips, of a network with small layers
 _MOST_STREAMS = 4
 
 _MOST_VALUES = 1 << 28
@@ -100,7 +101,7 @@ class OpenVinoNetwork:
         with _translating_errors() as openvino:
             model = _read(checked, input_shape, labels)
             largest = _largest_layer(model)
-            self._step = max(1, _VALUES_AT_ONCE // largest)
+            self._step = max(1, min(_MOST_AT_ONCE, _VALUES_AT_ONCE // largest))
             streams = _streams(usable_cores(), _MOST_STREAMS * _VALUES_AT_ONCE // largest)
             # Left alone, OpenVINO takes bfloat16 wherever the processor has it, and all cores of
             # the machine, whatever the share of its container is.
