@@ -6,6 +6,7 @@ build is refused before anything is stored.
 
 from __future__ import annotations
 
+import sys
 import time
 import uuid
 from collections.abc import Sequence
@@ -28,7 +29,12 @@ from pipelines.quiet_tensorflow import has_gpu_device
 from pipelines.runs import attempts, run_plan
 from pipelines.runs.run_plan import RunPlan
 from pipelines.scoring.classifier import check_model
-from pipelines.scoring.engines import check_engine, choose_engine, files_of
+from pipelines.scoring.engines import (
+    check_engine,
+    choose_engine,
+    doubt_about_int8,
+    files_of,
+)
 from pipelines.scoring.tensorflow_model import check_precision
 from pipelines.storage.worker_settings import WorkerSettings
 from pipelines.tables import delta_tables, evolution, publications
@@ -116,6 +122,8 @@ def check_run(options: RunOptions, our_flags: Sequence[str]) -> tuple[Path, Mode
     with as_usage_error("--artifact"):
         folder, artifact = open_artifact(options.artifact, trusted_key=options.trusted_key)
     check_engine(artifact, options.engine, options.precision)
+    if options.precision == "int8" and (doubt := doubt_about_int8(artifact)):
+        print(f"warning: {doubt}", file=sys.stderr)
     if launch.runs_locally(options.beam_args):
         engine = choose_engine(artifact, options.engine, options.precision, has_gpu_device)
         if engine == "tensorflow":

@@ -5,7 +5,7 @@ artifact has the network in its format: it starts in less than a second, in a fi
 and also in int8.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, Protocol
@@ -107,6 +107,18 @@ def choose_engine(
     if not installed(chosen):
         raise UsageError(_how_to_install(chosen, artifact))
     return chosen
+
+
+def doubt_about_int8(artifact: ModelArtifact) -> str | None:
+    """What to say of an int8 network that differs from float32 by more than the trainer accepts;
+    None if it does not, or if nothing is known."""
+    known = artifact.engines["openvino"].get("int8") if "openvino" in artifact.engines else None
+    if not isinstance(known, Mapping) or known.get("accepted") is not False:
+        return None
+    return (
+        "--precision int8: on validation chips the artifact's int8 network differs from float32 by "
+        "more than the trainer accepts; the model card says how much"
+    )
 
 
 def files_of(engine: EngineName, precision: Precision) -> Sequence[str]:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -89,6 +90,17 @@ def test_int8_is_used_only_when_it_is_asked_for(night):
     scores = "SELECT COLUMNS('score_.*') FROM chip_scores ORDER BY chip_id"
     one, two = (np.array(rows(night, output, scores)) for output in ("plainly", "int8s"))
     assert 0 < np.abs(one - two).max() < 0.1
+
+
+def test_an_int8_network_that_the_trainer_did_not_accept_is_used_with_a_warning(night, tmp_path):
+    folder = shutil.copytree(night / "int8", tmp_path / "doubted")
+    description = json.loads((folder / "artifact.json").read_text())
+    for accepted, warnings in ((True, 0), (False, 1)):
+        description["engines"]["openvino"]["int8"]["accepted"] = accepted
+        (folder / "artifact.json").write_text(json.dumps(description))
+        done = score(night, "doubts", f"--artifact={folder}", "--precision=int8", "--plan_only")
+        assert done.returncode == 0, done.stderr
+        assert done.stderr.count("int8 network differs from float32 by more") == warnings
 
 
 def test_chips_that_tensorflow_scored_are_not_scored_again(night):

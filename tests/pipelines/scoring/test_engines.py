@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from pipelines.errors import UsageError
-from pipelines.scoring.engines import check_engine, choose_engine, files_of
+from pipelines.scoring.engines import check_engine, choose_engine, doubt_about_int8, files_of
 from schemas.artifact import ModelArtifact
 from schemas.labels import LabelSet
 from tests.support.samples import JPG
@@ -82,3 +82,21 @@ def test_an_engine_opens_only_its_own_files():
     assert files_of("tensorflow", "auto") == ("model.keras",)
     assert files_of("openvino", "bfloat16") == ("openvino.xml", "openvino.bin")
     assert files_of("openvino", "int8") == ("openvino_int8.xml", "openvino_int8.bin")
+
+
+@pytest.mark.parametrize(
+    ("engines", "doubted"),
+    [
+        ({"openvino": {"int8": {"accepted": False}}}, True),
+        ({"openvino": {"int8": {"accepted": True}}}, False),
+        ({"openvino": {"int8": {}}}, False),  # of an earlier trainer
+        ({"openvino": {"int8": ["?"]}}, False),
+        ({"openvino": {}}, False),
+        ({}, False),
+    ],
+)
+def test_an_int8_network_that_the_trainer_did_not_accept_is_doubted(engines, doubted):
+    doubt = doubt_about_int8(replace(BOTH, engines=engines))
+    assert (doubt is not None) == doubted
+    if doubted:
+        assert doubt.startswith("--precision int8: on validation chips")
