@@ -42,15 +42,22 @@ def area_average(pixels: npt.NDArray[Any], size: int) -> Radiometry:
     whole = height == down * size and width == across * size
     largest = 0 if pixels.dtype.kind == "f" else np.iinfo(pixels.dtype).max
     if whole and down * across * largest <= _MOST_SUMMED:
-        rows = pixels[::down].astype(np.float32)  # a copy of what may be a view
-        for row in range(1, down):
-            rows += pixels[row::down]
+        rows = _sum_rows(pixels, down).astype(np.float32, copy=False)
         means: Radiometry = rows.reshape(size * size, across * bands) @ _ones(across, bands)
         means *= np.float32(1 / (down * across))
         return means.reshape(size, size, bands)
     thin = _area_weights(height, size) @ pixels.reshape(height, -1).astype(np.float32)
     resized: Radiometry = _area_weights(width, size) @ thin.reshape(size, width, bands)
     return resized
+
+
+def _sum_rows(pixels: npt.NDArray[Any], down: int) -> npt.NDArray[Any]:
+    """Sums of each `down` rows, as `uint16` if they fit, which takes a third of the time."""
+    fit = pixels.dtype == np.uint16 and int(pixels.max()) * down <= np.iinfo(np.uint16).max
+    rows = pixels[::down].copy() if fit else pixels[::down].astype(np.float32)
+    for row in range(1, down):
+        rows += pixels[row::down]
+    return rows
 
 
 def select_bands(pixels: npt.NDArray[Any], preprocessing: Preprocessing) -> npt.NDArray[Any]:

@@ -88,6 +88,7 @@ def begin_batch(
     times: list[datetime | None] = [None] * rows
     no_data: list[float | None] = [None] * rows
     has_times = preprocessing.media_type == "tif"
+    has_box = chips[BOUNDS[0]].is_valid().to_pylist()
     chip_bytes = ChipBytes(chips, preprocessing.max_bytes)
 
     def read_rows(start: int) -> _Done:
@@ -101,7 +102,8 @@ def begin_batch(
             try:
                 if windows and window_row is not None:
                     found = _read_window(windows, window_row)
-                    pixels[row], places[row], times[row], no_data[row] = found
+                    pixels[row], place, times[row], no_data[row] = found
+                    places[row] = None if has_box[row] else place
                 else:
                     data = read_row(row)
                     read = perf_counter()

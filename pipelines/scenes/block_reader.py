@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from threading import Lock
 from time import perf_counter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from pipelines.errors import ChipRejected, StorageError, StoreDown
-from pipelines.scenes.block_decoding import Block, decode_block
+from pipelines.scenes.block_decoding import Block, Memory, decode_block, memory_for
 from pipelines.scenes.lattice import Window
 from pipelines.scenes.scene import Blocks, Integers
 from pipelines.storage import store
@@ -65,11 +65,24 @@ class _Range:
     lock: Lock = field(default_factory=Lock)
 
 
+class DecodedBlock(NamedTuple):
+    """A block, which may be used until its window is released.
+
+    Attributes:
+        pixels: `[rows, columns, bands]`, not to be written to.
+        lowest: the smallest number in it; NaN if one of them is.
+    """
+
+    pixels: Block
+    lowest: Any
+
+
 @dataclass(eq=False)
 class _Slot:
     """A block that is being decoded or was, or why it cannot be."""
 
-    block: Block | None = None
+    block: DecodedBlock | None = None
+    memory: Memory | None = None
     rejected: ChipRejected | None = None
     lock: Lock = field(default_factory=Lock)
 
@@ -97,6 +110,7 @@ class BlockReader:
             users[top:bottom, left:right] += 1
         self._users: list[list[int]] = users.tolist()
         self._slots: dict[int, _Slot] = {}
+        self._free: list[Memory] = []
         self._ranges = dict(_ranges(blocks, users > 0))
         self._spent = Spent()
 
@@ -107,8 +121,8 @@ class BlockReader:
         columns = _span(window.x_px, window.width_px, blocks.width_px, blocks.block_width_px)
         return BlockSpan(*rows, *columns)
 
-    def block(self, row: int, column: int, plane: int) -> Block | None:
-        """A block's pixels, not to be written to; None if the file has no data for it.
+    def block(self, row: int, column: int, plane: int) -> DecodedBlock | None:
+        """A block; None if the file has no data for it.
 
         Raises:
             ChipRejected: it cannot be read.
@@ -124,15 +138,25 @@ class BlockReader:
         with slot.lock:
             if slot.block is None and slot.rejected is None:
                 try:
-                    slot.block = decode_block(self.blocks, index, self._bytes_of(index))
+                    self._decode(index, slot)
                 except ChipRejected as rejected:
                     slot.rejected = rejected
         if slot.rejected:
             raise ChipRejected(slot.rejected.reason, slot.rejected.message)
         return slot.block
 
+    def _decode(self, index: int, slot: _Slot) -> None:
+        data = self._bytes_of(index)
+        with self._lock:
+            slot.memory = self._free.pop() if self._free else None
+        if slot.memory is None:
+            slot.memory = memory_for(self.blocks)
+        pixels = decode_block(self.blocks, index, data, slot.memory)
+        slot.block = DecodedBlock(pixels, pixels.min())
+
     def release(self, window: Window) -> None:
-        """A window was read: forget the blocks that no other window needs."""
+        """A window was read, and what was read of it is used: forget the blocks that no other
+        window needs; their memory is used again."""
         top, bottom, left, right = self.span_of(window)
         plane = self.blocks.down * self.blocks.across
         with self._lock:
@@ -143,7 +167,9 @@ class BlockReader:
                     if users[column] <= 0:
                         first = row * self.blocks.across + column
                         for index in range(first, first + plane * self.blocks.planes, plane):
-                            self._slots.pop(index, None)
+                            slot = self._slots.pop(index, None)
+                            if slot and slot.memory is not None:
+                                self._free.append(slot.memory)
 
     def take_spent(self) -> Spent:
         """What was spent since the last call."""
@@ -151,14 +177,14 @@ class BlockReader:
             spent, self._spent = self._spent, Spent()
         return spent
 
-    def _bytes_of(self, index: int) -> bytes:
+    def _bytes_of(self, index: int) -> memoryview:
         """The bytes of a block; those of its range are kept until each block in it had its."""
         part = self._ranges[index]
         with part.lock:
             if not part.data:
                 part.data = self._fetch(part.start, part.end)
             at = int(self.blocks.offsets[index]) - part.start
-            data = part.data[at : at + int(self.blocks.counts[index])]
+            data = memoryview(part.data)[at : at + int(self.blocks.counts[index])]
             part.waiting -= 1
             if not part.waiting:
                 part.data = b""

@@ -38,6 +38,9 @@ WINDOW_ROWS = pa.schema(
 _MOST_WINDOWS = 1 << 22
 _STRIPE_BYTES = 96 << 20
 """Decoded bytes of a row of blocks that are kept until the windows below have used them."""
+_MOST_ROW_BYTES = 1 << 30
+"""Decoded bytes of the strips that a row of windows touches, each of which is as wide as its scene:
+no order of windows makes that less."""
 _THREADS = 16
 
 
@@ -91,6 +94,7 @@ def _windows_of(
         if preprocessing:
             text = row.get("scene_bands")
             check_bands(scene, preprocessing, SceneBands.from_json(text) if text else None)
+        _check_strips(scene.pixels, cut)
         grid = scene.grid(stem)
         cells = (grid.width_px // cut.step_px + 2) * (grid.height_px // cut.step_px + 2)
         if cells > _MOST_WINDOWS:
@@ -104,6 +108,14 @@ def _windows_of(
     needed = needed_bytes(scene, windows)
     given |= {"header_uri": header_uri, "size_bytes": needed // max(1, len(windows.chip_ids))}
     return SceneWindows(_rows(windows, given, scene.pixels), None, needed, row, scene)
+
+
+def _check_strips(blocks: Blocks, cut: Cut) -> None:
+    rows = cut.cut_px + 2 * blocks.block_height_px
+    row_bytes = blocks.block_width_px * blocks.bands * blocks.dtype.itemsize
+    if blocks.across == 1 and rows * row_bytes > _MOST_ROW_BYTES:
+        size = f"strips of {blocks.block_width_px:,} px, too wide to be kept for {rows:,} rows"
+        raise ChipRejected(Reason.TOO_LARGE, f"{size}: write it as a COG")
 
 
 def _rows(windows: Windows, given: dict[str, Any], blocks: Blocks) -> pa.Table:

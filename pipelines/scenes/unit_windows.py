@@ -94,16 +94,18 @@ class UnitWindows:
             raise ChipRejected(Reason.UNREADABLE, valid)
         try:
             check_window(window, self._preprocessing)
-        except ChipRejected:
+            found = reader.read(window)
+            self._check_data(found.no_data_share)
+            pixels = make_pixels(found.values, self._preprocessing, scene.bands)
+            return WindowPixels(pixels, found.place, found.acquired_at, found.no_data_share)
+        finally:
             reader.release(window)
-            raise
-        found = reader.read(window)
-        most = self._max_no_data
-        if found.no_data_share == 1 or (most is not None and found.no_data_share > most):
-            share = f"{found.no_data_share:.4g} of its pixels are no data"
+
+    def _check_data(self, no_data_share: float) -> None:
+        most = 1 if self._max_no_data is None else self._max_no_data
+        if no_data_share == 1 or no_data_share > most:
+            share = f"{no_data_share:.4g} of its pixels are no data"
             raise ChipRejected(Reason.NO_DATA, share)
-        pixels = make_pixels(found.values, self._preprocessing, scene.bands)
-        return WindowPixels(pixels, found.place, found.acquired_at, found.no_data_share)
 
     def take_spent(self) -> Spent:
         """What fetching took since the last call, of all scenes."""

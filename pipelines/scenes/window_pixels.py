@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from threading import local
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from pipelines.scenes._block_layout import JPEG
 from pipelines.scenes.bands import SceneBands
 from pipelines.scenes.block_reader import BlockReader
 from pipelines.scenes.lattice import Window
-from pipelines.scenes.scene import Scene
+from pipelines.scenes.scene import Blocks, Scene
 from schemas.artifact import BANDS, Preprocessing
 
 Values = npt.NDArray[Any]
@@ -54,31 +55,66 @@ class SceneReader:
         self.pixels = BlockReader(uri, etag, scene.pixels, windows)
         self.mask = BlockReader(uri, etag, scene.mask, windows) if scene.mask else None
         self._fill = _fill_value(scene)
+        self._memory = local()
 
     def read(self, window: Window) -> WindowValues:
-        """Read a window.
+        """Read a window. Its values may be used until the same thread reads the next one, or the
+        window is released.
 
         Raises:
             ChipRejected: one of its blocks cannot be read.
             StoreDown: nothing can be read.
         """
-        try:
-            values = _assemble(self.pixels, window, self._fill)
-            mask = _assemble(self.mask, window, 0) if self.mask else None
-        finally:
-            self.release(window)
-        missing = _missing(values, self.scene)
-        if mask is not None:
+        values, lowest = self._assemble(self.pixels, window, self._fill)
+        missing = _missing(values, lowest, self.scene)
+        if self.mask:
+            mask, _ = self._assemble(self.mask, window, 0)
             missing = np.logical_or(missing, mask[..., 0] == 0)
         share = float(np.count_nonzero(missing)) / (window.width_px * window.height_px)
         bands = values[..., :-1] if self.scene.has_alpha else values
         return WindowValues(bands, share, self.scene.place_of(window), self.scene.acquired_at)
 
     def release(self, window: Window) -> None:
-        """Forget the blocks that only a window needs that is not going to be read."""
+        """A window was read and used, or is not going to be: forget what only it needs."""
         for reader in (self.pixels, self.mask):
             if reader:
                 reader.release(window)
+
+    def _assemble(self, reader: BlockReader, window: Window, fill: Any) -> tuple[Values, Any]:
+        """A window's samples, and a number that none of them is smaller than: a view of a block if
+        the window is in one, else this thread's memory."""
+        blocks, span = reader.blocks, reader.span_of(window)
+        x, y, width, height = window
+        inside = (
+            x >= 0 and y >= 0 and x + width <= blocks.width_px and y + height <= blocks.height_px
+        )
+        is_one = (span.bottom - span.top, span.right - span.left, blocks.planes) == (1, 1, 1)
+        if is_one and inside and (block := reader.block(span.top, span.left, 0)):
+            top = y - span.top * blocks.block_height_px
+            left = x - span.left * blocks.block_width_px
+            return block.pixels[top : top + height, left : left + width], block.lowest
+        values = self._memory_of(reader, (height, width, blocks.bands))
+        lowest = []
+        if not inside or not reader.is_whole:
+            values[:] = fill
+            lowest.append(values.dtype.type(fill))
+        for row in range(span.top, span.bottom):
+            for column in range(span.left, span.right):
+                for plane in range(blocks.planes):
+                    if block := reader.block(row, column, plane):
+                        target = values if blocks.planes == 1 else values[..., plane : plane + 1]
+                        _paste(target, block.pixels, window, blocks, row, column)
+                        lowest.append(block.lowest)
+        return values, np.min(lowest)
+
+    def _memory_of(self, reader: BlockReader, shape: tuple[int, int, int]) -> Values:
+        """Memory of this thread: new memory for each window would take as long as to fill it."""
+        name = "pixels" if reader is self.pixels else "mask"
+        found: Values | None = getattr(self._memory, name, None)
+        if found is None or found.shape != shape:
+            found = np.empty(shape, reader.blocks.dtype.newbyteorder("="))
+            setattr(self._memory, name, found)
+        return found
 
 
 def check_window(window: Window, preprocessing: Preprocessing) -> None:
@@ -116,34 +152,10 @@ def make_pixels(values: Values, preprocessing: Preprocessing, bands: SceneBands 
     return scale_bands(means, preprocessing)
 
 
-def _assemble(reader: BlockReader, window: Window, fill: Any) -> Values:
-    """A window's samples; a view of a block if it is in one."""
-    blocks = reader.blocks
-    span = reader.span_of(window)
-    x, y, width, height = window
-    one = (span.bottom - span.top, span.right - span.left, blocks.planes) == (1, 1, 1)
-    top, left = span.top * blocks.block_height_px, span.left * blocks.block_width_px
-    inside = x >= 0 and y >= 0 and x + width <= blocks.width_px and y + height <= blocks.height_px
-    if one and inside and (block := reader.block(span.top, span.left, 0)) is not None:
-        return block[y - top : y - top + height, x - left : x - left + width]
-    values = np.empty((height, width, blocks.bands), blocks.dtype.newbyteorder("="))
-    if not inside or not reader.is_whole:
-        values[:] = fill
-    for row in range(span.top, span.bottom):
-        for column in range(span.left, span.right):
-            for plane in range(blocks.planes):
-                block = reader.block(row, column, plane)
-                if block is not None:
-                    target = values if blocks.planes == 1 else values[..., plane : plane + 1]
-                    _paste(target, block, window, reader, row, column)
-    return values
-
-
 def _paste(
-    target: Values, block: Values, window: Window, reader: BlockReader, row: int, column: int
+    target: Values, block: Values, window: Window, blocks: Blocks, row: int, column: int
 ) -> None:
     """Copy what a window shows of a block, without what a tile has beyond the picture."""
-    blocks = reader.blocks
     top, left = row * blocks.block_height_px, column * blocks.block_width_px
     first_y, first_x = max(top, window.y_px), max(left, window.x_px)
     end_y = min(top + block.shape[0], window.y_px + window.height_px, blocks.height_px)
@@ -164,18 +176,20 @@ def _fill_value(scene: Scene) -> Any:
     return int(no_data) if limits.min <= no_data <= limits.max else 0
 
 
-def _missing(values: Values, scene: Scene) -> npt.NDArray[np.bool_] | bool:
+def _missing(values: Values, lowest: Any, scene: Scene) -> npt.NDArray[np.bool_] | bool:
     """Where a window has no data, `[height, width]`; False if nowhere.
 
     By the alpha channel; else where all bands have the no-data value, or are 0 if the file names
     none. Unsigned numbers that all are 0 are no data in any case, as in chips; and so is NaN.
+
+    Args:
+        lowest: no value is smaller, which is the answer for most windows; NaN if one may be NaN.
     """
     if scene.has_alpha:
         found: npt.NDArray[np.bool_] = values[..., -1] == 0
         return found
     dark = DARKEST if scene.pixels.compression == JPEG else 0
     kind, no_data = values.dtype.kind, scene.no_data
-    lowest = values.min()  # the answer for most windows, in a fifth of the time
     if has_nan := bool(np.isnan(lowest)):
         lowest = -np.inf
     missing: npt.NDArray[np.bool_] | bool = False
