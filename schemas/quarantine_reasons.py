@@ -37,7 +37,11 @@ class QuarantineReason(StrEnum):
     )
     WRONG_SIZE = "wrong_size", True, "a side shorter than the artifact accepts"
     TOO_LARGE = "too_large", True, "a side longer, or more bytes, than the artifact accepts"
-    NO_DATA = "no_data", True, "every pixel is no data, or 0: nothing to see, and not a fault"
+    NO_DATA = (
+        "no_data",
+        True,
+        "every pixel is no data, or 0 (of a window: too many): nothing to see, and not a fault",
+    )
     DECODE_ERROR = "decode_error", True, "the decoder failed for another reason"
     NON_FINITE_SCORE = "non_finite_score", True, "the model's scores are not all finite numbers"
     BAD_SHARD = (
