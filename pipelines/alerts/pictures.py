@@ -17,7 +17,7 @@ from pipelines.alerts.state import runs_of
 from pipelines.errors import UsageError
 from pipelines.tables import delta_tables
 from pipelines.tables.evolution import ensure_table
-from pipelines.tables.views import VIEWS, read_tables
+from pipelines.tables.views import VIEWS, published_runs
 from schemas.label_sql import duckdb_text, for_labels
 from schemas.place_tables import CHIP_PLACES, PLACES
 from schemas.render import label_columns
@@ -55,7 +55,7 @@ class PictureReader:
             StorageError: a table cannot be read.
         """
         self._connection = connection
-        runs = read_tables(output, RUNS.name)[RUNS.name]
+        runs = published_runs(output)
         scores, pairs, places = (
             ensure_table(output, table) for table in (CHIP_SCORES, CHIP_PLACES, PLACES)
         )

@@ -48,7 +48,7 @@ from pipelines.tables.delta_tables import one_line
 from schemas.place_tables import CHIP_PLACES, PLACES
 from schemas.render import arrow_schema, file_schema
 from schemas.table import Table
-from schemas.tables import CHIP_SCORES, RUNS
+from schemas.tables import CHIP_SCORES
 
 RESOLUTION = "h3_resolution"
 """The application transaction whose version is the resolution of a table's cells."""
@@ -162,7 +162,7 @@ def _resolution(output: str, scores: DeltaTable, kept: int | None, asked: int | 
 
 def _first_areas(output: str, scores: DeltaTable) -> Floats:
     """The areas of the chips of the first published run that has some with footprints."""
-    rows = views.read_tables(output, f"FROM {RUNS.name}")[RUNS.name]
+    rows = views.published_runs(output)
     published = (
         rows.select(["run_id", "published_at"]).sort_by("published_at")["run_id"].to_pylist()
     )

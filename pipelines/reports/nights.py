@@ -30,6 +30,12 @@ from pipelines.tables import delta_tables, publications
 from schemas.tables import PUBLISHED, SCORE, QuarantineReason
 
 _READ_THREADS = 8
+_RECORD = (
+    *("run_id", "run_date", "kind", "model_digest", "scored", "quarantined"),
+    *("quarantined_by_reason", "no_data", "published_at", "commit_version"),
+)
+"""What is read of each of these runs: few columns, since each run has a file of its own."""
+
 _LOOK_BACK = 200
 """How many of the newest runs are searched for the nights before."""
 
@@ -169,5 +175,7 @@ def _published_records(output: str) -> list[dict[str, Any]]:
     scores = delta_tables.open_table(output, "chip_scores")
     published = publications.published_run_ids(scores, newest)
     rows = delta_tables.open_dataset(runs, published)
-    found: list[dict[str, Any]] = rows.to_table(filter=ds.field("status") == PUBLISHED).to_pylist()
+    is_published = ds.field("status") == PUBLISHED
+    known = [name for name in _RECORD if name in rows.schema.names]
+    found: list[dict[str, Any]] = rows.to_table(known, is_published).to_pylist()
     return found

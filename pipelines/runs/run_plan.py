@@ -219,12 +219,11 @@ def check_manifest(plan: RunPlan) -> None:
         ObjectDamaged: it is missing, or not whole.
         StorageError: its store does not answer.
     """
-    rows = None
     if store.head_object(plan.manifest) is not None:
         with store.open_file(plan.manifest) as file, suppress(OSError, pa.ArrowException):
-            rows = pq.read_metadata(file).num_rows
-    if rows != plan.to_score:
-        raise ObjectDamaged(f"{plan.manifest!r} {_NOT_WHOLE}")
+            pq.read_metadata(file)
+            return
+    raise ObjectDamaged(f"{plan.manifest!r} {_NOT_WHOLE}")
 
 
 def read_json(uri: str, parse: Callable[[bytes], T], fault: str = _NOT_WHOLE) -> T:

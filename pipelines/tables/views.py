@@ -77,14 +77,25 @@ def _published_rows(output: str, table: Table, scores: DeltaTable | None, is_rea
     )
 
 
-def _rows_of_runs(runs: DeltaTable, scores: DeltaTable | None) -> pa.Table:
+def published_runs(output: str) -> pa.Table:
+    """The rows of `runs`, as questions see them.
+
+    Raises:
+        StorageError: a table cannot be read.
+    """
+    rows = read_tables(output, RUNS.name)[RUNS.name]
+    return rows if isinstance(rows, pa.Table) else rows.to_table()
+
+
+def _rows_of_runs(runs: DeltaTable, scores: DeltaTable | None) -> pads.Dataset:
     """The runs, one row each. A row whose status differs from what `chip_scores` shows is left out:
-    its publisher or the withdrawal has not updated it yet."""
+    its publisher or the withdrawal has not updated it yet. Each run has a file of its own, so only
+    the columns that are asked for are read."""
     run_ids = {partition["run_id"] for partition in runs.partitions()}
     published = publications.published_run_ids(scores, run_ids)
     is_published = pads.field("run_id").isin(pa.array(published, pa.string()))
     rows = delta_tables.open_dataset(runs)
-    return rows.to_table(filter=is_published == (pads.field("status") == PUBLISHED))
+    return rows.filter(is_published == (pads.field("status") == PUBLISHED))
 
 
 def _with_views(sql: str) -> str:

@@ -125,8 +125,8 @@ MUTANTS = {
     ),
     "readers believe the row in runs": Mutant(
         "pipelines.tables.views:_rows_of_runs",
-        'rows.to_table(filter=is_published == (pads.field("status") == PUBLISHED))',
-        "rows.to_table()",
+        'rows.filter(is_published == (pads.field("status") == PUBLISHED))',
+        "rows",
         ("crash", "withdraw"),
     ),
     "a relabelled run is withdrawn": Mutant(
