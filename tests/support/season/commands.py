@@ -7,6 +7,7 @@ the units are scored one after the other instead of by a graph.
 import contextlib
 import io
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from typing import Any
 
 import apache_beam as beam
@@ -25,7 +26,7 @@ from beam_jobs import (
 from beam_jobs.engine import launch
 from beam_jobs.running import starting
 from pipelines.batch_scoring import ScoreArchive
-from pipelines.commands import exit_code
+from pipelines.commands import CommandLine, exit_code
 from pipelines.publishing import publishing
 from pipelines.reading.reading_ahead import ReadAhead
 from pipelines.reading.transforms import UnitAddress, read_unit
@@ -91,6 +92,8 @@ def stand_ins(env: dict[str, str]) -> Iterator[None]:
             patch.delenv(name, raising=False)
         patch.setattr(launch, "run_graph", _score_here)
         patch.setattr(starting, "_check_model", lambda start: None)
+        patch.setattr(launch, "check_beam_args", lambda beam_args, our_flags: None)
+        patch.setattr(CommandLine, "parser", cache(CommandLine.parser))
         patch.setattr(run_plan, "UNIT_CHIPS", UNIT_CHIPS)
         patch.setattr(commits, "_LONGEST_WAIT_S", _WAIT_S)
         for name in ("FIRST_WAIT_S", "LONGEST_WAIT_S"):

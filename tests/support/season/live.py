@@ -3,6 +3,7 @@
 FOLDER is an empty one, for a model and thresholds, or one that has them.
 """
 
+import multiprocessing
 import sys
 import time
 from contextlib import ExitStack
@@ -40,4 +41,6 @@ def main(folder: Path, seed: int, nights: int) -> None:
 
 
 if __name__ == "__main__":
+    # Actors need no TensorFlow.
+    multiprocessing.set_forkserver_preload(["tests.support.season.actors"])
     main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))

@@ -152,6 +152,7 @@ class _Handler(StreamRequestHandler):
 
     def handle(self) -> None:
         while (asked := self._read()) is not None:
+            answer: Answer | None
             if asked.key.startswith(CONTROL):
                 answer = self.server.control(asked.key.removeprefix(CONTROL), asked.body)
             else:
