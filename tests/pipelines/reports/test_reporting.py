@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import simplejpeg
 
+from beam_jobs.maintain import main as maintain_command
 from beam_jobs.publish import main as publish_command
 from beam_jobs.report import main as report_command
 from beam_jobs.withdraw import main as withdraw_command
@@ -246,6 +247,27 @@ def test_a_withdrawn_run_says_when_and_why_and_that_its_scores_are_gone(output, 
         assert "empty: 1 of 101" in found
     record = read_record(output, "why")
     assert record["reason"].endswith(" UTC: wrong <area>")
+
+
+@pytest.mark.parametrize("staged", [True, False])
+@pytest.mark.parametrize("has_chips", [True, False])
+def test_the_report_of_a_withdrawn_run_stays_the_same_after_maintain(
+    output, staged, has_chips, capsys
+):
+    if staged:
+        night(output, "r", scored=100 if has_chips else 0)
+    else:
+        by_hand(output, [scored("/gone.jpg", "road")] if has_chips else [])
+    night(output, "kept")
+    assert exit_code(withdraw_command, ["--output", output, "--run_id", "r"]) == 0
+    for with_maintain in (False, True):
+        if with_maintain:
+            flags = ["--output", output, "--vacuum_hours", "0"]
+            assert exit_code(maintain_command, flags) == 0
+        assert exit_code(report_command, ["--output", output, "--run_id", "r"]) == 0
+        found = page(output, "r").text
+        assert ", withdrawn on 20" in found
+        assert ("The run's scores were removed." in found) is has_chips
 
 
 def test_a_night_without_chips_and_a_failed_run_have_reports_too(output, capsys):
