@@ -1,5 +1,6 @@
 """Windows are read as chips that were cut from the scene, and their blocks once."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -169,6 +170,20 @@ def test_each_block_is_fetched_once_and_decoded_once_in_few_requests(
     assert held[-1] == 0
     spent = windows.take_spent()
     assert (spent.fetched_bytes, spent.requests) == (sum(fetched[1:]), len(fetched) - 1)
+
+
+def test_threads_that_share_blocks_and_their_memory_read_the_same_pixels(tmp_path: Path) -> None:
+    layout = {"tiled": True, "blockxsize": 32, "blockysize": 32, "compress": "deflate"}
+    path = written(tmp_path, draw_scene(200, 260), **layout)
+    chips = as_unit(list_scene(path, Cut(48, 20)).rows)
+    rows = list(range(chips.num_rows))
+    alone = UnitWindows(chips, TIF_MODEL)
+    expected = [alone.read(row).pixels for row in rows]
+    for order in (rows, rows[::-1], sorted(rows, key=lambda row: row % 7)):
+        windows = UnitWindows(chips, TIF_MODEL)
+        with ThreadPoolExecutor(8) as pool:
+            found = dict(zip(order, pool.map(windows.read, order), strict=True))
+        assert all(np.array_equal(found[row].pixels, expected[row]) for row in rows)
 
 
 def test_masks_and_no_data_make_the_share_that_gdal_makes(tmp_path: Path) -> None:
