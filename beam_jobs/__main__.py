@@ -6,6 +6,7 @@ needs is imported.
 
 from __future__ import annotations
 
+import gc
 import runpy
 import sys
 from collections.abc import Sequence
@@ -78,7 +79,11 @@ def _start(command: Command, arguments: Sequence[str]) -> None:
     module, *first = command.module.split()
     sys.argv[1:] = [*first, *arguments]
     use_short_names({each.module: f"forest-chips {name}" for name, each in COMMANDS.items()})
-    runpy.run_module(module, run_name="__main__", alter_sys=True)
+    gc.disable()  # importing leaves nothing to collect, and makes the collector look at everything
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    finally:
+        gc.enable()
 
 
 def _overview() -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import atexit
+import gc
 import os
 import re
 import signal
@@ -143,6 +144,7 @@ def run_command(main: Callable[[Sequence[str]], int]) -> NoReturn:
     Ends the process without Python's own cleanup: Arrow's reading threads may still call into the
     interpreter then, and sometimes turn a success into an abort.
     """
+    gc.freeze()  # what was imported stays, so the collector need not look through it again
     tolerate_broken_output()
     for signal_number in (signal.SIGINT, signal.SIGTERM):  # schedulers stop by SIGTERM
         signal.signal(signal_number, _interrupt)
@@ -158,6 +160,7 @@ def exit_code(main: Callable[[Sequence[str]], int], arguments: Sequence[str]) ->
 
     Any other exception is a bug and passes through, with its traceback.
     """
+    gc.enable()  # `forest-chips` has imported the command without it
     try:
         return main(arguments)
     except (*_USAGE_ERRORS, RunFailed, StorageError) as error:

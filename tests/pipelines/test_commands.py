@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 
 from pipelines.commands import CommandLine, exit_code
@@ -82,3 +84,11 @@ def test_each_error_has_one_exit_code(error: BaseException, code: int) -> None:
         raise error
 
     assert exit_code(fail, []) == code
+
+
+def test_a_command_runs_with_the_garbage_collector_whether_it_was_imported_with_it_or_not():
+    gc.disable()
+    try:
+        assert exit_code(lambda arguments: int(gc.isenabled()), []) == 1
+    finally:
+        gc.enable()
