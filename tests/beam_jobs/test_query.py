@@ -767,7 +767,9 @@ def test_a_broken_table_is_a_failure_and_not_a_usage_error(
     publish(output, "run-1", [scored("a")])
     next(Path(output, "chip_scores").rglob("*.parquet")).write_bytes(b"no parquet")
     assert exit_code(query.main, ["--output", output, "SELECT chip_uri FROM chip_scores"]) == 1
-    assert capsys.readouterr().err.startswith("error: cannot read the tables")
+    assert capsys.readouterr().err.startswith(
+        "error: chip_scores/run_date=2026-07-01/run_id=run-1/"
+    )
 
 
 def test_a_reader_that_closes_the_pipe_early_is_not_an_error(output: str) -> None:
