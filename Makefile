@@ -48,7 +48,7 @@ $(UV): | $(MADE)
 $(INSTALLED): $(MADE) setup.py pyproject.toml constraints.txt | $(UV)
 	@echo "Installing from PyPI into .venv (1 to 3 minutes the first time)"
 	@$(UV_INSTALL) --python $(VENV_PYTHON) --constraint constraints.txt \
-	  --editable '.[train,gcp,analysis,test,dev]'
+	  --editable '.[train,gcp,scenes,analysis,test,dev]'
 	@touch $@
 
 test: install ## Run the tests
@@ -119,7 +119,7 @@ AIRFLOW := build/airflow/.installed
 
 lock: install ## Pin the packages of both images with their hashes, after a change of constraints.txt
 	@for variant in cpu gpu; do echo setuptools | $(UV) pip compile --quiet setup.py - \
-	  $(patsubst %,--extra %,gcp aws sign) --extra $$variant --constraint constraints.txt \
+	  $(patsubst %,--extra %,gcp aws scenes sign) --extra $$variant --constraint constraints.txt \
 	  --python-version 3.12 --python-platform x86_64-manylinux_2_28 --format pylock.toml \
 	  | $(VENV_PYTHON) deploy/hashed_requirements.py > deploy/requirements-$$variant.txt || exit 1; done
 

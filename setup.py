@@ -10,7 +10,6 @@ SCORING = [
     "duckdb>=2.0",
     "h3ronpy>=0.22",
     "h5py>=3.11",
-    "imagecodecs>=2025.3.30",  # decodes blocks of scenes: docs/decisions/scenes.md
     "numpy>=2.0",
     "obstore>=0.12",
     "pillow>=12.1",
@@ -51,6 +50,9 @@ AWS = ["boto3>=1.35"]
 
 # To read files of areas, and to export alerts.
 GEO = ["geopandas>=1.1", "pyogrio>=0.10"]
+
+# To cut chips from scenes: docs/decisions/scenes.md
+SCENES = ["imagecodecs>=2025.3.30"]
 
 # To sign artifacts and to check signatures. model-signing imports pyopenssl, but does not name it.
 SIGN = ["model-signing>=1.1", "pyopenssl>=24"]
@@ -114,6 +116,7 @@ setup(
         "aws": AWS,
         "analysis": ANALYSIS,
         "geo": GEO,
+        "scenes": SCENES,
         "sign": SIGN,
         "test": TEST,
         "dev": DEV,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 from pipelines.errors import UsageError
@@ -82,8 +83,12 @@ class CutOptions:
             media_type: that of `--media_type`.
 
         Raises:
-            UsageError: they contradict each other.
+            UsageError: they contradict each other, or a package is missing.
         """
+        if self.cut_px is not None and find_spec("imagecodecs") is None:
+            raise UsageError(
+                "--cut_px needs the package imagecodecs: pip install 'forest-chips[scenes]'"
+            )
         is_stac = chips.lower().endswith(ENDINGS)
         if self.cut_px is None:
             for name, value in vars(self).items():

@@ -105,7 +105,7 @@ def test_a_variant_has_its_own_engine_and_all_that_a_worker_needs(
         runpy.run_path(str(_ROOT / "setup.py"))
     extras = setup.call_args.kwargs["extras_require"]
     needed = [*setup.call_args.kwargs["install_requires"], *extras[variant]]
-    needed += [each for extra in ("gcp", "aws", "sign") for each in extras[extra]]
+    needed += [each for extra in ("gcp", "aws", "scenes", "sign") for each in extras[extra]]
     names = {package.partition("==")[0] for package in pinned(variant)}
     assert names & {"openvino", "tensorflow", "keras", "nncf"} == engines
     assert {re.split(r"[^a-z0-9-]", each, maxsplit=1)[0] for each in needed} <= names

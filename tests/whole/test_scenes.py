@@ -313,6 +313,17 @@ def test_wrong_flags_stop_a_run_before_it_begins(
     assert not (tmp_path / "out/chip_scores").exists()
 
 
+def test_without_the_package_that_decodes_scenes_a_run_stops_before_it_begins(
+    score: Score, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from beam_jobs.options import cut_options
+
+    monkeypatch.setattr(cut_options, "find_spec", lambda name: None)
+    code, _, error = score(tmp_path / "scenes", **CUT)
+    assert code == 2
+    assert "--cut_px needs the package imagecodecs: pip install 'forest-chips[scenes]'" in error
+
+
 def test_chips_that_are_no_scenes_for_the_model_stop_a_run(score: Score, tmp_path: Path) -> None:
     write_chips(tmp_path / "jpgs", 2)
     write_scene(tmp_path / "rgb/a.tif", draw_values(100, 100, bands=3, dtype="uint8"))
