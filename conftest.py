@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 import os
-import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -31,24 +29,6 @@ def _fresh_connections() -> Iterator[None]:
     yield
     store.forget_stores()
     live_files.leave_out_none()
-
-
-@pytest.fixture(autouse=True)
-def _own_logging() -> None:
-    """Begin with logging as Python starts it: libraries that fail may leave a process silent."""
-    root, ours = logging.getLogger(), ("beam_jobs", "pipelines", "schemas", "train")
-    silent = [
-        logger
-        for name, logger in root.manager.loggerDict.items()
-        if isinstance(logger, logging.Logger) and logger.disabled and name.startswith(ours)
-    ]
-    if silent or root.level > logging.WARNING or root.manager.disable:
-        found = f"root level {root.level}, disable {root.manager.disable}, disabled {silent}"
-        warnings.warn(f"an earlier test left logging silent: {found}", stacklevel=1)
-    root.setLevel(logging.WARNING)
-    logging.disable(logging.NOTSET)
-    for logger in silent:
-        logger.disabled = False
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -63,7 +63,9 @@ def put_chip(key: str, like: str) -> None:
 def unpack(folder: Path) -> dict[str, bytes]:
     """Write what the release left, the model among it; returns the bytes of each file."""
     with tarfile.open(RELEASES / DATED) as tar:
-        tar.extractall(folder, filter="data")
+        if hasattr(tarfile, "data_filter"):  # the default since Python 3.14; 3.11.3 has none
+            tar.extraction_filter = tarfile.data_filter
+        tar.extractall(folder)
     paths = (path for path in folder.rglob("*") if path.is_file())
     files = {str(path.relative_to(folder)): path.read_bytes() for path in paths}
     chips: dict[str, str] = json.loads(files.pop("chips.json"))

@@ -91,6 +91,7 @@ def _quietly() -> Any:
     import_openvino()  # without its reports, which NNCF would make, too
     import nncf
 
-    nncf.set_log_level(logging.ERROR)
+    # Not nncf.set_log_level: it also silences every handler that others have added.
+    logging.getLogger("nncf").setLevel(logging.ERROR)
     with contextlib.redirect_stdout(io.StringIO()):
         yield nncf

@@ -1,5 +1,6 @@
 """An int8 network is made from training chips, and judged on validation chips."""
 
+import logging
 import re
 
 import numpy as np
@@ -89,6 +90,21 @@ def test_the_artifact_gets_an_int8_network_and_how_it_differs(quantised):
     assert 0 < found["largest_difference"] < 0.2
     weights = [len(read_openvino(folder, artifact, kind).weights) for kind in ("float32", "int8")]
     assert weights[1] < weights[0] / 3
+
+
+def test_quantising_leaves_the_log_handlers_of_others_as_they_were(tmp_path, caplog):
+    artifact = make_artifact(tmp_path, network="cnn")
+    own = logging.StreamHandler()
+    logging.getLogger("nncf").addHandler(own)
+    try:
+        add_to_artifact(tmp_path, chips())
+    finally:
+        logging.getLogger("nncf").removeHandler(own)
+    assert artifact.engines == {}
+    assert read_artifact(tmp_path).engines["openvino"]["int8"]["chips"] == 40
+    assert own.level == logging.NOTSET
+    logging.getLogger("pipelines.events").warning("still here")
+    assert "still here" in caplog.text
 
 
 def test_the_first_convolution_and_the_last_layer_are_not_in_8_bits(quantised):
