@@ -21,5 +21,8 @@ SCENE_COLUMNS = (
 )
 """The window of a scene; null for chips that are files or in tars."""
 
+WINDOW_NAMES = ("x_px", "y_px", "width_px", "height_px")
+"""The columns of the window itself."""
+
 SCENE_NAMES = tuple(column.name for column in SCENE_COLUMNS)
 """Names of these columns."""

@@ -85,10 +85,6 @@ class CutOptions:
         Raises:
             UsageError: they contradict each other, or a package is missing.
         """
-        if self.cut_px is not None and find_spec("imagecodecs") is None:
-            raise UsageError(
-                "--cut_px needs the package imagecodecs: pip install 'forest-chips[scenes]'"
-            )
         is_stac = chips.lower().endswith(ENDINGS)
         if self.cut_px is None:
             for name, value in vars(self).items():
@@ -97,6 +93,10 @@ class CutOptions:
             if is_stac:
                 raise UsageError(f"--chips {chips!r} names scenes: cut them with --cut_px")
             return
+        if find_spec("imagecodecs") is None:
+            raise UsageError(
+                "--cut_px needs the package imagecodecs: pip install 'forest-chips[scenes]'"
+            )
         if self.overlap_px is not None and self.overlap_px >= self.cut_px:
             raise UsageError(
                 f"--overlap_px {self.overlap_px} must be less than --cut_px {self.cut_px}"

@@ -57,7 +57,7 @@ def compare(folder: Path, most: int) -> dict[str, Any]:
 
 
 def _start(folder: Path, pixels: npt.NDArray[np.uint8], chips: int) -> dict[str, Any]:
-    """A model as a run of so many chips loads it."""
+    """A model as a run of this many chips loads it."""
     began = time.perf_counter()
     model = _load(folder, None, chips)
     batch = pixels[: model.batch_size]

@@ -147,7 +147,7 @@ def _translating_errors() -> Iterator[Any]:
 
 
 def _streams(cores: int, chips: int) -> int:
-    """How many streams share the cores evenly, if at most so many chips are computed at once."""
+    """How many streams share the cores evenly, with at least one chip for each."""
     most = max(1, min(_MOST_STREAMS, chips))
     return max(number for number in range(1, most + 1) if cores % number == 0)
 

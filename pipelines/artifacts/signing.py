@@ -48,8 +48,8 @@ def check_signature(uri: str, description: bytes, trusted_key: str) -> None:
     if store.head_object(address) is None:
         raise ArtifactError(f"{uri} is not signed, and --trusted_key asks for it: see train sign")
     signature = store.read_bytes(address, MOST_SIGNATURE_BYTES)
-    with signed_folder(description) as folder, key_file("--trusted_key", trusted_key) as key:
-        checker = import_signing("verifying").Config()
+    with _signed_folder(description) as folder, _key_file("--trusted_key", trusted_key) as key:
+        checker = _import_signing("verifying").Config()
         with _as_key_error("--trusted_key", trusted_key, "public"):
             checker.use_elliptic_key_verifier(public_key=key)
         file = folder.with_name(SIGNATURE_FILE)
@@ -72,8 +72,8 @@ def make_signature(description: bytes, private_key: str) -> bytes:
     Raises:
         UsageError: the key cannot be used.
     """
-    with signed_folder(description) as folder, key_file("--key", private_key) as key:
-        signer = import_signing("signing").Config()
+    with _signed_folder(description) as folder, _key_file("--key", private_key) as key:
+        signer = _import_signing("signing").Config()
         with _as_key_error("--key", private_key, "private"):
             signer.use_elliptic_key_signer(private_key=key)
         file = folder.with_name(SIGNATURE_FILE)
@@ -82,7 +82,7 @@ def make_signature(description: bytes, private_key: str) -> bytes:
 
 
 @contextmanager
-def signed_folder(description: bytes) -> Iterator[Path]:
+def _signed_folder(description: bytes) -> Iterator[Path]:
     """A folder with all that is signed, and nothing else."""
     with tempfile.TemporaryDirectory(prefix="forest-chips-signed-") as temporary:
         folder = Path(temporary, "artifact")
@@ -92,7 +92,7 @@ def signed_folder(description: bytes) -> Iterator[Path]:
 
 
 @contextmanager
-def key_file(flag_name: str, uri: str) -> Iterator[Path]:
+def _key_file(flag_name: str, uri: str) -> Iterator[Path]:
     """A local copy of a key, for this process alone.
 
     Raises:
@@ -119,7 +119,7 @@ def _as_key_error(flag_name: str, uri: str, kind: str) -> Iterator[None]:
         ) from error
 
 
-def import_signing(module: str) -> Any:
+def _import_signing(module: str) -> Any:
     """A module of the package `model_signing`.
 
     Raises:

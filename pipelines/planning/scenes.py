@@ -28,11 +28,11 @@ from pipelines.scenes.header_cache import HeaderCache
 from pipelines.scenes.lattice import Cut
 from pipelines.scenes.scene import Scene
 from pipelines.scenes.scene_windows import list_windows
-from pipelines.tables.geometry import cover, without_folds, wkb_of_rings
+from pipelines.tables.geometry import place_columns, without_folds
 from pipelines.wording import count_of
 from schemas.artifact import BANDS, MediaType, Preprocessing
-from schemas.chip_columns import BOUNDS, GEOMETRY
 from schemas.render import file_schema
+from schemas.scene_columns import WINDOW_NAMES
 from schemas.tables import CHIP_MANIFEST
 from schemas.tables import QuarantineReason as Reason
 
@@ -48,7 +48,6 @@ SCENES = pa.schema(
 """What is known about scenes; `chip_uri` is the scene's address."""
 
 _OF_MODEL = (Reason.WRONG_BANDS, Reason.MEDIA_TYPE)
-_WINDOW = ("x_px", "y_px", "width_px", "height_px")
 
 
 @dataclass(frozen=True)
@@ -240,15 +239,13 @@ def place_windows(chosen: Selection, places: Mapping[str, Place]) -> Selection:
 
 
 def _placed(batch: pa.RecordBatch, places: Mapping[str, Place]) -> pa.RecordBatch:
-    windows = np.stack([batch[name].fill_null(0).to_numpy() for name in _WINDOW], 1)
+    windows = np.stack([batch[name].fill_null(0).to_numpy() for name in WINDOW_NAMES], 1)
     bounds = np.full((batch.num_rows, 4), np.nan)
     rings = np.full((batch.num_rows, 4, 2), np.nan)
     for uri, rows in _rows_by_scene(batch):
         if uri in places:
             bounds[rows], rings[rows] = footprints_of_windows(places[uri], windows[rows])
-    rings = without_folds(rings)
-    edges = [pa.array(edge, from_pandas=True) for edge in cover(bounds, rings).T]  # NaN is null
-    for name, values in [*zip(BOUNDS, edges, strict=True), (GEOMETRY.name, wkb_of_rings(rings))]:
+    for name, values in place_columns(bounds, without_folds(rings)).items():
         at = batch.schema.get_field_index(name)
         batch = batch.set_column(at, batch.schema.field(at), values)
     return batch

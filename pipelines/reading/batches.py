@@ -21,9 +21,9 @@ from pipelines.imaging.footprint import Place, footprints_of
 from pipelines.imaging.resize import Pixels
 from pipelines.reading.chip_bytes import ChipBytes
 from pipelines.scenes.unit_windows import UnitWindows, WindowPixels
-from pipelines.tables.geometry import cover, without_folds, wkb_of_rings
+from pipelines.tables.geometry import place_columns, without_folds
 from schemas.artifact import Preprocessing
-from schemas.chip_columns import BOUNDS, CHIP_NAMES, GEOMETRY, NO_DATA_SHARE
+from schemas.chip_columns import BOUNDS, CHIP_NAMES, NO_DATA_SHARE
 from schemas.dating import DATING_NAMES, SeenAtSource
 from schemas.render import file_schema
 from schemas.scene_columns import SCENE_BANDS
@@ -205,8 +205,7 @@ def _with_places(chips: pa.Table, places: list[Place | None]) -> pa.Table:
     bounds, rings = footprints_of(places)
     rings = without_folds(rings)
     rings[chips[BOUNDS[0]].is_valid().to_numpy()] = np.nan
-    found = [pa.array(edge, from_pandas=True) for edge in cover(bounds, rings).T]  # NaN is null
-    for name, values in [*zip(BOUNDS, found, strict=True), (GEOMETRY.name, wkb_of_rings(rings))]:
+    for name, values in place_columns(bounds, rings).items():
         given = chips[name].combine_chunks()
         at = chips.schema.get_field_index(name)
         chips = chips.set_column(at, name, pc.coalesce(given, values))

@@ -26,7 +26,7 @@ night over many workers."""
 MAX_NO_DATA = 0.5
 """The largest share of no data of a window that is scored, unless a flag says otherwise."""
 
-_SCENES_A_UNIT = 8  # scenes share a unit if so many of their size fit into it
+_SCENES_A_UNIT = 8  # scenes share a unit if at least 8 of their size fit into it
 
 STAGING_FOLDER = "_staging"
 UNITS_FOLDER = "units"

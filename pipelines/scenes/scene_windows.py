@@ -19,6 +19,7 @@ from pipelines.scenes.scene import Blocks, Integers, Scene, check_bands
 from pipelines.storage import store
 from schemas.artifact import Preprocessing
 from schemas.render import file_schema
+from schemas.scene_columns import SCENE_NAMES
 from schemas.tables import CHIP_MANIFEST
 from schemas.tables import QuarantineReason as Reason
 
@@ -26,10 +27,9 @@ BLOCK_ORDER = "block_order"
 """Position of a window in the order in which its scene is read best."""
 
 _GIVEN = ("chip_uri", "chip_id", "scene_id", "observed_at", "etag", "size_bytes", "modified_at")
-_WINDOW = ("scene_uri", "x_px", "y_px", "width_px", "height_px", "header_uri", "scene_bands")
 WINDOW_ROWS = pa.schema(
     [
-        *(file_schema(CHIP_MANIFEST).field(name) for name in (*_GIVEN, *_WINDOW)),
+        *(file_schema(CHIP_MANIFEST).field(name) for name in (*_GIVEN, *SCENE_NAMES)),
         pa.field(BLOCK_ORDER, pa.int64()),
     ]
 )

@@ -18,10 +18,10 @@ from pipelines.scenes.lattice import Window
 from pipelines.scenes.scene import check_bands
 from pipelines.scenes.window_pixels import SceneReader, check_window, make_pixels
 from schemas.artifact import Preprocessing
+from schemas.scene_columns import WINDOW_NAMES
 from schemas.tables import QuarantineReason as Reason
 
 _SCENE = ("scene_uri", "etag", "header_uri", "scene_bands")
-_WINDOW = ("x_px", "y_px", "width_px", "height_px")
 
 
 class WindowPixels(NamedTuple):
@@ -53,7 +53,7 @@ class UnitWindows:
         self, chips: pa.Table, preprocessing: Preprocessing, max_no_data: float | None = None
     ) -> None:
         self._preprocessing, self._max_no_data = preprocessing, max_no_data
-        rows = chips.select([*_SCENE, *_WINDOW]).to_pylist()
+        rows = chips.select([*_SCENE, *WINDOW_NAMES]).to_pylist()
         self._windows = [_window(row) for row in rows]
         self._keys = [tuple(row[name] for name in _SCENE) for row in rows]
         by_scene: dict[tuple[Any, ...], list[Window]] = {}
@@ -162,5 +162,5 @@ class _Scene:
 
 def _window(row: dict[str, Any]) -> Window | None:
     """The window of a row; None if it is a scene that was rejected, or no chip of a scene."""
-    values = [row[name] for name in _WINDOW]
+    values = [row[name] for name in WINDOW_NAMES]
     return None if None in values else Window(*values)

@@ -16,7 +16,7 @@ class WorkerSettings:
     Attributes:
         log: how it logs.
         stores: which object stores it uses, and how long it retries.
-        skip_damaged: whether it goes on without damaged files of the tables.
+        skip_damaged: whether it leaves out damaged files of the tables.
     """
 
     log: RunLog

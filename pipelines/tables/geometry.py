@@ -141,6 +141,17 @@ def _widened(low: Floats, high: Floats, limit: float) -> tuple[Floats, Floats]:
     )
 
 
+def place_columns(bounds: Floats, rings: Floats) -> dict[str, pa.Array]:
+    """The columns BOUNDS, boxes that cover their footprints, and `geometry`; NaN is null.
+
+    Args:
+        bounds: `[n, 4]`, west, south, east, north.
+        rings: `[n, corners, 2]`, without folds.
+    """
+    edges = [pa.array(edge, from_pandas=True) for edge in cover(bounds, rings).T]
+    return dict(zip(BOUNDS, edges, strict=True)) | {GEOMETRY.name: wkb_of_rings(rings)}
+
+
 def wkb_of_rings(rings: Floats) -> pa.BinaryArray:
     """Polygons in well-known binary, counter-clockwise; null for a ring with NaN. Those that cross
     the 180th meridian are multipolygons, cut there.

@@ -51,7 +51,7 @@ class Bottle(ChildServer):
         return self.journal()
 
     def crash(self, name: str, operations: int) -> None:
-        """Leave what a client has left that died after so many operations of a record."""
+        """Leave what a client leaves that dies after this many operations of a record."""
         self._call("crash", name, operations)
 
     def save(self, name: str) -> None:

@@ -86,7 +86,7 @@ MUTANTS = {
         'return (f"{PUBLISHER}-{time.time_ns()}",',
         ("orders", "score", "rival"),
     ),
-    "nobody looks for rivals": Mutant(
+    "no one looks for rivals": Mutant(
         "pipelines.runs.rivals:refuse_rivals",
         "if plan.rescore or not plan.to_score:",
         "if True:",

@@ -26,7 +26,7 @@ QUERIES = {
     "sites": "SELECT * EXCLUDE (updated_at) FROM sites",
     "alert_changes": "SELECT alert_id, step, from_status, to_status, changed_at FROM alert_changes",
 }
-"""What is compared: everything but times and identifiers that a repeated run makes anew."""
+"""What is compared: everything but times and identifiers that a repeated run makes again."""
 
 TOGETHER = ("chip_scores", "quarantine")
 """Views that one commit changes."""
