@@ -16,8 +16,9 @@ from train.fitting.progress import Monitor
 from train.fitting.sampling import Imbalance
 from train.fitting.schedule import Schedule
 from train.judging.thresholds import ThresholdMethod
+from train.networks.input_bands import split_list
 from train.networks.layers import Pooling
-from train.networks.registry import NETWORKS, BandChoice, Network, with_pooling
+from train.networks.registry import NETWORKS, Network, with_pooling
 from train.networks.views import VIEWS
 from train.recipes import RECIPES
 from train.shared_options import PRECISION, SEED, CacheOptions, ChoiceOptions, LabelledOptions
@@ -67,8 +68,12 @@ class TrainOptions(CacheOptions, ChoiceOptions, LabelledOptions):
         default=None,
     )
     seed: int = SEED(default=0)
-    bands: BandChoice | None = flag(
-        "The bands of a chip to use. Default: all that the network takes.", default=None
+    bands: str | None = flag(
+        "The bands of a chip to use: rgb, all, or a list of names or numbers, such as "
+        "B02,B03,B04,B08 or 4,3,2. As many names as a tif has bands without a name name these. "
+        "Default: all that the network takes.",
+        metavar="LIST",
+        default=None,
     )
     pooling: Pooling | None = flag(
         "How the last features become a vector. Default: it depends on --image_size.",
@@ -164,6 +169,7 @@ def check_options(options: TrainOptions) -> Network:
     """
     network = with_pooling(NETWORKS[options.network], options.pooling)
     check_weights(options.weights or "none", network)
+    split_list(options.bands or "all")
     if options.calibrate and network.sky_only:
         raise UsageError(
             f"--calibrate: {network.name} ends in a softmax, and temperatures by label need sigmoid"

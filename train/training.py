@@ -71,7 +71,8 @@ def _fit(
         f"{fit_options.precision}, seed {fit_options.seed}",
         flush=True,
     )
-    load = partial(load_into, weights=pretrained.weights) if pretrained else None
+    bands = data.preprocessing.bands
+    load = partial(load_into, weights=pretrained.weights, bands=bands) if pretrained else None
     digest = pretrained.digest if pretrained else None
     architecture = {"network": network.name, "pooling": options.pooling}
     identity = training_identity(architecture, fit_options, digest, data.parts)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pipelines.errors import UsageError
-from schemas.artifact import Preprocessing
+from schemas.artifact import BANDS, Preprocessing
 from schemas.labels import LabelSet
 from train.data.dataset import LabelledChips, keep_sky, load_labelled_chips
 from train.data.examples import Examples, count_set_aside, decode_chips, describe_set_aside
@@ -17,7 +17,8 @@ from train.data.pixel_cache import PixelCache, choose_cache
 from train.data.pixel_store import open_pixels
 from train.data.radiometry import preprocessing_for
 from train.data.splits import assign_parts, check_parts, read_split_rule
-from train.networks.registry import Network, choose_bands
+from train.networks.input_bands import choose_bands
+from train.networks.registry import Network
 from train.options import TrainOptions
 
 _SIDE_FACTOR = 4
@@ -62,7 +63,8 @@ def load_training_set(options: TrainOptions, network: Network) -> TrainingSet:
     unknown = [name for name in options.imbalance.upsample if name not in learned.names]
     refuse(unknown, "--upsample: labels that are not learned", ", ".join(learned.names))
     chips = load_labelled_chips(options.chips, rows, label_set, options.media_type)
-    bands = choose_bands(network, chips.media_type, options.bands)
+    stored = BANDS[chips.media_type]
+    bands = choose_bands(network.name, network.bands, stored, options.bands)
     chips = keep_sky(chips, label_set) if network.sky_only else chips
     parts = assign_parts(chips, learned, rule, options.seed)
     check_parts({part: len(names) for part, names in parts.items()})

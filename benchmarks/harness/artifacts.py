@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.harness.own_process import ROOT
-from schemas.artifact import MediaType, ModelArtifact, Preprocessing
+from schemas.artifact import BANDS, MediaType, ModelArtifact, Preprocessing
 from schemas.artifact_files import MODEL_FILE, OPENVINO_FILES, model_digest, write_artifact
 from schemas.labels import PLANET_LABELS
 
@@ -55,10 +55,12 @@ def write_random(network: str, media_type: MediaType, folder: Path) -> None:
     from train.converting.engines import random_chips
     from train.converting.network import convert_network, write_network
     from train.converting.quantising import quantise
+    from train.networks.input_bands import choose_bands
     from train.networks.registry import NETWORKS
 
     keras.utils.set_random_seed(0)
-    preprocessing = _preprocessing(NETWORKS[network].bands[media_type], media_type)
+    bands = choose_bands(network, NETWORKS[network].bands, BANDS[media_type], None)
+    preprocessing = _preprocessing(bands, media_type)
     labels = len(PLANET_LABELS.names)
     model = NETWORKS[network].build(preprocessing.input_shape, labels)
     folder.mkdir(parents=True)

@@ -9,24 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from pipelines.errors import UsageError
 from pipelines.imaging.resize import Pixels
-from schemas.artifact import BANDS, MediaType
 from train.data.pixel_rows import PixelSource, chunks
 from train.networks._cnn import CNN_MIN_SIDE_PX, build_cnn
 from train.networks._vgg16 import build_vgg16
+from train.networks.input_bands import BandRule
 from train.networks.layers import INPUT_NORMALISATION, Pooling, fraction_layer, score_layer
-
-BandChoice = Literal["rgb", "all"]
-
-_RGB = ("red", "green", "blue")
-_COLOUR: Mapping[MediaType, tuple[str, ...]] = {"jpg": _RGB, "tif": _RGB}
-_COLOUR_FIRST: Mapping[MediaType, tuple[str, ...]] = {"jpg": _RGB, "tif": (*_RGB, "near_infrared")}
 
 
 @dataclass(frozen=True)
@@ -37,7 +31,7 @@ class Network:
         name: as on the command line and in the artifact.
         build: makes an untrained, uncompiled model from the input shape (side, side, bands) and
             the number of labels; it takes values from 0 to 255 and returns scores in [0, 1].
-        bands: all bands that it can take of each media type, in input order.
+        bands: which bands it takes, see `input_bands.choose_bands`.
         min_image_size: the smallest side of the input in pixels.
         learning_rate: the default rate of Adam.
         takes_imagenet: whether ImageNet weights exist for it (then they are its default).
@@ -51,7 +45,7 @@ class Network:
 
     name: str
     build: Callable[..., Any]
-    bands: Mapping[MediaType, tuple[str, ...]]
+    bands: BandRule
     min_image_size: int
     learning_rate: float
     takes_imagenet: bool = False
@@ -60,25 +54,6 @@ class Network:
     image_size: int = 64
     takes_pooling: bool = True
     sky_only: bool = False
-
-
-def choose_bands(
-    network: Network, media_type: MediaType, asked: BandChoice | None
-) -> tuple[str, ...]:
-    """The bands that a network takes of a chip, in input order.
-
-    By default all that it can take: near infrared separates plants from water and bare
-    ground, and a network that starts from weights for three bands loses nothing by a fourth.
-
-    Raises:
-        UsageError: all were asked for, and the network cannot take one of them.
-    """
-    if asked == "rgb":
-        return _RGB
-    bands = network.bands[media_type]
-    if asked == "all" and len(bands) < len(BANDS[media_type]):
-        raise UsageError(f"--bands all: {network.name} takes {', '.join(bands)} of a {media_type}")
-    return bands
 
 
 def with_pooling(network: Network, asked: Pooling | None) -> Network:
@@ -147,7 +122,7 @@ def _count_values(pixels: Pixels) -> npt.NDArray[np.int64]:
 _VGG16 = Network(
     name="vgg16",
     build=build_vgg16,
-    bands=_COLOUR_FIRST,
+    bands="colours_first",
     min_image_size=32,  # five halvings
     learning_rate=1e-4,  # with Keras' default of 1e-3 it can collapse to a constant
     takes_imagenet=True,
@@ -155,7 +130,7 @@ _VGG16 = Network(
 _CNN = Network(
     name="cnn",
     build=build_cnn,
-    bands=_COLOUR_FIRST,
+    bands="colours_first",
     min_image_size=CNN_MIN_SIDE_PX,
     learning_rate=1e-3,
     max_batch_size=256,
@@ -163,7 +138,7 @@ _CNN = Network(
 _MEAN_COLOUR = Network(
     name="mean_colour",
     build=build_mean_colour,
-    bands=BANDS,
+    bands="as_stored",
     min_image_size=1,
     learning_rate=1e-1,
     takes_bfloat16=False,
@@ -183,7 +158,7 @@ NETWORKS: Mapping[str, Network] = {
         _CNN,
         _variant("cnn_batch_norm", {"batch_norm": True}),
         _variant("cnn_sky", {"activation": "softmax"}, sky_only=True),
-        _variant("cnn_grey", {"grey": True}, image_size=128, bands=_COLOUR),
+        _variant("cnn_grey", {"grey": True}, image_size=128, bands="colours"),
         _MEAN_COLOUR,
     )
 }

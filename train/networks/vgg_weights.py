@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,10 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.errors import UsageError
+from pipelines.imaging.band_names import COLOURS
 from pipelines.storage.store import write_bytes
 from schemas.networks.hdf5_arrays import find_arrays
+from train.networks.input_bands import spread_kernel
 from train.networks.layers import INPUT_NORMALISATION
 
 Array = npt.NDArray[np.float32]
@@ -81,22 +83,22 @@ def write_weights_file(path: Path, weights: ConvWeights) -> None:
     write_bytes(str(path), content.getvalue())
 
 
-def load_into(model: Any, weights: ConvWeights) -> None:
+def load_into(model: Any, weights: ConvWeights, bands: Sequence[str] = COLOURS) -> None:
     """Load pretrained convolutions into a vgg16 network.
 
     They expect BGR from about -128 to 128, but the batch normalisation outputs RGB with unit
     variance, a sixtieth of that, so the biases would dominate the first layer. Therefore order
-    and scale are folded into the first kernel (`fold_input_scaling`), which gets zeros for bands
-    that the weights do not have (`widen_input`).
+    and scale are folded into the first kernel (`fold_input_scaling`), and its three channels become
+    those of the bands (`input_bands.spread_kernel`).
 
     Args:
-        model: a network with the layers of `CONVOLUTIONS` behind `INPUT_NORMALISATION`, whose
-            input begins with red, green, blue.
+        model: a network with the layers of `CONVOLUTIONS` behind `INPUT_NORMALISATION`.
+        bands: names of its input's bands.
     """
-    bands = model.get_layer(INPUT_NORMALISATION).output.shape[-1]  # folding relies on that layer
+    model.get_layer(INPUT_NORMALISATION)  # folding relies on it
     for name, (kernel, bias) in weights.items():
         first = name == next(iter(CONVOLUTIONS))
-        fitting = widen_input(fold_input_scaling(kernel), bands) if first else kernel
+        fitting = spread_kernel(fold_input_scaling(kernel), bands) if first else kernel
         model.get_layer(name).set_weights([fitting, bias])
 
 
@@ -119,22 +121,6 @@ def set_imagenet_statistics(model: Any) -> None:
     layer = model.get_layer(INPUT_NORMALISATION)
     layer.moving_mean.assign(_CAFFE_MEAN)
     layer.moving_variance.assign(IMAGENET_STD**2)
-
-
-def widen_input(kernel: Array, bands: int) -> Array:
-    """Extend a first kernel for RGB to more bands, whose weights are 0.
-
-    At the start the network then ignores the additional bands, and learns to use them: a weight
-    of 0 after a normalised input has a gradient like any other. InstructPix2Pix does the same
-    (Brooks, Holynski and Efros 2023, https://arxiv.org/abs/2211.09800, section 3.2).
-
-    Args:
-        kernel: `float32 [3, 3, 3, out]`.
-        bands: at least 3.
-    """
-    height, width, known, out = kernel.shape
-    further = np.zeros((height, width, bands - known, out), np.float32)
-    return np.concatenate([kernel, further], axis=2)
 
 
 def convert_checkpoint(parameters: Mapping[str, Any]) -> ConvWeights:

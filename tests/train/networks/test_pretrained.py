@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from pipelines.errors import UsageError
+from pipelines.imaging.band_names import COLOURS
 from train.networks import pretrained
 from train.networks._vgg16 import build_vgg16
 from train.networks.layers import INPUT_NORMALISATION
@@ -100,8 +101,8 @@ def test_with_near_infrared_the_network_starts_with_the_scores_of_rgb_alone(weig
 
     keras.utils.set_random_seed(0)
     rgb, wide = build_vgg16((32, 32, 3), 5), build_vgg16((32, 32, 4), 5)
-    for model in (rgb, wide):
-        load_into(model, weights)
+    for model, bands in ((rgb, COLOURS), (wide, (*COLOURS, "near_infrared"))):
+        load_into(model, weights, bands)
         mean, variance = np.array([90.0, 80, 70, 120]), np.array([900.0, 800, 700, 2000])
         normalisation = model.get_layer(INPUT_NORMALISATION)
         normalisation.moving_mean.assign(mean[: model.input_shape[-1]])
@@ -119,7 +120,7 @@ def test_the_weights_of_near_infrared_can_learn(weights):
     import tensorflow as tf
 
     model = build_vgg16((32, 32, 4), 5)
-    load_into(model, weights)
+    load_into(model, weights, (*COLOURS, "near_infrared"))
     pixels = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 4)).astype(np.float32)
     kernel = model.get_layer("block1_conv1").kernel
     with tf.GradientTape() as tape:

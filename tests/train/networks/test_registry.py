@@ -25,7 +25,6 @@ from train.networks.registry import (
     INPUT_NORMALISATION,
     NETWORKS,
     channel_statistics,
-    choose_bands,
     set_input_statistics,
     with_pooling,
 )
@@ -96,17 +95,6 @@ def test_a_fourth_band_widens_only_the_first_convolution():
     assert bands == {"vgg16": 14_749_533 + 9 * 64 + 4, "cnn": 995_761 + 64 * 32}
 
 
-def test_networks_take_all_bands_of_a_tif_unless_rgb_is_asked_for():
-    rgb = ("red", "green", "blue")
-    for name in ("vgg16", "cnn", "mean_colour"):
-        assert choose_bands(NETWORKS[name], "jpg", None) == rgb
-        assert choose_bands(NETWORKS[name], "jpg", "all") == rgb
-        assert choose_bands(NETWORKS[name], "tif", "rgb") == rgb
-        for asked in (None, "all"):
-            assert set(choose_bands(NETWORKS[name], "tif", asked)) == {*rgb, "near_infrared"}
-    assert choose_bands(VGG16, "tif", None)[:3] == rgb  # as the ImageNet weights expect
-
-
 @pytest.mark.parametrize(
     ("name", "side", "flattened"),
     [("vgg16", 64, True), ("vgg16", 65, False), ("cnn", 128, True), ("cnn", 129, False)],
@@ -135,12 +123,6 @@ def test_averaged_networks_have_as_many_parameters_at_any_side(name, pooling, si
 def test_mean_colour_has_no_pooling_to_choose():
     with pytest.raises(UsageError, match="--pooling average: mean_colour"):
         with_pooling(MEAN_COLOUR, "average")
-
-
-def test_cnn_grey_takes_only_colours():
-    assert choose_bands(NETWORKS["cnn_grey"], "tif", None) == ("red", "green", "blue")
-    with pytest.raises(UsageError, match="cnn_grey takes red, green, blue of a tif"):
-        choose_bands(NETWORKS["cnn_grey"], "tif", "all")
 
 
 def test_cnn_batch_norm_normalises_the_128_values_after_the_first_dense_layer():
