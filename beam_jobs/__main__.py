@@ -30,6 +30,7 @@ COMMANDS = {
     "convert": Command("train convert", "add the networks for OpenVINO to a model artifact"),
     "sign": Command("train sign", "sign a model artifact, for --trusted_key"),
     "evaluate": Command("train evaluate", "measure an artifact on labelled chips"),
+    "compare": Command("train compare", "compare artifacts on the same labelled chips"),
     "explore": Command("train explore", "count labels and draw pictures of a labelled archive"),
     "forest": Command("train forest", "train a random forest on mean colours"),
     "filters": Command("train filters", "draw what the filters of a network look for"),

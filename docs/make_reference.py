@@ -31,6 +31,7 @@ from schemas.statements import statements, summary_of
 from schemas.table import Table
 from schemas.tables import TABLES, QuarantineReason
 from train import conversion, evaluation, options, sample_archive, signing
+from train.compare import compare
 from train.explore import explore
 from train.filters import filters
 from train.forest import forest_training
@@ -44,10 +45,8 @@ LINES: tuple[CommandLine[Any], ...] = (
     *(module.LINE for module in (replay_quarantine, maintain, update_places, update_alerts)),
     *(module.LINE for module in (export_alerts, record_verdicts)),
     *(module.LINE for module in (bigquery, flex_template)),
-    *(
-        module.LINE
-        for module in (options, evaluation, conversion, signing, explore, filters, forest_training)
-    ),
+    *(module.LINE for module in (options, evaluation, compare, conversion, signing, explore)),
+    *(module.LINE for module in (filters, forest_training)),
     *(module.LINE for module in (study_options, sample_archive)),
 )
 """Every command line."""

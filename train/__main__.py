@@ -17,6 +17,7 @@ from pipelines.storage.store_flags import StoreOptions
 _TRAIN = ("train.options:parse_train_options", "train.training:train_model")
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
+    "compare": ("train.compare.compare:LINE.parse", "train.compare.compare:compare_artifacts"),
     "convert": ("train.conversion:LINE.parse", "train.conversion:convert_artifact"),
     "evaluate": ("train.evaluation:LINE.parse", "train.evaluation:evaluate_artifact"),
     "explore": ("train.explore.explore:LINE.parse", "train.explore.explore:explore"),

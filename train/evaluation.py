@@ -3,40 +3,36 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipelines.artifacts.loading import load_model
-from pipelines.artifacts.opening import open_artifact
 from pipelines.artifacts.signing import TRUSTED_KEY
 from pipelines.commands import CommandLine
 from pipelines.errors import StorageError, UsageError, as_usage_error
 from pipelines.flags import common_flag, flag
 from pipelines.storage.store import absolute_uri, head_object, is_remote, read_bytes, write_bytes
-from schemas.artifact import ArtifactError, ModelArtifact
-from train.artifact_chips import decode_for, match_chips
+from train.artifact_chips import (
+    OpenedArtifact,
+    choose_part,
+    decode_for,
+    match_chips,
+    open_checked,
+    score,
+)
 from train.data.examples import Examples, count_set_aside, describe_set_aside
-from train.data.label_files import Part, read_split
 from train.data.pixel_cache import choose_cache
-from train.shared_options import CacheOptions, LabelledOptions
+from train.shared_options import CacheOptions, LabelledOptions, PartOptions
 
 _MOST_FIGURES_BYTES = 1 << 24
 
 
 @dataclass(frozen=True)
-class EvaluateOptions(CacheOptions, LabelledOptions):
+class EvaluateOptions(CacheOptions, PartOptions, LabelledOptions):
     """The options of `python -m train evaluate`."""
 
     artifact: str = flag("The folder of the artifact: local, gs:// or s3://.", metavar="URI")
     trusted_key: str | None = TRUSTED_KEY(default=None)
-    split: str | None = common_flag(
-        "A csv with the columns image_name and split. Default: measure all chips.",
-        metavar="FILE",
-        default=None,
-    )
-    part: Part | None = common_flag("The part of --split to measure. Default: test.", default=None)
     output: str | None = common_flag(
         "The JSON file for the figures. Default: ARTIFACT.evaluation.json next to the "
         "artifact, whose own files are part of its digest.",
@@ -56,15 +52,12 @@ def evaluate_artifact(options: EvaluateOptions) -> dict[str, Any]:
         StorageError: a file cannot be read, or the figures cannot be written.
     """
     cache = choose_cache(options.pixel_cache, options.pixel_cache_gb)
-    with as_usage_error("--artifact", (UsageError, ArtifactError, StorageError)):
-        address = absolute_uri(options.artifact)
-        folder, artifact = open_artifact(address, trusted_key=options.trusted_key)
-    output = _output(options, address)
+    opened = open_checked("--artifact", options.artifact, options.trusted_key)
+    artifact = opened.description
+    output = _output(options, opened.address)
     chips = match_chips(options, artifact)
-    parts = _parts(options, list(chips.uris))
+    parts = choose_part(options, list(chips.uris))
     names = [name for name, part in parts.items() if part == (options.part or "test")]
-    if not names:
-        raise UsageError(f"--split has no chip in its part {options.part or 'test'}; see --part")
     examples = decode_for(artifact, names, chips, cache)
     set_aside = count_set_aside(chips, parts, [examples])
     print("\n".join([f"Chips: {len(names)}", *describe_set_aside(set_aside, [examples])]))
@@ -73,7 +66,7 @@ def evaluate_artifact(options: EvaluateOptions) -> dict[str, Any]:
         "thresholds_digest": artifact.thresholds_digest,
         "sky_rule": artifact.sky_rule,
         "set_aside": set_aside,
-        **_measure(folder, artifact, examples),
+        **_measure(opened, examples),
     }
     write_bytes(output, (json.dumps(report, indent=2, allow_nan=False) + "\n").encode())
     print(f"Figures: {output}", flush=True)
@@ -103,25 +96,17 @@ def _is_ours(output: str) -> bool:
     return isinstance(found, dict) and {"model_digest", "set_aside"} <= found.keys()
 
 
-def _parts(options: EvaluateOptions, names: Sequence[str]) -> dict[str, Part]:
-    """The part of each chip; without a split they are all in test."""
-    if options.split is None:
-        if options.part:
-            raise UsageError(f"--part {options.part} needs --split, which defines it")
-        return dict.fromkeys(names, "test")
-    split = read_split(options.split)
-    return {name: split[name] for name in names if name in split}
-
-
-def _measure(folder: Path, artifact: ModelArtifact, examples: Examples) -> dict[str, Any]:
-    if not examples.names:
-        raise UsageError("none of the chips can be decoded with the artifact's preprocessing")
+def _measure(opened: OpenedArtifact, examples: Examples) -> dict[str, Any]:
     from train.judging.figure_table import format_figures
-    from train.judging.measuring import measure, predict_scores
+    from train.judging.measuring import measure
 
-    scores = predict_scores(load_model(folder, artifact), examples.pixels)
+    artifact = opened.description
     figures = measure(
-        scores, examples.truth, artifact.label_set, artifact.thresholds, artifact.sky_rule
+        score(opened, examples),
+        examples.truth,
+        artifact.label_set,
+        artifact.thresholds,
+        artifact.sky_rule,
     )
     print(format_figures(figures), flush=True)
     return figures

@@ -8,6 +8,7 @@ from functools import partial
 from pipelines.flags import Number, common_flag, flag, positive, seed
 from pipelines.storage.store_flags import StoreOptions
 from schemas.artifact import MediaType
+from train.data.label_files import Part
 from train.data.pixel_cache import DEFAULT_CACHE_GB
 
 picture_side = Number(int, 1, 512)
@@ -36,6 +37,18 @@ class LabelledOptions(StoreOptions):
         "The chips: a folder, prefix or glob, local, on gs:// or on s3://.", metavar="URI"
     )
     labels: str | None = LABELS(default=None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PartOptions:
+    """Which part of the labelled chips is measured."""
+
+    split: str | None = common_flag(
+        "A csv with the columns image_name and split. Default: measure all chips.",
+        metavar="FILE",
+        default=None,
+    )
+    part: Part | None = common_flag("The part of --split to measure. Default: test.", default=None)
 
 
 @dataclass(frozen=True, kw_only=True)

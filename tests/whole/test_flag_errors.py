@@ -27,6 +27,7 @@ LOCAL = {
     "train forest": ("output", "pixel_cache"),
     "train study": ("output", "pixel_cache", "weights"),
     "train evaluate": ("pixel_cache",),
+    "train compare": ("output", "pixel_cache"),
 }
 """Flags that name something on this machine."""
 
@@ -107,7 +108,8 @@ def test_an_address_that_must_be_local_is_refused_by_its_flag(
     from train.sample_archive import main as sample
 
     monkeypatch.chdir(tmp_path)
-    given = {"chips": "chips", "artifact": "model", "output": "out", flag: address}
+    given = {"chips": "chips", "artifact": "model", "artifacts": "model", "output": "out"}
+    given[flag] = address
     given |= {"network": "vgg16"} if flag == "weights" else {}
     if name == "train filters" and flag == "weights":
         del given["artifact"]

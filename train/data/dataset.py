@@ -24,7 +24,7 @@ from pipelines.storage.store import (
 )
 from schemas.artifact import EXTENSIONS, MediaType
 from schemas.labels import LabelSet
-from train.data.label_files import LabelRow, named_twice, refuse, rows_of_media_type
+from train.data.label_files import LabelRow, rows_of_media_type
 
 
 @dataclass(frozen=True)
@@ -138,9 +138,14 @@ def match_chips(
         UsageError: two chips have one name, or no chip has a row.
     """
     folders = max((name.count("/") for name in rows), default=0)
-    found = [(chip_name(uri, folders), uri) for uri in versions]
-    refuse(named_twice(name for name, _ in found), "--chips: several files have the same name")
-    chips = dict(found)
+    chips: dict[str, str] = {}
+    for uri in versions:
+        name = chip_name(uri, folders)
+        if (other := chips.setdefault(name, uri)) != uri:
+            raise UsageError(
+                f"--chips: two files have the name {name!r}: {other} and {uri}; rename one, or "
+                "write image_name with its folder, as FOLDER/NAME, in all rows"
+            )
     names = sorted(set(rows) & set(chips))
     if not names:
         first_row = f"the first row is {min(rows)!r}" if rows else "there are no rows"
@@ -176,7 +181,8 @@ def rows_of_folders(uris: Iterable[str], source: str) -> list[LabelRow]:
         source: where the chips are, for messages.
 
     Raises:
-        UsageError: the chips are not in two folders or more that are next to each other.
+        UsageError: the chips are not in two folders or more that are next to each other, or two
+            of a folder differ only in their extensions.
     """
     uris = list(uris)
     classes = {parent_uri(uri) for uri in uris}
@@ -185,14 +191,15 @@ def rows_of_folders(uris: Iterable[str], source: str) -> list[LabelRow]:
             f"--labels is missing, and {source} has not one folder per class (CLASS/NAME.jpg, two "
             "classes or more): give a csv with the columns image_name and tags"
         )
-    return [
-        LabelRow(
-            chip_name(uri, folders=1),
-            EXTENSIONS[PurePosixPath(uri).suffix.lower()],
-            frozenset([PurePosixPath(parent_uri(uri)).name]),
-        )
-        for uri in uris
-    ]
+    rows: dict[tuple[str, MediaType], tuple[str, LabelRow]] = {}
+    for uri in uris:
+        name = chip_name(uri, folders=1)
+        media_type = EXTENSIONS[PurePosixPath(uri).suffix.lower()]
+        row = LabelRow(name, media_type, frozenset([PurePosixPath(parent_uri(uri)).name]))
+        other, _ = rows.setdefault((name, media_type), (uri, row))
+        if other != uri:
+            raise UsageError(f"{source}: two files have the name {name!r}: {other} and {uri}")
+    return [row for _, row in rows.values()]
 
 
 def keep_sky(chips: LabelledChips, label_set: LabelSet) -> LabelledChips:

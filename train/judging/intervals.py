@@ -18,6 +18,7 @@ FEWEST_POSITIVES = 5
 
 _BLOCK_WEIGHTS = 1 << 20  # weights in memory at a time: 4 MB, which fits the processor's cache
 _NORMAL = 1.959964  # the normal distribution's quantile for LEVEL
+_NO_SPREAD = 1e-6
 _MOST = 1 - 1e-7  # keeps 1 finite on the scale of `_stretch`
 
 Bools = npt.NDArray[np.bool_]
@@ -56,19 +57,62 @@ def bootstrap(
         FEWEST_POSITIVES positives (of the label, or of all labels together) or if it is not
         defined; and `level`, `resamples` and `seed`.
     """
+    figures, draws = resample(scores, truth, decisions, names)
+    positives = dict(zip(names, (np.asarray(truth) == 1).sum(axis=0).tolist(), strict=True))
+    by_label, draws_by_label = figures.pop("labels"), draws.pop("labels")
+    labels = {
+        name: _intervals(by_label[name], draws_by_label[name], positives[name]) for name in names
+    }
+    overall = _intervals(figures, draws, sum(positives.values()))
+    return {"level": LEVEL, "resamples": RESAMPLES, "seed": SEED, **overall, "labels": labels}
+
+
+def resample(
+    scores: npt.NDArray[np.floating],
+    truth: npt.NDArray[np.integer],
+    decisions: Mapping[str, Bools],
+    names: Sequence[str],
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The figures of `bootstrap`, and those of its draws: two trees with the keys of
+    `measuring.measure`, whose leaves are `[1]` and `[1000]`; NaN if a figure is not defined.
+
+    The weights depend only on the number of chips, so the draws of two models on the same chips
+    are paired: their differences are those of the models under the same weights.
+
+    Args: see `bootstrap`.
+    """
     held = np.asarray(truth) == 1
     rankings = [_Ranking(s, h) for s, h in zip(np.asarray(scores).T, held.T, strict=True)]
     judged = {where: _Decisions(held, chosen) for where, chosen in decisions.items()}
     blocks = [_measure(weights, rankings, judged, names) for weights in _draws(len(held))]
     figures = _measure(np.ones((len(held), 1), np.float32), rankings, judged, names)
-    positives = dict(zip(names, held.sum(axis=0).tolist(), strict=True))
-    by_label = figures.pop("labels")
-    labels = {
-        name: _intervals(by_label[name], [b["labels"][name] for b in blocks], positives[name])
-        for name in names
-    }
-    overall = _intervals(figures, blocks, sum(positives.values()))
-    return {"level": LEVEL, "resamples": RESAMPLES, "seed": SEED, **overall, "labels": labels}
+    return figures, _join(blocks)
+
+
+def difference_interval(
+    figures: tuple[Draws, Draws], draws: tuple[Draws, Draws], positives: int, few: bool = False
+) -> tuple[float, list[float] | None]:
+    """The second figure minus the first, and its 95 % interval from paired draws of `resample`.
+
+    The interval is the difference plus and minus 1.96 standard deviations of the draws'
+    differences. If no draw has another difference (both models make no mistake, or the same ones),
+    it ends at Wilson's bound for a difference that was not seen in any positive.
+
+    Args:
+        few: whether Student's quantile for the number of positives replaces 1.96, as for an
+            average precision.
+
+    Returns:
+        NaN and None if a figure is not defined; no interval below FEWEST_POSITIVES positives.
+    """
+    difference = float(figures[1][0] - figures[0][0])
+    if math.isnan(difference) or positives < FEWEST_POSITIVES:
+        return difference, None
+    quantile = _student(positives) if few else _NORMAL
+    spread = quantile * float((draws[1] - draws[0]).std())
+    if spread < _NO_SPREAD:
+        spread = _wilson(0.0, positives, quantile)[1]
+    return difference, [max(-1.0, difference - spread), min(1.0, difference + spread)]
 
 
 def f_beta(hits: Any, predicted: Any, positives: Any, *, beta: float) -> Any:
@@ -164,16 +208,23 @@ def _measure(
     }
 
 
-def _intervals(figures: Any, blocks: Sequence[Any], positives: int) -> Any:
+def _join(blocks: Sequence[Any]) -> Any:
+    """One tree of the draws of all blocks."""
+    if not isinstance(blocks[0], dict):
+        return np.concatenate(blocks)
+    return {key: _join([block[key] for block in blocks]) for key in blocks[0]}
+
+
+def _intervals(figures: Any, draws: Any, positives: int) -> Any:
     """A tree of `[low, high]` or None from a tree of figures and those of the draws."""
     if positives < FEWEST_POSITIVES:
         return {k: _none(v) for k, v in figures.items()}
     return {
-        key: _intervals(value, [block[key] for block in blocks], positives)
+        key: _intervals(value, draws[key], positives)
         if isinstance(value, dict)
         else _interval(
             float(value[0]),
-            np.concatenate([block[key] for block in blocks]),
+            draws[key],
             positives,
             _student(positives) if key == "average_precision" else _NORMAL,
         )
@@ -190,7 +241,7 @@ def _interval(figure: float, draws: Draws, positives: int, quantile: float) -> l
     if math.isnan(figure):
         return None
     centre, spread = _stretch(figure), quantile * float(_stretch(draws).std())
-    if spread < 1e-6:  # nothing or everything is right: as for a share of the positives
+    if spread < _NO_SPREAD:  # nothing or everything is right: as for a share of the positives
         return _wilson(figure, positives, quantile)
     ends = np.tanh(np.maximum(0, [centre - spread, centre + spread]) / 2) ** 2
     return [min(float(ends[0]), figure), max(float(ends[1]), figure)]

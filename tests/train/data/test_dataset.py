@@ -206,7 +206,7 @@ def test_scenes_are_read_if_there_are_any(tmp_path):
 
 def test_two_files_of_one_name_and_a_csv_about_other_chips_are_refused():
     table = rows_of_media_type(rows(a="clear"), "jpg")
-    with pytest.raises(UsageError, match="the same name: 'a'"):
+    with pytest.raises(UsageError, match=r"two files have the name 'a': x/a\.jpg and y/a\.jpeg"):
         match_chips(table, local("x/a.jpg", "y/a.jpeg"), PLANET_LABELS)
     with pytest.raises(UsageError, match="no chip has a row"):
         match_chips(table, local("x/b.jpg"), PLANET_LABELS)

@@ -239,6 +239,31 @@ def test_without_a_csv_each_folder_is_a_class(tmp_path, capsys):
         assert "(one folder per class)\n  2 labels in 3 rows: bare soil 1, sea 2" in out
 
 
+def test_equal_names_in_class_folders_are_chips_of_their_own(tmp_path):
+    chips = draw_folders(tmp_path, "sea/1.jpg", "soil/1.jpg")
+    rows, label_set = read_labelled_rows(None, chips)
+    found = load_labelled_chips(chips, rows, label_set)
+    assert found.uris == {"sea/1": f"{chips}/sea/1.jpg", "soil/1": f"{chips}/soil/1.jpg"}
+    assert found.tags == {"sea/1": {"sea"}, "soil/1": {"soil"}}
+
+
+def test_two_files_of_one_name_are_refused_with_both_addresses(tmp_path):
+    chips = draw_folders(tmp_path / "chips", "sea/1.jpg", "soil/1.jpg")
+    (tmp_path / "labels.csv").write_text("image_name,tags\n1,sea\n", encoding="utf-8")
+    rows, label_set = read_labelled_rows(str(tmp_path / "labels.csv"), chips)
+    with pytest.raises(UsageError, match=r"'1': .*/sea/1\.jpg and .*/soil/1\.jpg"):
+        load_labelled_chips(chips, rows, label_set)
+    (tmp_path / "labels.csv").write_text("image_name,tags\nsea/1,sea\nsoil/1,soil\n", "utf-8")
+    rows, label_set = read_labelled_rows(str(tmp_path / "labels.csv"), chips)
+    assert load_labelled_chips(chips, rows, label_set).tags == {
+        "sea/1": {"sea"},
+        "soil/1": {"soil"},
+    }
+    draw_folders(tmp_path / "chips", "sea/1.jpeg")
+    with pytest.raises(UsageError, match=r"'sea/1': .*/sea/1\.jpeg and .*/sea/1\.jpg"):
+        read_labelled_rows(None, chips)
+
+
 def test_hidden_files_of_folders_are_counted_once(tmp_path, capsys):
     chips = draw_folders(tmp_path, "sea/1.jpg", "sea/._1.jpg", "soil/1.jpg")
     rows, label_set = read_labelled_rows(None, chips)

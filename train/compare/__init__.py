@@ -1,0 +1,1 @@
+"""`python -m train compare`: several artifacts measured on the same chips."""
