@@ -22,6 +22,7 @@ from beam_jobs.options.store_options import OUTPUT, address
 from beam_jobs.running.resuming import check_begun
 from beam_jobs.running.versions import installed_versions
 from pipelines.artifacts.signing import TRUSTED_KEY
+from pipelines.artifacts.threshold_files import Thresholds, read_thresholds, require_labels
 from pipelines.commands import CommandLine, run_command
 from pipelines.errors import RunFailed, StorageError, UsageError, as_usage_error
 from pipelines.flags import common_flag, flag
@@ -31,7 +32,6 @@ from pipelines.maintenance.relabelling import (
     labels_without_threshold,
     stage_relabelled,
 )
-from pipelines.maintenance.threshold_files import Thresholds, read_thresholds, require_labels
 from pipelines.publishing import publishing
 from pipelines.runs import attempts, records, run_plan
 from pipelines.runs.models import known_model

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from schemas.decisions import SKY_RULES, SkyRule
+from schemas.decisions import SKY_RULES, SkyRule, Threshold
 from schemas.labels import LabelSet
 from schemas.networks.keras_file import ArtifactError as ArtifactError
 
@@ -111,11 +111,14 @@ class ModelArtifact:
     Attributes:
         network: name of the architecture (vgg16, mean_colour ...).
         label_set: labels in the order of the model's outputs.
-        thresholds: a chip has a label if its score is at or above the threshold.
+        thresholds: a chip has a label if its score is at or above the threshold; None: never.
         sky_rule: whether sky labels are chosen by threshold too, or by the highest score; see
             `schemas.decisions.choose_labels`. Artifacts without this field use thresholds.
         unproven_thresholds: labels without a positive chip in validation, so that the
             threshold is a guess.
+        promises: by label, the precision that its threshold promises on new chips, as
+            `train.judging.promise.describe_promises` returns it. The threshold is None if it cannot
+            be promised.
         preprocessing: how bytes become the model's input.
         model_digest: see `schemas.artifact_files.model_digest`.
         figures: measures by part (validation, and test if there is one), by label and overall.
@@ -130,11 +133,12 @@ class ModelArtifact:
 
     network: str
     label_set: LabelSet
-    thresholds: tuple[float, ...]
+    thresholds: tuple[Threshold, ...]
     preprocessing: Preprocessing
     model_digest: str
     sky_rule: SkyRule = "threshold"
     unproven_thresholds: tuple[str, ...] = ()
+    promises: Mapping[str, Any] = field(default_factory=dict)
     figures: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -147,18 +151,38 @@ class ModelArtifact:
                 f"{len(self.thresholds)} thresholds for {len(self.label_set.names)} labels"
             )
         for name, threshold in zip(self.label_set.names, self.thresholds, strict=True):
-            if not 0 <= threshold <= 1:
-                raise ArtifactError(f"threshold of {name!r} must be in [0, 1], not {threshold}")
+            if threshold is not None and not 0 <= threshold <= 1:
+                raise ArtifactError(
+                    f"threshold of {name!r} must be in [0, 1], or null, not {threshold}"
+                )
         if self.sky_rule not in SKY_RULES:
             raise ArtifactError(f"sky_rule must be {' or '.join(SKY_RULES)}, not {self.sky_rule!r}")
         if self.sky_rule == "argmax" and not self.label_set.sky:
             raise ArtifactError("sky_rule argmax needs a label set with sky labels")
+        if self.sky_rule == "argmax" and (
+            skies := set(self.never).intersection(self.label_set.sky)
+        ):
+            raise ArtifactError(
+                f"threshold of {min(skies)!r} is null, which means never; but sky_rule argmax "
+                "chooses sky labels whatever their thresholds"
+            )
+        if unknown := sorted(set(self.promises) - set(self.label_set.names)):
+            raise ArtifactError(f"promises for labels that are not there: {', '.join(unknown)}")
+
+    @property
+    def by_label(self) -> dict[str, Threshold]:
+        """Label to threshold."""
+        return dict(zip(self.label_set.names, self.thresholds, strict=True))
+
+    @property
+    def never(self) -> tuple[str, ...]:
+        """The labels that no chip is given, because their threshold is None."""
+        return tuple(name for name, threshold in self.by_label.items() if threshold is None)
 
     @property
     def thresholds_digest(self) -> str:
         """sha256 of the thresholds by label name, and of the sky rule."""
-        thresholds = dict(zip(self.label_set.names, self.thresholds, strict=True))
-        return thresholds_digest(thresholds, self.sky_rule)
+        return thresholds_digest(self.by_label, self.sky_rule)
 
     @property
     def description_digest(self) -> str:
@@ -169,8 +193,10 @@ class ModelArtifact:
         """The content of artifact.json."""
         data = asdict(self)
         data["label_set"] = self.label_set.to_dict()
-        data["thresholds"] = dict(zip(self.label_set.names, self.thresholds, strict=True))
+        data["thresholds"] = self.by_label
         data["thresholds_digest"] = self.thresholds_digest
+        if not self.promises:
+            del data["promises"]  # as in artifacts of earlier releases
         return {"format_version": FORMAT_VERSION, **data}
 
     @classmethod
@@ -194,6 +220,7 @@ class ModelArtifact:
                 model_digest=data["model_digest"],
                 sky_rule=data.get("sky_rule", "threshold"),
                 unproven_thresholds=tuple(data["unproven_thresholds"]),
+                promises=dict(data.get("promises", {})),
                 figures=dict(data["figures"]),
                 training=dict(data["training"]),
                 versions=dict(data["versions"]),
@@ -208,10 +235,10 @@ class ModelArtifact:
         return artifact
 
 
-def thresholds_digest(thresholds: Mapping[str, float], sky_rule: SkyRule = "threshold") -> str:
+def thresholds_digest(thresholds: Mapping[str, Threshold], sky_rule: SkyRule = "threshold") -> str:
     """sha256 of what turns scores into labels: thresholds by label name, in any order, and the
     sky rule. With the rule `threshold` it covers the thresholds alone, as in older artifacts."""
-    ordered: dict[str, Any] = {name: float(thresholds[name]) for name in sorted(thresholds)}
+    ordered: dict[str, Any] = {name: _plain(thresholds[name]) for name in sorted(thresholds)}
     decisive = ordered if sky_rule == "threshold" else {"sky_rule": sky_rule, "by_label": ordered}
     return hashlib.sha256(canonical_json(decisive)).hexdigest()
 
@@ -222,7 +249,11 @@ def _engines(data: Mapping[str, Any], model_digest: str) -> dict[str, Any]:
     return dict(data)
 
 
-def _in_label_order(thresholds: Mapping[str, Any], label_set: LabelSet) -> tuple[float, ...]:
+def _plain(threshold: Any) -> Threshold:
+    return None if threshold is None else float(threshold)
+
+
+def _in_label_order(thresholds: Mapping[str, Any], label_set: LabelSet) -> tuple[Threshold, ...]:
     without_label = sorted(set(thresholds) - set(label_set.names))
     without_threshold = sorted(set(label_set.names) - set(thresholds))
     if without_label or without_threshold:
@@ -230,7 +261,7 @@ def _in_label_order(thresholds: Mapping[str, Any], label_set: LabelSet) -> tuple
             "thresholds do not fit the labels: "
             f"thresholds without a label {without_label}, labels without one {without_threshold}"
         )
-    return tuple(float(thresholds[name]) for name in label_set.names)
+    return tuple(_plain(thresholds[name]) for name in label_set.names)
 
 
 def check_equal(what: str, expected: object, found: object) -> None:

@@ -10,6 +10,9 @@ import numpy.typing as npt
 
 from schemas.labels import LabelSet
 
+Threshold = float | None
+"""The score from which on a chip has a label; None means never."""
+
 SkyRule = Literal["threshold", "argmax"]
 """How sky labels are chosen: each by its own threshold, or the one with the highest score."""
 
@@ -18,7 +21,7 @@ SKY_RULES: tuple[SkyRule, ...] = get_args(SkyRule)
 
 def choose_labels(
     scores: npt.NDArray[np.floating],
-    thresholds: Sequence[float] | npt.NDArray[np.floating],
+    thresholds: Sequence[Threshold] | npt.NDArray[np.floating],
     label_set: LabelSet,
     sky_rule: SkyRule = "threshold",
 ) -> npt.NDArray[np.bool_]:
@@ -30,9 +33,12 @@ def choose_labels(
 
     Args:
         scores: `[n, labels]` in [0, 1].
-        thresholds: one for each label, or `[n, labels]`, one for each chip and label.
+        thresholds: one for each label, or `[n, labels]`, one for each chip and label; None or NaN
+            means never.
     """
-    chosen = scores.astype(np.float64) >= np.asarray(thresholds, np.float64)
+    # None becomes NaN, which no score reaches.
+    cuts: npt.NDArray[np.float64] = np.array(thresholds, np.float64)
+    chosen = scores.astype(np.float64) >= cuts
     if sky_rule == "argmax" and label_set.sky:
         sky = np.asarray(label_set.sky_indices)
         chosen[:, sky] = np.arange(len(sky)) == likeliest_sky(scores, label_set)[:, None]

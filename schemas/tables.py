@@ -223,7 +223,7 @@ MODELS = Table(
     name="models",
     description="How far each label of each model can be trusted, one row per model, thresholds "
     "and label. The run is the first that was published with them.",
-    version=1,
+    version=2,
     columns=(_MODEL_DIGEST, _THRESHOLDS_DIGEST, *TRUST_COLUMNS, *_PARTITION_COLUMNS),
     partition_by=_PARTITION_BY,
     external_name="all_models",

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from schemas.decisions import Threshold
 from schemas.table import Column
 
 if TYPE_CHECKING:
@@ -38,9 +39,9 @@ TRUST_COLUMNS = (
     Column(
         "threshold",
         "float64",
-        "A chip has the label if its score is at or over it (unless the sky rule is argmax).",
+        "A chip has the label if its score is at or over it (unless the sky rule is argmax); null: "
+        "never.",
         "probability in [0, 1]",
-        required=True,
     ),
     Column(
         "positives",
@@ -84,7 +85,7 @@ def wilson_interval(share: float, trials: int) -> tuple[float, float]:
 
 
 def relabelled_rows(
-    known: Sequence[Mapping[str, Any]], thresholds: Mapping[str, float]
+    known: Sequence[Mapping[str, Any]], thresholds: Mapping[str, Threshold]
 ) -> list[dict[str, Any]]:
     """The rows of a model's labels at other thresholds: what was measured at the old ones is None.
 
@@ -103,7 +104,7 @@ def relabelled_rows(
     ]
 
 
-def _row(figures: Mapping[str, Any], label: str, threshold: float) -> dict[str, Any]:
+def _row(figures: Mapping[str, Any], label: str, threshold: Threshold) -> dict[str, Any]:
     part = next((part for part in JUDGED_PARTS if _of(figures, part, "labels", label)), None)
     chosen = _of(figures, part, "labels", label, "at_threshold") or {}
     counted = [_count(_of(figures, p, "labels", label, "positives")) for p in JUDGED_PARTS]

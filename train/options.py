@@ -15,6 +15,7 @@ from train.fitting.augmentation import Augmentation
 from train.fitting.progress import Monitor
 from train.fitting.sampling import Imbalance
 from train.fitting.schedule import Schedule
+from train.judging.promise_flag import parse_promise
 from train.judging.thresholds import ThresholdMethod
 from train.networks.input_bands import split_list
 from train.networks.layers import Pooling
@@ -115,6 +116,15 @@ class TrainOptions(CacheOptions, ChoiceOptions, LabelledOptions):
     )
     threshold_beta: float = flag(
         "Choose the thresholds with the best F-beta, for this beta.", positive, default=1.0
+    )
+    promise: tuple[tuple[str, float], ...] = flag(
+        "Choose thresholds that have at least this precision on new chips, with 95 % confidence: "
+        "precision=0.9 for all ground labels, LABEL=0.9 for one; may be given several times. A "
+        "label that cannot promise it is never reported.",
+        parse_promise,
+        metavar="NAME=R",
+        repeated=True,
+        default=(),
     )
     sky_rule: SkyRule = flag(
         "How sky labels are chosen: each by its threshold, or only the one with the highest "

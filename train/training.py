@@ -16,6 +16,7 @@ from train.fitting.checkpoints import Checkpoints, checkpoint_folder, remove_che
 from train.fitting.epochs import FitOptions
 from train.fitting.fit import Fit, choose_precision, default_batch_size, fit_network
 from train.fitting.identity import options_identity, training_identity
+from train.judging.promise_flag import describe_outlook
 from train.networks.pretrained import load_pretrained
 from train.networks.registry import Network
 from train.networks.vgg_weights import load_into
@@ -38,6 +39,9 @@ def train_model(options: TrainOptions) -> ModelArtifact:
     Checkpoints(checkpoint_dir, options_identity(options)).check()
     data = load_training_set(options, network)
     print(describe(data), flush=True)
+    validation = data.parts["validation"].truth
+    if outlook := describe_outlook(data.promises, validation, data.label_set.names):
+        print(outlook, flush=True)
     fit, settings = _fit(options, network, data, checkpoint_dir)
     fit = replace(fit, model=with_views(fit.model, options.test_time_views))
     description, temperatures = _judge(options, fit, data)
@@ -105,6 +109,7 @@ def _judge(
         options.seed,
         options.sky_rule,
         options.calibrate,
+        promises=data.promises,
     )
     description, temperatures = judge(fit.model, data.parts, data.label_set, judging)
     return {"network": options.network, **description}, temperatures

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pipelines.errors import UsageError
@@ -17,6 +17,7 @@ from train.data.pixel_cache import PixelCache, choose_cache
 from train.data.pixel_store import open_pixels
 from train.data.radiometry import preprocessing_for
 from train.data.splits import assign_parts, check_parts, read_split_rule
+from train.judging.promise_flag import read_promises
 from train.networks.input_bands import choose_bands
 from train.networks.registry import Network
 from train.options import TrainOptions
@@ -36,6 +37,7 @@ class TrainingSet:
         parts: the chips by part.
         set_aside: counts of what was not used.
         other_labels: labels that the csv may hold and the network does not learn.
+        promises: label to the precision that its threshold must promise.
     """
 
     label_set: LabelSet
@@ -43,6 +45,7 @@ class TrainingSet:
     parts: Mapping[Part, Examples]
     set_aside: Mapping[str, Any]
     other_labels: tuple[str, ...] = ()
+    promises: Mapping[str, float] = field(default_factory=dict)
 
 
 def load_training_set(options: TrainOptions, network: Network) -> TrainingSet:
@@ -62,6 +65,7 @@ def load_training_set(options: TrainOptions, network: Network) -> TrainingSet:
     learned = _sky_alone(label_set, network) if network.sky_only else label_set
     unknown = [name for name in options.imbalance.upsample if name not in learned.names]
     refuse(unknown, "--upsample: labels that are not learned", ", ".join(learned.names))
+    promises = read_promises(options.promise, learned)
     chips = load_labelled_chips(options.chips, rows, label_set, options.media_type)
     stored = BANDS[chips.media_type]
     bands = choose_bands(network.name, network.bands, stored, options.bands)
@@ -77,7 +81,8 @@ def load_training_set(options: TrainOptions, network: Network) -> TrainingSet:
         options.seed,
     )
     others = tuple(name for name in label_set.names if name not in learned.names)
-    return replace(_decode(chips, parts, learned, preprocessing, cache), other_labels=others)
+    decoded = _decode(chips, parts, learned, preprocessing, cache)
+    return replace(decoded, other_labels=others, promises=promises)
 
 
 def describe(data: TrainingSet) -> str:

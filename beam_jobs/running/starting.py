@@ -124,6 +124,9 @@ def check_run(options: RunOptions, our_flags: Sequence[str]) -> tuple[Path, Mode
     check_engine(artifact, options.engine, options.precision)
     if options.precision == "int8" and (doubt := doubt_about_int8(artifact)):
         print(f"warning: {doubt}", file=sys.stderr)
+    if artifact.never:
+        never = ", ".join(artifact.never)
+        print(f"warning: never reported, because the threshold is null: {never}", file=sys.stderr)
     if launch.runs_locally(options.beam_args):
         engine = choose_engine(artifact, options.engine, options.precision, has_gpu_device)
         if engine == "tensorflow":

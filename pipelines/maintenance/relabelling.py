@@ -19,8 +19,8 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
+from pipelines.artifacts.threshold_files import Thresholds
 from pipelines.errors import RunFailed, StorageError
-from pipelines.maintenance.threshold_files import Thresholds
 from pipelines.runs import committing, staging
 from pipelines.runs.run_plan import RunPlan
 from pipelines.scoring.labelling import name_labels

@@ -110,11 +110,16 @@ def choose_engine(
 
 
 def doubt_about_int8(artifact: ModelArtifact) -> str | None:
-    """What to say of an int8 network that differs from float32 by more than the trainer accepts;
-    None if it does not, or if nothing is known."""
+    """What to say of an int8 network that loses a promise, or differs from float32 by more than the
+    trainer accepts; None if it does not, or if nothing is known."""
     known = artifact.engines["openvino"].get("int8") if "openvino" in artifact.engines else None
     if not isinstance(known, Mapping) or known.get("accepted") is not False:
         return None
+    if lost := known.get("promises_lost"):
+        return (
+            f"--precision int8: the artifact's precision of {', '.join(lost)} is promised for "
+            "float32 alone; on validation chips the int8 network cannot promise it"
+        )
     return (
         "--precision int8: on validation chips the artifact's int8 network differs from float32 by "
         "more than the trainer accepts; the model card says how much"

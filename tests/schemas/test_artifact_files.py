@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -194,6 +195,46 @@ def test_an_artifact_without_a_sky_rule_uses_thresholds(
     assert read_artifact(folder) == before
 
 
+def test_a_null_threshold_means_never_and_has_a_digest_of_its_own(folder: Path) -> None:
+    before = read_artifact(folder)
+    write_artifact(folder, replace(before, thresholds=(None, *before.thresholds[1:])))
+    after = read_artifact(folder)
+    assert after.thresholds == (None, *before.thresholds[1:])
+    assert json.loads((folder / ARTIFACT_FILE).read_text())["thresholds"]["clear"] is None
+    assert after.never == ("clear",)
+    assert after.model_digest == before.model_digest
+    digests = {before.thresholds_digest, after.thresholds_digest}
+    digests.add(thresholds_digest({**before.by_label, "clear": 0.0}))
+    digests.add(thresholds_digest({**before.by_label, "clear": 1.0}))
+    assert len(digests) == 4
+
+
+def test_without_a_null_the_thresholds_digest_is_that_of_earlier_releases() -> None:
+    given = {"water": 0.25, "road": 1}
+    expected = hashlib.sha256(b'{"road":1.0,"water":0.25}').hexdigest()
+    assert thresholds_digest(given) == expected
+    with_null = hashlib.sha256(b'{"road":null,"water":0.25}').hexdigest()
+    assert thresholds_digest({**given, "road": None}) == with_null
+
+
+def test_promises_are_kept_and_an_artifact_without_any_is_described_as_before(folder: Path) -> None:
+    before = read_artifact(folder)
+    assert "promises" not in json.loads((folder / ARTIFACT_FILE).read_text())
+    promises = {"road": {"precision": 0.9, "kept": True}}
+    write_artifact(folder, replace(before, promises=promises))
+    assert read_artifact(folder).promises == promises
+    assert read_artifact(folder).description_digest != before.description_digest
+
+
+def test_never_is_no_threshold_for_a_sky_label_that_is_chosen_by_the_highest_score(
+    folder: Path,
+) -> None:
+    artifact = read_artifact(folder)
+    with pytest.raises(ArtifactError, match="'cloudy' is null, which means never; but sky_rule"):
+        replace(artifact, thresholds=(0.5, None, 0.5), sky_rule="argmax")
+    assert replace(artifact, thresholds=(0.5, 0.5, None), sky_rule="argmax").never == ("road",)
+
+
 # --- What is refused: the description -----------------------------------------------------------
 
 
@@ -227,7 +268,8 @@ def test_an_invalid_description_is_refused(folder: Path, text: str, message: str
         ("thresholds", {"sea": 0.5}, r"without a label \['sea'\].*\['clear', 'cloudy', 'road'\]"),
         ("thresholds", {"clear": float("nan"), "cloudy": 1, "road": 1}, "'clear' .* not nan"),
         ("thresholds", {"clear": 1.5, "cloudy": 1, "road": 1}, r"'clear' must be in \[0, 1\]"),
-        ("thresholds", {"clear": None, "cloudy": 1, "road": 1}, "must be a string or a real"),
+        ("thresholds", {"clear": [], "cloudy": 1, "road": 1}, "must be a string or a real"),
+        ("promises", {"sea": {"precision": 0.9}}, "promises for labels that are not there: sea"),
         ("thresholds", [0.5, 0.5, 0.5], "labels without one"),
         ("thresholds_digest", "0" * 64, "thresholds_digest differs: recorded 0{64}, found "),
         ("label_set", {"labels": ["clear", "clear"], "sky": []}, "named twice: 'clear'"),

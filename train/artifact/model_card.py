@@ -16,7 +16,8 @@ from schemas.artifact_files import ARTIFACT_FILE
 from train.artifact.file_names import CURVES_FILE, RELIABILITY_FILE
 from train.artifact.weaknesses import find_weaknesses, judged_part
 from train.converting.int8 import describe
-from train.judging.figure_table import figure_text, with_interval
+from train.judging.figure_table import figure_text, threshold_text, with_interval
+from train.judging.promise import promise_lines
 
 _METHODS = {
     "best": "the cut with the highest F{beta:g} on validation",
@@ -129,9 +130,11 @@ def _thresholds(artifact: ModelArtifact) -> Iterator[doc.Block]:
     yield doc.Paragraph(
         f"A label applies if its score is at or above its threshold: {method}.{rule}"
     )
+    for line in promise_lines(artifact.promises):
+        yield doc.Paragraph(f"{line}.")
     rows = [
-        [name, f"{threshold:.4f}", _proof(artifact.figures["validation"]["labels"][name])]
-        for name, threshold in zip(artifact.label_set.names, artifact.thresholds, strict=True)
+        [name, threshold_text(threshold), _proof(artifact.figures["validation"]["labels"][name])]
+        for name, threshold in artifact.by_label.items()
     ]
     yield doc.TableBlock(["label", "threshold", "proof"], rows, numbers={1})
 

@@ -70,7 +70,7 @@ def _of_labels(artifact: ModelArtifact, part: str, rows: Mapping[str, Any]) -> I
     poor = [
         f"{name} ({figure_text(row['at_threshold']['f1'])})"
         for name, row in rows.items()
-        if name not in few and row["at_threshold"]["f1"] < LOW_F1
+        if name not in few and row["threshold"] is not None and row["at_threshold"]["f1"] < LOW_F1
     ]
     if poor:
         yield f"F1 under {LOW_F1:g} on {part}: {', '.join(poor)}."
@@ -80,6 +80,8 @@ def _of_thresholds(artifact: ModelArtifact) -> Iterator[str]:
     if artifact.unproven_thresholds:
         names = ", ".join(artifact.unproven_thresholds)
         yield f"No validation chip proves the threshold of {names}."
+    if artifact.never:
+        yield f"Never reported, because the threshold is null: {', '.join(artifact.never)}."
     validation = artifact.figures["validation"]
     fitted, half = validation["cross_fitted"]["micro_f1"], validation["at_half"]["micro_f1"]
     if fitted is not None and half is not None and fitted < half:

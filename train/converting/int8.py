@@ -17,6 +17,7 @@ from train.data.examples import Truth
 from train.data.pixel_rows import PixelSource
 from train.judging.figure_table import figure_text
 from train.judging.measuring import average_precision, measure_overall
+from train.judging.promise import keeps_promise
 
 MOST_LOST_PRECISION = 0.002
 """Mean average precision that int8 may lose."""
@@ -55,7 +56,9 @@ def add_int8(
 
     Returns:
         See `compare`, with the number of `chips`; `careful`, whether layers stay at higher
-        precision; `accepted`, whether it is within the limits.
+        precision; `promises_lost`, the labels whose promised precision the int8 scores cannot
+        promise at the artifact's threshold; `accepted`, whether there are none of these and the
+        rest is within the limits.
     """
     ends = (artifact.preprocessing.input_shape, len(artifact.label_set.names))
     exact = _score_all(OpenVinoNetwork(checked, "float32", *ends), chips.validation)
@@ -68,18 +71,32 @@ def add_int8(
         written = write_network(folder, "int8", quantised)
         scores = _score_all(OpenVinoNetwork(written, "int8", *ends), chips.validation)
         found = compare(artifact, exact, scores, chips.truth)
-        counted = {"chips": len(chips.validation), "careful": careful}
-        return found | counted | {"accepted": _excess(found) <= 1}
+        lost = lost_promises(artifact, scores, chips.truth)
+        counted = {"chips": len(chips.validation), "careful": careful, "promises_lost": lost}
+        return found | counted | {"accepted": _excess(found) <= 1 and not lost}
 
     plain = quantise(network, chips.calibration)
     found = judge(plain, careful=False)
     if not found["accepted"]:
         quantised = quantise_carefully(network, chips.calibration, chips.validation, excess)
         before, found = found, judge(quantised, careful=True)
-        if _excess(found) > _excess(before):
+        if _rank(found) > _rank(before):
             found = judge(plain, careful=False)
     print(describe(found), flush=True)
     return found
+
+
+def lost_promises(artifact: ModelArtifact, scores: Scores, truth: Truth) -> list[str]:
+    """The labels of whose promises validation chips, scored by an int8 network, are no proof."""
+    return [
+        name
+        for i, (name, threshold) in enumerate(artifact.by_label.items())
+        if name in artifact.promises
+        and threshold is not None
+        and not keeps_promise(
+            scores[:, i], truth[:, i], threshold, artifact.promises[name]["precision"]
+        )
+    ]
 
 
 def compare(artifact: ModelArtifact, exact: Scores, scores: Scores, truth: Truth) -> dict[str, Any]:
@@ -133,7 +150,9 @@ def describe(found: dict[str, Any]) -> str:
     """The comparison in a line for people."""
     precision, f1 = found["mean_average_precision"], found["macro_f1"]
     kept = "; layers that hurt stay at higher precision" if found["careful"] else ""
-    if not found.get("accepted", True):
+    if lost := found.get("promises_lost"):
+        kept += f"; it cannot promise the precision of {', '.join(lost)}"
+    elif not found.get("accepted", True):
         kept += (
             f"; that is more than the {MOST_LOST_PRECISION:g} of mAP or the {MOST_DIFFERENT:.1%} "
             "of the decisions that it should be at most"
@@ -153,6 +172,11 @@ def _excess(found: dict[str, Any]) -> float:
     lost: float = (precision["float32"] or 0.0) - (precision["int8"] or 0.0)
     differing: float = found["decisions_differing"]
     return max(lost / MOST_LOST_PRECISION, differing / MOST_DIFFERENT)
+
+
+def _rank(found: dict[str, Any]) -> tuple[bool, int, float]:
+    """The lower, the better."""
+    return not found["accepted"], len(found["promises_lost"]), _excess(found)
 
 
 def _score_all(network: OpenVinoNetwork, pixels: PixelSource) -> Scores:

@@ -7,6 +7,7 @@ from typing import Any
 
 from pipelines.blocks.document import Cell, TableBlock, cell_text
 from pipelines.blocks.text_table import render_table
+from schemas.decisions import Threshold
 from train.judging.intervals import FEWEST_POSITIVES
 
 _OVERALL = {"macro": "mean over labels", "micro": "all decisions", "sample": "mean over chips"}
@@ -34,7 +35,7 @@ def _label_row(figures: Mapping[str, Any], name: str) -> list[Cell]:
     return [
         name,
         str(row["positives"]),
-        f"{row['threshold']:.4f}",
+        threshold_text(row["threshold"]),
         str(chosen["predicted"]),
         *(chosen[rate] for rate in _RATES),
         interval_text(ends["at_threshold"]["f1"], row["positives"]),
@@ -64,6 +65,11 @@ def _overall_lines(figures: Mapping[str, Any]) -> Iterator[str]:
     if fitted := figures.get("cross_fitted"):
         found = ", ".join(f"{a} F1 {figure_text(fitted[f'{a}_f1'])}" for a in _OVERALL)
         yield f"  at thresholds that were chosen on other chips of this part: {found}"
+
+
+def threshold_text(threshold: Threshold) -> str:
+    """A threshold with four decimals, or "never"."""
+    return "never" if threshold is None else f"{threshold:.4f}"
 
 
 def figure_text(value: float | None) -> str:

@@ -20,6 +20,7 @@ from train.judging.calibration import (
 )
 from train.judging.figure_table import format_figures
 from train.judging.measuring import Scores, measure, measure_overall, predict_scores
+from train.judging.promise import describe_promises, promise_lines
 from train.judging.thresholds import ThresholdOptions, choose_thresholds, cross_fitted_thresholds
 
 
@@ -47,8 +48,8 @@ def judge(
     chosen on other chips of it. Those of a calibrated model have `before_calibration`.
 
     Returns:
-        Fields of `ModelArtifact`: thresholds, sky_rule, unproven_thresholds and figures. And the
-        temperatures by label, empty if the model is not calibrated.
+        Fields of `ModelArtifact`: thresholds, sky_rule, unproven_thresholds, promises and figures.
+        And the temperatures by label, empty if the model is not calibrated.
 
     Raises:
         ValueError: the model is to be calibrated, and its last layer is not a dense layer with a
@@ -67,11 +68,13 @@ def judge(
         for part, scores in scored.items()
     }
     figures["validation"]["cross_fitted"] = _cross_fit(*validation, label_set, options)
-    _report(figures, unproven)
+    promises = describe_promises(*validation, label_set.names, thresholds, options.promises)
+    _report(figures, unproven, promises)
     description = {
         "thresholds": thresholds,
         "sky_rule": options.sky_rule,
         "unproven_thresholds": unproven,
+        "promises": promises,
         "figures": figures,
     }
     return description, temperatures
@@ -103,10 +106,16 @@ def _cross_fit(
     return measure_overall(truth, choose_labels(scores, thresholds, label_set, options.sky_rule))
 
 
-def _report(figures: Mapping[Part, Mapping[str, Any]], unproven: Sequence[str]) -> None:
+def _report(
+    figures: Mapping[Part, Mapping[str, Any]],
+    unproven: Sequence[str],
+    promises: Mapping[str, Mapping[str, Any]],
+) -> None:
     for part, found in figures.items():
         print(f"\n{part.capitalize()}\n{format_figures(found)}", flush=True)
     if unproven:
         print(
             f"Thresholds not proven, because validation has no positive chip: {', '.join(unproven)}"
         )
+    for line in promise_lines(promises):
+        print(line, flush=True)

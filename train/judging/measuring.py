@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from schemas.decisions import SkyRule, choose_labels
+from schemas.decisions import SkyRule, Threshold, choose_labels
 from schemas.labels import LabelSet
 from train.data.examples import Truth
 from train.data.pixel_rows import PixelSource
@@ -54,7 +54,7 @@ def measure(
     scores: Scores,
     truth: Truth,
     label_set: LabelSet,
-    thresholds: Sequence[float],
+    thresholds: Sequence[Threshold],
     sky_rule: SkyRule = "threshold",
 ) -> dict[str, Any]:
     """Figures as plain data for JSON; a figure that is not defined is None.
@@ -77,7 +77,7 @@ def measure(
     Args:
         scores: `[n, labels]` in [0, 1].
         truth: `[n, labels]`, 1 where a chip has the label.
-        thresholds: one for each label, which is chosen if score >= threshold.
+        thresholds: one for each label, which is chosen if score >= threshold; None: never.
         sky_rule: how sky labels are chosen; see `schemas.decisions.choose_labels`.
     """
     exact = scores.astype(np.float64)
@@ -88,7 +88,7 @@ def measure(
     by_label: dict[str, dict[str, Any]] = {
         name: {
             "positives": int(truth[:, i].sum()),
-            "threshold": float(thresholds[i]),
+            "threshold": thresholds[i],
             "average_precision": average_precision(truth[:, i], exact[:, i]),
             "best": _best(truth[:, i], exact[:, i]),
             **{w: _decisions(truth[:, i], chosen[:, i]) for w, chosen in decisions.items()},

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
+from schemas.decisions import Threshold
 from train.judging._arrays import EDGE, Floats, Integers
+from train.judging.promise import find_promised_cut
 
 ThresholdMethod = Literal["best", "cross_fit", "shrunk"]
 THRESHOLD_METHODS: tuple[ThresholdMethod, ...] = get_args(ThresholdMethod)
@@ -35,18 +37,21 @@ class ThresholdOptions:
             `shrunk`: the maximiser shrunk towards one threshold of all labels.
         beta: of the F measure; recall weighs beta times as much as precision.
         seed: of the folds.
+        promises: label to the precision that its threshold must promise, whatever the method.
     """
 
     method: ThresholdMethod = "shrunk"
     beta: float = 1.0
     seed: int = 0
+    promises: Mapping[str, float] = field(default_factory=dict, kw_only=True)
 
 
 def choose_thresholds(
     scores: Floats, truth: Integers, names: Sequence[str], options: ThresholdOptions
-) -> tuple[tuple[float, ...], tuple[str, ...]]:
+) -> tuple[tuple[Threshold, ...], tuple[str, ...]]:
     """Each label's threshold, and the names of the labels without a positive, whose threshold is
-    unproven: with `shrunk` it is that of all labels, otherwise `prior_threshold`.
+    unproven: with `shrunk` it is that of all labels, otherwise `prior_threshold`. The threshold of
+    a label that cannot keep its promise is None: it is never reported.
 
     Args:
         scores: `[n, labels]` in [0, 1].
@@ -57,11 +62,16 @@ def choose_thresholds(
         ValueError: scores are not finite numbers in [0, 1].
     """
     _check(scores)
+    thresholds: list[Threshold]
     if options.method == "shrunk":
-        thresholds = shrunk_thresholds(scores, truth, options.beta)
+        thresholds = [*shrunk_thresholds(scores, truth, options.beta)]
     else:
         pairs = zip(scores.T, truth.T, strict=True)
         thresholds = [_own_threshold(column, held, options) for column, held in pairs]
+    for label, precision in options.promises.items():
+        i = list(names).index(label)
+        cut = find_promised_cut(scores[:, i], truth[:, i], precision)
+        thresholds[i] = cut.threshold if cut else None
     unproven = [name for name, held in zip(names, truth.T, strict=True) if not held.any()]
     return tuple(thresholds), tuple(unproven)
 
@@ -165,11 +175,12 @@ def cross_fitted_thresholds(
     """For each chip the thresholds that the other folds' chips choose, `float64 [n, labels]`.
 
     Measured at these, the validation part shows how good the method is on chips that were not
-    used for the choice.
+    used for the choice. NaN: never.
     """
     thresholds = np.empty(scores.shape, np.float64)
     for fold in _folds(np.zeros(len(scores), np.uint8), options.seed, repeats=1):
-        thresholds[fold] = choose_thresholds(scores[~fold], truth[~fold], names, options)[0]
+        chosen, _ = choose_thresholds(scores[~fold], truth[~fold], names, options)
+        thresholds[fold] = np.array(chosen, np.float64)
     return thresholds
 
 

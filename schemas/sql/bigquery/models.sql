@@ -1,9 +1,9 @@
--- Table models, version 1. Written by: python -m schemas.render
+-- Table models, version 2. Written by: python -m schemas.render
 CREATE TABLE models (
   model_digest STRING NOT NULL OPTIONS (description = "sha256 of what decides a score: weights, architecture, label order, preprocessing."),
   thresholds_digest STRING NOT NULL OPTIONS (description = "sha256 of what chooses the labels: the thresholds and the sky rule."),
   label STRING NOT NULL OPTIONS (description = "The label."),
-  threshold FLOAT64 NOT NULL OPTIONS (description = "A chip has the label if its score is at or over it (unless the sky rule is argmax). Unit: probability in [0, 1]."),
+  threshold FLOAT64 OPTIONS (description = "A chip has the label if its score is at or over it (unless the sky rule is argmax); null: never. Unit: probability in [0, 1]."),
   positives INT64 OPTIONS (description = "Chips with the label in validation and test together; null if not known. Unit: chips."),
   measured_on STRING OPTIONS (description = "What the figures were measured on: test, or validation if there is no test part; null if there are no figures."),
   precision FLOAT64 OPTIONS (description = "Share of the chips given the label that have it; null if not known. Unit: share in [0, 1]."),

@@ -1,9 +1,9 @@
--- Table models, version 1. Written by: python -m schemas.render
+-- Table models, version 2. Written by: python -m schemas.render
 CREATE TABLE models (
     model_digest VARCHAR NOT NULL,
     thresholds_digest VARCHAR NOT NULL,
     label VARCHAR NOT NULL,
-    threshold DOUBLE NOT NULL,
+    threshold DOUBLE,
     positives BIGINT,
     measured_on VARCHAR,
     precision DOUBLE,
@@ -23,7 +23,7 @@ COMMENT ON TABLE models IS 'How far each label of each model can be trusted, one
 COMMENT ON COLUMN models.model_digest IS 'sha256 of what decides a score: weights, architecture, label order, preprocessing.';
 COMMENT ON COLUMN models.thresholds_digest IS 'sha256 of what chooses the labels: the thresholds and the sky rule.';
 COMMENT ON COLUMN models.label IS 'The label.';
-COMMENT ON COLUMN models.threshold IS 'A chip has the label if its score is at or over it (unless the sky rule is argmax). Unit: probability in [0, 1].';
+COMMENT ON COLUMN models.threshold IS 'A chip has the label if its score is at or over it (unless the sky rule is argmax); null: never. Unit: probability in [0, 1].';
 COMMENT ON COLUMN models.positives IS 'Chips with the label in validation and test together; null if not known. Unit: chips.';
 COMMENT ON COLUMN models.measured_on IS 'What the figures were measured on: test, or validation if there is no test part; null if there are no figures.';
 COMMENT ON COLUMN models.precision IS 'Share of the chips given the label that have it; null if not known. Unit: share in [0, 1].';

@@ -2,18 +2,20 @@
 
 import logging
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from pipelines.artifacts.openvino_network import OpenVinoNetwork
+from pipelines.scoring.engines import doubt_about_int8
 from schemas.artifact import ModelArtifact
-from schemas.artifact_files import read_artifact, read_openvino
+from schemas.artifact_files import read_artifact, read_openvino, write_artifact
 from schemas.labels import LabelSet
 from tests.support.openvino_networks import add_to_artifact
 from tests.support.samples import JPG, make_artifact
 from train.converting import int8
-from train.converting.int8 import Chips, compare, describe
+from train.converting.int8 import Chips, compare, describe, lost_promises
 from train.converting.quantising import quantise
 
 _LABELS = LabelSet(("a", "b", "c"), ())
@@ -40,6 +42,36 @@ def quantised(tmp_path_factory):
 
 def eight_bit_constants(folder):
     return len(re.findall('element_type="i8"', (folder / "openvino_int8.xml").read_text()))
+
+
+def test_an_int8_network_that_cannot_promise_what_float32_promises_is_not_accepted(
+    tmp_path, monkeypatch
+):
+    """The promise of b is lost, a keeps it, c is never reported."""
+    names = ("a", "b", "c")
+    scores = np.tile(np.linspace(0, 1, 100, dtype=np.float32)[:, None], 3)
+    truth = (scores > 0.5).astype(np.uint8)
+    promises = {name: {"precision": 0.9, "kept": name != "c"} for name in names}
+    artifact = ModelArtifact("cnn", _LABELS, (0.5, 0.3, None), JPG, "0", promises=promises)
+    assert lost_promises(artifact, scores, truth) == ["b"]
+    assert lost_promises(replace(artifact, promises={}), scores, truth) == []
+
+    make_artifact(tmp_path, network="cnn")
+    for limit in ("MOST_LOST_PRECISION", "MOST_DIFFERENT"):
+        monkeypatch.setattr(int8, limit, 1.0)
+    before = read_artifact(tmp_path)
+    promise = {before.label_set.names[0]: {"precision": 0.99, "kept": True}}
+    write_artifact(tmp_path, replace(before, promises=promise))
+    # It tries whether a careful network keeps the promise; a quick one loses it as well.
+    monkeypatch.setattr(
+        int8, "quantise_carefully", lambda network, used, *_: quantise(network, used)
+    )
+    engines = add_to_artifact(tmp_path, chips()).engines
+    found = engines["openvino"]["int8"]
+    assert found["promises_lost"] == list(promise)  # 40 chips cannot promise 0.99
+    assert found["accepted"] is False
+    assert f"it cannot promise the precision of {before.label_set.names[0]}" in describe(found)
+    assert "is promised for float32 alone" in doubt_about_int8(read_artifact(tmp_path))
 
 
 def test_a_comparison_counts_what_differs_by_label_and_overall():

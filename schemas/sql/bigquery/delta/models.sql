@@ -1,4 +1,4 @@
--- Table models, version 1. Written by: python -m schemas.render
+-- Table models, version 2. Written by: python -m schemas.render
 CREATE OR REPLACE EXTERNAL TABLE forest_chips.all_models
 WITH CONNECTION `PROJECT.REGION.CONNECTION`
 OPTIONS (
