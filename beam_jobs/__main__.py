@@ -28,6 +28,7 @@ COMMANDS = {
     "sample": Command("train.sample_archive", "draw a small archive of labelled chips for trials"),
     "train": Command("train", "train a network on labelled chips; write a model artifact"),
     "convert": Command("train convert", "add the networks for OpenVINO to a model artifact"),
+    "adjust": Command("train set_thresholds", "copy an artifact, with thresholds set by hand"),
     "sign": Command("train sign", "sign a model artifact, for --trusted_key"),
     "evaluate": Command("train evaluate", "measure an artifact on labelled chips"),
     "compare": Command("train compare", "compare artifacts on the same labelled chips"),

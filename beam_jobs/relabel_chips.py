@@ -1,8 +1,9 @@
 """Apply new thresholds to stored scores.
 
-The thresholds are JSON, label to number in [0, 1], or a model's artifact.json. The newest scores of
-each chip by one model are published again as a new run, with the labels by these thresholds. No
-picture is read and no model is run. Rows keep their night (run_date).
+The thresholds are JSON, label to number in [0, 1] or null (never), or a model's artifact.json. The
+newest scores of each chip by one model are published again as a new run, with the labels by these
+thresholds. Labels that the JSON does not name stay as they are in each row. No picture is read and
+no model is run. Rows keep their night (run_date).
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from pipelines.artifacts.threshold_files import Thresholds, read_thresholds, req
 from pipelines.commands import CommandLine, run_command
 from pipelines.errors import RunFailed, StorageError, UsageError, as_usage_error
 from pipelines.flags import common_flag, flag
+from pipelines.maintenance.kept_thresholds import keep_thresholds
 from pipelines.maintenance.relabel_planning import find_rows_to_relabel
 from pipelines.maintenance.relabelling import (
     labels_of,
@@ -53,7 +55,10 @@ class RelabelOptions(ReaderOptions):
 
     output: str = OUTPUT()
     thresholds: str = flag(
-        "A JSON file of label: number, or an artifact.json.", address, metavar="URI"
+        "A JSON file of label: number or null, of the labels to change or of all, or an "
+        "artifact.json.",
+        address,
+        metavar="URI",
     )
     trusted_key: str | None = TRUSTED_KEY(default=None)
     run_date: str = common_flag(
@@ -130,7 +135,10 @@ def _open_scores(output: str) -> DeltaTable:
 def _check_begun(plan: RunPlan, options: RelabelOptions, thresholds: Thresholds) -> None:
     begun_and_asked: dict[str, tuple[object, object]] = {
         "kind": (plan.kind, RELABEL),
-        "thresholds_digest": (plan.thresholds_digest, thresholds.digest),
+        "thresholds_digest": (
+            plan.options.get("given_digest", plan.thresholds_digest),
+            thresholds.digest,
+        ),
         "--run_date": (plan.options.get("relabelled_run_date"), options.run_date),
         "--model_digest": (plan.options.get("model"), options.model_digest),
     }
@@ -145,7 +153,10 @@ def _plan(
     model = options.model_digest or thresholds.model_digest
     selection = find_rows_to_relabel(options.output, scores, options.run_date, model)
     missing = labels_without_threshold(scores, selection.model_digest, thresholds)
-    require_labels(options.thresholds, thresholds, missing)
+    if thresholds.model_digest:
+        require_labels(options.thresholds, thresholds, missing)
+    asked = (options.output, selection.model_digest, selection.manifest, thresholds)
+    kept = keep_thresholds(*asked) if missing else None
     for table in COMMIT_ORDER:
         if table is not CHIP_SCORES:  # its rows are relabelled: it exists
             evolution.ensure_table(options.output, table)
@@ -155,13 +166,20 @@ def _plan(
         f"to relabel; {selection.others:,} by other models stay as they are",
         flush=True,
     )
+    if kept:
+        different = f" ({len(kept.digests)} different ones)" if len(kept.digests) > 1 else ""
+        print(
+            f"changed are the thresholds of {', '.join(thresholds.by_label)}; other labels keep "
+            f"those of their rows{different}: {', '.join(missing)}",
+            flush=True,
+        )
     plan = RunPlan(
         run_id=options.run_id,
         run_date=options.run_date or options.today,
         output=options.output,
         artifact=options.thresholds,
         model_digest=selection.model_digest,
-        thresholds_digest=thresholds.digest,
+        thresholds_digest=next(iter(kept.digests.values())) if kept else thresholds.digest,
         listed=listed,
         skipped=0,
         unit_rows=selection.unit_rows,
@@ -173,12 +191,15 @@ def _plan(
             "relabelled_run_date": options.run_date,
             "relabelled_runs": selection.run_ids,
             "model": options.model_digest,
+            **(
+                {"given_digest": thresholds.digest, "changed_digests": kept.digests} if kept else {}
+            ),
         },
         versions=installed_versions(),
         started_at=started_at,
         planned_at=time.time(),
         scores_version=scores.version(),
-        trust=_trust(options.output, selection.model_digest, thresholds),
+        trust=kept.trust if kept else _trust(options.output, selection.model_digest, thresholds),
         token=f"-{uuid.uuid4().hex[:8]}",
         kind=RELABEL,
     )

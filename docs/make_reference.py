@@ -30,7 +30,7 @@ from pipelines.run_log import EVENTS
 from schemas.statements import statements, summary_of
 from schemas.table import Table
 from schemas.tables import TABLES, QuarantineReason
-from train import conversion, evaluation, options, sample_archive, signing
+from train import conversion, evaluation, options, sample_archive, set_thresholds, signing
 from train.compare import compare
 from train.explore import explore
 from train.filters import filters
@@ -45,7 +45,8 @@ LINES: tuple[CommandLine[Any], ...] = (
     *(module.LINE for module in (replay_quarantine, maintain, update_places, update_alerts)),
     *(module.LINE for module in (export_alerts, record_verdicts)),
     *(module.LINE for module in (bigquery, flex_template)),
-    *(module.LINE for module in (options, evaluation, compare, conversion, signing, explore)),
+    *(module.LINE for module in (options, evaluation, compare, conversion, set_thresholds)),
+    *(module.LINE for module in (signing, explore)),
     *(module.LINE for module in (filters, forest_training)),
     *(module.LINE for module in (study_options, sample_archive)),
 )

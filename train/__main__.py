@@ -26,6 +26,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
         "train.forest.forest_training:LINE.parse",
         "train.forest.forest_training:train_forest",
     ),
+    "set_thresholds": ("train.set_thresholds:LINE.parse", "train.set_thresholds:set_thresholds"),
     "sign": ("train.signing:LINE.parse", "train.signing:sign_artifact"),
     "study": ("train.study.options:LINE.parse", "train.study.run:run_study"),
 }

@@ -157,8 +157,8 @@ LINE = CommandLine(
     "train",
     TrainOptions,
     "Train a network on labelled chips and write a model artifact.",
-    epilog="Other commands: convert, evaluate, explore, filters, forest, sign, study (python -m "
-    "train COMMAND --help).",
+    epilog="Other commands: compare, convert, evaluate, explore, filters, forest, set_thresholds, "
+    "sign, study (python -m train COMMAND --help).",
 )
 
 

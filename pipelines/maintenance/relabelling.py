@@ -9,7 +9,7 @@ and only then labels by their publication.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -94,10 +94,11 @@ def relabel_files(
     Raises:
         RunFailed: a file is gone, because its rows were compacted and it was deleted.
     """
+    kept: Mapping[str, str] = plan.options.get("changed_digests", {})
     buffer = io.BytesIO()
     with open_writer(buffer, columns) as writer:
         for block in _blocks(_source_rows(plan, sources, columns)):
-            write_arranged(writer, relabel_rows(block, thresholds))
+            write_arranged(writer, relabel_rows(block, thresholds, kept))
     return buffer.getvalue()
 
 
@@ -105,7 +106,7 @@ def _source_rows(plan: RunPlan, sources: pa.Table, schema: pa.Schema) -> Iterato
     for path, rows in zip(sources["path"].to_pylist(), sources["rows"], strict=True):
         uri = store.join_uri(plan.output, CHIP_SCORES.name, path)
         try:
-            yield from _read_rows(uri, rows.values.to_numpy(), schema)
+            yield from read_rows(uri, rows.values.to_numpy(), schema)
         except StorageError as error:
             raise RunFailed(
                 f"run {plan.run_id}: {error}; delete {plan.staging} and start it again"
@@ -124,20 +125,45 @@ def _blocks(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
         yield pa.concat_tables(held)
 
 
-def relabel_rows(rows: pa.Table, thresholds: Thresholds) -> pa.Table:
+def relabel_rows(
+    rows: pa.Table, thresholds: Thresholds, kept: Mapping[str, str] | None = None
+) -> pa.Table:
     """Rows of `chip_scores`, with the labels of their scores by these thresholds; a label whose
-    score is null, because the model does not have it, is not chosen."""
+    score is null, because the model does not have it, is not chosen.
+
+    Args:
+        kept: from each `thresholds_digest` of the rows to the new one, if labels without a
+            threshold are kept as they are; empty if there are none.
+    """
     label_set = thresholds.label_set
     scores = np.column_stack([rows[name].to_numpy() for name in label_set.score_columns])
     known = ~np.isnan(scores)
     comparable = np.where(known, scores, -1)
     chosen = known & choose_labels(comparable, thresholds.values, label_set, thresholds.sky_rule)
-    digests = pa.repeat(pa.scalar(thresholds.digest), rows.num_rows)
-    new = {"labels": name_labels(chosen, label_set.names), "thresholds_digest": digests}
+    if kept:
+        new = _with_kept(rows, chosen, label_set.names, kept)
+    else:
+        digests = pa.repeat(pa.scalar(thresholds.digest), rows.num_rows)
+        new = {"labels": name_labels(chosen, label_set.names), "thresholds_digest": digests}
     return pa.table([new.get(n, rows[n]) for n in rows.column_names], schema=rows.schema)
 
 
-def _read_rows(uri: str, rows: npt.NDArray[np.int64], schema: pa.Schema) -> Iterator[pa.Table]:
+def _with_kept(
+    rows: pa.Table, chosen: npt.NDArray[np.bool_], changed: Sequence[str], kept: Mapping[str, str]
+) -> dict[str, pa.Array]:
+    """The new columns of rows of which only the labels `changed` are chosen again."""
+    names = [*label_columns(rows.schema)]
+    labels = rows["labels"].combine_chunks()
+    held = np.zeros((rows.num_rows, len(names)), np.bool_)
+    numbers = pc.index_in(labels.flatten(), pa.array(names, pa.string()))
+    held[pc.list_parent_indices(labels).to_numpy(), numbers.to_numpy()] = True
+    held[:, [names.index(name) for name in changed]] = chosen
+    before = rows["thresholds_digest"].combine_chunks().dictionary_encode()
+    after = pa.array([kept[digest] for digest in before.dictionary.to_pylist()], pa.string())
+    return {"labels": name_labels(held, names), "thresholds_digest": after.take(before.indices)}
+
+
+def read_rows(uri: str, rows: npt.NDArray[np.int64], schema: pa.Schema) -> Iterator[pa.Table]:
     """The rows of a file at ascending positions, a batch at a time. Columns that a file of an
     earlier release lacks are null."""
     with store.open_file(uri) as file:

@@ -30,12 +30,15 @@ def publish_model(plan: RunPlan) -> None:
 
     def commit() -> None:
         table = evolution.ensure_table(plan.output, MODELS)
-        if model_rows(table, plan.model_digest, plan.thresholds_digest):
+        digests = {name: getattr(plan, name) for name in ("model_digest", "thresholds_digest")}
+        there = {row["thresholds_digest"] for row in model_rows(table, plan.model_digest)}
+        rows = [{**digests, **row} for row in plan.trust]
+        rows = [row for row in rows if row["thresholds_digest"] not in there]
+        if not rows:
             return
         partition = {"run_date": plan.run_date, "run_id": plan.run_id}
         path = f"{committing.partition_path(plan)}/model-{uuid.uuid4().hex[:8]}.parquet"
-        digests = {name: getattr(plan, name) for name in ("model_digest", "thresholds_digest")}
-        file = write_rows(plan.output, MODELS, path, [{**digests, **row} for row in plan.trust])
+        file = write_rows(plan.output, MODELS, path, rows)
         turn = [commits.next_turn(table)]
         commits.commit_files(table, [file], partition, turn, replace=False, metadata=partition)
 

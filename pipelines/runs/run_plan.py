@@ -62,7 +62,8 @@ class RunPlan:
         kind: what the run does, one of `runs.kind`.
         drift: limits of the drift check, and what happens to a bad night.
         threats: the labels that count as threats from this run on; none: as before.
-        trust: the model's labels as rows of `models`, see `schemas.trust`.
+        trust: the model's labels as rows of `models`, see `schemas.trust`; with another
+            `thresholds_digest` than the plan's, if a row has one.
         skipped_files: files of the tables, with their faults, that were left out.
         chips_again: how many of the chips at most are scored again because of that.
     """

@@ -21,7 +21,7 @@ from pipelines.maintenance import relabel_planning, relabelling
 from pipelines.planning.done import chips_done
 from pipelines.runs import committing, staging
 from schemas.artifact import ModelArtifact, thresholds_digest
-from schemas.labels import PLANET_LABELS
+from schemas.labels import PLANET_LABELS, LabelSet
 from schemas.tables import chip_scores
 from tests.support.published_runs import at, commit_rows, publish, quarantined_row, scored
 from tests.support.relabelling import HALF, HALF_DIGEST, LOW, Relabel
@@ -256,7 +256,6 @@ def test_from_an_artifact_thresholds_sky_rule_and_model_are_used(relabel):
     ("thresholds", "message"),
     [
         ({**HALF, "roads": 0.5}, "labels that the tables do not have: roads"),
-        ({k: v for k, v in HALF.items() if k != "road"}, "labels without one: road"),
         (
             {**HALF, "road": 1.5},
             "threshold of 'road' must be a number in [0, 1], or null, not 1.5",
@@ -281,6 +280,15 @@ def test_invalid_thresholds_are_a_usage_error_in_one_line(relabel, thresholds, m
     assert message in err
     assert err.count("\n") == 1
     assert sorted(Path(relabel.output).rglob("*")) == before
+
+
+def test_an_artifact_without_a_label_of_the_scores_is_of_another_model(relabel):
+    publish(relabel.output, "one", [scored("a")], published_at=at(1))
+    names = tuple(name for name in PLANET_LABELS.names if name != "road")
+    artifact = ModelArtifact("n", LabelSet(names), (0.5,) * 16, JPG, "model-1")
+    code, _, err = relabel(artifact.to_dict())
+    assert code == 2
+    assert "thresholds do not fit the tables (labels without one: road)" in err
 
 
 def test_a_missing_file_missing_tables_and_an_unknown_model_are_usage_errors(relabel):

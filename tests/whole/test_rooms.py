@@ -27,8 +27,8 @@ _ORDER = """
     train.judging train.converting train.fitting
     train.artifact train.recipes train.options train.training_set train.training
     train.artifact_chips train.chip_pictures train.compare
-    train.evaluation train.conversion train.signing train.explore train.forest train.filters
-    train.study train.sample train.sample_archive train.__main__
+    train.evaluation train.conversion train.set_thresholds train.signing train.explore
+    train.forest train.filters train.study train.sample train.sample_archive train.__main__
     beam_jobs.geojson beam_jobs.answers beam_jobs.options beam_jobs.questions beam_jobs.sessions
     beam_jobs.estimate beam_jobs.dataflow beam_jobs.engine beam_jobs.running beam_jobs
 """

@@ -51,18 +51,21 @@ _CURVES = {"loss": "loss", "f1": "F1 at 0.5", "map": "mAP"}
 _PACKAGES = ("tensorflow", "keras", "numpy", "h5py", "scikit-learn", "simplejpeg", "rasterio")
 
 
-def resolve_target(artifact: str) -> Path:
+def resolve_target(artifact: str, flag: str = "--artifact") -> Path:
     """The local folder for an artifact.
+
+    Args:
+        flag: the flag that names the folder, for messages.
 
     Raises:
         UsageError: it is remote, cannot be written, or holds other files than an artifact's,
             which writing would destroy.
     """
-    folder = local_path("--artifact", artifact).resolve()
+    folder = local_path(flag, artifact).resolve()
     above = next(parent for parent in folder.parents if parent.exists())
     if not above.is_dir() or not os.access(above, os.W_OK):
-        raise UsageError(f"--artifact {artifact}: {above} is not writable")
-    check_replaceable(folder, "--artifact")
+        raise UsageError(f"{flag} {artifact}: {above} is not writable")
+    check_replaceable(folder, flag)
     return folder
 
 

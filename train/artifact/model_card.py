@@ -133,14 +133,16 @@ def _thresholds(artifact: ModelArtifact) -> Iterator[doc.Block]:
     for line in promise_lines(artifact.promises):
         yield doc.Paragraph(f"{line}.")
     rows = [
-        [name, threshold_text(threshold), _proof(artifact.figures["validation"]["labels"][name])]
+        [name, threshold_text(threshold), _proof(artifact, name)]
         for name, threshold in artifact.by_label.items()
     ]
     yield doc.TableBlock(["label", "threshold", "proof"], rows, numbers={1})
 
 
-def _proof(row: Mapping[str, Any]) -> str:
-    count = row["positives"]
+def _proof(artifact: ModelArtifact, label: str) -> str:
+    if label in artifact.training.get("thresholds_set_by_hand", ()):
+        return "set by hand"
+    count = artifact.figures["validation"]["labels"][label]["positives"]
     return f"{count} validation chip{'s' * (count > 1)}" if count else "none"
 
 
@@ -151,7 +153,9 @@ def _engines(artifact: ModelArtifact) -> Iterator[doc.Block]:
         return
     yield doc.Paragraph("TensorFlow, and OpenVINO with the same scores in float32.")
     if found := known.get("int8"):
-        yield doc.Paragraph(f"{describe(found)}.")
+        by_hand = "thresholds_set_by_hand" in artifact.training
+        when = " These are decisions before thresholds were set by hand." if by_hand else ""
+        yield doc.Paragraph(f"{describe(found)}.{when}")
         yield doc.TableBlock(
             [
                 "label",

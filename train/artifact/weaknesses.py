@@ -67,10 +67,15 @@ def _of_labels(artifact: ModelArtifact, part: str, rows: Mapping[str, Any]) -> I
             f"Fewer than {FEW_POSITIVES} {part} chips, too few to prove anything: "
             f"{_with_counts(few)}."
         )
-    poor = [
-        f"{name} ({figure_text(row['at_threshold']['f1'])})"
+    f1 = {
+        name: row["at_threshold"]["f1"]
         for name, row in rows.items()
-        if name not in few and row["threshold"] is not None and row["at_threshold"]["f1"] < LOW_F1
+        if name not in few and row["threshold"] is not None
+    }
+    poor = [
+        f"{name} ({figure_text(value)})"
+        for name, value in f1.items()
+        if value is not None and value < LOW_F1
     ]
     if poor:
         yield f"F1 under {LOW_F1:g} on {part}: {', '.join(poor)}."
@@ -80,6 +85,11 @@ def _of_thresholds(artifact: ModelArtifact) -> Iterator[str]:
     if artifact.unproven_thresholds:
         names = ", ".join(artifact.unproven_thresholds)
         yield f"No validation chip proves the threshold of {names}."
+    if by_hand := artifact.training.get("thresholds_set_by_hand"):
+        yield (
+            f"Set by hand, so not measured at the threshold: {', '.join(by_hand)}. Figures at the "
+            "thresholds over all labels are not known either."
+        )
     if artifact.never:
         yield f"Never reported, because the threshold is null: {', '.join(artifact.never)}."
     validation = artifact.figures["validation"]
