@@ -30,25 +30,36 @@ _POOLING = "pool_size strides padding data_format"
 
 _LAYERS: _Parts = _layers(
     InputLayer="batch_shape",
+    Activation="activation",
+    Add="",
     Average="",
     AveragePooling2D=_POOLING,
     BatchNormalization="axis momentum epsilon center scale beta_initializer gamma_initializer "
     "moving_mean_initializer moving_variance_initializer",
+    Concatenate="axis",
     Conv2D=f"filters kernel_size strides padding data_format dilation_rate groups {_WEIGHTED}",
     Dense=f"units {_WEIGHTED}",
-    Dropout="rate seed",
+    DepthwiseConv2D="depth_multiplier kernel_size strides padding data_format dilation_rate "
+    "activation use_bias depthwise_initializer bias_initializer",
+    Dropout="rate seed noise_shape",
     EinsumDense=f"equation output_shape {_WEIGHTED}",
     Flatten="data_format",
     GlobalAveragePooling2D="data_format keepdims",
+    LayerNormalization="axis epsilon center scale rms_scaling beta_initializer gamma_initializer",
     MaxPooling2D=_POOLING,
+    Multiply="",
     Permute="dims",
+    ReLU="max_value negative_slope threshold",
     Rescaling="scale offset",
+    Reshape="target_shape",
+    ZeroPadding2D="padding data_format",
 )
 _POLICIES: _Parts = {("keras", "DTypePolicy"): frozenset({"name"})}
 _INITIALIZERS: _Parts = {
     ("keras.initializers", "Constant"): frozenset({"value"}),
     ("keras.initializers", "GlorotUniform"): frozenset({"seed"}),
     ("keras.initializers", "Ones"): frozenset(),
+    ("keras.initializers", "VarianceScaling"): frozenset({"scale", "mode", "distribution", "seed"}),
     ("keras.initializers", "Zeros"): frozenset(),
 }
 _MODELS: _Parts = {
@@ -64,16 +75,21 @@ _LAYER_KEYS = _OBJECT_KEYS - {"shared_object_id"} | {"name", "build_config", "in
 
 _MIRRORED, _UPSIDE_DOWN = "nhwc,wv->nhvc", "nhwc,hg->ngwc"
 _WORDS: Mapping[str, frozenset[str]] = {
-    "activation": frozenset({"linear", "relu", "sigmoid", "softmax"}),
+    "activation": frozenset(
+        {"gelu", "hard_silu", "linear", "relu", "sigmoid", "silu", "softmax"}
+    ),
     "data_format": frozenset({"channels_last"}),
+    "distribution": frozenset({"truncated_normal", "uniform", "untruncated_normal"}),
     "dtype": frozenset({"float32"}),
     "equation": frozenset({_MIRRORED, _UPSIDE_DOWN}),
+    "mode": frozenset({"fan_avg", "fan_in", "fan_out"}),
     "padding": frozenset({"same", "valid"}),
 }
 """The words that a setting may have."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 _MOST_CHANNELS = 8192  # a wide layer with few weights fills the memory with what it computes
+_MOST_PADDING_PX = 64
 _DEEPEST_LIST = 6
 
 
@@ -119,9 +135,19 @@ def layer_names(architecture: Mapping[str, Any]) -> dict[str, str]:
     return {_container(layer["class_name"], seen): layer["config"]["name"] for layer in layers}
 
 
+def container_name(class_name: str) -> str:
+    """What Keras calls the first layer of a class, in files and where it has no name of its own.
+
+    >>> container_name("DepthwiseConv2D"), container_name("ReLU")
+    ('depthwise_conv2d', 're_lu')
+    """
+    words = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", class_name)
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", words).lower()
+
+
 def _container(class_name: str, seen: Counter[str]) -> str:
     """The path of a layer in the weights file: Keras numbers the layers of each class."""
-    words = re.sub(r"(?<=[a-z0-9])([A-Z])(?=[a-z])", r"_\1", class_name).lower()
+    words = container_name(class_name)
     number = seen[words]
     seen[words] += 1
     return f"layers/{words}_{number}" if number else f"layers/{words}"
@@ -228,6 +254,8 @@ def _check_setting(part: str, key: str, value: Any, known: frozenset[str]) -> No
         _check_numbers(part, key, value)
         if key in ("units", "filters") and not (value and 1 <= value <= _MOST_CHANNELS):
             _refuse(f"a {part} with {_brief(value)} {key}")
+        if key == "padding" and not all(0 <= px <= _MOST_PADDING_PX for px in _flat(value)):
+            _refuse(f"a {part} with the padding {_brief(value)}")
 
 
 def _check_nested(node: Any, parts: _Parts) -> None:
@@ -278,9 +306,21 @@ def _convolution(config: Mapping[str, Any], given: list[int]) -> list[Shape]:
     return [(rows, columns, given[-1] // config["groups"], filters), *_bias(config, filters)]
 
 
+def _depthwise(config: Mapping[str, Any], given: list[int]) -> list[Shape]:
+    rows, columns = config["kernel_size"]
+    multiplier = config["depth_multiplier"]
+    kernel = (rows, columns, given[-1], multiplier)
+    return [kernel, *_bias(config, given[-1] * multiplier)]
+
+
 def _normalisation(config: Mapping[str, Any], given: list[int]) -> list[Shape]:
     channels = (given[config["axis"]],)
     return [channels] * (2 + bool(config["scale"]) + bool(config["center"]))
+
+
+def _layer_normalisation(config: Mapping[str, Any], given: list[int]) -> list[Shape]:
+    channels = tuple(given[axis] for axis in config["axis"])
+    return [channels] * (bool(config["scale"]) + bool(config["center"]))
 
 
 def _reversal(config: Mapping[str, Any], given: list[int]) -> list[Shape]:
@@ -296,5 +336,7 @@ _FINDERS: Mapping[str, Callable[[Mapping[str, Any], list[int]], list[Shape]]] = 
     "BatchNormalization": _normalisation,
     "Conv2D": _convolution,
     "Dense": _dense,
+    "DepthwiseConv2D": _depthwise,
     "EinsumDense": _reversal,
+    "LayerNormalization": _layer_normalisation,
 }
