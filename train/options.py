@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from pipelines.artifacts.signing import TRUSTED_KEY
 from pipelines.commands import CommandLine
 from pipelines.errors import UsageError
 from pipelines.flags import at_least_1, common_flag, flag, positive, ratio
@@ -17,6 +18,7 @@ from train.fitting.sampling import Imbalance
 from train.fitting.schedule import Schedule
 from train.judging.promise_flag import parse_promise
 from train.judging.thresholds import ThresholdMethod
+from train.networks.earlier_model import is_artifact
 from train.networks.input_bands import split_list
 from train.networks.layers import Pooling
 from train.networks.registry import NETWORKS, Network, with_pooling
@@ -41,8 +43,8 @@ class TrainOptions(CacheOptions, ChoiceOptions, LabelledOptions):
         default=None,
     )
     image_size: int | None = common_flag(
-        "The side of the model's input in pixels. Default: 64, or 128 for a network on grey "
-        "pixels.",
+        "The side of the model's input in pixels. Default: that of an artifact in --weights, or "
+        "64, or 128 for a network on grey pixels.",
         at_least_1,
         metavar="PX",
         default=None,
@@ -57,7 +59,8 @@ class TrainOptions(CacheOptions, ChoiceOptions, LabelledOptions):
         default=None,
     )
     learning_rate: float | None = common_flag(
-        "The highest learning rate of Adam. Default: 1e-4 for vgg16, 1e-3 for a cnn.",
+        "The highest learning rate of Adam. Default: 1e-3 for a cnn, 1e-4 for those with "
+        "pretrained weights.",
         positive,
         must_match=True,
         default=None,
@@ -88,11 +91,13 @@ class TrainOptions(CacheOptions, ChoiceOptions, LabelledOptions):
         default=1,
     )
     weights: str | None = flag(
-        "The weights to start from: imagenet, none, or a file in Keras' notop layout. Default: "
-        "imagenet for vgg16.",
+        "The weights to start from: imagenet, none, a file in Keras' notop layout, or an artifact "
+        "with the same network (its folder: local, gs:// or s3://), whose labels are kept by name. "
+        "Default: imagenet, if the network has such weights.",
         metavar="NAME",
         default=None,
     )
+    trusted_key: str | None = TRUSTED_KEY(default=None)
     validation_share: float | None = flag(
         "Without --split: the share of the chips for validation. Default: 0.2.", ratio, default=None
     )
@@ -178,7 +183,10 @@ def check_options(options: TrainOptions) -> Network:
         UsageError: they do.
     """
     network = with_pooling(NETWORKS[options.network], options.pooling)
-    check_weights(options.weights or "none", network)
+    weights = options.weights or "none"
+    if options.trusted_key and not is_artifact(weights):
+        raise UsageError("--trusted_key needs --weights with an artifact, which it checks")
+    check_weights(weights, network)
     split_list(options.bands or "all")
     if options.calibrate and network.sky_only:
         raise UsageError(
@@ -201,22 +209,26 @@ def check_weights(weights: str, network: Network) -> None:
     Raises:
         UsageError: see above.
     """
-    if weights != "none" and not network.takes_imagenet:
-        raise UsageError(f"--weights {weights}: {network.name} starts from none")
-    if weights not in ("none", "imagenet") and not local_path("--weights", weights).is_file():
+    if weights == "none" or is_artifact(weights):
+        return
+    if weights != "imagenet" and not local_path("--weights", weights).is_file():
         raise UsageError(
-            f"--weights {weights}: there is no such file; it takes imagenet, none or a file in "
-            "Keras' notop layout"
+            f"--weights {weights}: there is no such file; it takes imagenet, none, an artifact or "
+            "a file in Keras' notop layout"
         )
+    if not network.takes_imagenet:
+        raise UsageError(f"--weights {weights}: {network.name} starts from none or an artifact")
 
 
 def _check_fitting(options: TrainOptions, network: Network) -> None:
     if options.recipe == "best" and not network.takes_imagenet:
-        raise UsageError(f"--recipe best: it fine-tunes vgg16; {network.name} has nothing to tune")
+        raise UsageError(
+            f"--recipe best: it fine-tunes pretrained weights, which {network.name} does not have"
+        )
     if network.sky_only and options.imbalance.loss != "bce":
         raise UsageError(f"--loss {options.imbalance.loss}: {network.name} has a loss of its own")
     if options.schedule.layer_decay != 1 and not network.takes_imagenet:
-        raise UsageError(f"--layer_decay: {network.name} has no blocks; it is for vgg16")
+        raise UsageError(f"--layer_decay: {network.name} has no blocks; it is for pretrained ones")
     if options.schedule.warmup_epochs >= options.epochs:
         raise UsageError(
             f"--warmup_epochs {options.schedule.warmup_epochs:g}: must be fewer than the "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields, replace
 from functools import partial
 from pathlib import Path
@@ -17,12 +18,16 @@ from train.fitting.epochs import FitOptions
 from train.fitting.fit import Fit, choose_precision, default_batch_size, fit_network
 from train.fitting.identity import options_identity, training_identity
 from train.judging.promise_flag import describe_outlook
-from train.networks.pretrained import load_pretrained
-from train.networks.registry import Network
-from train.networks.vgg_weights import load_into
+from train.networks.backbone_weights import BackboneWeights
+from train.networks.earlier_model import EarlierModel, is_artifact, open_earlier
+from train.networks.pretrained import Pretrained, load_pretrained
+from train.networks.registry import Network, with_bands
 from train.networks.views import with_views
 from train.options import TrainOptions, check_options
 from train.training_set import TrainingSet, describe, load_training_set
+
+Start = Pretrained | BackboneWeights | EarlierModel | None
+"""Weights to start from; None for random ones."""
 
 
 def train_model(options: TrainOptions) -> ModelArtifact:
@@ -37,12 +42,17 @@ def train_model(options: TrainOptions) -> ModelArtifact:
     folder = resolve_target(options.artifact)
     checkpoint_dir = checkpoint_folder(folder)
     Checkpoints(checkpoint_dir, options_identity(options)).check()
-    data = load_training_set(options, network)
+    start = _open_start(options, network)
+    earlier = start if isinstance(start, EarlierModel) else None
+    if earlier and options.image_size is None:
+        options = replace(options, image_size=earlier.artifact.preprocessing.image_size)
+    check_bands = earlier.check_bands if earlier else None
+    data = load_training_set(options, network, check_bands)
     print(describe(data), flush=True)
     validation = data.parts["validation"].truth
     if outlook := describe_outlook(data.promises, validation, data.label_set.names):
         print(outlook, flush=True)
-    fit, settings = _fit(options, network, data, checkpoint_dir)
+    fit, settings = _fit(options, network, start, data, checkpoint_dir)
     fit = replace(fit, model=with_views(fit.model, options.test_time_views))
     description, temperatures = _judge(options, fit, data)
     description["training"] = settings | {"temperatures": temperatures}
@@ -54,13 +64,20 @@ def train_model(options: TrainOptions) -> ModelArtifact:
     return written
 
 
+def _open_start(options: TrainOptions, network: Network) -> Start:
+    weights = options.weights or ("imagenet" if network.takes_imagenet else "none")
+    if is_artifact(weights):
+        return open_earlier(weights, network, options.trusted_key)
+    return load_pretrained(weights, network.backbone)
+
+
 def _fit(
-    options: TrainOptions, network: Network, data: TrainingSet, checkpoint_dir: Path
+    options: TrainOptions, network: Network, start: Start, data: TrainingSet, checkpoint_dir: Path
 ) -> tuple[Fit, dict[str, Any]]:
     """Fit the network, with checkpoints. Returns it and what the artifact records about it."""
     train, validation = data.parts["train"], data.parts["validation"]
-    weights = options.weights or ("imagenet" if network.takes_imagenet else "none")
-    pretrained = load_pretrained(weights)
+    names, bands = data.label_set.names, data.preprocessing.bands
+    network = with_bands(network, bands)
     known = {each.name: getattr(options, each.name) for each in fields(FitOptions)}
     by_data = {
         "batch_size": options.batch_size or default_batch_size(len(train.names), network),
@@ -68,24 +85,25 @@ def _fit(
         "precision": choose_precision(options.precision, network),
     }
     fit_options = FitOptions(**known | by_data)
-    started = pretrained.source if pretrained else "random weights"
+    started = start.source if start else "random weights"
     print(
         f"Training {network.name} from {started}: at most {fit_options.epochs} epochs, "
         f"{fit_options.batch_size} chips per step, rate {fit_options.learning_rate:g}, "
         f"{fit_options.precision}, seed {fit_options.seed}",
         flush=True,
     )
-    bands = data.preprocessing.bands
-    load = partial(load_into, weights=pretrained.weights, bands=bands) if pretrained else None
-    digest = pretrained.digest if pretrained else None
+    digest = start.digest if start else None
     architecture = {"network": network.name, "pooling": options.pooling}
     identity = training_identity(architecture, fit_options, digest, data.parts)
     checkpoints = Checkpoints(checkpoint_dir, identity)
-    names = data.label_set.names
+    load = _loader(start, bands, names)
     fit = fit_network(network, train, validation, fit_options, load, checkpoints, names)
+    weights: dict[str, Any] = {"source": started, "sha256": digest}
+    if isinstance(start, EarlierModel):
+        weights = {"source": started, "sha256": None, "artifact": start.describe(fit.model, names)}
     settings = {
         "options": asdict(options) | asdict(fit_options),
-        "weights": {"source": started, "sha256": digest},
+        "weights": weights,
         "chips": {part: len(examples.names) for part, examples in data.parts.items()},
         "set_aside": dict(data.set_aside),
         "positives": _positives(data),
@@ -96,6 +114,22 @@ def _fit(
         "history": dict(fit.history),
     }
     return fit, settings
+
+
+def _loader(
+    start: Start, bands: Sequence[str], labels: Sequence[str]
+) -> Callable[[Any], None] | None:
+    """What gives an untrained model the weights to start from."""
+    if start is None:
+        return None
+    if not isinstance(start, EarlierModel):
+        return partial(start.load_into, bands=bands)
+
+    def load(model: Any) -> None:
+        start.load_into(model, labels)
+        print(f"From {start.source}: {start.describe(model, labels)['note']}", flush=True)
+
+    return load
 
 
 def _judge(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -48,8 +48,15 @@ class TrainingSet:
     promises: Mapping[str, float] = field(default_factory=dict)
 
 
-def load_training_set(options: TrainOptions, network: Network) -> TrainingSet:
+def load_training_set(
+    options: TrainOptions,
+    network: Network,
+    check_bands: Callable[[tuple[str, ...]], None] | None = None,
+) -> TrainingSet:
     """List, match, split and decode the chips.
+
+    Args:
+        check_bands: refuses bands that do not fit, before a chip is decoded.
 
     Raises:
         UsageError: chips, labels or split cannot be used; see the functions of `train.data.dataset`
@@ -69,6 +76,8 @@ def load_training_set(options: TrainOptions, network: Network) -> TrainingSet:
     chips = load_labelled_chips(options.chips, rows, label_set, options.media_type)
     stored = BANDS[chips.media_type]
     bands = choose_bands(network.name, network.bands, stored, options.bands)
+    if check_bands:
+        check_bands(bands)
     chips = keep_sky(chips, label_set) if network.sky_only else chips
     parts = assign_parts(chips, learned, rule, options.seed)
     check_parts({part: len(names) for part, names in parts.items()})

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
 import tempfile
+from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,10 @@ from pipelines.quiet_tensorflow import quiet_tensorflow
 from schemas.artifact import ArtifactError, ModelArtifact
 from schemas.artifact_files import MODEL_FILE, write_checked_model
 from schemas.networks.keras_file import read_keras_version
+
+MOST_VALUES = 1 << 28
+"""Values of one chip in one layer, beyond which a model is refused; VGG16 at 1024 pixels has a
+quarter of it."""
 
 _REASON_CHARACTERS = 300
 
@@ -49,7 +55,8 @@ def load_model(folder: Path, artifact: ModelArtifact) -> Any:
 
     Raises:
         ArtifactError: the model is not the artifact's, has parts that the trainer does not write,
-            cannot be opened, or its outputs do not fit the labels.
+            cannot be opened, would compute layers that no memory holds, or its outputs do not fit
+            the labels.
     """
     check_keras(folder, artifact)
     quiet_tensorflow()
@@ -65,10 +72,21 @@ def load_model(folder: Path, artifact: ModelArtifact) -> Any:
             raise ArtifactError(
                 f"Keras {keras.__version__} cannot open {folder / MODEL_FILE}: {_reason(error)}"
             ) from error
+    for shape in _layer_shapes(model):
+        if math.prod(side for side in shape if side is not None) > MOST_VALUES:
+            raise ArtifactError(f"{folder}: a layer of the model has {shape} values")
     labels = len(artifact.label_set.names)
     if outputs != (None, labels):
         raise ArtifactError(f"{folder}: the model has the outputs {outputs} for {labels} labels")
     return model
+
+
+def _layer_shapes(model: Any) -> Iterator[tuple[int | None, ...]]:
+    """The shape of what each layer computes, each time that it is called."""
+    for nodes in model._nodes_by_depth.values():
+        for node in nodes:
+            for tensor in node.output_tensors:
+                yield tensor.shape
 
 
 def _reason(error: Exception) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.artifacts.loading import MOST_VALUES
 from pipelines.errors import UsageError
 from pipelines.processors import usable_cores
 from schemas.artifact import ArtifactError
@@ -24,10 +25,6 @@ no faster, and those of all layers are in memory (32 chips: 0.1 GB, 256 chips: 0
 
 _MOST_AT_ONCE = 64  # chips, of a network with small layers
 _MOST_STREAMS = 4
-
-_MOST_VALUES = 1 << 28
-"""Values of one chip in one layer, beyond which a network is refused; VGG16 at 1024 pixels has a
-quarter of it."""
 
 _HINTS = {"float32": "f32", "bfloat16": "bf16"}
 
@@ -179,7 +176,7 @@ def _check_ends(model: Any, input_shape: tuple[int, int, int], labels: int) -> N
         raise ArtifactError(f"the OpenVINO network takes and returns {ends}, not {expected}")
     for layer in model.get_ops():
         for value in layer.outputs():
-            if _values(value) > _MOST_VALUES:
+            if _values(value) > MOST_VALUES:
                 raise ArtifactError(f"a layer of the OpenVINO network has {_sides(value)} values")
 
 

@@ -8,11 +8,9 @@ is refused. To allow another layer, add its class and the settings that the trai
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NoReturn
 
-Shape = tuple[int, ...]
 _Parts = Mapping[tuple[str | None, str], frozenset[str]]
 
 
@@ -73,23 +71,29 @@ _TENSORS: _Parts = {(None, "__keras_tensor__"): frozenset({"shape", "dtype", "ke
 _OBJECT_KEYS = {"module", "class_name", "config", "registered_name", "shared_object_id"}
 _LAYER_KEYS = _OBJECT_KEYS - {"shared_object_id"} | {"name", "build_config", "inbound_nodes"}
 
-_MIRRORED, _UPSIDE_DOWN = "nhwc,wv->nhvc", "nhwc,hg->ngwc"
+MIRRORED, UPSIDE_DOWN = "nhwc,wv->nhvc", "nhwc,hg->ngwc"
+"""The equations of layers that reverse an axis of pixels."""
+
 _WORDS: Mapping[str, frozenset[str]] = {
-    "activation": frozenset(
-        {"gelu", "hard_silu", "linear", "relu", "sigmoid", "silu", "softmax"}
-    ),
+    "activation": frozenset({"gelu", "hard_silu", "linear", "relu", "sigmoid", "silu", "softmax"}),
     "data_format": frozenset({"channels_last"}),
     "distribution": frozenset({"truncated_normal", "uniform", "untruncated_normal"}),
     "dtype": frozenset({"float32"}),
-    "equation": frozenset({_MIRRORED, _UPSIDE_DOWN}),
+    "equation": frozenset({MIRRORED, UPSIDE_DOWN}),
     "mode": frozenset({"fan_avg", "fan_in", "fan_out"}),
     "padding": frozenset({"same", "valid"}),
 }
 """The words that a setting may have."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
-_MOST_CHANNELS = 8192  # a wide layer with few weights fills the memory with what it computes
-_MOST_PADDING_PX = 64
+_RANGES: Mapping[str, range] = {
+    "filters": range(1, 8193),
+    "units": range(1, 8193),
+    "padding": range(65),
+}
+"""Numbers that settings may have: a wide layer with few weights fills the memory with what it
+computes."""
+
 _DEEPEST_LIST = 6
 
 
@@ -112,45 +116,6 @@ def check_config(architecture: Mapping[str, Any]) -> None:
         raise ArtifactError("config.json does not describe a model of layers")
     for layer in layers:
         _check_layer(layer)
-
-
-def weight_shapes(architecture: Mapping[str, Any]) -> dict[str, Shape]:
-    """The shape of each array of a checked model, by its path in the weights file.
-
-    Raises:
-        ArtifactError: a layer does not say what shape its weights have.
-    """
-    shapes: dict[str, Shape] = {}
-    seen: Counter[str] = Counter()
-    for layer in architecture["config"]["layers"]:
-        container = _container(layer["class_name"], seen)
-        shapes |= {f"{container}/vars/{i}": s for i, s in enumerate(_shapes_of(layer))}
-    return shapes
-
-
-def layer_names(architecture: Mapping[str, Any]) -> dict[str, str]:
-    """The name of each layer of a checked model, by its path in the weights file."""
-    seen: Counter[str] = Counter()
-    layers = architecture["config"]["layers"]
-    return {_container(layer["class_name"], seen): layer["config"]["name"] for layer in layers}
-
-
-def container_name(class_name: str) -> str:
-    """What Keras calls the first layer of a class, in files and where it has no name of its own.
-
-    >>> container_name("DepthwiseConv2D"), container_name("ReLU")
-    ('depthwise_conv2d', 're_lu')
-    """
-    words = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", class_name)
-    return re.sub(r"([a-z])([A-Z])", r"\1_\2", words).lower()
-
-
-def _container(class_name: str, seen: Counter[str]) -> str:
-    """The path of a layer in the weights file: Keras numbers the layers of each class."""
-    words = container_name(class_name)
-    number = seen[words]
-    seen[words] += 1
-    return f"layers/{words}_{number}" if number else f"layers/{words}"
 
 
 def _refuse(what: str) -> NoReturn:
@@ -252,10 +217,8 @@ def _check_setting(part: str, key: str, value: Any, known: frozenset[str]) -> No
             _refuse(f"a {part} with the {key} {_brief(value)}")
     else:
         _check_numbers(part, key, value)
-        if key in ("units", "filters") and not (value and 1 <= value <= _MOST_CHANNELS):
+        if key in _RANGES and not all(_is_in(_RANGES[key], number) for number in _flat(value)):
             _refuse(f"a {part} with {_brief(value)} {key}")
-        if key == "padding" and not all(0 <= px <= _MOST_PADDING_PX for px in _flat(value)):
-            _refuse(f"a {part} with the padding {_brief(value)}")
 
 
 def _check_nested(node: Any, parts: _Parts) -> None:
@@ -273,6 +236,10 @@ def _check_numbers(part: str, key: str, value: Any) -> None:
             _refuse(f"a {part} with the {key} {_brief(value)}")
 
 
+def _is_in(known: range, number: Any) -> bool:
+    return isinstance(number, int) and number in known
+
+
 def _is_name(value: Any) -> bool:
     return isinstance(value, str) and _NAME.fullmatch(value) is not None
 
@@ -280,63 +247,3 @@ def _is_name(value: Any) -> bool:
 def _brief(value: Any) -> str:
     text = value if isinstance(value, str) and value.isprintable() else repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-# --- The shapes of weights -----------------------------------------------------------------------
-
-
-def _shapes_of(layer: Mapping[str, Any]) -> list[Shape]:
-    find = _FINDERS.get(layer["class_name"])
-    if find is None:
-        return []
-    try:
-        return find(layer["config"], layer["build_config"]["input_shape"])
-    except (KeyError, TypeError, IndexError, ZeroDivisionError) as error:
-        raise ArtifactError(f"the layer {layer['config']['name']} has no known shape") from error
-
-
-def _dense(config: Mapping[str, Any], given: list[int]) -> list[Shape]:
-    units = config["units"]
-    return [(given[-1], units), *_bias(config, units)]
-
-
-def _convolution(config: Mapping[str, Any], given: list[int]) -> list[Shape]:
-    rows, columns = config["kernel_size"]
-    filters = config["filters"]
-    return [(rows, columns, given[-1] // config["groups"], filters), *_bias(config, filters)]
-
-
-def _depthwise(config: Mapping[str, Any], given: list[int]) -> list[Shape]:
-    rows, columns = config["kernel_size"]
-    multiplier = config["depth_multiplier"]
-    kernel = (rows, columns, given[-1], multiplier)
-    return [kernel, *_bias(config, given[-1] * multiplier)]
-
-
-def _normalisation(config: Mapping[str, Any], given: list[int]) -> list[Shape]:
-    channels = (given[config["axis"]],)
-    return [channels] * (2 + bool(config["scale"]) + bool(config["center"]))
-
-
-def _layer_normalisation(config: Mapping[str, Any], given: list[int]) -> list[Shape]:
-    channels = tuple(given[axis] for axis in config["axis"])
-    return [channels] * (bool(config["scale"]) + bool(config["center"]))
-
-
-def _reversal(config: Mapping[str, Any], given: list[int]) -> list[Shape]:
-    axis = 2 if config["equation"] == _MIRRORED else 1
-    return [(given[axis], config["output_shape"][axis - 1])]
-
-
-def _bias(config: Mapping[str, Any], units: int) -> list[Shape]:
-    return [(units,)] if config["use_bias"] else []
-
-
-_FINDERS: Mapping[str, Callable[[Mapping[str, Any], list[int]], list[Shape]]] = {
-    "BatchNormalization": _normalisation,
-    "Conv2D": _convolution,
-    "Dense": _dense,
-    "DepthwiseConv2D": _depthwise,
-    "EinsumDense": _reversal,
-    "LayerNormalization": _layer_normalisation,
-}

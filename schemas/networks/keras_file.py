@@ -19,7 +19,8 @@ import h5py
 
 from schemas.networks.hdf5_arrays import find_arrays
 from schemas.networks.keras_config import ArtifactError as ArtifactError
-from schemas.networks.keras_config import check_config, layer_names, weight_shapes
+from schemas.networks.keras_config import check_config
+from schemas.networks.layer_weights import layer_names, weight_shapes
 
 _METADATA, _CONFIG, _WEIGHTS = "metadata.json", "config.json", "model.weights.h5"
 _MOST_BYTES = {_METADATA: 1 << 16, _CONFIG: 1 << 23, _WEIGHTS: 1 << 32}

@@ -59,7 +59,10 @@ def test_without_a_recipe_the_study_is_followed():
     ("flags", "said"),
     [
         (["--recipe", "worst"], "worst"),
-        (["--recipe", "best", "--network", "cnn"], "it fine-tunes vgg16"),
+        (
+            ["--recipe", "best", "--network", "cnn"],
+            "pretrained weights, which cnn",
+        ),
         (["--layer_decay", "0.5", "--network", "cnn"], "has no blocks"),
         (["--loss", "focal", "--network", "cnn_sky"], "loss of its own"),
         (["--warmup_epochs", "5", "--epochs", "5"], "fewer than the 5"),

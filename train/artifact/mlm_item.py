@@ -22,6 +22,7 @@ from train.artifact.file_names import (
     RELIABILITY_FILE,
     SPLIT_FILE,
 )
+from train.networks.backbones import BACKBONES
 
 EXTENSIONS = (
     "https://stac-extensions.github.io/mlm/v1.4.0/schema.json",
@@ -93,9 +94,10 @@ def _describe(artifact: ModelArtifact) -> str:
 
 def _properties(folder: Path, artifact: ModelArtifact) -> dict[str, Any]:
     source = artifact.training["weights"]["source"]
-    pretrained = artifact.training["weights"]["sha256"] is not None
+    weights = artifact.training["weights"]
+    pretrained = weights["sha256"] is not None or "artifact" in weights
     return {
-        "mlm:architecture": _ARCHITECTURES.get(artifact.network, "CNN"),
+        "mlm:architecture": _architecture(artifact.network),
         "mlm:tasks": ["classification"],
         "mlm:framework": "Keras",
         "mlm:framework_version": artifact.versions["keras"],
@@ -107,6 +109,11 @@ def _properties(folder: Path, artifact: ModelArtifact) -> dict[str, Any]:
         "mlm:output": [_output(artifact)],
         "mlm:hyperparameters": _hyperparameters(artifact),
     }
+
+
+def _architecture(network: str) -> str:
+    backbone = BACKBONES.get(network)
+    return backbone.application if backbone else _ARCHITECTURES.get(network, "CNN")
 
 
 def _bands(preprocessing: Preprocessing) -> list[dict[str, str]]:

@@ -190,6 +190,14 @@ def _training(artifact: ModelArtifact) -> Iterator[doc.Block]:
             *("; every option and figure: ", doc.Code(ARTIFACT_FILE), "."),
         ]
     )
+    if earlier := training["weights"].get("artifact"):
+        address, digest = doc.Code(earlier["address"]), doc.Code(earlier["model_digest"])
+        yield doc.Paragraph(
+            [
+                *("It goes on from ", address, " (model digest ", digest, "): "),
+                f"{earlier['note']}.",
+            ]
+        )
     if training["temperatures"]:
         values = ", ".join(f"{n} {value:.2f}" for n, value in training["temperatures"].items())
         yield doc.Paragraph(f"Calibrated; temperatures: {values}.")

@@ -27,8 +27,11 @@ def convert_network(model: Any) -> Any:
     def score(pixels: Any) -> Any:
         return model(tf.cast(pixels, tf.float32), training=False)
 
+    function = score.get_concrete_function()
+    # Otherwise all that nothing reads is an output, such as what some activations keep to learn.
+    outputs = [tensor.name for tensor in function.outputs]
     with _keeping_root_logger():
-        return import_openvino().convert_model(score.get_concrete_function())
+        return import_openvino().convert_model(function, output=outputs)
 
 
 @contextmanager

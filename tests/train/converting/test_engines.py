@@ -14,10 +14,12 @@ from train.converting import engines
 from train.converting.engines import TOLERANCE, add_openvino, random_chips
 from train.judging.calibration import fold_temperatures
 from train.judging.measuring import predict_scores
+from train.networks.backbones import BACKBONES
 from train.networks.registry import NETWORKS
 from train.networks.views import with_views
 
 _SIDE = 32
+STUDIED = sorted(NETWORKS.keys() - BACKBONES.keys())  # tests of backbones are in their own module
 
 
 def model_of(network, bands, views=1, temperatures=False, pooling=None, side=_SIDE):
@@ -47,8 +49,8 @@ def converted_scores(folder, model, pixels):
 @pytest.mark.parametrize(
     ("network", "bands", "asked"),
     [
-        *((name, 3, {}) for name in NETWORKS),
-        *((name, 4, {}) for name in NETWORKS if name != "cnn_grey"),
+        *((name, 3, {}) for name in STUDIED),
+        *((name, 4, {}) for name in STUDIED if name != "cnn_grey"),
         *((name, 3, {"views": views}) for name in ("mean_colour", "vgg16") for views in (2, 4, 8)),
         ("cnn", 4, {"views": 8}),
         ("cnn_batch_norm", 4, {"views": 4, "temperatures": True}),

@@ -9,6 +9,7 @@ import pytest
 
 from train.fitting.epochs import averaged_weights
 from train.fitting.schedule import Schedule, make_optimizer, rate_factors, rate_schedule
+from train.networks.registry import NETWORKS, build_vgg16
 
 
 def rates(schedule: Schedule, steps: list[int], rate: float = 0.1) -> list[float]:
@@ -35,35 +36,54 @@ def test_a_constant_rate_stays_after_its_warm_up():
 
 
 def test_lower_blocks_of_vgg16_have_lower_rates_and_the_top_the_full_rate():
-    from train.networks.registry import build_vgg16
-
-    paths = [v.path for v in build_vgg16((32, 32, 3), 2).trainable_variables]
-    factors = dict(zip(paths, rate_factors(paths, 0.5), strict=True))
+    factors = factors_of(build_vgg16((32, 32, 3), 2))
     assert factors["scores/kernel"] == 1
     assert factors["block5_conv3/kernel"] == 0.5
     assert factors["block1_conv1/bias"] == 0.5**5
     assert factors["input_normalisation/gamma"] == 0.5**5
 
 
+def test_blocks_of_a_backbone_are_its_layers_on_pixels_of_one_size():
+    factors = factors_of(NETWORKS["mobilenetv3large"].build((64, 64, 3), 2))
+    assert factors["scores/kernel"] == 1
+    assert factors["conv_1/kernel"] == 0.5  # its last convolution
+    assert factors["conv/kernel"] == 0.5**5  # 32 x 32, the first
+    sides = {32: 5, 16: 4, 8: 3, 4: 2, 2: 1}  # by the pixels that a block computes
+    depthwise = {"expanded_conv": 32, "expanded_conv_1": 16, "expanded_conv_3": 8}
+    depthwise |= {"expanded_conv_6": 4, "expanded_conv_14": 2}
+    for name, side in depthwise.items():
+        assert factors[f"{name}_depthwise/kernel"] == 0.5 ** sides[side]
+    squeezed = factors["expanded_conv_3_squeeze_excite_conv/kernel"]  # one pixel, from 8 x 8
+    assert squeezed == 0.5**3
+
+
 def test_networks_without_blocks_have_one_rate():
-    assert rate_factors(["convolution/kernel", "scores/bias"], 0.5) == [1, 1]
+    assert rate_factors([None, None], 0.5) == [1, 1]
 
 
-def two_weights(lower: str = "block1_conv1"):
+def factors_of(model) -> dict[str, float]:
+    """The factor of each weight's rate at a layer decay of 0.5."""
+    optimizer = make_optimizer(model, 0.1, 10, 1, Schedule(layer_decay=0.5))
+    paths = [weight.path for weight in model.trainable_variables]
+    return dict(zip(paths, optimizer.factors, strict=True))
+
+
+def two_weights():
     import keras
 
-    pixels = keras.Input((1,))
-    hidden = keras.layers.Dense(1, use_bias=False, kernel_initializer="ones", name=lower)(pixels)
-    top = keras.layers.Dense(1, use_bias=False, kernel_initializer="ones", name="scores")
-    return keras.Model(pixels, top(hidden))
+    layers = keras.layers
+    pixels = keras.Input((1, 1, 1))
+    hidden = layers.Conv2D(1, 1, use_bias=False, kernel_initializer="ones")(pixels)
+    top = layers.Dense(1, use_bias=False, kernel_initializer="ones", name="scores")
+    return keras.Model(pixels, top(layers.Flatten()(hidden)))
 
 
 def learn(model, optimizer, gradient: float) -> list[float]:
     import tensorflow as tf
 
     weights = model.trainable_variables
-    optimizer.apply([tf.constant([[gradient]]) for _ in weights], weights)
-    return [float(w.numpy()[0, 0]) for w in weights]
+    optimizer.apply([tf.fill(w.shape, gradient) for w in weights], weights)
+    return [float(w.numpy().ravel()[0]) for w in weights]
 
 
 def test_a_step_moves_each_weight_by_its_own_rate_whatever_its_gradient():
