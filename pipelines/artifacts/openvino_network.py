@@ -181,9 +181,10 @@ def _check_ends(model: Any, input_shape: tuple[int, int, int], labels: int) -> N
 
 
 def _largest_layer(model: Any) -> int:
-    """Most values of one chip in one layer, constants not counted."""
-    layers = [layer for layer in model.get_ops() if layer.get_type_name() != "Constant"]
-    return max(_values(value) for layer in layers for value in layer.outputs())
+    """Most values of one chip in one layer. Weights do not count: in an int8 network they pass
+    through layers, too, but their shapes have no side for the number of chips."""
+    values = (value for layer in model.get_ops() for value in layer.outputs())
+    return max(_values(value) for value in values if value.get_partial_shape().is_dynamic)
 
 
 def _values(value: Any) -> int:

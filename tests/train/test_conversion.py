@@ -10,6 +10,7 @@ from pipelines.scoring.classifier import Classifier
 from schemas.artifact_files import read_artifact
 from tests.support.drawn_chips import draw_labelled_jpgs, write_labels
 from tests.support.releases import unpack
+from tests.support.samples import make_artifact
 from train.__main__ import main
 
 
@@ -108,6 +109,14 @@ def test_a_model_of_an_earlier_release_scores_the_same_after_it_was_converted(tm
     found = Classifier(folder, after, "float32")
     assert found.engine == "openvino"
     np.testing.assert_allclose(found.score(pixels), expected.score(pixels), atol=1e-4)
+
+
+def test_an_artifact_that_does_not_say_how_it_was_trained_is_converted_without_a_card(tmp_path):
+    digest = make_artifact(tmp_path).model_digest
+    assert main(["convert", f"--artifact={tmp_path}"]) == 0
+    found = read_artifact(tmp_path)
+    assert (found.model_digest, set(found.engines)) == (digest, {"openvino"})
+    assert not (tmp_path / "model_card.md").exists()
 
 
 def test_an_artifact_that_cannot_be_converted_stays_as_it_was(trained, monkeypatch, capsys):

@@ -146,17 +146,18 @@ def write_model(
 
 
 def write_descriptions(folder: Path, artifact: ModelArtifact) -> ModelArtifact:
-    """Write the files that describe a model: the card, the STAC item, and artifact.json; returns
-    the artifact, read back.
+    """Write the files that describe a model: artifact.json, and if it says how the model was
+    trained, the card and the STAC item; returns the artifact, read back.
 
     Raises:
         ArtifactError: the written files are not consistent.
     """
     (folder / ITEM_FILE).unlink(missing_ok=True)  # it must not have the checksum of an older one
-    (folder / CARD_FILE).write_text(render_model_card(artifact), encoding="utf-8")
-    item = describe_model(folder, write_artifact(folder, artifact))
-    text = json.dumps(item, indent=2, allow_nan=False)
-    (folder / ITEM_FILE).write_text(text + "\n", encoding="utf-8")
+    if artifact.training:
+        (folder / CARD_FILE).write_text(render_model_card(artifact), encoding="utf-8")
+        item = describe_model(folder, write_artifact(folder, artifact))
+        text = json.dumps(item, indent=2, allow_nan=False)
+        (folder / ITEM_FILE).write_text(text + "\n", encoding="utf-8")
     write_artifact(folder, artifact)
     return read_artifact(folder)
 

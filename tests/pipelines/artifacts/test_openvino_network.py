@@ -3,6 +3,8 @@
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import openvino
+import openvino.opset13
 import pytest
 
 from pipelines.artifacts import openvino_network
@@ -112,6 +114,16 @@ def test_a_stream_computes_64_chips_at_once_or_as_many_as_have_four_million_valu
         )
         call(_PIXELS)
         assert found == sizes
+
+
+def test_weights_of_8_bits_that_pass_through_layers_do_not_make_the_parts_smaller():
+    opset, shape = openvino.opset13, [4, 4, 3]
+    pixels = opset.parameter([-1, *shape], np.uint8)
+    values = opset.convert(opset.reshape(pixels, [0, 48], special_zero=True), np.float32)
+    weights = opset.constant(np.ones((48, 500), np.int8))
+    decoded = opset.multiply(opset.convert(weights, np.float32), np.float32(0.5))
+    mean = opset.reduce_mean(opset.matmul(values, decoded, False, False), [1], keep_dims=True)
+    assert openvino_network._largest_layer(openvino.Model([mean], [pixels])) == 500
 
 
 def test_bfloat16_scores_differ_from_float32_by_little_and_come_as_float32(cnn):
