@@ -26,7 +26,7 @@ from pipelines.commands import run_command
 from pipelines.imaging.other_files import ignored_text
 from pipelines.planning.archive import list_chips
 from pipelines.planning.done import chips_done, lost_chips, no_chips
-from pipelines.planning.media_types import refuse_other_media_type
+from pipelines.planning.media_types import leave_out_pngs, refuse_other_media_type
 from pipelines.planning.scenes import cut_scenes, list_scenes, place_windows, with_sidecar
 from pipelines.planning.second_chances import count_second_chances, replay_command
 from pipelines.planning.selection import Selection, select_chips
@@ -109,7 +109,10 @@ def _choose(options: ScoreOptions, artifact: ModelArtifact) -> tuple[Selection, 
         return _choose_windows(options, options.cutting.cut, artifact, sidecar)
     indexes = IndexCache(options.output, store_new=not options.estimate)
     chips, ignored = list_chips(options.chips, options.media_type, indexes.members_of)
-    refuse_other_media_type(chips, artifact.preprocessing.media_type)
+    wanted = artifact.preprocessing.media_type
+    if options.media_type is None:
+        chips = leave_out_pngs(chips, options.chips, wanted)
+    refuse_other_media_type(chips, wanted)
     to_skip = _chips_to_skip(options, artifact)
     lost = None if options.rescore else lost_chips(options.output)
     return select_chips(chips, to_skip, options.max_chips, sidecar, lost), ignored
@@ -123,7 +126,7 @@ def _choose_windows(
     preprocessing = artifact.preprocessing
     options.cutting.check_model(preprocessing)
     asset = options.cutting.asset or ""
-    scenes, ignored = list_scenes(options.chips, asset, preprocessing.media_type)
+    scenes, ignored = list_scenes(options.chips, asset, preprocessing)
     if sidecar:
         scenes = with_sidecar(scenes, sidecar)
     headers = HeaderCache(options.output, store_new=not options.estimate)

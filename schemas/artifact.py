@@ -7,101 +7,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from schemas.decisions import SKY_RULES, SkyRule, Threshold
 from schemas.labels import LabelSet
 from schemas.networks.keras_file import ArtifactError as ArtifactError
+from schemas.networks.preprocessing import BANDS as BANDS
+from schemas.networks.preprocessing import EXTENSIONS as EXTENSIONS
+from schemas.networks.preprocessing import MEDIA_TYPES as MEDIA_TYPES
+from schemas.networks.preprocessing import MediaType as MediaType
+from schemas.networks.preprocessing import Preprocessing as Preprocessing
+from schemas.networks.preprocessing import SampleType as SampleType
 
 FORMAT_VERSION = 1
-
-MediaType = Literal["jpg", "tif"]
-
-BANDS: dict[MediaType, tuple[str, ...]] = {
-    "jpg": ("red", "green", "blue"),
-    "tif": ("blue", "green", "red", "near_infrared"),
-}
-"""The bands of a chip of each media type, in the order in which they are stored."""
-
-EXTENSIONS: dict[str, MediaType] = {".jpg": "jpg", ".jpeg": "jpg", ".tif": "tif", ".tiff": "tif"}
-"""File name extensions of chips, in lower case."""
-
-_BYTES_PER_PIXEL = 8  # 4 bands x uint16, the heaviest chip that is accepted
-_HEADER_BYTES = 1 << 20
-_MOST_IMAGE_SIZE = 8192
-
-
-@dataclass(frozen=True)
-class Preprocessing:
-    """How a chip's bytes become the model's input, `uint8 [image_size, image_size, bands]`.
-
-    Attributes:
-        media_type: the kind of chip that the model was trained on, and the only one it scores.
-        image_size: side of the model's input in pixels; chips are area-averaged to it.
-        bands: names of the bands in the order of the model's input channels.
-        scaling: for tif, (low, high) of each band: the radiometric values that become 0 and 255,
-            linear between them and clipped outside; None for jpg, whose values are kept.
-        accepted_sides_px: shortest and longest side of a chip that can be scored.
-    """
-
-    media_type: MediaType
-    image_size: int
-    bands: tuple[str, ...]
-    scaling: tuple[tuple[float, float], ...] | None
-    accepted_sides_px: tuple[int, int]
-
-    def __post_init__(self) -> None:
-        if self.media_type not in BANDS:
-            raise ArtifactError(f"media_type must be jpg or tif, not {self.media_type!r}")
-        if not 1 <= self.image_size <= _MOST_IMAGE_SIZE:
-            raise ArtifactError(
-                f"image_size must be 1 to {_MOST_IMAGE_SIZE}, not {self.image_size}"
-            )
-        unknown = sorted(set(self.bands) - set(BANDS[self.media_type]))
-        if unknown or not self.bands:
-            known = ", ".join(BANDS[self.media_type])
-            raise ArtifactError(f"bands {unknown} are not among a {self.media_type}'s: {known}")
-        if len(set(self.bands)) < len(self.bands):
-            raise ArtifactError(f"a band is named twice: {', '.join(self.bands)}")
-        self._check_scaling()
-        shortest, longest = self.accepted_sides_px
-        if not 1 <= shortest <= longest:
-            raise ArtifactError(f"accepted_sides_px {shortest}..{longest} is not a range")
-
-    def _check_scaling(self) -> None:
-        if (self.scaling is not None) != (self.media_type == "tif"):
-            raise ArtifactError("a tif model needs scaling, and a jpg model has none")
-        if self.scaling is None:
-            return
-        if len(self.scaling) != len(self.bands):
-            raise ArtifactError(f"{len(self.scaling)} scalings for {len(self.bands)} bands")
-        if not all(math.isfinite(low) and low < high < math.inf for low, high in self.scaling):
-            raise ArtifactError(f"each scaling needs low < high, both finite: {self.scaling}")
-
-    @property
-    def input_shape(self) -> tuple[int, int, int]:
-        """Shape of one chip as the model takes it."""
-        return (self.image_size, self.image_size, len(self.bands))
-
-    @property
-    def max_bytes(self) -> int:
-        """Largest size of an acceptable chip; larger objects are not read."""
-        return self.accepted_sides_px[1] ** 2 * _BYTES_PER_PIXEL + _HEADER_BYTES
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Preprocessing:
-        """Rebuild one from its `dataclasses.asdict`, read from JSON."""
-        scaling, sides = data["scaling"], data["accepted_sides_px"]
-        return cls(
-            media_type=data["media_type"],
-            image_size=int(data["image_size"]),
-            bands=tuple(data["bands"]),
-            scaling=None if scaling is None else tuple((float(a), float(b)) for a, b in scaling),
-            accepted_sides_px=(int(sides[0]), int(sides[1])),
-        )
 
 
 @dataclass(frozen=True)
@@ -193,6 +113,7 @@ class ModelArtifact:
         """The content of artifact.json."""
         data = asdict(self)
         data["label_set"] = self.label_set.to_dict()
+        data["preprocessing"] = self.preprocessing.to_dict()
         data["thresholds"] = self.by_label
         data["thresholds_digest"] = self.thresholds_digest
         if not self.promises:

@@ -11,7 +11,6 @@ import json
 import stat
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
 
@@ -61,7 +60,7 @@ def _digest(model: keras_file.KerasModel, label_set: LabelSet, preprocessing: Pr
     digest = hashlib.sha256()
     digest.update(canonical_json(label_set.to_dict()))
     # As read back from JSON: 2000 and 2000.0 are the same value.
-    digest.update(canonical_json(asdict(Preprocessing.from_dict(asdict(preprocessing)))))
+    digest.update(canonical_json(Preprocessing.from_dict(preprocessing.to_dict()).to_dict()))
     digest.update(canonical_json(model.architecture))
     for name, array in model.arrays():
         digest.update(f"{name} {array.dtype.str} {array.shape}".encode())

@@ -27,13 +27,13 @@ class QuarantineReason(StrEnum):
     UNSUPPORTED_MEDIA_TYPE = (
         "unsupported_media_type",
         True,
-        "a picture, but neither JPEG nor GeoTIFF (PNG, GIF, WebP, BMP ...)",
+        "a picture, but neither JPEG, GeoTIFF nor PNG (GIF, WebP, BMP ...)",
     )
-    MEDIA_TYPE = "media_type", True, "a JPEG for a model that reads GeoTIFFs, or the reverse"
+    MEDIA_TYPE = "media_type", True, "a JPEG, GeoTIFF or PNG for a model that reads another of them"
     WRONG_BANDS = (
         "wrong_bands",
         True,
-        "not the bands or the sample type that the model reads (colour JPEG; 4 x uint16 GeoTIFF)",
+        "not the bands or the sample type that the model reads, such as 4 x uint16 of a GeoTIFF",
     )
     WRONG_SIZE = "wrong_size", True, "a side shorter than the artifact accepts"
     TOO_LARGE = "too_large", True, "a side longer, or more bytes, than the artifact accepts"

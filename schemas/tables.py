@@ -194,7 +194,7 @@ CHIP_SCORES = Table(
         *DATING_COLUMNS,
         NO_DATA_SHARE,
         SCENE_BANDS,
-        Column("media_type", "string", "jpg or tif, from the bytes.", required=True),
+        Column("media_type", "string", "jpg, tif or png, from the bytes.", required=True),
         Column(
             "labels",
             "list<string>",

@@ -12,6 +12,7 @@ from pipelines.flags import at_least_1, common_flag, flag, positive, ratio
 from schemas.decisions import SkyRule
 from train.addresses import local_path
 from train.converting.engines import Conversion
+from train.data.chip_format import check_kind
 from train.fitting.augmentation import Augmentation
 from train.fitting.progress import Monitor
 from train.fitting.sampling import Imbalance
@@ -78,6 +79,10 @@ class TrainOptions(CacheOptions, ChoiceOptions, LabelledOptions):
         "Default: all that the network takes.",
         metavar="LIST",
         default=None,
+    )
+    scale_uint8: bool = flag(
+        "Scale the bytes of tifs by percentiles, as other types are. Default: they are kept.",
+        default=False,
     )
     pooling: Pooling | None = flag(
         "How the last features become a vector. Default: it depends on --image_size.",
@@ -188,6 +193,8 @@ def check_options(options: TrainOptions) -> Network:
         raise UsageError("--trusted_key needs --weights with an artifact, which it checks")
     check_weights(weights, network)
     split_list(options.bands or "all")
+    if options.tif_kind:
+        check_kind(options.tif_kind)
     if options.calibrate and network.sky_only:
         raise UsageError(
             f"--calibrate: {network.name} ends in a softmax, and temperatures by label need sigmoid"

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.imaging.band_names import shown_colours
 from pipelines.imaging.resize import Pixels
 
 Points = tuple[Sequence[float], Sequence[float | None]]
@@ -27,7 +28,6 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 """Colours of series, in the order of their use."""
 
 BAND_COLOURS = {"red": "#D55E00", "green": "#009E73", "blue": "#0072B2", "near_infrared": "#CC79A7"}
-"""Colours of the bands of a chip."""
 
 DPI = 100
 _STYLE = {
@@ -202,8 +202,8 @@ def draw_image_grid(
 
 
 def as_rgb(pixels: npt.NDArray[Any], bands: Sequence[str]) -> npt.NDArray[Any]:
-    """The red, green and blue of `[..., bands]`, in this order."""
-    return pixels[..., [bands.index(band) for band in ("red", "green", "blue")]]
+    """What is shown as red, green, blue of `[..., bands]`."""
+    return pixels[..., list(shown_colours(bands))]
 
 
 @contextmanager

@@ -56,7 +56,13 @@ class ChoiceOptions:
     """Which of the chips and labels are used."""
 
     media_type: MediaType | None = flag(
-        "Use only chips of this type. Default: the type in --chips; jpg if it has both.",
+        "Use only chips of this type. Default: the type in --chips, the first of jpg, tif and png.",
+        default=None,
+    )
+    tif_kind: str | None = flag(
+        "Use only tifs of this kind, such as 6xuint16, if there are several. Default: the only "
+        "kind, or that of 95 % of them.",
+        metavar="KIND",
         default=None,
     )
     label_set: str | None = flag(

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pipelines.errors import UsageError
-from schemas.artifact import BANDS, Preprocessing
+from schemas.artifact import Preprocessing
 from schemas.labels import LabelSet
+from train.data.chip_format import find_format
 from train.data.dataset import LabelledChips, keep_sky, load_labelled_chips
 from train.data.examples import Examples, count_set_aside, decode_chips, describe_set_aside
 from train.data.label_files import PARTS, Part, refuse
@@ -18,7 +19,7 @@ from train.data.pixel_store import open_pixels
 from train.data.radiometry import preprocessing_for
 from train.data.splits import assign_parts, check_parts, read_split_rule
 from train.judging.promise_flag import read_promises
-from train.networks.input_bands import choose_bands
+from train.networks.input_bands import choose_bands, stored_names
 from train.networks.registry import Network
 from train.options import TrainOptions
 
@@ -74,20 +75,23 @@ def load_training_set(
     refuse(unknown, "--upsample: labels that are not learned", ", ".join(learned.names))
     promises = read_promises(options.promise, learned)
     chips = load_labelled_chips(options.chips, rows, label_set, options.media_type)
-    stored = BANDS[chips.media_type]
-    bands = choose_bands(network.name, network.bands, stored, options.bands)
-    if check_bands:
-        check_bands(bands)
     chips = keep_sky(chips, label_set) if network.sky_only else chips
     parts = assign_parts(chips, learned, rule, options.seed)
     check_parts({part: len(names) for part, names in parts.items()})
     training_uris = [chips.uris[name] for name in parts["train"]]
+    looked_at = find_format(chips.media_type, training_uris, options.seed, options.tif_kind)
+    if looked_at.kind:
+        looked_at = looked_at.with_names(stored_names(looked_at.kind, options.bands))
+    bands = choose_bands(network.name, network.bands, looked_at.stored, options.bands)
+    if check_bands:
+        check_bands(bands)
     preprocessing = preprocessing_for(
-        chips.media_type,
+        looked_at,
         options.image_size or network.image_size,
         bands,
         training_uris,
         options.seed,
+        options.scale_uint8,
     )
     others = tuple(name for name in label_set.names if name not in learned.names)
     decoded = _decode(chips, parts, learned, preprocessing, cache)
@@ -98,9 +102,10 @@ def describe(data: TrainingSet) -> str:
     """What was found, for people: parts, label set, and what was set aside."""
     sizes = ", ".join(f"{len(e.names)} {part}" for part, e in data.parts.items() if e.names)
     sky = f", {len(data.label_set.sky)} of them of the sky" if data.label_set.sky else ""
-    head = (
-        f"Chips: {sizes} ({data.preprocessing.media_type}); {len(data.label_set.names)} labels{sky}"
-    )
+    kind: str = data.preprocessing.media_type
+    if data.preprocessing.stored_bands:
+        kind += f", {data.preprocessing.kind}: {', '.join(data.preprocessing.bands)}"
+    head = f"Chips: {sizes} ({kind}); {len(data.label_set.names)} labels{sky}"
     return "\n".join([head, *describe_set_aside(data.set_aside, data.parts.values())])
 
 

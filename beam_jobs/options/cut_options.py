@@ -101,8 +101,10 @@ class CutOptions:
             raise UsageError(
                 f"--overlap_px {self.overlap_px} must be less than --cut_px {self.cut_px}"
             )
-        if media_type == "jpg":
-            raise UsageError("--cut_px cuts chips from GeoTIFFs: leave --media_type jpg out")
+        if media_type not in (None, "tif"):
+            raise UsageError(
+                f"--cut_px cuts chips from GeoTIFFs: leave --media_type {media_type} out"
+            )
         if is_stac and not self.asset:
             raise UsageError(f"--chips {chips!r} is a STAC file: name the asset with --asset")
         if self.asset and not is_stac:

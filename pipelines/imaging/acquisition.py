@@ -7,16 +7,14 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 from pipelines.errors import ChipRejected
+from pipelines.imaging.gdal_metadata import GDAL_METADATA, items_of
 from pipelines.imaging.tiff_header import Data, read_raw
 
-_GDAL_METADATA, _EXIF_DIRECTORY = 42112, 34665
+_EXIF_DIRECTORY = 34665
 _TAKEN, _TAKEN_OFFSET = 36867, 36881  # DateTimeOriginal, OffsetTimeOriginal
 
-_TAGS = (_GDAL_METADATA, _EXIF_DIRECTORY, _TAKEN, _TAKEN_OFFSET)
+_TAGS = (GDAL_METADATA, _EXIF_DIRECTORY, _TAKEN, _TAKEN_OFFSET)
 
-_MOST_METADATA_BYTES = 1 << 16
-_ITEM = re.compile(rb"<Item\s([^<>]*)>([^<]*)</Item>")
-_ATTRIBUTE = re.compile(rb'(\w+)\s*=\s*["\']([^"\']*)["\']')
 _DOMAINS = (b"IMAGERY", b"", b"EXIF")
 _ITEMS = (b"acquisitiondatetime", b"acquisitiondate", b"dateacquired", b"exifdatetimeoriginal")
 """Names of GDAL's items, in small letters without underscores, in the order of preference."""
@@ -43,7 +41,7 @@ def read_acquired_at(data: Data) -> datetime | None:
     if not tags:
         return None
     texts = (
-        *_gdal_times(tags.get(_GDAL_METADATA, b"")),
+        *_gdal_times(tags.get(GDAL_METADATA, b"")),
         *_exif_times(_exif_directory(data, tags.get(_EXIF_DIRECTORY))),
         *_exif_times(tags),  # TIFF/EP has EXIF's tags in the first directory
     )
@@ -79,8 +77,7 @@ def _seconds(clock: str | None, fraction: str | None) -> str:
 def _gdal_times(xml: bytes) -> Iterator[str]:
     """The texts of the items that name a time, best first; of all bands, never of one."""
     found: dict[tuple[int, int], bytes] = {}
-    for attributes, text in _ITEM.findall(xml[:_MOST_METADATA_BYTES]):
-        item = dict(_ATTRIBUTE.findall(attributes))
+    for item, text in items_of(xml):
         name = item.get(b"name", b"").lower().replace(b"_", b"")
         domain = item.get(b"domain", b"")
         if name in _ITEMS and domain in _DOMAINS and b"sample" not in item:

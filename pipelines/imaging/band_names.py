@@ -11,7 +11,7 @@ _ALIASES = (
 """Names of each colour in small letters, the surest first: B02 to B04 of Sentinel-2, B2 to B4 of
 Landsat 8 and 9."""
 
-_MOST_LETTERS, _MOST_DIGITS = 64, 4
+_MOST_DIGITS = 4
 
 
 def find_colours(names: Sequence[str]) -> tuple[int, int, int] | None:
@@ -44,13 +44,6 @@ def numbered_names(count: int) -> tuple[str, ...]:
     ('band_1', 'band_2')
     """
     return tuple(f"band_{number}" for number in range(1, count + 1))
-
-
-def is_band_name(name: str) -> bool:
-    """Whether a text can be the name of a band: 1 to 64 characters that can be printed, without a
-    comma, and not a number."""
-    fits = 0 < len(name) <= _MOST_LETTERS and name.isprintable() and name == name.strip()
-    return fits and "," not in name and not name.isdigit()
 
 
 def is_number(text: str) -> bool:

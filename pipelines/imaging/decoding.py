@@ -1,14 +1,16 @@
 """From a chip's bytes to the model's input: the one path, for training and for scoring.
 
-The bytes decide what a chip is, never its name. JPEGs are decoded in `jpeg`, GeoTIFFs in `geotiff`.
+The bytes decide what a chip is, never its name. JPEGs are decoded in `jpeg`, GeoTIFFs in `geotiff`,
+PNGs in `png`.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from pipelines.errors import ChipRejected
-from pipelines.imaging import geotiff, jpeg, tiff_header
+from pipelines.imaging import geotiff, jpeg, png, tiff_header
 from pipelines.imaging.footprint import Place, read_place
 from pipelines.imaging.resize import Pixels
 from pipelines.imaging.tiff_layout import TiffLayout, read_layout
@@ -28,7 +30,6 @@ READS_MORE = (
 """The reasons for which earlier versions rejected files that this one reads."""
 
 _OTHER_PICTURES = {
-    "PNG": re.compile(rb"\x89PNG"),
     "GIF": re.compile(rb"GIF8[79]a"),
     "BMP": re.compile(rb"BM.{4}\0{4}", re.DOTALL),
     "WebP": re.compile(rb"RIFF.{4}WEBP", re.DOTALL),
@@ -40,8 +41,8 @@ _OTHER_PICTURES = {
 def decode_chip(data: bytes, preprocessing: Preprocessing) -> Pixels:
     """A chip as the model takes it: `uint8 [image_size, image_size, bands]`.
 
-    A JPEG keeps its values (RGB, 0 to 255); each band of a GeoTIFF is scaled linearly so that
-    the preprocessing's low becomes 0 and its high 255, clipped outside. Both are area-averaged
+    JPEGs and PNGs keep their values (RGB, 0 to 255); each band of a GeoTIFF is scaled linearly so
+    that the preprocessing's low becomes 0 and its high 255, clipped outside. All are area-averaged
     to the size; a JPEG by its own DCT as far as powers of two go (same mean, a third of the time).
 
     Raises:
@@ -50,6 +51,8 @@ def decode_chip(data: bytes, preprocessing: Preprocessing) -> Pixels:
     check_media_type(data, preprocessing)
     if preprocessing.media_type == "jpg":
         return jpeg.decode(data, preprocessing)
+    if preprocessing.media_type == "png":
+        return png.decode(data, preprocessing)
     return geotiff.decode(data, preprocessing)[0]
 
 
@@ -59,7 +62,7 @@ def decode_with_place(data: bytes, preprocessing: Preprocessing) -> tuple[Pixels
     Raises:
         ChipRejected: as `decode_chip`.
     """
-    if preprocessing.media_type == "jpg":
+    if preprocessing.media_type != "tif":
         return decode_chip(data, preprocessing), None
     check_media_type(data, preprocessing)
     pixels, layout = geotiff.decode(data, preprocessing)
@@ -78,6 +81,8 @@ def media_type_of(data: bytes) -> MediaType:
         return "jpg"
     if data.startswith(tiff_header.MAGICS):
         return "tif"
+    if data.startswith(png.MAGIC):
+        return "png"
     for name, magic in _OTHER_PICTURES.items():
         if magic.match(data):
             raise ChipRejected(Reason.UNSUPPORTED_MEDIA_TYPE, f"the bytes are a {name} picture")
@@ -97,10 +102,12 @@ def check_media_type(data: bytes, preprocessing: Preprocessing) -> None:
         )
 
 
-def read_header(data: bytes) -> jpeg.JpegHeader | TiffLayout:
+def read_header(data: bytes) -> jpeg.JpegHeader | png.PngHeader | TiffLayout:
     """A chip's size, and how its pixels are stored, by its header; no pixel is decoded.
 
     Raises:
         ChipRejected: truncated, decode_error, or what `media_type_of` raises.
     """
-    return jpeg.read_header(data) if media_type_of(data) == "jpg" else read_layout(data)
+    readers: dict[MediaType, Callable[[bytes], jpeg.JpegHeader | png.PngHeader | TiffLayout]]
+    readers = {"jpg": jpeg.read_header, "png": png.read_header, "tif": read_layout}
+    return readers[media_type_of(data)](data)

@@ -12,24 +12,24 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from pipelines.errors import ChipRejected
+from pipelines.imaging.no_data import Mask, Values, fill_gaps, find_gaps, find_missing
 from pipelines.imaging.resize import (
     Pixels,
     Radiometry,
     area_average,
+    as_uint8,
     check_sides,
     scale_bands,
-    select_bands,
 )
+from pipelines.imaging.tiff_bands import BandChoice, choose_samples
 from pipelines.imaging.tiff_header import bare_copy, read_no_data
 from pipelines.imaging.tiff_layout import COMPRESSIONS, TiffLayout, read_layout
-from schemas.artifact import BANDS, Preprocessing
+from schemas.artifact import Preprocessing
 from schemas.tables import QuarantineReason as Reason
 
 _LONGEST_TILE_PX = 1024  # tiles may be larger than a small picture; COGs often have 512
-_BITS = range(9, 17)  # fewer than 16 bits are packed in the file, and decoded to 16
 PLAIN_BANDS = (1, 2)  # grey or RGB, with further samples
 PHOTOMETRICS = {
     0: "inverted grey",
@@ -55,7 +55,10 @@ def decode(data: bytes, preprocessing: Preprocessing) -> tuple[Pixels, TiffLayou
         ChipRejected: as `read_bands`.
     """
     layout = read_layout(data)
-    return scale_bands(read_bands(data, layout, preprocessing), preprocessing), layout
+    values = read_bands(data, layout, preprocessing)
+    if preprocessing.scaling is None:
+        return as_uint8(values), layout
+    return scale_bands(values, preprocessing), layout
 
 
 def read_bands(data: bytes, layout: TiffLayout, preprocessing: Preprocessing) -> Radiometry:
@@ -70,10 +73,40 @@ def read_bands(data: bytes, layout: TiffLayout, preprocessing: Preprocessing) ->
     Raises:
         ChipRejected: wrong_bands, wrong_size, too_large, truncated, no_data or decode_error.
     """
-    _check_layout(layout, len(data), preprocessing)
+    pixels, choice = _read_checked(data, layout, preprocessing)
+    return _averaged(pixels, choice, preprocessing)
+
+
+def read_measured(data: bytes, layout: TiffLayout, preprocessing: Preprocessing) -> Radiometry:
+    """Values as `read_bands` returns them, `float32 [n, bands]`: only those of whose pixels none is
+    without data; of the usual four bands all, as ever.
+
+    Raises:
+        ChipRejected: as `read_bands`.
+    """
+    pixels, choice = _read_checked(data, layout, preprocessing)
+    values = _averaged(pixels, choice, preprocessing).reshape(-1, len(preprocessing.bands))
+    if not preprocessing.stored_bands:
+        return values
+    missing = np.logical_or(_find_missing(pixels, data, choice), find_gaps(pixels))
+    if not np.any(missing):
+        return values
+    shares = area_average(missing[..., None].astype(np.uint8), preprocessing.image_size)
+    whole: Radiometry = values[shares.ravel() == 0]
+    return whole
+
+
+def _read_checked(
+    data: bytes, layout: TiffLayout, preprocessing: Preprocessing
+) -> tuple[Values, BandChoice]:
+    """All samples of a chip that has data, and which of them the model takes."""
+    choice = _check_layout(layout, data, preprocessing)
     pixels = _read_pixels(data, layout)
-    _check_content(pixels, data)
-    return select_bands(area_average(pixels, preprocessing.image_size), preprocessing)
+    if preprocessing.stored_bands:
+        _check_data(pixels, data, choice)
+    else:
+        _check_content(pixels, data)
+    return pixels, choice
 
 
 @contextmanager
@@ -120,12 +153,11 @@ def translating_gdal_errors() -> Iterator[None]:
         raise ChipRejected(Reason.DECODE_ERROR, detail) from error
 
 
-def _check_layout(layout: TiffLayout, size_bytes: int, preprocessing: Preprocessing) -> None:
+def _check_layout(layout: TiffLayout, data: bytes, preprocessing: Preprocessing) -> BandChoice:
     """Compare a TIFF's header with the artifact and the file, before any pixel is read."""
+    size_bytes = len(data)
     check_sides(layout.width_px, layout.height_px, preprocessing)
-    bands = len(BANDS["tif"])
-    if (layout.bands, layout.bits in _BITS, layout.unsigned) != (bands, True, True):
-        raise ChipRejected(Reason.WRONG_BANDS, f"{layout.mode}, not {bands} x uint16")
+    choice = choose_samples(data, layout, preprocessing)
     if layout.photometric not in PLAIN_BANDS:
         kind = PHOTOMETRICS.get(layout.photometric, f"photometric {layout.photometric}")
         raise ChipRejected(Reason.WRONG_BANDS, f"{layout.mode} of {kind}, not of plain bands")
@@ -143,9 +175,10 @@ def _check_layout(layout: TiffLayout, size_bytes: int, preprocessing: Preprocess
         raise ChipRejected(Reason.TRUNCATED, missing)
     if layout.data_bytes > size_bytes:
         raise ChipRejected(Reason.DECODE_ERROR, "strips or tiles that share their bytes")
+    return choice
 
 
-def _check_content(pixels: npt.NDArray[np.uint16], data: bytes) -> None:
+def _check_content(pixels: Values, data: bytes) -> None:
     """Refuse a chip whose samples all are 0, or all are the value that the file calls no data."""
     first = pixels[0, 0, 0]
     same = first == pixels[-1, -1, -1] and (pixels == first).all()
@@ -153,16 +186,45 @@ def _check_content(pixels: npt.NDArray[np.uint16], data: bytes) -> None:
         raise ChipRejected(Reason.NO_DATA, f"every sample is {first}")
 
 
-def _read_pixels(data: bytes, layout: TiffLayout) -> npt.NDArray[np.uint16]:
-    """All bands, `uint16 [height, width, bands]`; without GDAL if the file holds plain pixels."""
+def _check_data(pixels: Values, data: bytes, choice: BandChoice) -> None:
+    """Refuse a chip of which no pixel is data."""
+    if np.all(np.logical_or(_find_missing(pixels, data, choice), find_gaps(pixels))):
+        raise ChipRejected(Reason.NO_DATA, "no pixel is data")
+
+
+def _find_missing(pixels: Values, data: bytes, choice: BandChoice) -> Mask:
+    if choice.has_alpha:
+        transparent: Mask = pixels[..., -1] == 0
+        return transparent
+    return find_missing(pixels, pixels.min(), read_no_data(data))
+
+
+def _averaged(pixels: Values, choice: BandChoice, preprocessing: Preprocessing) -> Radiometry:
+    """The model's bands; 0 where a number is not finite, and where the alpha channel is 0."""
+    if choice.has_alpha and not pixels[..., -1].all():
+        pixels = np.where(pixels[..., -1:] == 0, pixels.dtype.type(0), pixels)
+    means = area_average(fill_gaps(pixels), preprocessing.image_size)
+    if choice.positions is not None:
+        means = means[..., choice.positions]
+    if choice.scales:
+        scales, offsets = (np.array(each, np.float32) for each in (choice.scales, choice.offsets))
+        means = means * scales + offsets
+    return means
+
+
+def _read_pixels(data: bytes, layout: TiffLayout) -> Values:
+    """All samples, `[height, width, samples]`; without GDAL if the file holds plain pixels."""
     shape = (layout.height_px, layout.width_px, layout.bands)
     if layout.raw_start is not None:
-        samples = np.dtype(">u2" if layout.big_endian else "<u2")
+        samples = np.dtype(layout.samples).newbyteorder(">" if layout.big_endian else "<")
         return np.frombuffer(data, samples, math.prod(shape), layout.raw_start).reshape(shape)
     with open_tif(data) as source:
-        if (source.height, source.width, source.dtypes) != (*shape[:2], ("uint16",) * shape[2]):
+        if (source.height, source.width, source.dtypes) != (
+            *shape[:2],
+            (layout.samples,) * shape[2],
+        ):
             raise ChipRejected(Reason.DECODE_ERROR, "the TIFF's header can be read in two ways")
-        stack: npt.NDArray[np.uint16] = source.read()
+        stack: Values = source.read()
     return np.moveaxis(stack, 0, -1)
 
 

@@ -9,7 +9,6 @@ from pathlib import PurePosixPath
 from schemas.artifact import EXTENSIONS
 
 OTHER_PICTURES = {
-    ".png": "PNG",
     ".gif": "GIF",
     ".bmp": "BMP",
     ".webp": "WebP",
@@ -36,8 +35,8 @@ def no_image_text(counts: Mapping[str, int], endings: Collection[str], ignored: 
         endings: the extensions that chips may have.
         ignored: files that were left out because their names are hidden.
 
-    >>> no_image_text({".png": 2}, [".jpg", ".jpeg"])
-    '2 PNG files, none ending in .jpg, .jpeg; convert them as docs/data.md shows'
+    >>> no_image_text({".gif": 2}, [".jpg", ".jpeg"])
+    '2 GIF files, none ending in .jpg, .jpeg; convert them as docs/data.md shows'
     """
     if not counts and not ignored:
         return "there is nothing; check the address"

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.errors import ChipRejected
-from schemas.artifact import BANDS, Preprocessing
+from schemas.artifact import Preprocessing
 from schemas.tables import QuarantineReason as Reason
 
 Pixels = npt.NDArray[np.uint8]
@@ -35,7 +35,7 @@ def area_average(pixels: npt.NDArray[Any], size: int) -> Radiometry:
     """Resize `[H, W, C]` to `float32 [size, size, C]`, each pixel the mean of what it covers.
 
     Args:
-        pixels: whole numbers of up to 16 bits, or float32.
+        pixels: whole numbers of up to 16 bits, or float32, all of them finite.
     """
     height, width, bands = pixels.shape
     down, across = height // size, width // size
@@ -62,7 +62,7 @@ def _sum_rows(pixels: npt.NDArray[Any], down: int) -> npt.NDArray[Any]:
 
 def select_bands(pixels: npt.NDArray[Any], preprocessing: Preprocessing) -> npt.NDArray[Any]:
     """The bands that the model takes, in its order, of `[H, W, C]` with all bands of the file."""
-    stored = BANDS[preprocessing.media_type]
+    stored = preprocessing.stored
     if preprocessing.bands == stored:
         return pixels
     return pixels[:, :, [stored.index(band) for band in preprocessing.bands]]

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pipelines.errors import ChipRejected
 from pipelines.imaging import tiff_header as tiff
 from pipelines.imaging.tiff_position import Position, read_position
+from schemas.networks.preprocessing import SampleType
 from schemas.tables import QuarantineReason as Reason
 
 COMPRESSIONS = {1, 5, 8, 32773, 32946, 34887, 34925, 50000}
@@ -20,6 +21,14 @@ COMPRESSIONS = {1, 5, 8, 32773, 32946, 34887, 34925, 50000}
 16-bit pictures, and was tested (docs/decisions/hostile-input.md)."""
 
 _UNSIGNED = (1, 4)  # whole numbers, and a type that is not known, which is read like them
+_KINDS = {**dict.fromkeys(_UNSIGNED, "uint"), 2: "int", 3: "float", 5: "complex int", 6: "complex"}
+_SAMPLES: dict[str, SampleType] = {
+    "uint8": "uint8",
+    "int16": "int16",
+    "float32": "float32",
+    **{f"uint{bits}": "uint16" for bits in range(9, 17)},  # fewer than 16 are packed in the file
+}
+_WHOLE_BITS = (8, 16, 32)
 _SHORTEST_TILE_PX = 16  # their sides are multiples of it: TIFF 6.0, section 15
 
 
@@ -31,7 +40,7 @@ class TiffLayout:
         width_px, height_px: size of the picture.
         bands: samples per pixel.
         bits: bits of each sample (the first band's).
-        unsigned: whether samples are unsigned integers.
+        sample_format: TIFF's number of the type of samples, such as 2 for signed integers.
         photometric: TIFF's number of what samples mean, such as 1 for grey and 5 for CMYK.
         tile_px: the longer side of its tiles, 0 if it has strips; they may be larger than the
             picture, and a decoder allocates them whole.
@@ -41,8 +50,8 @@ class TiffLayout:
         compression: TIFF's number of the compression.
         data_bytes: sum of the sizes of its strips or tiles.
         end: the offset after the last byte of pixel data; in a truncated file, over its size.
-        raw_start: offset of the picture if it is one run of uncompressed 16-bit pixels, row by row,
-            the bands of a pixel together; else None.
+        raw_start: offset of the picture if it is one run of uncompressed pixels of 8, 16 or 32 bit
+            samples, row by row, the bands of a pixel together; else None.
         big_endian: the byte order of samples.
         position: where its pixels are on Earth; None if it does not say.
     """
@@ -51,7 +60,7 @@ class TiffLayout:
     height_px: int
     bands: int
     bits: int
-    unsigned: bool
+    sample_format: int
     photometric: int
     tile_px: int
     blocks: int
@@ -66,8 +75,17 @@ class TiffLayout:
     @property
     def mode(self) -> str:
         """How the pixels are stored, such as `4 x uint16`."""
-        kind = f"uint{self.bits}" if self.unsigned else f"not unsigned {self.bits} bit"
-        return f"{self.bands} x {kind}"
+        return f"{self.bands} x {self._stored_type}"
+
+    @property
+    def samples(self) -> SampleType | None:
+        """The type of samples when they are decoded; None if it is not read."""
+        return _SAMPLES.get(self._stored_type)
+
+    @property
+    def _stored_type(self) -> str:
+        kind = _KINDS.get(self.sample_format, f"format {self.sample_format} of ")
+        return f"{kind}{self.bits}"
 
 
 def read_layout(data: bytes) -> TiffLayout:
@@ -97,7 +115,7 @@ def read_layout(data: bytes) -> TiffLayout:
         height_px=_first(tags, tiff.HEIGHT),
         bands=_first(tags, tiff.SAMPLES),
         bits=_first(tags, tiff.BITS),
-        unsigned=_first(tags, tiff.SAMPLE_FORMAT) in _UNSIGNED,
+        sample_format=_first(tags, tiff.SAMPLE_FORMAT),
         photometric=_first(tags, tiff.PHOTOMETRIC),
         tile_px=max(_first(tags, tiff.TILE_WIDTH, 0), _first(tags, tiff.TILE_HEIGHT, 0)),
         blocks=blocks,
@@ -127,17 +145,14 @@ def _plain_counts(tags: tiff.Tags) -> tuple[int, ...]:
 
 def _raw_start(tags: tiff.Tags, offsets: tuple[int, ...], counts: tuple[int, ...]) -> int | None:
     """See `TiffLayout.raw_start`: strips, one after the other, that hold whole samples only."""
+    bits = _first(tags, tiff.BITS)
     storage = (tiff.COMPRESSION, tiff.FILL_ORDER, tiff.PLANAR)
-    plain = all(_first(tags, tag) == 1 for tag in storage) and _first(tags, tiff.BITS) == 16
+    plain = all(_first(tags, tag) == 1 for tag in storage) and bits in _WHOLE_BITS
     alike = all(len(set(tags.get(tag, (1,)))) == 1 for tag in (tiff.BITS, tiff.SAMPLE_FORMAT))
-    if (
-        not (plain and alike and offsets)
-        or _first(tags, tiff.BITS) != 16
-        or tiff.TILE_WIDTH in tags
-    ):
+    if not (plain and alike and offsets) or tiff.TILE_WIDTH in tags:
         return None
     width, height, bands = (_first(tags, tag) for tag in (tiff.WIDTH, tiff.HEIGHT, tiff.SAMPLES))
-    row_bytes = 2 * width * bands
+    row_bytes = bits // 8 * width * bands
     strip_bytes = max(min(_first(tags, tiff.ROWS_PER_STRIP, height), height) * row_bytes, 1)
     start, end = offsets[0], offsets[0] + len(offsets) * strip_bytes
     follow = offsets == tuple(range(start, end, strip_bytes))

@@ -41,7 +41,7 @@ def list_chips(
 
     Args:
         uri: absolute address of a folder or prefix, a glob, or a manifest (.parquet, .csv).
-        media_type: only chips of this media type, by their file names; None for both.
+        media_type: only chips of this media type, by their file names; None for all.
         read_members: reads the members of a tar in the listing.
 
     Raises:

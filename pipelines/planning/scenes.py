@@ -30,7 +30,7 @@ from pipelines.scenes.scene import Scene
 from pipelines.scenes.scene_windows import list_windows
 from pipelines.tables.geometry import place_columns, without_folds
 from pipelines.wording import count_of
-from schemas.artifact import BANDS, MediaType, Preprocessing
+from schemas.artifact import Preprocessing
 from schemas.render import file_schema
 from schemas.scene_columns import WINDOW_NAMES
 from schemas.tables import CHIP_MANIFEST
@@ -65,20 +65,20 @@ class CutScenes:
     places: Mapping[str, Place]
 
 
-def list_scenes(uri: str, asset: str, media_type: MediaType) -> Archive:
+def list_scenes(uri: str, asset: str, preprocessing: Preprocessing) -> Archive:
     """The scenes of an archive, in the schema SCENES.
 
     Args:
         uri: absolute address of a folder or prefix, a glob, a manifest (.parquet, .csv), or a STAC
             ItemCollection (.json).
         asset: the asset of each item that is the GeoTIFF; "" if `uri` is no ItemCollection.
-        media_type: the model's.
+        preprocessing: the model's.
 
     Raises:
         UsageError: nothing there, no GeoTIFF among it, or an invalid manifest or ItemCollection.
     """
     if uri.lower().endswith(ENDINGS):
-        return Archive(_of_items(uri, asset, media_type))
+        return Archive(_of_items(uri, asset, preprocessing))
     if uri.lower().endswith(MANIFEST_ENDINGS):
         return Archive(_as_scenes(_without_tars(read_manifest(uri), uri)))
     found = list_chips(uri, "tif", lambda shard: iter(()))
@@ -87,10 +87,10 @@ def list_scenes(uri: str, asset: str, media_type: MediaType) -> Archive:
     return Archive(_as_scenes(found.chips), found.ignored)
 
 
-def _of_items(uri: str, asset: str, media_type: MediaType) -> pa.Table:
+def _of_items(uri: str, asset: str, preprocessing: Preprocessing) -> pa.Table:
     items = read_items(uri, asset)
     with as_usage_error(f"--chips {uri!r}, --asset {asset}", (UsageError,)):
-        bands = [_bands_of(item.bands, media_type) for item in items]
+        bands = [_bands_of(item.bands, preprocessing) for item in items]
     columns = [
         [item.uri for item in items],
         [item.scene_id for item in items],
@@ -103,7 +103,7 @@ def _of_items(uri: str, asset: str, media_type: MediaType) -> pa.Table:
 
 
 @cache
-def _bands_of(bands: Sequence[Band], media_type: MediaType) -> str | None:
+def _bands_of(bands: Sequence[Band], preprocessing: Preprocessing) -> str | None:
     """How the model's bands are made from those that an item describes, as JSON; None if it
     describes none: the file has the model's bands in their order then.
 
@@ -112,9 +112,10 @@ def _bands_of(bands: Sequence[Band], media_type: MediaType) -> str | None:
     """
     if not bands:
         return None
-    names, wanted = [band.name for band in bands], BANDS[media_type]
+    names, wanted = [band.name for band in bands], preprocessing.of_scenes
     if not any(names) and len(names) == len(wanted):
         names = [*wanted]
+    names = [_same(name, wanted) for name in names]
     for name in wanted:
         if names.count(name) != 1:
             how = "two bands are" if name in names else "no band is"
@@ -122,8 +123,14 @@ def _bands_of(bands: Sequence[Band], media_type: MediaType) -> str | None:
             raise UsageError(f"{how} named {name}: the bands are {known}")
     used = [bands[names.index(name)] for name in wanted]
     scales, offsets = tuple(band.scale for band in used), tuple(band.offset for band in used)
-    chosen = SceneBands(tuple(map(names.index, wanted)), scales, offsets)
+    own_names = wanted if preprocessing.stored_bands else ()
+    chosen = SceneBands(tuple(map(names.index, wanted)), scales, offsets, own_names)
     return (replace(chosen, scales=(), offsets=()) if chosen.are_plain else chosen).to_json()
+
+
+def _same(name: str, wanted: Sequence[str]) -> str:
+    """The wanted name that differs from this one by small and capital letters at most, else it."""
+    return next((each for each in wanted if each.casefold() == name.casefold()), name)
 
 
 def _without_tars(scenes: pa.Table, uri: str) -> pa.Table:
@@ -214,7 +221,7 @@ def _check_values(scene: Scene, listed: Mapping[str, Any], preprocessing: Prepro
     bands = SceneBands.from_json(listed["scene_bands"]) if listed["scene_bands"] else None
     if bands is None or bands.are_plain or scene.pixels.dtype.kind not in "iu":
         return
-    limits, known = np.iinfo(scene.pixels.dtype), BANDS[preprocessing.media_type]
+    limits, known = np.iinfo(scene.pixels.dtype), preprocessing.of_scenes
     for name, (low, high) in zip(preprocessing.bands, preprocessing.scaling or (), strict=False):
         at = known.index(name)
         ends = (

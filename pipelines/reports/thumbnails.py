@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -12,29 +12,31 @@ import simplejpeg
 
 from pipelines.errors import ChipRejected, StorageError
 from pipelines.imaging import decoding, geotiff
-from pipelines.imaging.resize import Pixels, Radiometry, area_average, as_uint8, scale_bands
+from pipelines.imaging.band_names import COLOURS, shown_colours
+from pipelines.imaging.no_data import fill_gaps
+from pipelines.imaging.resize import Pixels, Radiometry, area_average, as_uint8, check_sides
+from pipelines.imaging.tiff_bands import default_names, read_kind
 from pipelines.imaging.tiff_layout import read_layout
 from pipelines.reading.chip_bytes import read_named
 from pipelines.scenes.bands import SceneBands
 from pipelines.scenes.header_cache import open_scene
 from pipelines.scenes.lattice import Window, parse_window
-from pipelines.scenes.window_pixels import SceneReader, check_window
+from pipelines.scenes.window_pixels import SceneReader
 from pipelines.storage import store
-from schemas.artifact import BANDS, MediaType, Preprocessing
-from schemas.tables import QuarantineReason as Reason
+from schemas.artifact import MEDIA_TYPES, MediaType, Preprocessing
 
 SIDE_PX = 128
 
-_COLOURS = ("red", "green", "blue")
 _ACCEPTED_SIDES_PX = (1, 4096)
 _QUALITY = 85
 _READ_THREADS = 8
-_JPEG = b"\xff\xd8"
+_MOST_BYTES = 128 << 20
 _DARKEST, _LIGHTEST = 2, 98  # percentiles of a chip's values that become black and white
 
-_AS_SHOWN: dict[MediaType, Preprocessing] = {
-    "jpg": Preprocessing("jpg", SIDE_PX, _COLOURS, None, _ACCEPTED_SIDES_PX),
-    "tif": Preprocessing("tif", SIDE_PX, _COLOURS, ((0.0, 1.0),) * 3, _ACCEPTED_SIDES_PX),
+_COLOUR_PICTURES: dict[MediaType, Preprocessing] = {
+    kind: Preprocessing(kind, SIDE_PX, COLOURS, None, _ACCEPTED_SIDES_PX)
+    for kind in MEDIA_TYPES
+    if kind != "tif"
 }
 
 
@@ -90,10 +92,9 @@ def draw_thumbnail(
     try:
         if window := parse_window(uri):
             return Thumbnail(_encoded(_draw_window(*window, scene_bands)))
-        data = read_named(uri, _AS_SHOWN[media_type or "tif"].max_bytes)
-        is_jpg = data.startswith(_JPEG) if media_type is None else media_type == "jpg"
-        shown = _AS_SHOWN["jpg" if is_jpg else "tif"]
-        pixels = decoding.decode_chip(data, shown) if is_jpg else _stretch(data, shown)
+        data = read_named(uri, _MOST_BYTES)
+        shown = _COLOUR_PICTURES.get(media_type or decoding.media_type_of(data))
+        pixels = decoding.decode_chip(data, shown) if shown else _draw_tif(data)
         return Thumbnail(_encoded(pixels))
     except (ChipRejected, StorageError, ValueError) as error:
         return Thumbnail(None, str(error))
@@ -110,28 +111,46 @@ def _draw_window(uri: str, window: Window, scene_bands: str | None) -> Pixels:
     Raises:
         ChipRejected, StoreDown: it cannot be read.
     """
-    check_window(window, _AS_SHOWN["tif"])
+    check_sides(window.width_px, window.height_px, _COLOUR_PICTURES["jpg"])
     head = store.head_object(uri)
     etag = head["etag"] if head else None
-    values = SceneReader(uri, etag, open_scene(uri, etag, None), [window]).read(window).values
-    means = area_average(values[..., _colours_of(values.shape[2], scene_bands)], SIDE_PX)
-    return as_uint8(means) if values.dtype == np.uint8 else _stretched(means, _AS_SHOWN["tif"])
+    scene = open_scene(uri, etag, None)
+    values = SceneReader(uri, etag, scene, [window]).read(window).values
+    colours = _colours_of(values.shape[2], scene_bands, scene.tags.names)
+    means = area_average(fill_gaps(values[..., colours]), SIDE_PX)
+    return as_uint8(means) if values.dtype == np.uint8 else _stretched(means)
 
 
-def _colours_of(bands: int, scene_bands: str | None) -> list[int]:
-    """The positions of red, green and blue in a scene."""
-    chosen = SceneBands.from_json(scene_bands).indexes if scene_bands else tuple(range(bands))
-    for names in BANDS.values():
-        if len(names) == len(chosen):
-            return [chosen[names.index(colour)] for colour in _COLOURS]
-    raise ChipRejected(Reason.WRONG_BANDS, f"{bands} bands: which are red, green and blue?")
+def _colours_of(bands: int, scene_bands: str | None, names: Sequence[str]) -> list[int]:
+    """The positions of what is shown as red, green and blue in a scene.
+
+    Args:
+        names: of its bands, if the file has them.
+    """
+    if scene_bands is None:
+        return list(shown_colours(names or default_names(bands)))
+    chosen = SceneBands.from_json(scene_bands)
+    known = chosen.names or default_names(len(chosen.indexes))
+    return [chosen.indexes[at] for at in shown_colours(known)]
 
 
-def _stretch(data: bytes, shown: Preprocessing) -> Pixels:
-    return _stretched(geotiff.read_bands(data, read_layout(data), shown), shown)
+def _draw_tif(data: bytes) -> Pixels:
+    """A GeoTIFF chip."""
+    layout = read_layout(data)
+    kind = read_kind(data, layout)
+    colours = shown_colours(kind.bands)
+    bands = tuple(dict.fromkeys(kind.bands[at] for at in colours))
+    scaling = ((0.0, 1.0),) * len(bands)
+    shown = Preprocessing(
+        "tif", SIDE_PX, bands, scaling, _ACCEPTED_SIDES_PX, kind.bands, kind.samples
+    )
+    values = geotiff.read_bands(data, layout, shown)
+    values = values[..., [bands.index(kind.bands[at]) for at in colours]]
+    return as_uint8(values) if kind.samples == "uint8" else _stretched(values)
 
 
-def _stretched(values: Radiometry, shown: Preprocessing) -> Pixels:
+def _stretched(values: Radiometry) -> Pixels:
+    """From its own darkest to its lightest; a band that is the same everywhere is black."""
     low, high = np.percentile(values, (_DARKEST, _LIGHTEST), axis=(0, 1))
-    ends = tuple((float(a), float(max(b, a + 1))) for a, b in zip(low, high, strict=True))
-    return np.ascontiguousarray(scale_bands(values, replace(shown, scaling=ends)))
+    high = np.where(high > low, high, low + 1)
+    return as_uint8(((values - low) * (255 / (high - low))).astype(np.float32))

@@ -8,17 +8,19 @@ from dataclasses import asdict, dataclass
 
 @dataclass(frozen=True)
 class SceneBands:
-    """The bands of a scene that a model takes, in the order of a chip's (`artifact.BANDS`).
+    """The bands of a scene that a model takes, in the order of `Preprocessing.of_scenes`.
 
     Attributes:
         indexes: position of each in the scene, from 0.
         scales, offsets: a number in the scene means the value number * scale + offset; () if the
             numbers are the values.
+        names: of a model whose tifs have bands of their own; () for the usual ones.
     """
 
     indexes: tuple[int, ...]
     scales: tuple[float, ...] = ()
     offsets: tuple[float, ...] = ()
+    names: tuple[str, ...] = ()
 
     @property
     def are_plain(self) -> bool:
@@ -27,7 +29,10 @@ class SceneBands:
 
     def to_json(self) -> str:
         """One line of JSON; `from_json` is its inverse."""
-        return json.dumps(asdict(self))
+        data = asdict(self)
+        if not self.names:
+            del data["names"]
+        return json.dumps(data)
 
     @classmethod
     def from_json(cls, text: str) -> SceneBands:

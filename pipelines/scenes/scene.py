@@ -13,10 +13,12 @@ import numpy.typing as npt
 
 from pipelines.errors import ChipRejected
 from pipelines.imaging.footprint import Place, place_of
+from pipelines.imaging.gdal_metadata import BandTags
+from pipelines.imaging.tiff_bands import BandChoice, TifKind, default_names, fit_kind, in_order
 from pipelines.imaging.tiff_position import CrsTags, Position, Transform
 from pipelines.scenes.bands import SceneBands
 from pipelines.scenes.lattice import Grid, Window, crs_origin
-from schemas.artifact import BANDS, Preprocessing
+from schemas.artifact import Preprocessing, SampleType
 from schemas.tables import QuarantineReason as Reason
 
 Integers = npt.NDArray[np.int64]
@@ -90,6 +92,7 @@ class Scene:
         mask: blocks of its mask, one band; 0 means no data. None without a mask.
         no_data: the number that means no data; NaN is possible; None if the file names none.
         has_alpha: whether the last band is not a band but says where there are data: 0 means none.
+        tags: names and scales of the bands, if the file has them.
         position: where it is on Earth; None if it does not say.
         acquired_at: when it was taken (UTC), if its tags say so.
     """
@@ -100,6 +103,7 @@ class Scene:
     has_alpha: bool
     position: Position | None
     acquired_at: datetime | None
+    tags: BandTags
 
     @property
     def mode(self) -> str:
@@ -133,27 +137,55 @@ class Scene:
         return Grid(*size, _PIXELS, stem)
 
 
-def check_bands(scene: Scene, preprocessing: Preprocessing, bands: SceneBands | None) -> None:
-    """Refuse a scene whose bands or samples are not those that a model takes.
+def choose_bands(
+    scene: Scene, preprocessing: Preprocessing, bands: SceneBands | None
+) -> BandChoice:
+    """The bands of a scene that a model takes.
 
-    Without a choice of bands, a model of GeoTIFFs takes the four bands of a chip, and a model of
-    JPEGs takes bytes of red, green and blue.
+    Without a choice of bands, a model of GeoTIFFs takes those of a chip, and a model of JPEGs or
+    PNGs takes bytes of red, green and blue.
 
     Raises:
-        ChipRejected: wrong_bands.
+        ChipRejected: wrong_bands: the scene does not have them.
     """
-    wanted, count = len(BANDS[preprocessing.media_type]), scene.pixels.bands
+    wanted, count = len(preprocessing.stored), scene.pixels.bands
     picture = scene.pixels.dtype == np.uint8
-    if preprocessing.media_type == "jpg" and not picture:
+    if preprocessing.media_type != "tif" and not picture:
         raise ChipRejected(Reason.WRONG_BANDS, f"{scene.mode}, not {wanted} x uint8")
     if bands is not None:
-        if max(bands.indexes) >= count:
-            named = f"{scene.mode}, but band {max(bands.indexes) + 1} is named"
-            raise ChipRejected(Reason.WRONG_BANDS, named)
-        return
+        return _named(scene, preprocessing, bands)
+    if preprocessing.stored_bands:
+        return fit_kind(_kind(scene), scene.tags, preprocessing)
     if count - scene.has_alpha != wanted:
         alpha = " with alpha" if scene.has_alpha else ""
         raise ChipRejected(Reason.WRONG_BANDS, f"{scene.mode}{alpha}, not {wanted} bands")
+    positions = tuple(map(preprocessing.stored.index, preprocessing.bands))
+    return BandChoice(in_order(positions, wanted), scene.has_alpha)
+
+
+def _named(scene: Scene, preprocessing: Preprocessing, bands: SceneBands) -> BandChoice:
+    """The bands that a STAC item names."""
+    if max(bands.indexes) >= scene.pixels.bands:
+        named = f"{scene.mode}, but band {max(bands.indexes) + 1} is named"
+        raise ChipRejected(Reason.WRONG_BANDS, named)
+    samples = scene.pixels.dtype.name
+    if preprocessing.stored_bands and bands.are_plain and samples != preprocessing.samples:
+        found = f"{scene.mode} without a scale, and the model takes {preprocessing.kind}"
+        raise ChipRejected(Reason.WRONG_BANDS, found)
+    at = [preprocessing.of_scenes.index(band) for band in preprocessing.bands]
+    alpha = scene.has_alpha and max(bands.indexes) < scene.pixels.bands - 1
+    positions = in_order(tuple(bands.indexes[i] for i in at), scene.pixels.bands - alpha)
+    if bands.are_plain:
+        return BandChoice(positions, alpha)
+    scales, offsets = (tuple(each[i] for i in at) for each in (bands.scales, bands.offsets))
+    return BandChoice(positions, alpha, scales, offsets)
+
+
+def _kind(scene: Scene) -> TifKind:
+    count = scene.pixels.bands - scene.has_alpha
+    names = scene.tags.names
+    samples: SampleType = scene.pixels.dtype.newbyteorder("=").name  # type: ignore[assignment]
+    return TifKind(names or default_names(count), samples, bool(names), scene.has_alpha)
 
 
 def _has_origin(transform: Transform) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pipelines.errors import ChipRejected
 from pipelines.imaging import tiff_header as tiff
 from pipelines.imaging.acquisition import read_acquired_at
+from pipelines.imaging.gdal_metadata import read_band_tags
 from pipelines.imaging.geotiff import PHOTOMETRICS, PLAIN_BANDS
 from pipelines.imaging.tiff_position import read_position
 from pipelines.scenes._block_layout import MASK, YCBCR, first, read_blocks
@@ -49,11 +50,14 @@ def parse_scene(data: HeaderBytes) -> Scene:
     tags = tiff.read_tags(data, None, _TAGS, _MOST_BLOCKS)
     pixels = read_blocks(data, tags, None)
     _check_picture(pixels)
+    named = read_band_tags(data, pixels.bands)
+    alpha = not named.names and _has_alpha(tags, pixels)
     return Scene(
         pixels=pixels,
         mask=_find_mask(data, pixels),
         no_data=tiff.read_no_data(data),
-        has_alpha=_has_alpha(tags, pixels),
+        has_alpha=alpha,
+        tags=read_band_tags(data, pixels.bands - 1) if alpha else named,
         position=read_position(tags),
         acquired_at=read_acquired_at(data),
     )

@@ -15,7 +15,7 @@ from pipelines.errors import ChipRejected, StorageError
 from pipelines.scenes.bands import SceneBands
 from pipelines.scenes.header_cache import HeaderCache
 from pipelines.scenes.lattice import Cut, Windows, cut_windows
-from pipelines.scenes.scene import Blocks, Integers, Scene, check_bands
+from pipelines.scenes.scene import Blocks, Integers, Scene, choose_bands
 from pipelines.storage import store
 from schemas.artifact import Preprocessing
 from schemas.render import file_schema
@@ -93,7 +93,7 @@ def _windows_of(
         scene, header_uri = cache.read(row)
         if preprocessing:
             text = row.get("scene_bands")
-            check_bands(scene, preprocessing, SceneBands.from_json(text) if text else None)
+            choose_bands(scene, preprocessing, SceneBands.from_json(text) if text else None)
         _check_strips(scene.pixels, cut)
         grid = scene.grid(stem)
         cells = (grid.width_px // cut.step_px + 2) * (grid.height_px // cut.step_px + 2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from threading import Lock
 from typing import Any, NamedTuple
@@ -11,11 +12,12 @@ import pyarrow as pa
 from pipelines.errors import ChipRejected, StorageError, StoreDown
 from pipelines.imaging.footprint import Place
 from pipelines.imaging.resize import Pixels
+from pipelines.imaging.tiff_bands import BandChoice
 from pipelines.scenes.bands import SceneBands
 from pipelines.scenes.block_reader import Spent
 from pipelines.scenes.header_cache import open_scene
 from pipelines.scenes.lattice import Window
-from pipelines.scenes.scene import check_bands
+from pipelines.scenes.scene import choose_bands
 from pipelines.scenes.window_pixels import SceneReader, check_window, make_pixels
 from schemas.artifact import Preprocessing
 from schemas.scene_columns import WINDOW_NAMES
@@ -96,7 +98,7 @@ class UnitWindows:
             check_window(window, self._preprocessing)
             found = reader.read(window)
             self._check_data(found.no_data_share)
-            pixels = make_pixels(found.values, self._preprocessing, scene.bands)
+            pixels = make_pixels(found.values, self._preprocessing, scene.choice)
             return WindowPixels(pixels, found.place, found.acquired_at, found.no_data_share)
         finally:
             reader.release(window)
@@ -119,7 +121,7 @@ class _Scene:
     def __init__(
         self, key: tuple[Any, ...], windows: list[Window], preprocessing: Preprocessing
     ) -> None:
-        self.bands = SceneBands.from_json(key[3]) if key[3] else None
+        self.choice = BandChoice()
         self._key, self._windows, self._preprocessing = key, windows, preprocessing
         self._opened: SceneReader | ChipRejected | None = None
         self._lock = Lock()
@@ -149,14 +151,16 @@ class _Scene:
         return [reader.take_spent() for reader in readers if reader]
 
     def _open(self) -> SceneReader:
-        uri, etag, header_uri, _ = self._key
+        uri, etag, header_uri, named = self._key
+        bands = SceneBands.from_json(named) if named else None
         try:
             scene = open_scene(uri, etag, header_uri)
         except StoreDown:
             raise
         except StorageError as error:
             raise ChipRejected(Reason.UNREADABLE, str(error)) from error
-        check_bands(scene, self._preprocessing, self.bands)
+        self.choice = choose_bands(scene, self._preprocessing, bands)
+        scene = replace(scene, has_alpha=self.choice.has_alpha)
         return SceneReader(uri, etag, scene, self._windows)
 
 

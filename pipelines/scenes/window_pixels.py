@@ -12,16 +12,14 @@ import numpy.typing as npt
 
 from pipelines.imaging.footprint import Place
 from pipelines.imaging.jpeg import DARKEST
+from pipelines.imaging.no_data import Mask, Values, fill_gaps, find_missing
 from pipelines.imaging.resize import Pixels, area_average, as_uint8, check_sides, scale_bands
+from pipelines.imaging.tiff_bands import BandChoice
 from pipelines.scenes._block_layout import JPEG
-from pipelines.scenes.bands import SceneBands
 from pipelines.scenes.block_reader import BlockReader
 from pipelines.scenes.lattice import Window
 from pipelines.scenes.scene import Blocks, Scene
-from schemas.artifact import BANDS, Preprocessing
-
-Values = npt.NDArray[Any]
-"""`[height, width, bands]`, numbers as they are in the scene."""
+from schemas.artifact import Preprocessing
 
 
 @dataclass(frozen=True)
@@ -126,30 +124,20 @@ def check_window(window: Window, preprocessing: Preprocessing) -> None:
     check_sides(window.width_px, window.height_px, preprocessing)
 
 
-def make_pixels(values: Values, preprocessing: Preprocessing, bands: SceneBands | None) -> Pixels:
+def make_pixels(values: Values, preprocessing: Preprocessing, choice: BandChoice) -> Pixels:
     """A window's values as `decoding.decode_chip` returns those of a chip.
 
     Args:
-        values: as in `WindowValues`, of a scene that passed `check_bands`.
-        bands: which bands of the scene the model takes; None for those of a chip, in their order.
+        values: as in `WindowValues`.
+        choice: which bands of the scene the model takes, from `scene.choose_bands`.
     """
-    stored = BANDS[preprocessing.media_type]
-    known = bands.indexes if bands else tuple(range(len(stored)))
-    chosen = [known[stored.index(band)] for band in preprocessing.bands]
-    if chosen != list(range(values.shape[2])):
-        values = values[..., chosen]
-    if values.dtype.kind == "f" and not np.isfinite(values).all():
-        values = np.nan_to_num(values, nan=0, posinf=0, neginf=0)
-    means = area_average(values, preprocessing.image_size)
-    if bands and not bands.are_plain:
-        scales, offsets = (
-            np.array([each[stored.index(band)] for band in preprocessing.bands], np.float32)
-            for each in (bands.scales, bands.offsets)
-        )
+    if choice.positions is not None:
+        values = values[..., choice.positions]
+    means = area_average(fill_gaps(values), preprocessing.image_size)
+    if choice.scales:
+        scales, offsets = (np.array(each, np.float32) for each in (choice.scales, choice.offsets))
         means = means * scales + offsets
-    if preprocessing.media_type == "jpg":
-        return as_uint8(means)
-    return scale_bands(means, preprocessing)
+    return as_uint8(means) if preprocessing.scaling is None else scale_bands(means, preprocessing)
 
 
 def _paste(
@@ -176,37 +164,10 @@ def _fill_value(scene: Scene) -> Any:
     return int(no_data) if limits.min <= no_data <= limits.max else 0
 
 
-def _missing(values: Values, lowest: Any, scene: Scene) -> npt.NDArray[np.bool_] | bool:
-    """Where a window has no data, `[height, width]`; False if nowhere.
-
-    By the alpha channel; else where all bands have the no-data value, or are 0 if the file names
-    none. Unsigned numbers that all are 0 are no data in any case, as in chips; and so is NaN.
-
-    Args:
-        lowest: no value is smaller, which is the answer for most windows; NaN if one may be NaN.
-    """
+def _missing(values: Values, lowest: Any, scene: Scene) -> Mask:
+    """Where a window has no data: by the alpha channel, else by `find_missing`."""
     if scene.has_alpha:
         found: npt.NDArray[np.bool_] = values[..., -1] == 0
         return found
-    dark = DARKEST if scene.pixels.compression == JPEG else 0
-    kind, no_data = values.dtype.kind, scene.no_data
-    if has_nan := bool(np.isnan(lowest)):
-        lowest = -np.inf
-    missing: npt.NDArray[np.bool_] | bool = False
-    if lowest <= dark and (kind == "u" or no_data is None):
-        missing = _everywhere(values, lambda band: (band <= dark) & (band >= 0))
-    if no_data is not None and no_data >= lowest and (no_data or kind != "u"):
-        missing = np.logical_or(missing, _everywhere(values, lambda band: band == no_data))
-    if has_nan:
-        missing = np.logical_or(missing, _everywhere(values, np.isnan))
-    return missing
-
-
-def _everywhere(values: Values, is_missing: Any) -> npt.NDArray[np.bool_] | bool:
-    """Where all bands are missing; the first band has the answer for most windows."""
-    found: npt.NDArray[np.bool_] = is_missing(values[..., 0])
-    for band in range(1, values.shape[2]):
-        if not found.any():
-            return False
-        found = found & is_missing(values[..., band])
-    return found
+    darkest = DARKEST if scene.pixels.compression == JPEG else 0
+    return find_missing(values, lowest, scene.no_data, darkest)

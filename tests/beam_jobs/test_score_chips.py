@@ -119,7 +119,7 @@ def _broken_chips() -> dict[str, tuple[bytes, str]]:
         "empty": b"",
         "truncated": good[: len(good) // 2],
         "not_an_image": b"<html>no chip here</html>",
-        "unsupported_media_type": _picture("RGB", (256, 256), "PNG"),
+        "unsupported_media_type": _picture("RGB", (256, 256), "GIF"),
         "media_type": b"II*\0" + bytes(100),
         "wrong_bands": _picture("L", (256, 256), "JPEG"),
         "too_large": _picture("RGB", (9000, 100), "JPEG"),

@@ -300,7 +300,7 @@ def test_a_key_that_is_missing_is_named(folder: Path, key: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"media_type": "png"}, "media_type must be jpg or tif, not 'png'"),
+        ({"media_type": "gif"}, "media_type must be jpg, tif or png, not 'gif'"),
         ({"image_size": 0}, "image_size must be 1 to 8192, not 0"),
         ({"image_size": 100_000}, "image_size must be 1 to 8192, not 100000"),
         ({"image_size": float("inf")}, "infinity"),
@@ -312,8 +312,8 @@ def test_a_key_that_is_missing_is_named(folder: Path, key: str) -> None:
         ({"bands": ["red", "nir"]}, r"bands \['nir'\] are not among a jpg's: red, green, blue"),
         ({"bands": []}, "bands"),
         ({"bands": ["red", "red", "red"]}, "a band is named twice: red, red, red"),
-        ({"scaling": [[0, 255]] * 3}, "a tif model needs scaling"),
-        ({"media_type": "tif"}, "a tif model needs scaling"),
+        ({"scaling": [[0, 255]] * 3}, "a jpg model has no scaling"),
+        ({"media_type": "tif"}, "a tif model of uint16 needs scaling"),
         ({"media_type": "tif", "scaling": [[0, 1]]}, "1 scalings for 3 bands"),
         ({"media_type": "tif", "scaling": [[0, 1], [0, 1], [7, 7]]}, "low < high"),
         ({"media_type": "tif", "scaling": [[0, 1], [0, 1], [0, float("nan")]]}, "low < high"),

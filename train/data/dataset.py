@@ -22,7 +22,7 @@ from pipelines.storage.store import (
     list_objects,
     parent_uri,
 )
-from schemas.artifact import EXTENSIONS, MediaType
+from schemas.artifact import EXTENSIONS, MEDIA_TYPES, MediaType
 from schemas.labels import LabelSet
 from train.data.label_files import LabelRow, rows_of_media_type
 
@@ -64,7 +64,7 @@ def load_labelled_chips(
 
     Args:
         uri: folder, prefix or glob of the chips.
-        media_type: by default the only one found, or jpg if both are.
+        media_type: by default the first one found of jpg, tif and png.
 
     Raises:
         UsageError: the chips cannot be listed, two have one name, or none has a row.
@@ -72,7 +72,9 @@ def load_labelled_chips(
     found = list_training_chips(uri)
     chosen = choose_media_type(found, media_type)
     if media_type is None and len(found) > 1:
-        print("--chips holds jpgs and tifs: using the jpgs (--media_type tif for the others)")
+        kinds = " and ".join(f"{len(chips)} {kind}s" for kind, chips in found.items())
+        others = " or ".join(kind for kind in found if kind != chosen)
+        print(f"--chips holds {kinds}: using the {chosen}s (--media_type {others} for the others)")
     chips = match_chips(rows_of_media_type(rows, chosen), found[chosen], label_set)
     return replace(chips, media_type=chosen, files=tuple(found[chosen]))
 
@@ -88,7 +90,7 @@ def list_training_chips(
     another of the same size and time.
 
     Raises:
-        UsageError: it cannot be listed, or holds no jpg or tif.
+        UsageError: it cannot be listed, or holds no chip.
     """
     ignored = 0
     versions: dict[str, str | None] = {}
@@ -114,13 +116,13 @@ def list_training_chips(
 def choose_media_type(
     chips: Mapping[MediaType, Collection[str]], asked: MediaType | None
 ) -> MediaType:
-    """The media type to train on: the one asked for, the only one there, or jpg of the two.
+    """The media type to train on: the one asked for, or the first one of jpg, tif and png.
 
     Raises:
         UsageError: there is no chip of the media type asked for.
     """
     if asked is None:
-        return "jpg" if "jpg" in chips else "tif"
+        return next(kind for kind in MEDIA_TYPES if kind in chips)
     if asked not in chips:
         raise UsageError(f"--chips holds no {asked}, only {', '.join(chips)}")
     return asked

@@ -110,8 +110,7 @@ def array_name(preprocessing: Preprocessing, uris: Collection[str]) -> str:
     the libraries that it calls.
     """
     identity = {
-        "bands": preprocessing.bands,
-        "scaling": preprocessing.scaling,
+        "preprocessing": preprocessing.to_dict() | {"accepted_sides_px": None},
         "decoder": decoder_digest(),
         "chips": os.path.commonprefix(list(uris)).rpartition("/")[0],  # noqa: RUF071 (local, gs://)
     }

@@ -15,11 +15,12 @@ import numpy as np
 
 from pipelines.errors import ChipRejected, UsageError
 from pipelines.imaging.decoding import check_media_type
-from pipelines.imaging.geotiff import read_bands
+from pipelines.imaging.geotiff import read_measured
 from pipelines.imaging.resize import Radiometry
 from pipelines.imaging.tiff_layout import read_layout
-from schemas.artifact import MediaType, Preprocessing
-from train.data.examples import READABLE_SIDES_PX, READING_THREADS, read_training_chip
+from schemas.artifact import Preprocessing
+from train.data.chip_format import ChipFormat
+from train.data.examples import READING_THREADS, read_training_chip
 
 PERCENTILES = (2, 98)
 """Percentiles of the training pixels that become 0 and 255."""
@@ -34,21 +35,25 @@ UNSCALED = (0.0, 65535.0)
 
 
 def preprocessing_for(
-    media_type: MediaType,
+    chips: ChipFormat,
     image_size: int,
     bands: tuple[str, ...],
     training_uris: Sequence[str],
     seed: int,
+    scale_uint8: bool = False,
 ) -> Preprocessing:
     """How chips are preprocessed, as far as known before they are decoded.
+
+    Args:
+        bands: those of the model, in the order of its input.
+        scale_uint8: whether bytes of tifs are scaled, too; else they keep their values.
 
     Raises:
         UsageError: none of the tifs can be decoded.
     """
-    scaling = None if media_type == "jpg" else (UNSCALED,) * len(bands)
-    unscaled = Preprocessing(media_type, image_size, bands, scaling, READABLE_SIDES_PX)
-    if media_type == "jpg":
-        return unscaled
+    if chips.samples == "uint8" and not (chips.kind and scale_uint8):
+        return chips.preprocessing(image_size, bands, None)
+    unscaled = chips.preprocessing(image_size, bands, (UNSCALED,) * len(bands))
     return replace(unscaled, scaling=percentile_scaling(training_uris, unscaled, seed))
 
 
@@ -57,15 +62,20 @@ def percentile_scaling(
 ) -> tuple[tuple[float, float], ...]:
     """(low, high) for each band from the chips' area-averaged pixels, or from a sample of them.
 
-    The sample depends only on the addresses and the seed. A band that is the same everywhere gets
-    a high of 1 above its low.
+    The sample depends only on the addresses and the seed. Pixels without data are left out. A band
+    that is the same everywhere gets a high of 1 above its low; whole numbers at least that.
 
     Raises:
         UsageError: none of the chips can be decoded; the message has the first reason.
     """
     pixels = np.concatenate(_read_sample(uris, preprocessing, seed))
+    if not len(pixels):
+        raise UsageError("none of the training tifs has a pixel without gaps in its bands")
     lows, highs = np.percentile(pixels, PERCENTILES, axis=0, overwrite_input=True).tolist()
-    return tuple((low, max(high, low + 1)) for low, high in zip(lows, highs, strict=True))
+    ends = zip(lows, highs, strict=True)
+    if preprocessing.samples == "float32":
+        return tuple((low, high if high > low else low + 1) for low, high in ends)
+    return tuple((low, max(high, low + 1)) for low, high in ends)
 
 
 def _read_sample(uris: Sequence[str], preprocessing: Preprocessing, seed: int) -> list[Radiometry]:
@@ -86,9 +96,8 @@ def _read(
     try:
         data = read_training_chip(uri)
         check_media_type(data, preprocessing)
-        values = read_bands(data, read_layout(data), preprocessing)
+        pixels = read_measured(data, read_layout(data), preprocessing)
     except ChipRejected as rejection:
         return rejection
-    pixels = values.reshape(-1, values.shape[-1])
     chosen = np.random.default_rng(seed).permutation(len(pixels))[:MAX_SAMPLED_PIXELS]
     return pixels[chosen]

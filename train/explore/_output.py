@@ -117,10 +117,10 @@ def _draw_chips(
     samples: Mapping[str, Pixels | None],
 ) -> list[dict[str, str]]:
     rows = _rows(survey)
+    first = [band for band in BAND_COLOURS if band in survey.bands]
     series = {
         band: _known(colours[:, survey.bands.index(band)])
-        for band in BAND_COLOURS
-        if band in survey.bands
+        for band in dict.fromkeys([*first, *survey.bands])
     }
     title, unit = "Mean colour of the chips with each label", "mean over all pixels, 0 to 255"
     draw_bars(

@@ -16,8 +16,9 @@ from pipelines.flags import common_flag
 from pipelines.imaging.decoding import decode_chip
 from pipelines.imaging.resize import Pixels
 from pipelines.storage.store_flags import StoreOptions
-from schemas.artifact import BANDS, MediaType, Preprocessing
+from schemas.artifact import BANDS, MEDIA_TYPES, MediaType, Preprocessing
 from schemas.labels import LabelSet
+from train.data.chip_format import find_format
 from train.data.dataset import LabelledChips, load_labelled_chips
 from train.data.examples import READABLE_SIDES_PX, read_training_chip
 from train.data.label_files import LabelRow, rows_of_media_type
@@ -112,7 +113,8 @@ def choose_samples(
 
 
 def _media_type_of(rows: Sequence[LabelRow]) -> MediaType:
-    return "tif" if {row.media_type for row in rows} == {"tif"} else "jpg"
+    kinds = {row.media_type for row in rows}
+    return next((kind for kind in MEDIA_TYPES if kinds == {kind}), "jpg")
 
 
 def _explore_chips(
@@ -143,10 +145,13 @@ def _preprocessing(
     options: ExploreOptions, media_type: MediaType, uris: Sequence[str]
 ) -> Preprocessing:
     """All bands at the size of the pictures, tifs scaled as in training."""
-    bands = BANDS[media_type]
     try:
-        found = preprocessing_for(media_type, _SCALING_SIDE_PX, bands, uris, options.seed)
+        chips = find_format(media_type, uris, options.seed, options.tif_kind, least_share=0)
+        found = preprocessing_for(chips, _SCALING_SIDE_PX, chips.stored, uris, options.seed)
     except UsageError:  # no tif can be decoded: each is listed with its reason
+        if options.tif_kind:
+            raise
+        bands = BANDS[media_type]
         scaling = (UNSCALED,) * len(bands)
         found = Preprocessing(media_type, _SCALING_SIDE_PX, bands, scaling, READABLE_SIDES_PX)
     return replace(found, image_size=options.image_size)

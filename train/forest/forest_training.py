@@ -10,8 +10,9 @@ from typing import Any
 from pipelines.commands import CommandLine
 from pipelines.errors import UsageError
 from pipelines.flags import Number, at_least_1, common_flag, flag
-from schemas.artifact import BANDS, MediaType
+from schemas.artifact import MediaType
 from schemas.labels import LabelSet
+from train.data.chip_format import find_format
 from train.data.dataset import LabelledChips, load_labelled_chips
 from train.data.examples import Examples, count_set_aside, decode_chips, describe_set_aside
 from train.data.label_files import Part, read_scenes, read_split
@@ -93,7 +94,7 @@ def train_forest(options: ForestOptions) -> dict[str, Any]:
     folder = resolve_output(options.output)
     cache = choose_cache(options.pixel_cache, options.pixel_cache_gb)
     material = _gather(options)
-    examples = _decode(options, material, cache)
+    examples, bands = _decode(options, material, cache)
     train, test = examples["train"], examples["test"]
     grid = ForestGrid(tuple(options.max_depths), tuple(options.trees), options.folds)
     named = {name for names in material.names.values() for name in names}
@@ -107,7 +108,7 @@ def train_forest(options: ForestOptions) -> dict[str, Any]:
     print(f"Best: {fit.trees} trees, depth {fit.max_depth}\n{format_figures(figures)}", flush=True)
     summary = {
         "options": asdict(options),
-        "bands": list(BANDS[material.media_type]),
+        "bands": list(bands),
         "chips": {part: len(found.names) for part, found in examples.items()},
         "set_aside": set_aside,
         "seconds": round(time.monotonic() - started, 3),
@@ -157,11 +158,12 @@ def _split(
 
 def _decode(
     options: ForestOptions, material: _Material, cache: PixelCache | None
-) -> dict[Part, Examples]:
+) -> tuple[dict[Part, Examples], tuple[str, ...]]:
+    """The chips of both parts, and their bands."""
     media_type, chips, label_set = material.media_type, material.chips, material.label_set
     uris = [chips["train"].uris[name] for name in material.names["train"]]
-    bands = BANDS[media_type]
-    preprocessing = preprocessing_for(media_type, IMAGE_SIZE, bands, uris, options.seed)
+    looked_at = find_format(media_type, uris, options.seed, options.tif_kind)
+    preprocessing = preprocessing_for(looked_at, IMAGE_SIZE, looked_at.stored, uris, options.seed)
     needed = [chips[part].uris[name] for part, names in material.names.items() for name in names]
     with open_pixels(cache, preprocessing, needed) as store:
         examples = {
@@ -171,7 +173,7 @@ def _decode(
     if len(examples["train"].names) < 2 or not examples["test"].names:
         rejected = [r.message for found in examples.values() for r in found.rejected.values()]
         raise UsageError(f"too few chips can be decoded; the first rejected: {rejected[0]}")
-    return examples
+    return examples, preprocessing.bands
 
 
 def _describe(grid: ForestGrid, train: Examples, test: Examples) -> str:

@@ -14,7 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.errors import UsageError
-from pipelines.imaging.band_names import find_colours, is_band_name, is_number
+from pipelines.imaging.band_names import find_colours, is_number, numbered_names
+from pipelines.imaging.tiff_bands import TifKind
+from schemas.networks.preprocessing import is_band_name
 
 BandRule = Literal["colours", "colours_first", "as_stored"]
 """Which bands a network takes by default: red, green and blue alone; all, these three first; or all
@@ -48,6 +50,27 @@ def choose_bands(
     if rule == "colours" and not (len(chosen) == 3 and find_colours(chosen) == (0, 1, 2)):
         raise UsageError(f"--bands {asked}: {network} takes red, green and blue, in this order")
     return tuple(chosen)
+
+
+def stored_names(kind: TifKind, asked: str | None) -> tuple[str, ...]:
+    """The names of the bands in tifs: those that the files have; else those in `--bands`, if these
+    are as many as the files have bands; else the usual ones.
+
+    Raises:
+        UsageError: the files have no names, and `asked` has names for some of their bands.
+    """
+    if kind.named or asked in (None, "rgb", "all"):
+        return kind.bands
+    parts, count = split_list(str(asked)), len(kind.bands) + kind.alpha
+    names = tuple(part for part in parts if not is_number(part))
+    if names == tuple(parts) and len(names) in (len(kind.bands), count):
+        return names
+    if unknown := [name for name in names if name not in kind.bands]:
+        raise UsageError(
+            f"--bands {asked}: the tifs do not name their {count} bands, so {unknown[0]!r} can be "
+            f"any of them: name all {count} in their order, or give numbers, such as 3,2,1"
+        )
+    return numbered_names(count) if kind.alpha and str(count) in parts else kind.bands
 
 
 def split_list(asked: str) -> list[str]:
@@ -92,9 +115,10 @@ def _find(part: str, stored: Sequence[str], where: str) -> str:
         if not 1 <= int(part) <= len(stored):
             raise UsageError(f"{where}: {part} is not one of the bands 1 to {len(stored)}")
         return stored[int(part) - 1]
-    if part not in stored:
+    known = [name.casefold() for name in stored]
+    if part.casefold() not in known:
         raise UsageError(f"{where}: {part!r} is not among the bands {', '.join(stored)}")
-    return part
+    return stored[known.index(part.casefold())]
 
 
 def imagenet_shares(bands: Sequence[str]) -> npt.NDArray[np.float32]:

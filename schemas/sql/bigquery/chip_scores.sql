@@ -16,7 +16,7 @@ CREATE TABLE chip_scores (
   observed_at_source STRING OPTIONS (description = "Where observed_at is from; null without one, and in rows of earlier releases. given: the sidecar or the manifest says when it was taken; tif_tags: the GeoTIFF's tags say when it was taken (never its file date)."),
   no_data_share FLOAT64 OPTIONS (description = "Share of the pixels that are no data; null if the chip is not a window of a scene. Unit: ratio in [0, 1]."),
   scene_bands STRING OPTIONS (description = "JSON: which bands of the scene the model takes, with scales and offsets, if a STAC item says."),
-  media_type STRING NOT NULL OPTIONS (description = "jpg or tif, from the bytes."),
+  media_type STRING NOT NULL OPTIONS (description = "jpg, tif or png, from the bytes."),
   score_clear FLOAT64 OPTIONS (description = "Score of the label 'clear': the model's probability that it applies; null if the model does not have this label. Unit: probability in [0, 1]."),
   score_partly_cloudy FLOAT64 OPTIONS (description = "Score of the label 'partly_cloudy': the model's probability that it applies; null if the model does not have this label. Unit: probability in [0, 1]."),
   score_cloudy FLOAT64 OPTIONS (description = "Score of the label 'cloudy': the model's probability that it applies; null if the model does not have this label. Unit: probability in [0, 1]."),

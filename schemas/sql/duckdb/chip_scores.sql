@@ -59,7 +59,7 @@ COMMENT ON COLUMN chip_scores.modified_at IS 'When the object was last written. 
 COMMENT ON COLUMN chip_scores.observed_at_source IS 'Where observed_at is from; null without one, and in rows of earlier releases. given: the sidecar or the manifest says when it was taken; tif_tags: the GeoTIFF''s tags say when it was taken (never its file date).';
 COMMENT ON COLUMN chip_scores.no_data_share IS 'Share of the pixels that are no data; null if the chip is not a window of a scene. Unit: ratio in [0, 1].';
 COMMENT ON COLUMN chip_scores.scene_bands IS 'JSON: which bands of the scene the model takes, with scales and offsets, if a STAC item says.';
-COMMENT ON COLUMN chip_scores.media_type IS 'jpg or tif, from the bytes.';
+COMMENT ON COLUMN chip_scores.media_type IS 'jpg, tif or png, from the bytes.';
 COMMENT ON COLUMN chip_scores.score_clear IS 'Score of the label ''clear'': the model''s probability that it applies; null if the model does not have this label. Unit: probability in [0, 1].';
 COMMENT ON COLUMN chip_scores.score_partly_cloudy IS 'Score of the label ''partly_cloudy'': the model''s probability that it applies; null if the model does not have this label. Unit: probability in [0, 1].';
 COMMENT ON COLUMN chip_scores.score_cloudy IS 'Score of the label ''cloudy'': the model''s probability that it applies; null if the model does not have this label. Unit: probability in [0, 1].';

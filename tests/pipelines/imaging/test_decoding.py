@@ -21,7 +21,7 @@ from pipelines.imaging.decoding import (
     media_type_of,
     read_header,
 )
-from schemas.artifact import Preprocessing
+from schemas.artifact import MEDIA_TYPES, Preprocessing
 from schemas.tables import QuarantineReason as Reason
 from tests.support.mutations import mutate
 from tests.support.pictures import draw_picture, jpg_of_kind, reason_for, save_as
@@ -70,7 +70,7 @@ def memory_limit(more_bytes: int = 512 << 20) -> Iterator[None]:
         (save_as("JPEG", "L"), "1-component JPEG (Gray)"),
         (encode_tif(draw_bands()), "4 x uint16"),
         (encode_tif(draw_bands(bands=3, dtype="uint8")), "3 x uint8"),
-        (encode_tif(draw_bands(bands=1).astype("float32")), "1 x not unsigned 32 bit"),
+        (encode_tif(draw_bands(bands=1).astype("float32")), "1 x float32"),
     ],
 )
 def test_the_mode_describes_how_pixels_are_stored_by_the_header(data: bytes, mode: str) -> None:
@@ -96,7 +96,7 @@ def test_files_without_a_header_have_no_mode(data: bytes) -> None:
         (b"\xff\xd8", Reason.NOT_AN_IMAGE),
         (b"\0" * 1000, Reason.NOT_AN_IMAGE),
         (VRT, Reason.NOT_AN_IMAGE),
-        (save_as("PNG"), Reason.UNSUPPORTED_MEDIA_TYPE),
+        (save_as("PNG"), Reason.MEDIA_TYPE),
         (save_as("GIF"), Reason.UNSUPPORTED_MEDIA_TYPE),
         (save_as("BMP"), Reason.UNSUPPORTED_MEDIA_TYPE),
         (save_as("WEBP"), Reason.UNSUPPORTED_MEDIA_TYPE),
@@ -177,7 +177,7 @@ def test_the_sides_come_from_the_header(height: int, width: int) -> None:
     assert sides_of(claiming(jpg_bytes(), 65_000, 64_000)) == (65_000, 64_000)
 
 
-@pytest.mark.parametrize("data", [b"", b"text", b"II*\0", b"\xff\xd8\xff", save_as("PNG")])
+@pytest.mark.parametrize("data", [b"", b"text", b"II*\0", b"\xff\xd8\xff", save_as("GIF")])
 def test_the_sides_of_other_files_are_refused(data: bytes) -> None:
     with pytest.raises(ChipRejected):
         read_header(data)
@@ -186,7 +186,7 @@ def test_the_sides_of_other_files_are_refused(data: bytes) -> None:
 @given(st.binary(max_size=40))
 def test_any_bytes_have_a_media_type_or_a_reason(data: bytes) -> None:
     try:
-        assert media_type_of(data) in ("jpg", "tif")
+        assert media_type_of(data) in MEDIA_TYPES
     except ChipRejected as rejected:
         assert (rejected.reason is Reason.EMPTY) == (not data)  # noqa: PT017
 

@@ -60,18 +60,27 @@ def _is_cut(data: bytes) -> bool:
 def test_every_layout_is_read_as_it_was_written(layout: str) -> None:
     found = read_layout(encode_tif(draw_bands(), **LAYOUTS[layout]))
     assert (found.width_px, found.height_px) == (100, 80)
-    assert (found.bands, found.bits, found.unsigned) == (4, 16, True)
+    assert (found.bands, found.bits, found.samples) == (4, 16, "uint16")
     assert found.missing_blocks == 0
     assert (found.position is not None) == (layout == "with a place")
 
 
 @pytest.mark.parametrize(
-    ("dtype", "bits", "unsigned"),
-    [("uint8", 8, True), ("int16", 16, False), ("uint32", 32, True), ("float32", 32, False)],
+    ("dtype", "bits", "samples"),
+    [
+        ("uint8", 8, "uint8"),
+        ("uint16", 16, "uint16"),
+        ("int16", 16, "int16"),
+        ("uint32", 32, None),
+        ("int32", 32, None),
+        ("float32", 32, "float32"),
+        ("float64", 64, None),
+    ],
 )
-def test_the_sample_type_is_read(dtype: str, bits: int, unsigned: bool) -> None:
+def test_the_sample_type_is_read(dtype: str, bits: int, samples: str | None) -> None:
     found = read_layout(encode_tif(draw_bands(bands=3, dtype=dtype)))
-    assert (found.bands, found.bits, found.unsigned) == (3, bits, unsigned)
+    assert (found.bands, found.bits, found.samples) == (3, bits, samples)
+    assert found.mode == f"3 x {dtype}"
 
 
 def test_the_pixel_data_end_where_the_file_may_be_cut_without_loss() -> None:
@@ -118,13 +127,15 @@ def test_strips_without_an_offset_are_missing_and_strips_without_bytes_are_left_
         assert read_layout(tif).raw_start is None
 
 
-def test_only_rows_of_16_bit_samples_that_follow_each_other_are_raw_pixels() -> None:
+def test_only_rows_of_whole_samples_that_follow_each_other_are_raw_pixels() -> None:
     assert read_layout(PLAIN).raw_start is not None
     odd = {STRIP_OFFSETS: {1: 0}, STRIP_COUNTS: {1: 0, 0: 2 * 8 * 100 * 8}}
     for tag, values in odd.items():
         odd_tif = with_values(PLAIN, tag, values)
         assert read_layout(odd_tif).raw_start is None
-    assert read_layout(encode_tif(draw_bands(dtype="uint8"))).raw_start is None
+    for dtype in ("uint8", "int16", "float32"):
+        assert read_layout(encode_tif(draw_bands(dtype=dtype))).raw_start is not None
+    assert read_layout(encode_tif(draw_bands(), interleave="band")).raw_start is None
     assert read_layout(encode_tif(draw_bands(width=128), NBITS=12)).raw_start is None
 
 
@@ -200,9 +211,9 @@ def test_real_geotiffs_are_read_as_rasterio_reads_them(shared_data: Path) -> Non
             bits = np.dtype(source.dtypes[0]).itemsize * 8
             has_crs = source.crs is not None
         assert (found.width_px, found.height_px, found.bands) == size, path.name
-        assert (found.bits, found.unsigned, (found.position is not None)) == (
+        assert (found.bits, found.samples, (found.position is not None)) == (
             bits,
-            True,
+            f"uint{bits}",
             has_crs,
         ), path.name
         assert found.missing_blocks == 0, path.name

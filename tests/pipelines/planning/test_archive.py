@@ -93,12 +93,12 @@ def test_a_manifest_or_an_address_may_name_a_hidden_file(tmp_path):
 
 
 def test_a_folder_of_other_pictures_is_refused_with_what_to_do(tmp_path):
-    for name in ("a.png", "b.PNG", "c.txt", ".DS_Store"):
+    for name in ("a.gif", "b.GIF", "c.txt", ".DS_Store"):
         (tmp_path / name).write_bytes(b"x")
     with pytest.raises(UsageError) as caught:
         list_chips(str(tmp_path), "jpg")
     assert str(caught.value) == (
-        f"--chips {str(tmp_path)!r} holds no image: 2 PNG files, 1 .txt file, 1 with hidden names, "
+        f"--chips {str(tmp_path)!r} holds no image: 2 GIF files, 1 .txt file, 1 with hidden names, "
         "none ending in .jpg, .jpeg; convert them as docs/data.md shows"
     )
 

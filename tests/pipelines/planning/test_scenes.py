@@ -43,7 +43,7 @@ def test_windows_are_in_the_order_of_their_scenes_blocks_with_the_places_of_thei
     turned = Affine.translation(700_000, 400_000) * Affine.rotation(20) * Affine.scale(10, -10)
     write_scene(tmp_path / "s/b.tif", draw_values(300, 300))
     write_scene(tmp_path / "s/a.tif", draw_values(200, 300), "EPSG:32621", turned)
-    scenes = list_scenes(str(tmp_path / "s"), "", "tif").chips
+    scenes = list_scenes(str(tmp_path / "s"), "", TIF).chips
     chosen = planned(scenes, tmp_path)
     rows = chosen.chips.read_all().to_pylist()
     uris = [row["chip_uri"] for row in rows]
@@ -75,7 +75,7 @@ def test_the_newest_windows_are_whole_rows_of_blocks_and_the_same_each_time(
     tmp_path: Path,
 ) -> None:
     write_scene(tmp_path / "s/a.tif", draw_values(300, 300))
-    scenes = list_scenes(str(tmp_path / "s"), "", "tif").chips
+    scenes = list_scenes(str(tmp_path / "s"), "", TIF).chips
     every = planned(scenes, tmp_path).chips.read_all()["chip_uri"].to_pylist()
     some = planned(scenes, tmp_path, max_chips=7)
     assert some.chips.read_all()["chip_uri"].to_pylist() == every[:7]
@@ -85,7 +85,7 @@ def test_the_newest_windows_are_whole_rows_of_blocks_and_the_same_each_time(
 def test_a_scene_without_a_position_has_windows_without_boxes(tmp_path: Path) -> None:
     with pytest.warns(rasterio.errors.NotGeoreferencedWarning):
         write_scene(tmp_path / "s/a.tif", draw_values(128, 128), None, Affine.identity())
-    scenes = list_scenes(str(tmp_path / "s"), "", "tif").chips
+    scenes = list_scenes(str(tmp_path / "s"), "", TIF).chips
     rows = planned(scenes, tmp_path).chips.read_all()
     assert rows.num_rows == 4
     assert {rows[name].null_count for name in (*BOUNDS, "geometry")} == {4}
@@ -95,13 +95,13 @@ def test_scenes_are_listed_without_tars_and_other_files(tmp_path: Path) -> None:
     write_scene(tmp_path / "s/deep/a.TIFF", draw_values(64, 64))
     for name in ("b.tar", "c.jpg", "._d.tif"):
         (tmp_path / "s" / name).write_bytes(b"x")
-    found = list_scenes(str(tmp_path / "s"), "", "tif")
+    found = list_scenes(str(tmp_path / "s"), "", TIF)
     assert found.chips["scene_id"].to_pylist() == ["a"]
     assert (found.chips.schema, found.ignored) == (SCENES, 1)
     (tmp_path / "tars").mkdir()
     (tmp_path / "tars/b.tar").write_bytes(b"x")
     with pytest.raises(UsageError, match="holds no"):
-        list_scenes(str(tmp_path / "tars"), "", "tif")
+        list_scenes(str(tmp_path / "tars"), "", TIF)
 
 
 def test_a_manifest_of_scenes_says_what_it_knows(tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ def test_a_manifest_of_scenes_says_what_it_knows(tmp_path: Path) -> None:
         "chip_uri,scene_id,observed_at,lon_min,lat_min,lon_max,lat_max\n"
         "a.tif,path-7,2026-07-01T14:03:00Z,0,0,1,1\nmissing.tif,,,,,,\n"
     )
-    scenes = list_scenes(str(manifest), "", "tif").chips
+    scenes = list_scenes(str(manifest), "", TIF).chips
     ids = dict(zip(scenes["chip_uri"].to_pylist(), scenes["scene_id"].to_pylist(), strict=True))
     assert ids == {f"{tmp_path}/a.tif": "path-7", f"{tmp_path}/missing.tif": "missing"}
     rows = planned(scenes, tmp_path, Cut(64, edge="shift")).chips.read_all().to_pylist()
@@ -124,13 +124,13 @@ def test_a_manifest_of_scenes_says_what_it_knows(tmp_path: Path) -> None:
     )
     manifest.write_text("chip_uri,shard_uri,etag\na.tif,b.tar,1\n")
     with pytest.raises(UsageError, match="scenes are files, not members of tars"):
-        list_scenes(str(manifest), "", "tif")
+        list_scenes(str(manifest), "", TIF)
 
 
 def test_a_sidecar_names_scenes_by_their_stems(tmp_path: Path) -> None:
     for name in "ab":
         write_scene(tmp_path / f"s/{name}.tif", draw_values(64, 64))
-    scenes = list_scenes(str(tmp_path / "s"), "", "tif").chips
+    scenes = list_scenes(str(tmp_path / "s"), "", TIF).chips
     (tmp_path / "s.csv").write_text("chip_id,observed_at,scene_id\nb,2026-07-01,path-7\n")
     found = with_sidecar(scenes, read_sidecar(str(tmp_path / "s.csv")))
     assert found["scene_id"].to_pylist() == ["a", "path-7"]
@@ -145,7 +145,11 @@ def test_a_sidecar_names_scenes_by_their_stems(tmp_path: Path) -> None:
 
 def bands_in(folder: Path, described: list[dict], media_type: str = "tif") -> SceneBands | None:
     stac = write_items(folder, a={"href": "a.tif", "bands": described})
-    (text,) = list_scenes(str(stac), "sr", media_type).chips["scene_bands"].to_pylist()
+    (text,) = (
+        list_scenes(str(stac), "sr", {"jpg": JPG, "tif": TIF}[media_type])
+        .chips["scene_bands"]
+        .to_pylist()
+    )
     return SceneBands.from_json(text) if text else None
 
 
@@ -184,13 +188,13 @@ def test_scenes_that_the_model_cannot_take_are_refused_if_there_is_no_other(
     tmp_path: Path,
 ) -> None:
     write_scene(tmp_path / "s/a.tif", draw_values(100, 100, bands=3))
-    scenes = list_scenes(str(tmp_path / "s"), "", "tif").chips
+    scenes = list_scenes(str(tmp_path / "s"), "", TIF).chips
     with pytest.raises(UsageError, match="can score none of 1 scene: 3 x uint16"):
         planned(scenes, tmp_path)
     with pytest.raises(UsageError, match="can score none of 1 scene: 3 x uint16"):
         cut_scenes(scenes, Cut(64), HeaderCache(str(tmp_path)), JPG)
     write_scene(tmp_path / "s/b.tif", draw_values(100, 100))
-    scenes = list_scenes(str(tmp_path / "s"), "", "tif").chips
+    scenes = list_scenes(str(tmp_path / "s"), "", TIF).chips
     rows = planned(scenes, tmp_path, Cut(64, edge="shift")).chips.read_all()
     assert rows["x_px"].null_count == 1
     with pytest.raises(UsageError, match="no window of 101 px is whole in 1 scene"):
@@ -202,7 +206,7 @@ def test_windows_of_many_scenes_are_planned_without_work_for_those_that_are_done
 ) -> None:
     for number in range(3):
         write_scene(tmp_path / f"s/{number}.tif", draw_values(200, 200))
-    scenes = list_scenes(str(tmp_path / "s"), "", "tif").chips
+    scenes = list_scenes(str(tmp_path / "s"), "", TIF).chips
     found = cut_scenes(scenes, Cut(64), HeaderCache(str(tmp_path)), TIF)
     assert found.scenes == len(found.places) == 3
     done = pa.table({n: found.windows[n] for n in ("chip_uri", "etag")})

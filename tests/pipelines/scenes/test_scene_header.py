@@ -13,7 +13,7 @@ from pipelines.errors import ChipRejected
 from pipelines.scenes.bands import SceneBands
 from pipelines.scenes.header_bytes import HeaderBytes
 from pipelines.scenes.lattice import Window
-from pipelines.scenes.scene import check_bands
+from pipelines.scenes.scene import choose_bands
 from pipelines.scenes.scene_header import parse_scene, read_scene
 from schemas.tables import QuarantineReason as Reason
 from tests.support import tiffs
@@ -222,17 +222,17 @@ def test_a_header_that_is_all_over_a_huge_object_is_not_read_to_its_end(monkeypa
 def test_a_model_takes_only_scenes_of_its_bands() -> None:
     for dtype in ("uint8", "uint16", "int16", "float32"):
         four = scene_bytes(draw_scene(dtype=dtype), photometric="minisblack", alpha="no")
-        check_bands(parse_bytes(four), TIF_MODEL, None)
+        choose_bands(parse_bytes(four), TIF_MODEL, None)
     colours = parse_bytes(scene_bytes(draw_scene(bands=3, dtype="uint8"), photometric="RGB"))
     with_alpha = parse_bytes(scene_bytes(draw_scene(dtype="uint8"), photometric="RGB", ALPHA="YES"))
     assert with_alpha.has_alpha
     for scene in (colours, with_alpha):
-        check_bands(scene, JPG_MODEL, None)
+        choose_bands(scene, JPG_MODEL, None)
         with pytest.raises(ChipRejected, match=r"wrong_bands: . x uint8.*, not 4 bands"):
-            check_bands(scene, TIF_MODEL, None)
+            choose_bands(scene, TIF_MODEL, None)
     many = parse_bytes(scene_bytes(draw_scene(bands=8)))
-    check_bands(many, TIF_MODEL, SceneBands((1, 2, 3, 7)))
+    choose_bands(many, TIF_MODEL, SceneBands((1, 2, 3, 7)))
     with pytest.raises(ChipRejected, match="8 x uint16, but band 9 is named"):
-        check_bands(many, TIF_MODEL, SceneBands((1, 2, 3, 8)))
+        choose_bands(many, TIF_MODEL, SceneBands((1, 2, 3, 8)))
     with pytest.raises(ChipRejected, match="8 x uint16, not 3 x uint8"):
-        check_bands(many, JPG_MODEL, None)
+        choose_bands(many, JPG_MODEL, None)

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 from pipelines.errors import UsageError
+from pipelines.imaging.tiff_bands import TifKind
 from schemas.artifact import BANDS, Preprocessing
 from schemas.labels import PLANET_LABELS, LabelSet
 from tests.support.drawn_chips import draw_jpg, write_labels, write_tif
 from train.data import radiometry
+from train.data.chip_format import ChipFormat, find_format
 from train.data.dataset import choose_media_type, keep_sky, list_training_chips, match_chips
 from train.data.examples import count_set_aside, decode_chips, truth_of
 from train.data.label_files import (
@@ -24,6 +26,7 @@ from train.data.label_files import (
 from train.data.label_sets import choose_label_set, read_label_set
 from train.data.radiometry import percentile_scaling, preprocessing_for
 
+FOUR = ChipFormat("tif", TifKind(BANDS["tif"], "uint16", named=False))
 JPG = Preprocessing("jpg", 8, BANDS["jpg"], None, (1, 512))
 
 
@@ -153,13 +156,14 @@ def test_two_sky_labels_in_a_row_are_refused_with_the_name_of_the_chip():
 
 
 def test_an_archive_is_listed_by_media_type_without_other_files(tmp_path):
-    for name in ("a.jpg", "sub/b.JPEG", "c.tiff", "labels.csv", "a.png"):
+    for name in ("a.jpg", "sub/b.JPEG", "c.tiff", "labels.csv", "a.png", "a.gif"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
     found = list_training_chips(str(tmp_path))
-    assert {kind: len(uris) for kind, uris in found.items()} == {"jpg": 2, "tif": 1}
+    assert {kind: len(uris) for kind, uris in found.items()} == {"jpg": 2, "png": 1, "tif": 1}
     assert choose_media_type(found, None) == "jpg"
-    assert choose_media_type({"tif": ["c.tif"]}, None) == "tif"
+    assert choose_media_type({"png": ["a.png"], "tif": ["c.tif"]}, None) == "tif"
+    assert choose_media_type({"png": ["a.png"]}, None) == "png"
     with pytest.raises(UsageError, match="no tif"):
         choose_media_type({"jpg": ["a.jpg"]}, "tif")
 
@@ -263,7 +267,7 @@ def test_tif_bands_are_scaled_between_the_percentiles_of_the_training_chips(tmp_
     write_tif(tmp_path / "a.tif", values)
     (tmp_path / "b.tif").write_bytes(b"II*\0 broken")
     uris = [str(tmp_path / "a.tif"), str(tmp_path / "b.tif")]
-    found = preprocessing_for("tif", 10, ("red", "green", "blue"), uris, seed=0)
+    found = preprocessing_for(FOUR, 10, ("red", "green", "blue"), uris, seed=0)
     expected = [np.percentile(values[band], (2, 98)).tolist() for band in (2, 1, 0)]
     np.testing.assert_allclose(found.scaling, expected, rtol=1e-5)
     assert found.bands == ("red", "green", "blue")
@@ -274,12 +278,12 @@ def test_a_sample_of_the_pixels_of_large_chips_has_nearly_the_same_scaling(tmp_p
     for name in "abc":
         write_tif(tmp_path / f"{name}.tif", rng.integers(0, 10_000, (4, 64, 64), np.uint16))
     uris = [str(tmp_path / f"{name}.tif") for name in "abc"]
-    whole = preprocessing_for("tif", 64, BANDS["tif"], uris, seed=0).scaling
+    whole = preprocessing_for(FOUR, 64, BANDS["tif"], uris, seed=0).scaling
     monkeypatch.setattr(radiometry, "MAX_SAMPLED_PIXELS", 1000)
-    sampled = preprocessing_for("tif", 64, BANDS["tif"], uris, seed=0).scaling
+    sampled = preprocessing_for(FOUR, 64, BANDS["tif"], uris, seed=0).scaling
     assert sampled != whole
     np.testing.assert_allclose(sampled, whole, atol=100)
-    assert preprocessing_for("tif", 64, BANDS["tif"], uris, seed=0).scaling == sampled
+    assert preprocessing_for(FOUR, 64, BANDS["tif"], uris, seed=0).scaling == sampled
 
 
 def test_a_band_without_contrast_still_gets_a_scaling(tmp_path):
@@ -290,8 +294,11 @@ def test_a_band_without_contrast_still_gets_a_scaling(tmp_path):
 
 def test_tifs_that_cannot_be_decoded_at_all_are_refused_with_the_reason(tmp_path):
     (tmp_path / "b.tif").write_bytes(b"")
+    uris = [str(tmp_path / "b.tif")]
     with pytest.raises(UsageError, match="no bytes"):
-        preprocessing_for("tif", 8, BANDS["tif"], [str(tmp_path / "b.tif")], seed=0)
+        preprocessing_for(FOUR, 8, BANDS["tif"], uris, seed=0)
+    with pytest.raises(UsageError, match="none of the 1 training tifs can be decoded: the"):
+        find_format("tif", uris, seed=0)
 
 
 def test_names_that_systems_add_are_not_training_chips(tmp_path, capsys):
@@ -306,6 +313,6 @@ def test_names_that_systems_add_are_not_training_chips(tmp_path, capsys):
 
 
 def test_a_folder_of_other_pictures_is_refused_with_what_to_do(tmp_path):
-    (tmp_path / "a.png").write_bytes(b"x")
-    with pytest.raises(UsageError, match=r"1 PNG file, none ending .*convert them as docs/data.md"):
+    (tmp_path / "a.gif").write_bytes(b"x")
+    with pytest.raises(UsageError, match=r"1 GIF file, none ending .*convert them as docs/data.md"):
         list_training_chips(str(tmp_path))

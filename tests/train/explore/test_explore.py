@@ -234,7 +234,7 @@ def test_tifs_are_stretched_and_their_near_infrared_is_averaged_too(tmp_path):
         (["--output", __file__], "is a file"),
         (["--chips", "nowhere"], "nowhere"),
         (["--image_size", "513"], "512"),
-        (["--media_type", "png"], "png"),
+        (["--media_type", "gif"], "gif"),
     ],
 )
 def test_a_usage_error_ends_with_2_and_one_line(tmp_path, capsys, flags, said):

@@ -30,6 +30,7 @@ def explore_or_keep(options: StudyOptions, material: Material, folder: Path) -> 
             output=str(folder / FOLDER),
             chips=options.chips,
             media_type=material.media_type,
+            tif_kind=options.tif_kind,
             label_set=options.label_set,
             seed=options.seed,
         )

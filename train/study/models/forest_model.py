@@ -41,6 +41,7 @@ def grow_or_keep(options: StudyOptions, material: Material, folder: Path) -> boo
             output=str(folder / _PART),
             split=split,
             media_type=material.media_type,
+            tif_kind=options.tif_kind,
             label_set=options.label_set,
             seed=options.seed,
             pixel_cache=options.pixel_cache,

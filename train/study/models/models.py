@@ -54,6 +54,7 @@ def network_options(
         artifact=str(network_folder(folder, model.name)),
         network=model.network,
         media_type=material.media_type,
+        tif_kind=options.tif_kind,
         image_size=options.image_size * model.side_factor,
         weights=options.weights if network.takes_imagenet else None,
         epochs=options.epochs,
