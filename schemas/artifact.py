@@ -23,6 +23,8 @@ from schemas.networks.preprocessing import SampleType as SampleType
 
 FORMAT_VERSION = 1
 
+_NEW = ("promises", "set_by_hand")  # left out if empty, as in artifacts of earlier releases
+
 
 @dataclass(frozen=True)
 class ModelArtifact:
@@ -39,6 +41,7 @@ class ModelArtifact:
         promises: by label, the precision that its threshold promises on new chips, as
             `train.judging.promise.describe_promises` returns it. The threshold is None if it cannot
             be promised.
+        set_by_hand: labels whose threshold was not chosen by the trainer.
         preprocessing: how bytes become the model's input.
         model_digest: see `schemas.artifact_files.model_digest`.
         figures: measures by part (validation, and test if there is one), by label and overall.
@@ -59,6 +62,7 @@ class ModelArtifact:
     sky_rule: SkyRule = "threshold"
     unproven_thresholds: tuple[str, ...] = ()
     promises: Mapping[str, Any] = field(default_factory=dict)
+    set_by_hand: tuple[str, ...] = ()
     figures: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -86,8 +90,12 @@ class ModelArtifact:
                 f"threshold of {min(skies)!r} is null, which means never; but sky_rule argmax "
                 "chooses sky labels whatever their thresholds"
             )
-        if unknown := sorted(set(self.promises) - set(self.label_set.names)):
-            raise ArtifactError(f"promises for labels that are not there: {', '.join(unknown)}")
+        for what in _NEW:
+            if unknown := sorted(set(getattr(self, what)) - set(self.label_set.names)):
+                raise ArtifactError(f"{what} has labels that are not there: {', '.join(unknown)}")
+        for label, promise in self.promises.items():
+            if not 0 < promise["precision"] < 1:
+                raise ArtifactError(f"the promise of {label!r} must be over 0 and under 1")
 
     @property
     def by_label(self) -> dict[str, Threshold]:
@@ -116,8 +124,9 @@ class ModelArtifact:
         data["preprocessing"] = self.preprocessing.to_dict()
         data["thresholds"] = self.by_label
         data["thresholds_digest"] = self.thresholds_digest
-        if not self.promises:
-            del data["promises"]  # as in artifacts of earlier releases
+        for name in _NEW:
+            if not data[name]:
+                del data[name]
         return {"format_version": FORMAT_VERSION, **data}
 
     @classmethod
@@ -142,6 +151,7 @@ class ModelArtifact:
                 sky_rule=data.get("sky_rule", "threshold"),
                 unproven_thresholds=tuple(data["unproven_thresholds"]),
                 promises=dict(data.get("promises", {})),
+                set_by_hand=tuple(data.get("set_by_hand", ())),
                 figures=dict(data["figures"]),
                 training=dict(data["training"]),
                 versions=dict(data["versions"]),

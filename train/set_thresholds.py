@@ -14,10 +14,9 @@ from pipelines.flags import flag
 from pipelines.storage.store import absolute_uri, head_object, join_uri
 from pipelines.storage.store_flags import StoreOptions
 from schemas.artifact import ArtifactError, ModelArtifact
-from schemas.artifact_files import ARTIFACT_FILE, SIGNATURE_FILE, write_artifact
+from schemas.artifact_files import ARTIFACT_FILE, SIGNATURE_FILE
 from schemas.decisions import Threshold
 from train.artifact.export import replace_artifact, resolve_target, write_descriptions
-from train.artifact.file_names import CARD_FILE
 from train.judging.figure_table import threshold_text
 
 
@@ -67,8 +66,7 @@ def set_thresholds(options: SetOptions) -> ModelArtifact:
     with replace_artifact(target) as temporary:
         for name in artifact.files:
             shutil.copyfile(folder / name, temporary / name)
-        write = write_descriptions if CARD_FILE in artifact.files else write_artifact
-        written = write(temporary, changed)
+        written = write_descriptions(temporary, changed)
     print("\n".join(_report(artifact, written, was_signed)))
     print(f"Artifact: {target}", flush=True)
     return written
@@ -90,8 +88,7 @@ def with_thresholds(artifact: ModelArtifact, given: Thresholds) -> ModelArtifact
     changed = {n for n, threshold in thresholds.items() if threshold != artifact.by_label[n]}
     if not changed:
         return artifact
-    before = set(artifact.training.get("thresholds_set_by_hand", ()))
-    by_hand = [name for name in thresholds if name in before | changed]
+    by_hand = changed.union(artifact.set_by_hand)
     figures = {
         part: _without_measures(found, thresholds, changed)
         for part, found in artifact.figures.items()
@@ -101,7 +98,7 @@ def with_thresholds(artifact: ModelArtifact, given: Thresholds) -> ModelArtifact
         thresholds=tuple(thresholds.values()),
         promises={n: found for n, found in artifact.promises.items() if n not in changed},
         figures=figures,
-        training={**artifact.training, "thresholds_set_by_hand": by_hand},
+        set_by_hand=tuple(name for name in thresholds if name in by_hand),
     )
 
 

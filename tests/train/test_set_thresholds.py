@@ -105,7 +105,7 @@ def test_what_is_set_a_second_time_adds_up_and_the_same_numbers_change_nothing(t
     assert set_by_hand(trained, tmp_path / "one", {"water": 0.9}) == 0
     assert set_by_hand(tmp_path / "one", tmp_path / "two", {"primary": 0.8}) == 0
     two = read_artifact(tmp_path / "two")
-    assert two.training["thresholds_set_by_hand"] == ["primary", "water"]
+    assert two.set_by_hand == ("primary", "water")
     assert set_by_hand(tmp_path / "two", tmp_path / "three", {"water": 0.9}) == 0
     assert read_artifact(tmp_path / "three") == two
 
@@ -117,7 +117,9 @@ def test_a_promise_is_dropped_with_its_threshold(plain, tmp_path, capsys):
     artifact = read_artifact(source).to_dict() | {"promises": promises}
     write_artifact(source, ModelArtifact.from_dict(artifact))
     assert set_by_hand(source, tmp_path / "copy", {"road": 0.7, "water": 0.5}) == 0
-    assert read_artifact(tmp_path / "copy").promises == {"water": promises["water"]}
+    copy = read_artifact(tmp_path / "copy")
+    assert copy.promises == {"water": promises["water"]}
+    assert copy.set_by_hand == ("road",)
     assert "Promised for other thresholds, so not any more: road\n" in capsys.readouterr().out
 
 

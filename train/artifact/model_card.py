@@ -140,7 +140,7 @@ def _thresholds(artifact: ModelArtifact) -> Iterator[doc.Block]:
 
 
 def _proof(artifact: ModelArtifact, label: str) -> str:
-    if label in artifact.training.get("thresholds_set_by_hand", ()):
+    if label in artifact.set_by_hand:
         return "set by hand"
     count = artifact.figures["validation"]["labels"][label]["positives"]
     return f"{count} validation chip{'s' * (count > 1)}" if count else "none"
@@ -153,8 +153,9 @@ def _engines(artifact: ModelArtifact) -> Iterator[doc.Block]:
         return
     yield doc.Paragraph("TensorFlow, and OpenVINO with the same scores in float32.")
     if found := known.get("int8"):
-        by_hand = "thresholds_set_by_hand" in artifact.training
-        when = " These are decisions before thresholds were set by hand." if by_hand else ""
+        when = ""
+        if artifact.set_by_hand:
+            when = " These are decisions before thresholds were set by hand."
         yield doc.Paragraph(f"{describe(found)}.{when}")
         yield doc.TableBlock(
             [

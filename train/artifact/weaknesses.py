@@ -85,10 +85,10 @@ def _of_thresholds(artifact: ModelArtifact) -> Iterator[str]:
     if artifact.unproven_thresholds:
         names = ", ".join(artifact.unproven_thresholds)
         yield f"No validation chip proves the threshold of {names}."
-    if by_hand := artifact.training.get("thresholds_set_by_hand"):
+    if names := ", ".join(artifact.set_by_hand):
         yield (
-            f"Set by hand, so not measured at the threshold: {', '.join(by_hand)}. Figures at the "
-            "thresholds over all labels are not known either."
+            f"Set by hand, so not measured at the threshold: {names}. Figures at the thresholds "
+            "over all labels are not known either."
         )
     if artifact.never:
         yield f"Never reported, because the threshold is null: {', '.join(artifact.never)}."
