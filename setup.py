@@ -64,6 +64,7 @@ ANALYSIS = ["pandas>=2.2"]
 TEST = [
     *SIGN,
     "boto3>=1.35",
+    "cleanlab>=2.9",  # what suspected label errors are held to: docs/decisions/label-errors.md
     "flask>=3.0",
     "flask-cors>=5.0",
     "gcp-storage-emulator>=2024.8.3",

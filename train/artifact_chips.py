@@ -87,12 +87,12 @@ def choose_part(options: PartOptions, names: Sequence[str]) -> dict[str, Part]:
     return parts
 
 
-def count_trained(artifact: OpenedArtifact, names: Sequence[str]) -> int:
-    """How many chips have the name of one that the model was fitted to, by its split.csv."""
+def trained_names(artifact: OpenedArtifact) -> frozenset[str]:
+    """The names of the chips that the model was fitted to, by its split.csv."""
     if SPLIT_FILE not in artifact.description.files:
-        return 0
+        return frozenset()
     split = read_split(join_uri(artifact.address, SPLIT_FILE))
-    return sum(split.get(name) == "train" for name in names)
+    return frozenset(name for name, part in split.items() if part == "train")
 
 
 def decode_for(

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from pipelines.artifacts.signing import TRUSTED_KEY
 from pipelines.commands import CommandLine
 from pipelines.errors import StorageError, UsageError, as_usage_error
 from pipelines.flags import common_flag, flag
 from pipelines.storage.store import absolute_uri, head_object, is_remote, read_bytes, write_bytes
+from schemas.decisions import choose_labels
 from train.artifact_chips import (
     OpenedArtifact,
     choose_part,
@@ -19,9 +23,14 @@ from train.artifact_chips import (
     match_chips,
     open_checked,
     score,
+    trained_names,
 )
 from train.data.examples import Examples, count_set_aside, describe_set_aside
 from train.data.pixel_cache import choose_cache
+from train.evaluating.details import resolve_details, write_details
+from train.evaluating.evaluated import Evaluated
+from train.judging.figure_table import format_figures
+from train.judging.measuring import measure
 from train.shared_options import CacheOptions, LabelledOptions, PartOptions
 
 _MOST_FIGURES_BYTES = 1 << 24
@@ -34,7 +43,8 @@ class EvaluateOptions(CacheOptions, PartOptions, LabelledOptions):
     artifact: str = flag("The folder of the artifact: local, gs:// or s3://.", metavar="URI")
     trusted_key: str | None = TRUSTED_KEY(default=None)
     output: str | None = common_flag(
-        "The JSON file for the figures. Default: ARTIFACT.evaluation.json next to the "
+        "The JSON file for the figures; predictions, curves and suspected label errors go to the "
+        "folder of the same name without .json. Default: ARTIFACT.evaluation.json next to the "
         "artifact, whose own files are part of its digest.",
         metavar="FILE",
         default=None,
@@ -45,7 +55,7 @@ LINE = CommandLine("train evaluate", EvaluateOptions, "Measure a model artifact 
 
 
 def evaluate_artifact(options: EvaluateOptions) -> dict[str, Any]:
-    """Measure an artifact on labelled chips; print the figures and write them as JSON.
+    """Measure an artifact on labelled chips; print the figures, and write them with their details.
 
     Raises:
         UsageError: the artifact, the chips or the labels cannot be used.
@@ -55,21 +65,26 @@ def evaluate_artifact(options: EvaluateOptions) -> dict[str, Any]:
     opened = open_checked("--artifact", options.artifact, options.trusted_key)
     artifact = opened.description
     output = _output(options, opened.address)
+    details = _details_folder(output)
+    resolve_details("--output", details)
     chips = match_chips(options, artifact)
     parts = choose_part(options, list(chips.uris))
     names = [name for name, part in parts.items() if part == (options.part or "test")]
     examples = decode_for(artifact, names, chips, cache)
     set_aside = count_set_aside(chips, parts, [examples])
     print("\n".join([f"Chips: {len(names)}", *describe_set_aside(set_aside, [examples])]))
+    evaluated = _evaluate(opened, examples, chips.uris)
     report = {
         "model_digest": artifact.model_digest,
         "thresholds_digest": artifact.thresholds_digest,
         "sky_rule": artifact.sky_rule,
         "set_aside": set_aside,
-        **_measure(opened, examples),
+        **_measure(evaluated),
     }
     write_bytes(output, (json.dumps(report, indent=2, allow_nan=False) + "\n").encode())
     print(f"Figures: {output}", flush=True)
+    page = write_details(details, evaluated, f"Evaluation of {opened.name}")
+    print(f"Predictions, curves, confusions and suspected label errors: {page}", flush=True)
     return report
 
 
@@ -96,17 +111,30 @@ def _is_ours(output: str) -> bool:
     return isinstance(found, dict) and {"model_digest", "set_aside"} <= found.keys()
 
 
-def _measure(opened: OpenedArtifact, examples: Examples) -> dict[str, Any]:
-    from train.judging.figure_table import format_figures
-    from train.judging.measuring import measure
+def _details_folder(output: str) -> str:
+    """Where everything but the figures goes: next to them."""
+    return output.removesuffix(".json") if output.endswith(".json") else f"{output}.details"
 
+
+def _evaluate(opened: OpenedArtifact, examples: Examples, uris: Mapping[str, str]) -> Evaluated:
     artifact = opened.description
+    scores = score(opened, examples)
+    trained = trained_names(opened)
+    return Evaluated(
+        names=examples.names,
+        uris=uris,
+        truth=examples.truth,
+        scores=scores,
+        chosen=choose_labels(scores, artifact.thresholds, artifact.label_set, artifact.sky_rule),
+        trained=np.array([name in trained for name in examples.names], np.bool_),
+        artifact=artifact,
+    )
+
+
+def _measure(found: Evaluated) -> dict[str, Any]:
+    artifact = found.artifact
     figures = measure(
-        score(opened, examples),
-        examples.truth,
-        artifact.label_set,
-        artifact.thresholds,
-        artifact.sky_rule,
+        found.scores, found.truth, artifact.label_set, artifact.thresholds, artifact.sky_rule
     )
     print(format_figures(figures), flush=True)
     return figures

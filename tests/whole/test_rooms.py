@@ -26,7 +26,7 @@ _ORDER = """
     train.addresses train.results train.pictures train.data train.shared_options train.networks
     train.judging train.converting train.fitting
     train.artifact train.recipes train.options train.training_set train.training
-    train.artifact_chips train.chip_pictures train.compare
+    train.artifact_chips train.chip_pictures train.compare train.evaluating
     train.evaluation train.conversion train.set_thresholds train.signing train.explore
     train.forest train.filters train.study train.sample train.sample_archive train.__main__
     beam_jobs.geojson beam_jobs.answers beam_jobs.options beam_jobs.questions beam_jobs.sessions

@@ -14,11 +14,11 @@ from schemas.labels import LabelSet
 from train.artifact_chips import (
     OpenedArtifact,
     choose_part,
-    count_trained,
     decode_for,
     match_chips,
     open_checked,
     score,
+    trained_names,
 )
 from train.compare._comparison import Comparison
 from train.compare._output import write_comparison
@@ -88,7 +88,7 @@ def compare_artifacts(options: CompareOptions) -> dict[str, Any]:
             artifacts=opened,
             judged=judged,
             differences=compare_models(judged, truth, labels),
-            trained={name: count_trained(each, kept) for name, each in opened.items()},
+            trained={name: len(trained_names(each) & set(kept)) for name, each in opened.items()},
             undecoded=len(names) - len(kept),
         ),
     )
