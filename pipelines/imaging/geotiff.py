@@ -26,7 +26,8 @@ from pipelines.imaging.resize import (
 from pipelines.imaging.tiff_bands import BandChoice, choose_samples
 from pipelines.imaging.tiff_header import bare_copy, read_no_data
 from pipelines.imaging.tiff_layout import COMPRESSIONS, TiffLayout, read_layout
-from schemas.artifact import Preprocessing
+from schemas.artifact import Preprocessing, SampleType
+from schemas.networks.preprocessing import SAMPLE_BYTES
 from schemas.tables import QuarantineReason as Reason
 
 _LONGEST_TILE_PX = 1024  # tiles may be larger than a small picture; COGs often have 512
@@ -45,6 +46,12 @@ PHOTOMETRICS = {
     32845: "LogLuv",
 }
 """TIFF's numbers of what samples mean, of those that are not reflectances of a band each."""
+_STORED: dict[tuple[SampleType | None, bool], np.dtype[Any]] = {
+    (samples, big_endian): np.dtype(samples).newbyteorder(">" if big_endian else "<")
+    for samples in SAMPLE_BYTES
+    for big_endian in (False, True)
+}
+"""Types of samples by the byte order in the file."""
 _MEMORY_FOLDER = re.compile(r"/vsimem/[^/]+/")  # GDAL's name for the bytes: new each time
 
 
@@ -216,7 +223,7 @@ def _read_pixels(data: bytes, layout: TiffLayout) -> Values:
     """All samples, `[height, width, samples]`; without GDAL if the file holds plain pixels."""
     shape = (layout.height_px, layout.width_px, layout.bands)
     if layout.raw_start is not None:
-        samples = np.dtype(layout.samples).newbyteorder(">" if layout.big_endian else "<")
+        samples = _STORED[layout.samples, layout.big_endian]
         return np.frombuffer(data, samples, math.prod(shape), layout.raw_start).reshape(shape)
     with open_tif(data) as source:
         if (source.height, source.width, source.dtypes) != (

@@ -55,6 +55,9 @@ class BandChoice:
     offsets: tuple[float, ...] = ()
 
 
+_ALL = BandChoice()
+
+
 def read_kind(data: bytes, layout: TiffLayout) -> TifKind:
     """What the bands of a chip are.
 
@@ -97,7 +100,9 @@ def choose_samples(data: bytes, layout: TiffLayout, preprocessing: Preprocessing
         return fit_kind(read_kind(data, layout), read_band_tags(data, layout.bands), preprocessing)
     if (layout.bands, layout.samples) != (len(stored), preprocessing.samples):
         raise ChipRejected(Reason.WRONG_BANDS, f"{layout.mode}, not {preprocessing.kind}")
-    return BandChoice(in_order(tuple(map(stored.index, preprocessing.bands)), layout.bands))
+    if preprocessing.bands == stored:
+        return _ALL
+    return BandChoice(tuple(map(stored.index, preprocessing.bands)))
 
 
 def in_order(positions: tuple[int, ...], count: int) -> tuple[int, ...] | None:

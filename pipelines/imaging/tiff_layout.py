@@ -22,11 +22,11 @@ COMPRESSIONS = {1, 5, 8, 32773, 32946, 34887, 34925, 50000}
 
 _UNSIGNED = (1, 4)  # whole numbers, and a type that is not known, which is read like them
 _KINDS = {**dict.fromkeys(_UNSIGNED, "uint"), 2: "int", 3: "float", 5: "complex int", 6: "complex"}
-_SAMPLES: dict[str, SampleType] = {
-    "uint8": "uint8",
-    "int16": "int16",
-    "float32": "float32",
-    **{f"uint{bits}": "uint16" for bits in range(9, 17)},  # fewer than 16 are packed in the file
+_SAMPLES: dict[tuple[int, int], SampleType] = {
+    (2, 16): "int16",
+    (3, 32): "float32",
+    **{(kind, 8): "uint8" for kind in _UNSIGNED},
+    **{(kind, bits): "uint16" for kind in _UNSIGNED for bits in range(9, 17)},  # 9 are packed
 }
 _WHOLE_BITS = (8, 16, 32)
 _SHORTEST_TILE_PX = 16  # their sides are multiples of it: TIFF 6.0, section 15
@@ -75,17 +75,13 @@ class TiffLayout:
     @property
     def mode(self) -> str:
         """How the pixels are stored, such as `4 x uint16`."""
-        return f"{self.bands} x {self._stored_type}"
+        kind = _KINDS.get(self.sample_format, f"format {self.sample_format} of ")
+        return f"{self.bands} x {kind}{self.bits}"
 
     @property
     def samples(self) -> SampleType | None:
         """The type of samples when they are decoded; None if it is not read."""
-        return _SAMPLES.get(self._stored_type)
-
-    @property
-    def _stored_type(self) -> str:
-        kind = _KINDS.get(self.sample_format, f"format {self.sample_format} of ")
-        return f"{kind}{self.bits}"
+        return _SAMPLES.get((self.sample_format, self.bits))
 
 
 def read_layout(data: bytes) -> TiffLayout:
