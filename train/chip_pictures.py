@@ -1,6 +1,6 @@
 """Chips as small pictures for the pages of the trainer."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -9,6 +9,7 @@ import simplejpeg
 
 from pipelines.blocks.document import Picture, Text
 from pipelines.errors import ChipRejected
+from pipelines.imaging.band_names import shown_colours
 from pipelines.imaging.decoding import decode_chip
 from schemas.artifact import Preprocessing
 from train.data.examples import READING_THREADS, read_training_chip
@@ -17,7 +18,6 @@ SIDE_PX = 128
 """The side of a picture."""
 
 _QUALITY = 85
-_RGB = ("red", "green", "blue")
 
 
 def picture_chips(
@@ -42,17 +42,6 @@ def picture_chips(
         return list(pool.map(draw, captions))
 
 
-def shown_bands(bands: Sequence[str]) -> list[int]:
-    """Which bands are shown as red, green and blue: those, or else the first three, or one as grey.
-
-    >>> shown_bands(("blue", "green", "red")), shown_bands(("B11", "B12"))
-    ([2, 1, 0], [0, 0, 0])
-    """
-    if set(_RGB) <= set(bands):
-        return [bands.index(band) for band in _RGB]
-    return [0, 1, 2] if len(bands) > 2 else [0, 0, 0]
-
-
 def _draw(uri: str, preprocessing: Preprocessing) -> bytes:
     """A chip as a JPEG.
 
@@ -60,6 +49,6 @@ def _draw(uri: str, preprocessing: Preprocessing) -> bytes:
         ChipRejected: it cannot be read or decoded.
     """
     pixels = decode_chip(read_training_chip(uri), preprocessing)
-    colours = np.ascontiguousarray(pixels[..., shown_bands(preprocessing.bands)])
+    colours = np.ascontiguousarray(pixels[..., shown_colours(preprocessing.bands)])
     jpeg: bytes = simplejpeg.encode_jpeg(colours, _QUALITY, "RGB")
     return jpeg

@@ -95,8 +95,8 @@ def read_measured(data: bytes, layout: TiffLayout, preprocessing: Preprocessing)
     values = _averaged(pixels, choice, preprocessing).reshape(-1, len(preprocessing.bands))
     if not preprocessing.stored_bands:
         return values
-    missing = np.logical_or(_find_missing(pixels, data, choice), find_gaps(pixels))
-    if not np.any(missing):
+    missing = _find_missing(pixels, data, choice)
+    if isinstance(missing, bool) or not missing.any():
         return values
     shares = area_average(missing[..., None].astype(np.uint8), preprocessing.image_size)
     whole: Radiometry = values[shares.ravel() == 0]
@@ -194,16 +194,20 @@ def _check_content(pixels: Values, data: bytes) -> None:
 
 
 def _check_data(pixels: Values, data: bytes, choice: BandChoice) -> None:
-    """Refuse a chip of which no pixel is data."""
-    if np.all(np.logical_or(_find_missing(pixels, data, choice), find_gaps(pixels))):
-        raise ChipRejected(Reason.NO_DATA, "no pixel is data")
+    """Refuse a chip of which no pixel has data in all bands."""
+    if np.all(_find_missing(pixels, data, choice)):
+        raise ChipRejected(Reason.NO_DATA, "no pixel has data in all bands")
 
 
 def _find_missing(pixels: Values, data: bytes, choice: BandChoice) -> Mask:
+    """Where a chip has no data, or none in one of the bands that the model takes."""
     if choice.has_alpha:
         transparent: Mask = pixels[..., -1] == 0
         return transparent
-    return find_missing(pixels, pixels.min(), read_no_data(data))
+    missing = find_missing(pixels, pixels.min(), read_no_data(data))
+    taken = pixels if choice.positions is None else pixels[..., choice.positions]
+    gaps = find_gaps(taken)
+    return missing if gaps is False else np.logical_or(missing, gaps)
 
 
 def _averaged(pixels: Values, choice: BandChoice, preprocessing: Preprocessing) -> Radiometry:

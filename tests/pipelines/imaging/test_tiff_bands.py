@@ -288,6 +288,16 @@ def test_a_chip_without_a_pixel_of_data_is_no_data(
     assert caught.value.reason is Reason.NO_DATA
 
 
+def test_a_band_without_data_is_no_data_only_for_a_model_that_takes_it() -> None:
+    values = draw(3, "float32")
+    values[2] = np.nan
+    data = encode(values)
+    with pytest.raises(ChipRejected, match="no_data: no pixel has data in all bands"):
+        decode_chip(data, model(numbered(3), "float32"))
+    found = values_of(data, model(numbered(3), "float32", ("band_1", "band_2")))
+    np.testing.assert_array_equal(found, np.moveaxis(values[:2], 0, -1))
+
+
 def test_a_transparent_chip_is_no_data_and_transparent_pixels_are_black() -> None:
     values = draw(4, "uint8")
     values[3], values[:3, 0] = 255, 9
@@ -297,7 +307,7 @@ def test_a_transparent_chip_is_no_data_and_transparent_pixels_are_black() -> Non
     assert not found[0].any()
     np.testing.assert_array_equal(found[1:], np.moveaxis(values[:3, 1:], 0, -1))
     values[3] = 0
-    with pytest.raises(ChipRejected, match="no pixel is data"):
+    with pytest.raises(ChipRejected, match="no pixel has data in all bands"):
         decode_chip(encode(values, photometric="RGB", ALPHA="YES"), rgb)
 
 

@@ -4,11 +4,11 @@ import pytest
 
 from pipelines.errors import UsageError
 from pipelines.planning.archive import list_chips
-from pipelines.planning.media_types import refuse_other_media_type
+from pipelines.planning.media_types import leave_out_pngs, refuse_other_media_type
 from tests.support.samples import jpg_bytes
 from tests.support.tars import tar_bytes
 
-TIF, JPG = b"II*\0" + bytes(20), jpg_bytes()
+TIF, JPG, PNG = b"II*\0" + bytes(20), jpg_bytes(), b"\x89PNG\r\n\x1a\n" + bytes(20)
 
 
 def check(folder, wanted):
@@ -49,3 +49,38 @@ def test_a_manifest_of_chips_without_endings_is_left_to_their_bytes(tmp_path):
     (tmp_path / "chip").write_bytes(TIF)
     (tmp_path / "m.csv").write_text("chip_uri\nchip\n")
     refuse_other_media_type(list_chips(str(tmp_path / "m.csv"), None).chips, "jpg")
+
+
+def test_a_folder_of_two_other_media_types_is_refused_with_both(tmp_path):
+    for number in range(4):
+        (tmp_path / f"{number}.tif").write_bytes(TIF)
+        (tmp_path / f"{number}.png").write_bytes(PNG)
+    message = "--chips holds 4 tif chips, 4 png chips and no jpg, .* trained on png or tif"
+    with pytest.raises(UsageError, match=message):
+        check(tmp_path, "jpg")
+    check(tmp_path, "png")
+
+
+def left(folder, wanted):
+    found = leave_out_pngs(list_chips(str(folder), None).chips, str(folder), wanted)
+    return sorted(uri.rpartition("/")[2] for uri in found["chip_uri"].to_pylist())
+
+
+def test_pngs_are_left_out_next_to_the_chips_of_other_models_and_counted(tmp_path, capsys):
+    (tmp_path / "a.jpg").write_bytes(JPG)
+    (tmp_path / "t.tar").write_bytes(tar_bytes([("b.jpg", JPG), ("b.png", PNG)]))
+    for name in ("a.png", "c.PNG"):
+        (tmp_path / name).write_bytes(PNG)
+    assert left(tmp_path, "jpg") == ["a.jpg", "t.tar#b.jpg"]
+    said = capsys.readouterr()
+    assert said.err == "--chips: 3 png files ignored, the model of --artifact takes jpg\n"
+    assert not said.out
+    assert left(tmp_path, "png") == ["a.jpg", "a.png", "c.PNG", "t.tar#b.jpg", "t.tar#b.png"]
+
+
+def test_pngs_that_are_all_there_is_or_in_a_manifest_are_not_left_out(tmp_path):
+    (tmp_path / "a.png").write_bytes(PNG)
+    assert left(tmp_path, "jpg") == ["a.png"]
+    (tmp_path / "b.jpg").write_bytes(JPG)
+    (tmp_path / "m.csv").write_text("chip_uri\na.png\nb.jpg\n")
+    assert left(tmp_path / "m.csv", "jpg") == ["a.png", "b.jpg"]

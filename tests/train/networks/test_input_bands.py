@@ -4,12 +4,15 @@ import numpy as np
 import pytest
 
 from pipelines.errors import UsageError
+from pipelines.imaging.band_names import numbered_names
+from pipelines.imaging.tiff_bands import TifKind
 from schemas.artifact import BANDS
 from train.networks.input_bands import (
     choose_bands,
     split_list,
     spread_kernel,
     spread_statistics,
+    stored_names,
 )
 from train.networks.registry import NETWORKS
 
@@ -115,3 +118,28 @@ def test_networks_are_built_for_any_number_of_bands(bands):
     for name in ("vgg16", "cnn", "mean_colour"):
         model = NETWORKS[name].build((32, 32, len(bands)), 3)
         assert model(np.zeros((1, 32, 32, len(bands)), np.float32)).shape == (1, 3)
+
+
+UNNAMED = TifKind(numbered_names(6), "uint16", named=False)
+BYTES = TifKind(RGB, "uint8", named=False, alpha=True)
+
+
+def test_a_list_of_names_names_the_bands_of_files_that_do_not() -> None:
+    assert stored_names(UNNAMED, ",".join(SENTINEL)) == SENTINEL
+    assert stored_names(UNNAMED, "6,5") == UNNAMED.bands
+    for asked in (None, "all", "rgb"):
+        assert stored_names(UNNAMED, asked) == UNNAMED.bands
+    assert stored_names(TifKind(BANDS["tif"], "uint16", named=False), "red,blue") == BANDS["tif"]
+    assert stored_names(TifKind(SENTINEL, "uint16", named=True), "a,b,c,d,e,f") == SENTINEL
+
+
+def test_a_name_for_some_of_the_bands_of_files_without_names_is_refused() -> None:
+    with pytest.raises(UsageError, match="do not name their 6 bands, so 'B08' can be any of them"):
+        stored_names(UNNAMED, "B08,B04")
+
+
+def test_a_fourth_band_that_is_called_alpha_is_a_band_if_it_is_listed() -> None:
+    assert stored_names(BYTES, None) == RGB
+    assert stored_names(BYTES, "b,g,r,nir") == ("b", "g", "r", "nir")
+    assert stored_names(BYTES, "4,1") == numbered_names(4)
+    assert stored_names(BYTES, "3,1") == RGB
