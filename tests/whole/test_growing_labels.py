@@ -167,7 +167,7 @@ def test_each_model_is_relabelled_by_its_own_artifact(
     assert set(again) == {(True, True)}
 
 
-def test_thresholds_are_needed_for_the_labels_of_the_model_alone(
+def test_a_label_that_the_thresholds_do_not_name_stays_if_the_model_has_it(
     nights: Nights, models: dict[str, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     digests = {
@@ -175,10 +175,14 @@ def test_thresholds_are_needed_for_the_labels_of_the_model_alone(
         for name, path in models.items()
     }
     low = dict.fromkeys(BEFORE.names, 0.0)
-    assert nights.relabel(low, "n7", "--model_digest", digests["after"]) == 2
-    error = capsys.readouterr().err
-    assert "labels without one: mine" in error
-    assert error.count("\n") == 1
+    mine = "SELECT chip_uri, list_contains(labels, 'mine') AS mine FROM chip_scores"
+    before = nights.rows(f"{mine} WHERE run_id = 'n2' ORDER BY ALL")
+    assert nights.relabel(low, "n4", "--model_digest", digests["after"]) == 0
+    assert "other labels keep those of their rows: mine" in capsys.readouterr().out
+    assert nights.rows(f"{mine} WHERE run_id = 'n4' ORDER BY ALL") == before
+    others = "len(labels) - list_contains(labels, 'mine')::INT"
+    every = nights.rows(f"SELECT DISTINCT {others} FROM chip_scores WHERE run_id = 'n4'")
+    assert every == [(4,)]
     assert nights.score("n3", "before", 2) == 0
     assert nights.relabel(low, "n7", "--model_digest", digests["before"]) == 0
     every = nights.rows("SELECT DISTINCT len(labels) FROM chip_scores WHERE run_id = 'n7'")
