@@ -112,6 +112,68 @@ def hostile_layers(mark: Path) -> Mapping[str, dict[str, Any]]:
     }
 
 
+def hostile_blocks(mark: Path) -> Mapping[str, dict[str, Any]]:
+    """Layers that backbones have, with settings that no backbone has."""
+    code, path, far = lambda_code(mark), str(mark), 10**9
+
+    def known(class_name: str, /, **config: Any) -> dict[str, Any]:
+        return layer("keras.layers", class_name, **config)
+
+    spreads = {"module": "keras.initializers", "class_name": "VarianceScaling"}
+    depthwise = {"depth_multiplier": 1, "kernel_size": [1, 1], "use_bias": False}
+    return {
+        "an activation that is code": known("Activation", activation=code),
+        "an activation by the name of a function": known(
+            "Activation", activation=function("os", "system")
+        ),
+        "an activation with an unknown name": known("Activation", activation="exec"),
+        "a limit that is an object": known("ReLU", max_value=code),
+        "padding that no memory holds": known("ZeroPadding2D", padding=[[far, far], [1, 1]]),
+        "padding below nothing": known("ZeroPadding2D", padding=[[-9, 0], [0, 0]]),
+        "padding that is a path": known("ZeroPadding2D", padding=path),
+        "padding that is nothing": known("ZeroPadding2D", padding=None),
+        "a shape that is a path": known("Reshape", target_shape=path),
+        "a shape with an object": known("Reshape", target_shape=[1, 1, code]),
+        "an axis that is a name": known("Concatenate", axis=path),
+        "tensors to add that are objects": {
+            **known("Add"),
+            "inbound_nodes": [{"args": [[code, code]], "kwargs": {}}],
+        },
+        "factors of another way to build": {
+            **known("Multiply"),
+            "build_config": {"shapes_dict": {"kernel": [1]}},
+        },
+        "a scale with an object": known("Rescaling", scale=[1.0, code], offset=0.0),
+        "noise of a shape that is a path": known("Dropout", rate=0.1, noise_shape=path),
+        "a convolution without its weights": {
+            **known("DepthwiseConv2D", **depthwise),
+            "build_config": {"input_shape": [None, 64, 64, 3]},
+        },
+        "a convolution with filters that no memory holds": {
+            **known("DepthwiseConv2D", **depthwise | {"depth_multiplier": far}),
+            "build_config": {"input_shape": [None, 64, 64, 3]},
+        },
+        "a convolution of no known shape": known("DepthwiseConv2D", **depthwise),
+        "a normalisation along axes that are not there": {
+            **known("LayerNormalization", axis=[7], center=True, scale=True),
+            "build_config": {"input_shape": [None, 64, 64, 3]},
+        },
+        "a normalisation along an axis that is a path": known("LayerNormalization", axis=path),
+        "weights spread by an object": known(
+            "DepthwiseConv2D",
+            depthwise_initializer={**spreads, "config": {"mode": code}, "registered_name": None},
+        ),
+        "weights spread by an unknown word": known(
+            "DepthwiseConv2D",
+            depthwise_initializer={**spreads, "config": {"mode": path}, "registered_name": None},
+        ),
+        "layer scale by its source module": layer(
+            "keras.src.applications.convnext", "LayerScale", projection_dim=3
+        ),
+        "a sum of a module of operations": layer("keras.src.ops.numpy", "Add"),
+    }
+
+
 def hostile_settings(mark: Path) -> Mapping[str, Callable[[Config], object]]:
     """Changes to the last layer, a dense one, or to the model around it."""
     code, nested = lambda_code(mark), {"class_name": "Lambda", "module": "keras.layers"}

@@ -73,6 +73,20 @@ def test_a_model_that_keras_cannot_build_is_one_line_with_the_file_and_the_versi
         load_model(tmp_path, read_description(tmp_path))
 
 
+def test_a_model_without_weights_that_would_fill_the_memory_is_refused(tmp_path: Path) -> None:
+    """Each layer joins its input to itself: 64 x 64 pixels become 64 x 2 million."""
+    artifact = make_artifact(tmp_path)
+    layers = keras.layers
+    flow = pixels = keras.Input((64, 64, 3))
+    for _ in range(15):
+        flow = layers.Concatenate(axis=1)([flow, flow])
+    scores = layers.Dense(len(artifact.label_set.names), name="scores")
+    keras.Model(pixels, scores(layers.GlobalAveragePooling2D()(flow))).save(tmp_path / MODEL_FILE)
+    record(tmp_path)
+    with pytest.raises(ArtifactError, match=r"a layer of the model has \(None, 2097152, 64, 3\)"):
+        load_model(tmp_path, read_description(tmp_path))
+
+
 @pytest.mark.parametrize("hole", hostile_layers(Path()))
 def test_a_hostile_model_ends_the_command_before_anything_is_planned(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], hole: str

@@ -20,6 +20,7 @@ from schemas.artifact_files import MODEL_FILE, read_artifact, read_description, 
 from schemas.networks.keras_file import ArtifactError, read_model
 from tests.support.hostile_models import (
     change_weights,
+    hostile_blocks,
     hostile_layers,
     hostile_settings,
     hostile_weights,
@@ -104,6 +105,21 @@ def test_a_layer_that_runs_code_or_reads_files_is_refused(
     )
     with pytest.raises(ArtifactError, match="which no release of the trainer writes"):
         read_artifact(folder)
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize("hole", hostile_blocks(_NOWHERE))
+def test_a_layer_of_a_backbone_with_settings_of_none_is_refused(
+    folder: Path, tmp_path: Path, hole: str
+) -> None:
+    mark = tmp_path / "mark"
+    change_config(
+        folder, lambda config: config["config"]["layers"].insert(1, hostile_blocks(mark)[hole])
+    )
+    with pytest.raises(ArtifactError) as refused:
+        read_artifact(folder)
+    assert "\n" not in str(refused.value)
+    assert "model_digest" not in str(refused.value)
     assert not mark.exists()
 
 
