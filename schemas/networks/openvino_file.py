@@ -13,10 +13,11 @@ from xml.etree.ElementTree import Element, ParseError, SubElement, fromstring, t
 
 from schemas.networks.keras_config import ArtifactError
 
-MOST_GRAPH_BYTES = 1 << 23
-"""Size beyond which a graph is not read. VGG16 in int8 with 8 views has 1 MB."""
+MOST_GRAPH_BYTES = 1 << 25
+"""Size beyond which a graph is not read. With 8 views in int8, VGG16 has 1 MB and
+EfficientNetV2-S some 13."""
 
-_MOST_LAYERS = 20_000
+_MOST_LAYERS = 60_000
 _WIDTHS = {"f32": 4, "i64": 8, "i32": 4, "f16": 2, "i8": 1, "u8": 1}
 
 _WINDOW = ("strides", "pads_begin", "pads_end", "auto_pad")

@@ -18,7 +18,10 @@ class StudyOptions(CacheOptions, ChoiceOptions, LabelledOptions):
         metavar="FOLDER",
     )
     models: str = common_flag(
-        "all, or names of models, separated by commas.", metavar="NAMES", default="all"
+        "all, or names of models, separated by commas. all are those of the study; the networks "
+        "of keras.applications are trained if they are named.",
+        metavar="NAMES",
+        default="all",
     )
     epochs: int = common_flag("Train at most this many epochs.", at_least_1, default=50)
     image_size: int = common_flag(
@@ -34,8 +37,8 @@ class StudyOptions(CacheOptions, ChoiceOptions, LabelledOptions):
         "A csv of published figures by label, to compare with these.", metavar="FILE", default=None
     )
     weights: str | None = flag(
-        "The weights that vgg16 starts from: imagenet, none, or a file in Keras' notop layout. "
-        "Default: imagenet.",
+        "The weights that pretrained networks start from: imagenet, none, a file in Keras' notop "
+        "layout, or NETWORK=FILE for each, separated by commas. Default: imagenet.",
         metavar="NAME",
         default=None,
     )

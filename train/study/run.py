@@ -15,8 +15,7 @@ from pipelines.errors import RunFailed
 from pipelines.storage.store import write_bytes
 from train.artifact.export import check_replaceable
 from train.data.pixel_cache import choose_cache
-from train.networks.registry import NETWORKS
-from train.options import check_options, check_weights
+from train.options import check_options
 from train.results import resolve_output
 from train.study.comparing.describe import describe_models, describe_study
 from train.study.comparing.published import read_published
@@ -29,6 +28,7 @@ from train.study.models.forest_model import grow_or_keep
 from train.study.models.material import Material, gather_material
 from train.study.models.models import BEST, copy_best, network_options, train_or_keep
 from train.study.models.plan import VGG16, StudyModel, choose_models
+from train.study.models.start_weights import check_start_weights, weights_for
 from train.study.options import StudyOptions
 
 
@@ -47,8 +47,7 @@ def run_study(options: StudyOptions) -> dict[str, Any]:
     folder = resolve_output(options.output)
     check_replaceable(folder / BEST, "--output")
     choose_cache(options.pixel_cache, options.pixel_cache_gb)  # refuses a wrong one at once
-    if options.weights is not None:
-        check_weights(options.weights, NETWORKS[VGG16])
+    check_start_weights(options)
     published = read_published(options.published) if options.published else None
     material = gather_material(options)
     chosen = choose_models(options.models, bool(material.label_set.sky))
@@ -63,7 +62,7 @@ def run_study(options: StudyOptions) -> dict[str, Any]:
     failures = _run_models(chosen, options, material, folder)
     models = describe_models(options, material, folder)
     print("\nFilter pictures", flush=True)
-    draw_or_keep_filters(models, options.weights, options.seed, folder)
+    draw_or_keep_filters(models, weights_for(options, VGG16), options.seed, folder)
     study = describe_study(options, material, models, folder, failures, published)
     write_study(folder, study)
     if failures:

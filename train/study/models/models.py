@@ -22,6 +22,7 @@ from train.recipes import with_recipe
 from train.study.models.material import Material, write_split
 from train.study.models.plan import StudyModel, label_to_upsample
 from train.study.models.records import read_outcome, write_outcome
+from train.study.models.start_weights import weights_for
 from train.study.options import StudyOptions
 from train.training import train_model
 
@@ -56,7 +57,7 @@ def network_options(
         media_type=material.media_type,
         tif_kind=options.tif_kind,
         image_size=options.image_size * model.side_factor,
-        weights=options.weights if network.takes_imagenet else None,
+        weights=weights_for(options, network.name) if network.takes_imagenet else None,
         epochs=options.epochs,
         split=str(write_split(folder, material, model, options.seed)),
         label_set=options.label_set,

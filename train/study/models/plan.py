@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pipelines.errors import UsageError
+from train.networks.backbones import BACKBONES
 
 FOREST, CNN, SKY, VGG16, TUNED = "forest", "cnn", "cnn_sky", "vgg16", "vgg16_tuned"
 """Names of the models that the comparison mentions."""
@@ -31,6 +32,7 @@ class StudyModel:
         training_share: how much of the training part it sees.
         is_upsampled: whether chips of a rare label are repeated.
         recipe: a name in `train.recipes.RECIPES`; None for the published study's training.
+        in_all: whether `all` includes it.
     """
 
     name: str
@@ -41,6 +43,7 @@ class StudyModel:
     training_share: float = 1.0
     is_upsampled: bool = False
     recipe: str | None = None
+    in_all: bool = True
 
 
 MODELS: Mapping[str, StudyModel] = {
@@ -117,6 +120,17 @@ MODELS: Mapping[str, StudyModel] = {
             network="vgg16",
             recipe="best",
         ),
+        *(
+            StudyModel(
+                name=backbone.name,
+                title=backbone.application,
+                idea="Beyond the study: a network of keras.applications, pretrained on ImageNet's "
+                "photographs and then trained on these chips.",
+                network=backbone.name,
+                in_all=False,
+            )
+            for backbone in BACKBONES.values()
+        ),
     )
 }
 """The models, in the order of training and of the report."""
@@ -140,7 +154,8 @@ def choose_models(asked: str, has_sky: bool) -> tuple[StudyModel, ...]:
     if SKY in names and not has_sky:
         raise UsageError(f"--models {SKY}: the labels have no sky group; --label_set names one")
     possible = [model for model in MODELS.values() if has_sky or model.name != SKY]
-    return tuple(model for model in possible if "all" in names or model.name in names)
+    everything = "all" in names
+    return tuple(m for m in possible if m.name in names or (everything and m.in_all))
 
 
 def label_to_upsample(positives: Mapping[str, int]) -> str | None:

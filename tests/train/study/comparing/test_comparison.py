@@ -6,6 +6,7 @@ import pytest
 
 from pipelines.errors import UsageError
 from schemas.labels import PLANET_LABELS, LabelSet
+from train.networks.backbones import BACKBONES
 from train.study.comparing.comparison import (
     choose_best,
     compare_labels,
@@ -166,7 +167,9 @@ def test_a_variant_is_compared_over_the_labels_that_it_shares_with_the_baseline(
 
 def test_models_are_chosen_by_name_in_the_order_of_the_study():
     assert [m.name for m in choose_models("vgg16, cnn", True)] == ["cnn", "vgg16"]
-    assert [m.name for m in choose_models("all", True)] == list(MODELS)
+    assert [m.name for m in choose_models("all", True)] == [n for n in MODELS if n not in BACKBONES]
+    named = [m.name for m in choose_models("resnet50v2,vgg16", True)]
+    assert named == ["vgg16", "resnet50v2"]
     assert "cnn_sky" not in [m.name for m in choose_models("all", False)]
 
 
