@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import simplejpeg
+from PIL import Image
 
 from beam_jobs.maintain import main as maintain_command
 from beam_jobs.publish import main as publish_command
@@ -360,6 +361,42 @@ def test_a_geotiffs_thumbnail_shows_red_green_and_blue_from_darkest_to_lightest(
     assert drawn[:, -8:, 0].mean() > 230 > 25 > drawn[:, :8, 0].mean()
     assert drawn[-8:, :, 1].mean() > 230 > 25 > drawn[:8, :, 1].mean()
     assert drawn[..., 2].max() < 25
+
+
+def test_a_pngs_thumbnail_has_its_colours_and_its_bytes_decide_what_it_is(tmp_path):
+    chip = tmp_path / "chip.png"
+    Image.new("RGB", (60, 60), (40, 80, 200)).save(chip)
+    for media_type in ("png", None):
+        drawn = simplejpeg.decode_jpeg(draw_thumbnail(str(chip), media_type).jpeg)
+        np.testing.assert_allclose(drawn.mean((0, 1)), (40, 80, 200), atol=4)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "bands", "colours"),
+    [("float32", 6, (2, 1, 0)), ("int16", 5, (2, 1, 0)), ("uint8", 3, (0, 1, 2))],
+)
+def test_a_geotiffs_thumbnail_shows_its_colours_whatever_its_bands_are(
+    tmp_path, dtype, bands, colours
+):
+    """Red grows to the right, green downwards, and there is no blue."""
+    ramp = np.linspace(0.02, 0.4, 128)
+    right, down = np.meshgrid(ramp, ramp)
+    values = np.full((bands, 128, 128), 0.001)
+    values[colours[0]], values[colours[1]] = right, down
+    scale = {"float32": 1, "int16": 10_000, "uint8": 255 / 0.4}[dtype]
+    chip = tmp_path / "chip.tif"
+    chip.write_bytes(encode_tif((values * scale).astype(dtype), photometric="minisblack"))
+    drawn = simplejpeg.decode_jpeg(draw_thumbnail(str(chip), "tif").jpeg).astype(int)
+    assert drawn[:, -8:, 0].mean() > 230 > 40 > drawn[:, :8, 0].mean()
+    assert drawn[-8:, :, 1].mean() > 230 > 40 > drawn[:8, :, 1].mean()
+    assert drawn[..., 2].max() < 25
+
+
+def test_one_band_is_shown_in_grey(tmp_path):
+    chip = tmp_path / "chip.tif"
+    chip.write_bytes(encode_tif(np.random.default_rng(0).uniform(0, 1, (1, 64, 64)).astype("f4")))
+    drawn = simplejpeg.decode_jpeg(draw_thumbnail(str(chip), "tif").jpeg).astype(int)
+    assert np.ptp(drawn, axis=2).max() <= 3
 
 
 # --------------------------------------------------------------------------- proven labels
