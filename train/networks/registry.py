@@ -87,9 +87,14 @@ def build_mean_colour(input_shape: tuple[int, int, int], labels: int) -> Any:
     """
     import keras
 
+    rows_px, columns_px, bands = input_shape
     pixels = keras.Input(input_shape, name="pixels", dtype="float32")
-    # OpenVINO takes four times as long for an AveragePooling2D with one window over the whole chip.
-    mean = keras.layers.GlobalAveragePooling2D(name="mean_colour", dtype="float32")(pixels)
+    average = partial(keras.layers.GlobalAveragePooling2D, dtype="float32")
+    # Of rows first, then of what is left: OpenVINO takes a fifth of the time, since it adds long
+    # rows of numbers instead of single pixels.
+    rows = keras.layers.Reshape((rows_px, 1, columns_px * bands), name="rows")(pixels)
+    columns = keras.layers.Reshape((columns_px, 1, bands), name="columns")
+    mean = average(name="mean_colour")(columns(average(name="mean_row")(rows)))
     fractions = fraction_layer(dtype="float32")(mean)
     return keras.Model(pixels, score_layer(labels)(fractions), name="mean_colour")
 
