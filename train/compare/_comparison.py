@@ -46,8 +46,9 @@ class Comparison:
         for name, count in self.trained.items():
             if count:
                 yield (
-                    f"{name} was trained on {count:,} of these {len(self.names):,} chips, so its "
-                    "figures are too high; --split and --part choose chips that it has not seen."
+                    f"{name} was trained on chips with the names of {count:,} of these "
+                    f"{len(self.names):,}, so its figures are too high; --split and --part choose "
+                    "chips that it has not seen."
                 )
         if self.undecoded:
             yield f"{self.undecoded:,} chips are left out, because not all can decode them."

@@ -30,7 +30,7 @@ def write_comparison(folder: Path, found: Comparison) -> dict[str, Any]:
     folder.mkdir(parents=True, exist_ok=True)
     write_table(folder / DIFFERENCES_FILE, _DIFFERENCE_COLUMNS, _difference_rows(found))
     said = [f"{kind} {name}" for name in found.artifacts for kind in ("score", "decided")]
-    header = ("rank", "chip_id", "chip_uri", "label", "truth", *said)
+    header = ("rank", "image_name", "chip_uri", "label", "truth", *said)
     write_table(folder / DISAGREEMENTS_FILE, header, _disagreement_rows(found, order))
     page = render_html(build_page(found, order))
     write_bytes(str(folder / PAGE_FILE), page.encode())

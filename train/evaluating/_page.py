@@ -76,8 +76,8 @@ def _suspect_blocks(found: Evaluated, suspects: Suspects) -> Iterator[Block]:
     )
     if found.trained.any():
         yield Note(
-            f"The model was trained on {int(found.trained.sum()):,} of these chips, with these "
-            "labels. It may have learned some of the errors by heart, and these are missed here. "
+            f"The model was trained on chips with the names of {int(found.trained.sum()):,} of "
+            "these. If it learned some of their errors by heart, they are missed here; "
             "docs/training.md says how to score every chip by a model that has not seen it."
         )
     count = int(suspects.errors.sum())

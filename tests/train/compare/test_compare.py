@@ -81,7 +81,7 @@ def test_the_figures_and_decisions_are_those_of_evaluating_each_artifact(place, 
         assert row["decided old"] != row["decided other"]
         for name in ("old", "other"):
             assert (float(row[f"score {name}"]) >= 0.5) == (row[f"decided {name}"] == "1")
-        number = int(row["chip_id"].removeprefix("c"))
+        number = int(row["image_name"].removeprefix("c"))
         held = {"clear", ("primary", "water", "bare_ground")[number % 3]}
         assert (row["label"] in held) == (row["truth"] == "1")
         assert row["chip_uri"].endswith(f"/c{number}.jpg")
@@ -126,7 +126,7 @@ def test_it_is_said_how_many_chips_a_model_was_trained_on(place, tmp_path, capsy
         assert main([*common, "--artifact", artifact, "--seed", seed]) == 0
     trained = tuple(str(tmp_path / f"model{seed}") for seed in ("0", "1"))
     assert compare(place, tmp_path / "out", artifacts=trained) == 0
-    assert "model0 was trained on 19 of these 24 chips" in capsys.readouterr().out
+    assert "model0 was trained on chips with the names of 19 of these 24" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
