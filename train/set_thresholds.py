@@ -96,6 +96,7 @@ def with_thresholds(artifact: ModelArtifact, given: Thresholds) -> ModelArtifact
     return replace(
         artifact,
         thresholds=tuple(thresholds.values()),
+        unproven_thresholds=tuple(n for n in artifact.unproven_thresholds if n not in changed),
         promises={n: found for n, found in artifact.promises.items() if n not in changed},
         figures=figures,
         set_by_hand=tuple(name for name in thresholds if name in by_hand),

@@ -96,6 +96,10 @@ def test_what_was_measured_at_other_thresholds_is_not_said_of_the_new_ones(train
     assert (rows["water"]["precision"], rows["water"]["recall"]) == (None, None)
     assert rows["water"]["average_precision"] is not None
     assert rows["primary"] == {row["label"]: row for row in trust_rows(before)}["primary"]
+    assert "haze" in before.unproven_thresholds
+    assert set_by_hand(trained, tmp_path / "haze", {"haze": None}) == 0
+    left = read_artifact(tmp_path / "haze").unproven_thresholds
+    assert {*left, "haze"} == {*before.unproven_thresholds}
     card = (tmp_path / "copy" / "model_card.md").read_text()
     assert "| water | 0.9000 | set by hand |" in card
     assert "Set by hand, so not measured at the threshold: water." in card

@@ -33,7 +33,7 @@ def train(folder: Path, *flags: str) -> int:
     places = {"chips": "chips", "labels": "labels.csv", "artifact": "model"}
     places["label_set"] = "set.json"
     common = [f"--{flag}={folder / name}" for flag, name in places.items()]
-    common += ["--network=mean_colour", "--epochs=60", "--learning_rate=0.05", "--batch_size=32"]
+    common += ["--network=mean_colour", "--epochs=25", "--learning_rate=0.1", "--batch_size=32"]
     common += ["--validation_share=0.4", "--test_share=0.2", "--convert=none"]
     return main([*common, "--pixel_cache=none", *flags])
 

@@ -72,7 +72,11 @@ def choose_thresholds(
         i = list(names).index(label)
         cut = find_promised_cut(scores[:, i], truth[:, i], precision)
         thresholds[i] = cut.threshold if cut else None
-    unproven = [name for name, held in zip(names, truth.T, strict=True) if not held.any()]
+    unproven = [
+        name
+        for name, held, threshold in zip(names, truth.T, thresholds, strict=True)
+        if not held.any() and threshold is not None
+    ]
     return tuple(thresholds), tuple(unproven)
 
 

@@ -201,6 +201,10 @@ def test_a_promise_changes_the_thresholds_of_its_labels_alone(method):
     assert thresholds[0] == find_promised_cut(scores[:, 0], truth[:, 0], 0.9).threshold
     assert thresholds[1] is None
     assert unproven == ()
+    nothing = np.zeros_like(truth)
+    thresholds, unproven = choose_thresholds(scores, nothing, LABELS.names, asked)
+    assert thresholds[:2] == (None, None)
+    assert unproven == ("clear", "cloudy")  # never is no guess
     fitted = cross_fitted_thresholds(scores, truth, LABELS.names, asked)
     assert np.isnan(fitted[:, 1]).all()
     assert np.isfinite(fitted[:, [0, 2, 3]]).all()
