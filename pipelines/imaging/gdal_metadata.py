@@ -12,7 +12,7 @@ from schemas.networks.preprocessing import is_band_name
 GDAL_METADATA = 42112
 _MOST_BYTES = 1 << 16
 _ITEM = re.compile(rb"<Item\s([^<>]*)>([^<]*)</Item>")
-_ATTRIBUTE = re.compile(rb'(\w+)\s*=\s*["\']([^"\']*)["\']')
+_ATTRIBUTE = re.compile(rb'\b(\w{1,32})\s*=\s*["\']([^"\']*)["\']')
 _ROLES = (b"description", b"scale", b"offset")
 
 Attributes = dict[bytes, bytes]

@@ -42,6 +42,9 @@ _TABLES = (b"PLTE", b"tRNS")
 _MOST_CHUNKS = 1 << 16
 """Encoders write chunks of 8 KB and more; a chip's bytes could hold a million empty ones."""
 
+_MOST_SWELLING, _MOST_OVERHEAD_BYTES = 1.25, 1 << 12
+"""Packed rows may take a little more than rows. Blocks without data would take time without end."""
+
 
 class PngHeader(NamedTuple):
     """Size, bits of a sample, the number of the colour type, and whether a PNG is interlaced."""
@@ -81,7 +84,11 @@ def decode(data: bytes, preprocessing: Preprocessing) -> Pixels:
     check_sides(header.width_px, header.height_px, preprocessing)
     if header.bits not in _BITS.get(header.colour_type, ()):
         raise ChipRejected(Reason.WRONG_BANDS, f"{header.mode}, not 8 bit colour")
-    pixels = _decode(header, _read_picture(data))
+    picture = _read_picture(data)
+    most = header.height_px * (4 * header.width_px + 1) * _MOST_SWELLING + _MOST_OVERHEAD_BYTES
+    if len(picture.rows) > most:
+        raise ChipRejected(Reason.DECODE_ERROR, "the PNG takes more bytes than its pixels do")
+    pixels = _decode(header, picture)
     if not pixels.any():
         raise ChipRejected(Reason.NO_DATA, "every pixel is black or transparent")
     size = preprocessing.image_size

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from schemas.artifact import Preprocessing
-from tests.support.samples import JPG, TIF, jpg_bytes
+from tests.support.samples import FLOATS, JPG, PNG, TIF, jpg_bytes
 from tests.support.tiffs import (
     HEIGHT,
     NODATA,
@@ -41,6 +41,10 @@ def bombs() -> Iterator[tuple[str, bytes, Preprocessing]]:
         yield name, data, JPG
     for name, data in _tifs():
         yield name, data, TIF
+    for name, data in _pngs():
+        yield name, data, PNG
+    for name, data in _float_tifs():
+        yield name, data, FLOATS
 
 
 def _jpgs() -> Iterator[tuple[str, bytes]]:
@@ -78,6 +82,56 @@ def _tifs() -> Iterator[tuple[str, bytes]]:
         yield f"a VRT of {place}", _vrt(place)
         yield f"a VRT of {place} in a tif's clothes", b"II*\0" + _vrt(place)
         yield f"a tif, then a VRT of {place}", tif + _vrt(place)
+
+
+def _pngs() -> Iterator[tuple[str, bytes]]:
+    rows = bytes((1 + 3 * _SIDE) * _SIDE)
+    for side in (1 << 31, 30_000, _SIDE + 1):
+        yield f"a png of {side} px", png(b"", side)
+    for zeros in (1 << 28, 1 << 30):
+        yield f"a png of {zeros} zeros", png(zlib.compress(rows + b"\1" + bytes(zeros), 9), _SIDE)
+    for name in (b"zTXt", b"iCCP", b"iTXt"):
+        text = png_chunk(name, b"x\0\1\0\0\0" + zlib.compress(bytes(1 << 24), 9))
+        yield f"a png of {name!r}", png(zlib.compress(rows), _SIDE, text * 100)
+    yield "a png of empty chunks", png(b"", _SIDE, png_chunk(b"IDAT", b"") * (_ROOM // 12))
+    noise = np.random.default_rng(0).integers(0, 256, (_SIDE, 1 + 3 * _SIDE), np.uint8)
+    for kind in range(5):  # the filters of rows
+        noise[:, 0] = kind
+        yield f"a png of noise, filter {kind}", png(zlib.compress(noise.tobytes(), 1), _SIDE)
+    yield "a png of empty blocks", png(_idle(rows), _SIDE)
+
+
+def _float_tifs() -> Iterator[tuple[str, bytes]]:
+    side = FLOATS.accepted_sides_px[1]
+    noise = np.random.default_rng(0).normal(size=(6, side, side)).astype(np.float32)
+    for packed in ({}, {"compress": "zstd", "predictor": 3}, {"compress": "lzw", "predictor": 2}):
+        yield f"a tif of noise, {packed}", encode_tif(noise, **packed)
+        yield f"bands of noise, {packed}", encode_tif(noise, interleave="band", **packed)
+    yield "a tif of nothing but NaN", encode_tif(np.full_like(noise, np.nan))
+    tif = encode_tif(noise[:, :80, :80])
+    for name in (b"<Item " + b"a" * 65_000, b"<Item a" + b" " * 65_000, b"<Item a='" * 7000):
+        xml = name + b">x</Item>\0"
+        at = (_METADATA, 2, len(xml), len(tif))
+        yield "a tif of one odd item of metadata", with_more_tags(tif + xml, [at])
+
+
+def png(rows: bytes, side: int, more: bytes = b"") -> bytes:
+    """A PNG of packed rows of 8 bit RGB, with more chunks before them."""
+    header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0))
+    end = png_chunk(b"IDAT", rows) + png_chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + header + more + end
+
+
+def png_chunk(name: bytes, body: bytes) -> bytes:
+    """A chunk of a PNG."""
+    checksum = struct.pack(">I", zlib.crc32(name + body))
+    return struct.pack(">I", len(body)) + name + body + checksum
+
+
+def _idle(body: bytes) -> bytes:
+    """A stream that has blocks without data before those of `body`."""
+    packed = zlib.compress(body, 9)
+    return packed[:2] + _empty_blocks(_ROOM - len(packed)) + packed[2:]
 
 
 def dense_jpg(side: int) -> bytes:

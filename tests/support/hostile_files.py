@@ -29,12 +29,13 @@ from PIL import Image
 
 from pipelines.errors import ChipRejected
 from pipelines.imaging import decoding
+from pipelines.imaging.acquisition import read_acquired_at
 from pipelines.imaging.footprint import bounds_of
 from pipelines.imaging.resize import Pixels
 from schemas.artifact import Preprocessing
 from tests.support.hostile_bombs import bombs
 from tests.support.odd_jpegs import ARITHMETIC, after_start, icc
-from tests.support.samples import JPG, TIF
+from tests.support.samples import MODELS
 from tests.support.tiffs import (
     DOUBLE,
     GEO,
@@ -53,7 +54,8 @@ SYSCALLS = {
     "x86_64": (0xC000003E, {"open": 2, "socket": 41, "connect": 42, "execve": 59, "openat": 257}),
     "aarch64": (0xC00000B7, {"openat": 56, "socket": 198, "connect": 203, "execve": 221}),
 }
-_WARM_UP = 100
+_WARM_UP = 200
+_KINDS = ("jpg", "tif", "png", "floats")
 Draw = random.Random
 
 
@@ -81,7 +83,30 @@ def chips() -> dict[str, list[bytes]]:
     points = {TIEPOINT: (DOUBLE, (0, 0, 0, 5e5, 9e6, 0, 100, 80, 0, 500_300, 8_999_760, 0))}
     keys = {GEO_KEYS: (SHORT, (1, 1, 0, 2, 1024, 0, 1, 1, 3072, 0, 1, 32_720))}
     tifs.append(with_arrays(tifs[0], points | keys))
-    return {"jpg": jpgs, "tif": tifs}
+    return {"jpg": jpgs, "tif": tifs, "png": _pngs(picture[..., :3]), "floats": _float_tifs()}
+
+
+def _pngs(picture: Pixels) -> list[bytes]:
+    pngs = []
+    for mode, options in (
+        ("RGB", {}),
+        ("RGBA", {"compress_level": 1}),
+        ("P", {"bits": 4}),
+        ("P", {"transparency": 3}),
+        ("L", {}),
+    ):
+        buffer = io.BytesIO()
+        Image.fromarray(np.ascontiguousarray(picture)).convert(mode).save(buffer, "PNG", **options)
+        pngs.append(buffer.getvalue())
+    return pngs
+
+
+def _float_tifs() -> list[bytes]:
+    values = np.random.default_rng(0).normal(0.2, 0.1, (6, 80, 100)).astype(np.float32)
+    gaps = np.where(values < 0.1, np.float32(np.nan), values)
+    packed = [{"compress": "zstd", "predictor": 3}, {"compress": "lzw", "interleave": "band"}]
+    profiles = [{}, *packed, {"tiled": True, "blockxsize": 16, "blockysize": 32}, GEO]
+    return [encode_tif(each, **profile) for each in (values, gaps) for profile in profiles]
 
 
 def mutate(data: bytes, other: bytes, draw: Draw) -> bytes:
@@ -160,13 +185,13 @@ def hostile_files(count: int, seed: int) -> Iterator[tuple[bytes, Preprocessing]
     known = [(data, preprocessing) for _, data, preprocessing in bombs()]
     yield from known
     for _ in range(count - len(known)):
-        kind = draw.choice(("jpg", "tif"))
+        kind = draw.choice(_KINDS)
         data = draw.choice(sound[kind])
-        other = draw.choice(sound[draw.choice(("jpg", "tif"))])
+        other = draw.choice(sound[draw.choice(_KINDS)])
         for _ in range(draw.choice((1, 1, 2))):
             data = mutate(data, other, draw) or b"\0"
-        asked = kind if draw.random() < 0.95 else draw.choice(("jpg", "tif"))
-        yield data, JPG if asked == "jpg" else TIF
+        asked = kind if draw.random() < 0.95 else draw.choice(_KINDS)
+        yield data, MODELS[asked]
 
 
 def outcome(data: bytes, preprocessing: Preprocessing) -> str:
@@ -184,6 +209,8 @@ def outcome(data: bytes, preprocessing: Preprocessing) -> str:
 def decode(data: bytes, preprocessing: Preprocessing) -> Pixels:
     """A chip as the scoring job decodes it: pixels, and for a tif its bounding box."""
     pixels, place = decoding.decode_with_place(data, preprocessing)
+    if preprocessing.media_type == "tif":
+        read_acquired_at(data)
     bounds_of([place])
     return pixels
 
@@ -248,7 +275,7 @@ def warm_up(seed: int) -> None:
     """Load and open what decoding needs, once per process."""
     for kind, sound in chips().items():
         for data in sound:
-            outcome(data, JPG if kind == "jpg" else TIF)
+            outcome(data, MODELS[kind])
     for data, preprocessing in islice(hostile_files(10 * _WARM_UP, seed + 1), _WARM_UP):
         outcome(data, preprocessing)
 

@@ -20,6 +20,15 @@ TIF = Preprocessing(
     "tif", 64, ("blue", "green", "red", "near_infrared"), ((2000.0, 12000.0),) * 4, (64, 1024)
 )
 
+PNG = Preprocessing("png", 64, ("red", "green", "blue"), None, (64, 1024))
+FLOATS = Preprocessing(
+    *("tif", 64, ("B04", "B03", "B08"), ((0.0, 1.0),) * 3, (64, 512)),
+    stored_bands=("B02", "B03", "B04", "B08", "B11", "B12"),
+    sample_type="float32",
+)
+MODELS = {"jpg": JPG, "tif": TIF, "png": PNG, "floats": FLOATS}
+"""A model for each kind of chip."""
+
 
 def make_artifact(
     folder: Path,

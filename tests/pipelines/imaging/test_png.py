@@ -208,13 +208,24 @@ def test_damage_in_metadata_does_not_matter_and_none_of_it_is_unpacked() -> None
 
 
 def test_a_stream_of_a_gigabyte_costs_no_more_than_its_picture() -> None:
+    pixels = np.full((512, 512, 3), 7, np.uint8)
     packer = zlib.compressobj(9)
-    rows = packer.compress(rows_of(draw()))
+    rows = packer.compress(rows_of(pixels))
     rows += b"".join(packer.compress(bytes(1 << 24)) for _ in range(64)) + packer.flush()
     before, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
-    np.testing.assert_array_equal(decode_chip(make(rows), MODEL), draw())
-    assert time.process_time() - began < 0.2
+    np.testing.assert_array_equal(decode_chip(make(rows, 512), model(512)), pixels)
+    assert time.process_time() - began < 0.3
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20_000  # kB
+
+
+def test_a_stream_of_blocks_without_data_is_refused() -> None:
+    whole = zlib.compress(rows_of(draw()))
+    idle = whole[:2] + b"\0\0\0\xff\xff" * 2000 + whole[2:]
+    with pytest.raises(ChipRejected, match="takes more bytes than its pixels do"):
+        decode_chip(make(idle), MODEL)
+    np.testing.assert_array_equal(
+        decode_chip(make(zlib.compress(rows_of(draw()), 0)), MODEL), draw()
+    )
 
 
 def test_a_million_empty_chunks_are_refused() -> None:
