@@ -20,7 +20,9 @@ def random_application(backbone: Backbone) -> Any:
     import keras
 
     make = getattr(keras.applications, backbone.application)
-    model = make(include_top=False, weights=None, input_shape=(MIN_SIDE_PX, MIN_SIDE_PX, 3))
+    options = {k: v for k, v in backbone.options.items() if k != "include_preprocessing"}
+    shape = (MIN_SIDE_PX, MIN_SIDE_PX, 3)
+    model = make(include_top=False, weights=None, input_shape=shape, **options)
     rng = np.random.default_rng(0)
     for weight in model.weights:
         shape = tuple(weight.shape)

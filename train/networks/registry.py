@@ -166,7 +166,7 @@ def _variant(name: str, built: Mapping[str, Any], **described: Any) -> Network:
     return replace(_CNN, name=name, build=partial(build_cnn, name=name, **built), **described)
 
 
-def _with_head(backbone: Backbone) -> Network:
+def with_head(backbone: Backbone) -> Network:
     """The network on a backbone."""
     return Network(
         name=backbone.name,
@@ -188,7 +188,7 @@ NETWORKS: Mapping[str, Network] = {
         _variant("cnn_sky", {"activation": "softmax"}, sky_only=True),
         _variant("cnn_grey", {"grey": True}, image_size=128, bands="colours"),
         _MEAN_COLOUR,
-        *map(_with_head, BACKBONES.values()),
+        *map(with_head, BACKBONES.values()),
     )
 }
 """The networks by name."""
