@@ -87,4 +87,4 @@ def _draw_curves(path: Path, found: Evaluated, curves: dict[str, Curve | None]) 
             lines["as decided"] = ([hits / float(held.sum())], [hits / float(chosen.sum())])
         panels.append(Panel(label, "recall", lines, "precision", y_range=(0, 1.05)))
     if panels:
-        draw_lines(path, panels, columns=4)
+        draw_lines(path, panels, columns=3)

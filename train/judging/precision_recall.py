@@ -35,5 +35,6 @@ def precision_recall(truth: Integers, scores: Floats, most: int = MOST_POINTS) -
     )
     count = len(thresholds)  # the curve has one point more, without any chip
     wanted = np.linspace(recall[0], recall[count - 1], min(most, count))
-    kept = np.unique(np.searchsorted(-recall[:count], -wanted).clip(0, count - 1))
+    after = np.searchsorted(-recall[:count], -wanted, side="right")
+    kept = np.unique((after - 1).clip(0))  # of equal recall the point with the best precision
     return Curve(thresholds[kept], precision[kept], recall[kept])

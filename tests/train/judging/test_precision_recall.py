@@ -21,6 +21,7 @@ def test_each_point_is_what_counting_at_its_threshold_finds(most):
         assert precision == pytest.approx(truth[chosen].mean())
         assert recall == pytest.approx(truth[chosen].sum() / truth.sum())
     assert curve.recall[0] == 1
+    assert curve.thresholds[0] == exact[truth == 1].min()  # the highest that misses no positive
     assert curve.recall[-1] < 2 / most + 0.05
 
 
