@@ -1,14 +1,18 @@
 """What goes into a network: bands, types and scaling, and what of it is in a digest."""
 
+import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.artifact import BANDS, ArtifactError, Preprocessing
+from schemas.artifact import BANDS, ArtifactError, Preprocessing, canonical_json
+from schemas.artifact_files import read_artifact
 from schemas.networks.preprocessing import is_band_name
+from tests.support.releases import unpack
 from tests.support.samples import JPG, TIF
 
 SIX = Preprocessing(
@@ -27,6 +31,30 @@ def test_those_of_earlier_artifacts_have_the_fields_that_they_had() -> None:
     for known in (JPG, TIF, PNG):
         assert list(known.to_dict()) == names
     assert list(SIX.to_dict()) == [*names, "stored_bands", "sample_type"]
+
+
+def test_what_of_them_is_in_a_digest_is_what_was_in_it() -> None:
+    """As the release of 2026-11-29 wrote it."""
+    assert canonical_json(TIF.to_dict()) == (
+        b'{"accepted_sides_px":[64,1024],"bands":["blue","green","red","near_infrared"],'
+        b'"image_size":64,"media_type":"tif",'
+        b'"scaling":[[2000.0,12000.0],[2000.0,12000.0],[2000.0,12000.0],[2000.0,12000.0]]}'
+    )
+    assert canonical_json(JPG.to_dict()) == (
+        b'{"accepted_sides_px":[64,1024],"bands":["red","green","blue"],"image_size":64,'
+        b'"media_type":"jpg","scaling":null}'
+    )
+
+
+def test_an_artifact_of_an_earlier_release_opens_with_unchanged_digests(tmp_path: Path) -> None:
+    unpack(tmp_path)
+    written = json.loads((tmp_path / "model/artifact.json").read_bytes())
+    artifact = read_artifact(tmp_path / "model")  # which computes the digest of the model again
+    assert artifact.model_digest == written["model_digest"]
+    assert canonical_json(artifact.preprocessing.to_dict()) == canonical_json(
+        written["preprocessing"]
+    )
+    assert (artifact.preprocessing.stored_bands, artifact.preprocessing.sample_type) == ((), None)
 
 
 def test_what_is_not_written_is_four_bands_of_uint16_or_bytes_of_colours() -> None:
