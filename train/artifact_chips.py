@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from pipelines.artifacts.loading import load_model
-from pipelines.artifacts.opening import open_artifact
+from pipelines.artifacts.opening import only_keras, open_artifact
 from pipelines.errors import StorageError, UsageError, as_usage_error
-from pipelines.storage.store import absolute_uri, join_uri
+from pipelines.storage.store import absolute_uri, is_remote
 from schemas.artifact import ArtifactError, ModelArtifact
 from schemas.labels import LabelSet, LabelSetError
 from train.artifact.file_names import SPLIT_FILE
@@ -27,7 +27,7 @@ class OpenedArtifact:
 
     Attributes:
         address: absolute, as it was given.
-        folder: local folder with its files, at least the Keras model.
+        folder: local folder with its files, at least the Keras model and the split.
         description: what `artifact.json` says.
     """
 
@@ -49,7 +49,8 @@ def open_checked(flag: str, uri: str, trusted_key: str | None) -> OpenedArtifact
     """
     with as_usage_error(flag, (UsageError, ArtifactError, StorageError)):
         address = absolute_uri(uri)
-        return OpenedArtifact(address, *open_artifact(address, trusted_key=trusted_key))
+        wanted = _model_and_split if is_remote(address) else None  # of a local one all are checked
+        return OpenedArtifact(address, *open_artifact(address, "", wanted, trusted_key))
 
 
 def match_chips(
@@ -91,7 +92,7 @@ def trained_names(artifact: OpenedArtifact) -> frozenset[str]:
     """The names of the chips that the model was fitted to, by its split.csv."""
     if SPLIT_FILE not in artifact.description.files:
         return frozenset()
-    split = read_split(join_uri(artifact.address, SPLIT_FILE))
+    split = read_split(str(artifact.folder / SPLIT_FILE))
     return frozenset(name for name, part in split.items() if part == "train")
 
 
@@ -115,6 +116,11 @@ def score(artifact: OpenedArtifact, examples: Examples) -> Scores:
             f"none of the chips can be decoded with the preprocessing of {artifact.name}"
         )
     return predict_scores(load_model(artifact.folder, artifact.description), examples.pixels)
+
+
+def _model_and_split(artifact: ModelArtifact) -> Sequence[str]:
+    """The names of the files that are fetched of a remote artifact."""
+    return (*only_keras(artifact), *({SPLIT_FILE} & set(artifact.files)))
 
 
 def _known_labels(artifacts: Sequence[ModelArtifact]) -> LabelSet:

@@ -190,3 +190,15 @@ def test_relabelling_with_a_trusted_key_takes_only_signed_thresholds(signed, tmp
     signed_ones = f"--thresholds={signed}/model/artifact.json"
     assert exit_code(relabel_chips.main, [*flags, signed_ones]) == 2  # of another model
     assert f"no models '{digest}' have current scores" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["evaluate", "compare"])
+def test_measuring_with_a_trusted_key_takes_only_signed_artifacts(
+    signed, tmp_path, capsys, command
+):
+    models = [f"{signed}/model", f"{signed}/unsigned"]
+    named = ["--artifact", models[1]] if command == "evaluate" else ["--artifacts", *models]
+    flags = ["--chips", str(tmp_path), "--output", str(tmp_path / "out")]
+    assert train([command, *named, *flags, f"--trusted_key={signed}/ours.pub.pem"]) == 2
+    assert "unsigned is not signed, and --trusted_key asks for" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
