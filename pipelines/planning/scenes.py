@@ -115,7 +115,8 @@ def _bands_of(bands: Sequence[Band], preprocessing: Preprocessing) -> str | None
     names, wanted = [band.name for band in bands], preprocessing.of_scenes
     if not any(names) and len(names) == len(wanted):
         names = [*wanted]
-    names = [_same(name, wanted) for name in names]
+    if preprocessing.stored_bands:
+        names = [_wanted_name(band, wanted) for band in bands]
     for name in wanted:
         if names.count(name) != 1:
             how = "two bands are" if name in names else "no band is"
@@ -128,9 +129,11 @@ def _bands_of(bands: Sequence[Band], preprocessing: Preprocessing) -> str | None
     return (replace(chosen, scales=(), offsets=()) if chosen.are_plain else chosen).to_json()
 
 
-def _same(name: str, wanted: Sequence[str]) -> str:
-    """The wanted name that differs from this one by small and capital letters at most, else it."""
-    return next((each for each in wanted if each.casefold() == name.casefold()), name)
+def _wanted_name(band: Band, wanted: Sequence[str]) -> str:
+    """The wanted name that a band has, in small or capital letters, or as the product's own name;
+    its name if there is none."""
+    known = (band.name, band.code)
+    return next((name for name in wanted if name.casefold() in known), band.name)
 
 
 def _without_tars(scenes: pa.Table, uri: str) -> pa.Table:

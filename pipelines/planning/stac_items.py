@@ -25,17 +25,19 @@ MOST_BANDS = 256
 MOST_LETTERS = 1000
 """Length of an id, a time, an address or the name of a band at most."""
 
+_NAMES = ("eo:common_name", "common_name", "name")
 _NEAR_INFRARED = ("nir", "nir08")  # the wide band first; Landsat has only the narrow one
 _SHOWN = 5
 
 
 class Band(NamedTuple):
-    """A band of a scene: its name in lower case, "" if it has none, and how a stored sample
-    becomes a value: sample * scale + offset."""
+    """A band of a scene: its name in lower case, "" if it has none; how a stored sample becomes a
+    value: sample * scale + offset; and the product's own name, such as b08."""
 
     name: str
     scale: float = 1.0
     offset: float = 0.0
+    code: str = ""
 
 
 class SceneItem(NamedTuple):
@@ -144,11 +146,12 @@ def _bands(asset: Mapping[str, Any], name: str, where: str) -> tuple[Band, ...]:
     offsets = [_number(band, asset, "offset", 0.0, where) for band in merged]
     if 0.0 in scales:
         raise UsageError(f"{where}: a scale is 0")
-    return tuple(map(Band, names, scales, offsets))
+    codes = [_name(band, where, ("name",)) for band in merged]
+    return tuple(map(Band, names, scales, offsets, codes))
 
 
-def _name(band: Mapping[str, Any], where: str) -> str:
-    for key in ("eo:common_name", "common_name", "name"):
+def _name(band: Mapping[str, Any], where: str, keys: Sequence[str] = _NAMES) -> str:
+    for key in keys:
         if band.get(key) is not None:
             return _text(band[key], f"{where}: {key}").lower()
     return ""

@@ -23,6 +23,7 @@ from pipelines.planning.sidecar import read_sidecar
 from pipelines.scenes.bands import SceneBands
 from pipelines.scenes.header_cache import HeaderCache
 from pipelines.scenes.lattice import Cut
+from schemas.artifact import Preprocessing
 from schemas.chip_columns import BOUNDS
 from tests.support.drawn_scenes import draw_values, parts_of, write_scene
 from tests.support.planned_chips import versions
@@ -163,6 +164,23 @@ def test_the_bands_that_an_item_names_are_chosen_by_name(tmp_path: Path) -> None
     )
     assert bands_in(tmp_path, [{}] * 4) == SceneBands((0, 1, 2, 3))
     assert bands_in(tmp_path, []) is None
+
+
+def test_an_item_names_the_bands_of_a_model_by_the_products_names_or_by_common_ones(
+    tmp_path: Path,
+) -> None:
+    six = Preprocessing(
+        *("tif", 64, ("B08", "B05", "Red"), ((0.0, 1.0),) * 3, (64, 256)),
+        *(("Red", "B05", "B06", "B08"), "uint16"),
+    )
+    edges = [{"name": name, "eo:common_name": "rededge"} for name in ("B05", "B06", "B07")]
+    described = [*bands("red"), *edges, {"name": "B08", "eo:common_name": "nir"}]
+    stac = write_items(tmp_path, a={"href": "a.tif", "bands": described})
+    (text,) = list_scenes(str(stac), "sr", six).chips["scene_bands"].to_pylist()
+    assert SceneBands.from_json(text) == SceneBands((4, 1, 0), names=("B08", "B05", "Red"))
+    stac = write_items(tmp_path, a={"href": "a.tif", "bands": described[:3]})
+    with pytest.raises(UsageError, match="no band is named B08: the bands are Red, B05, rededge"):
+        list_scenes(str(stac), "sr", six)
 
 
 @pytest.mark.parametrize(

@@ -58,10 +58,18 @@ def test_an_item_says_where_its_scene_is_when_it_was_taken_and_what_its_bands_ar
             f"{tmp_path}/scenes/a.tif",
             "20260701_140300_psb",
             datetime(2026, 7, 1, 14, 3, tzinfo=UTC),
-            (Band("blue", 0.0001, -0.1), Band("green"), Band("red", 2), Band("near_infrared")),
+            (
+                Band("blue", 0.0001, -0.1, "b1"),
+                Band("green", code="b2"),
+                Band("red", 2, code="b3"),
+                Band("near_infrared", code="b4"),
+            ),
         ),
         SceneItem(
-            "gs://bucket/b.tif", "S2B_21LXF", None, (Band("near_infrared", 0.5, 3), Band("", 0.5))
+            "gs://bucket/b.tif",
+            "S2B_21LXF",
+            None,
+            (Band("near_infrared", 0.5, 3, "b8a"), Band("", 0.5)),
         ),
     ]
     assert read_items(stored(tmp_path, PLANET), "udm")[0].bands == ()
