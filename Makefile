@@ -54,9 +54,10 @@ $(INSTALLED): $(MADE) setup.py pyproject.toml constraints.txt | $(UV)
 test: install ## Run the tests
 	$(VENV_PYTHON) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
-soak: install ## Run the stress tests in full: kills, crash points, years (SEED=N)
+soak: install ## Run the stress tests in full: kills, crash points, backbones, years (SEED=N)
 	KILLS=100 HOSTILE_FILES=10000 ARCHIVES=30 $(VENV_PYTHON) -m pytest -s \
 	  tests/whole/test_kills.py tests/whole/test_hostile_files.py tests/whole/test_nights.py $(ARGS)
+	BACKBONES=all $(VENV_PYTHON) -m pytest tests/train/networks/test_backbones.py $(ARGS)
 	SEASON=all $(VENV_PYTHON) -m pytest -n 2 -rP tests/whole/test_season.py $(ARGS)
 
 check: install ## Check format, lint and types, as CI does
