@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 
+import pyarrow.compute as pc
+
 from pipelines.elements import NOTHING_SPENT, Spent
-from pipelines.errors import RunFailed
+from pipelines.errors import RunFailed, StorageError
 from pipelines.runs.repeated_failures import failed_again
 from pipelines.runs.run_plan import UNITS_FOLDER, RunPlan
+from pipelines.runs.run_rows import staged_rows
 from pipelines.runs.staging import StagedUnit
 from pipelines.storage import store
 from schemas.tables import QuarantineReason
@@ -116,18 +120,30 @@ def check_quarantine(plan: RunPlan, counts: RunCounts, units: Iterable[StagedUni
     faulty, chips = counts.rejected - counts.no_data, plan.to_score - counts.no_data
     if _share(faulty, chips) <= plan.max_quarantine_ratio:
         return
+    units = list(units)
     again = failed_again(plan, units)
     if _share(faulty - again, chips - again) <= plan.max_quarantine_ratio:
         return
     reasons = ", ".join(f"{reason} {n}" for reason, n in counts.reasons.items())
     repeated = f", {again} of them as in earlier runs, not counted" if again else ""
     repeated += "; those without data are not counted" if counts.no_data else ""
+    repeated += _example(units, max(counts.reasons, key=lambda name: counts.reasons[name]))
     staged = store.join_uri(plan.staging, UNITS_FOLDER, "*.quarantine.parquet")
     raise RunFailed(
         f"run {plan.run_id}: {counts.quarantined} of {plan.to_score} chips were quarantined "
         f"({reasons}{repeated}), over --max_quarantine_ratio {plan.max_quarantine_ratio}; nothing "
         f"was published; their rows: {staged}"
     )
+
+
+def _example(units: list[StagedUnit], reason: str) -> str:
+    """What is wrong with the first chip that has this reason; "" if that cannot be read."""
+    with suppress(StorageError):
+        for rows in staged_rows(units).quarantine(["reason", "message"]):
+            found = rows.filter(pc.field("reason") == reason)["message"]
+            if len(found):
+                return f"; the first of {reason}: {found[0].as_py()}"
+    return ""
 
 
 def _share(quarantined: int, chips: int) -> float:

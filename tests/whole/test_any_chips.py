@@ -145,10 +145,13 @@ def test_chips_that_do_not_fit_are_quarantined_with_what_they_are_and_what_the_m
     }
     for name, data in odd.items():
         (tmp_path / "chips" / f"{name}.tif").write_bytes(data)
+    takes = "and the model takes B04, B03, B02, B08, B11, B12 of 6 x uint16"
+    code, said = score(tmp_path / "chips", tmp_path / "model")
+    assert code == 1
+    assert f"(wrong_bands 3, media_type 1; the first of wrong_bands: 4 x uint16, {takes})" in said
     code, said = score(tmp_path / "chips", tmp_path / "model", "--max_quarantine_ratio", "1")
     assert code == 0, said
     found = {row["chip_id"]: row for row in rows(tmp_path / "out", "quarantine")}
-    takes = "and the model takes B04, B03, B02, B08, B11, B12 of 6 x uint16"
     assert {name: (row["reason"], row["message"]) for name, row in found.items()} == {
         "few": ("wrong_bands", f"4 x uint16, {takes}"),
         "signed": ("wrong_bands", f"6 x int16, {takes}"),

@@ -60,8 +60,10 @@ def _use(artifact: ModelArtifact) -> Iterator[doc.Text]:
         f"Finds which of {count} labels apply to a {preprocessing.media_type} satellite chip. It "
         "points out chips for people to look at; it is not proof by itself."
     )
+    taken, stored = ", ".join(preprocessing.bands), ", ".join(preprocessing.stored_bands)
+    taken = f"{taken} (stored: {stored}, {preprocessing.samples})" if stored else taken
     yield [
-        f"It takes {', '.join(preprocessing.bands).replace('_', ' ')} of chips of {shortest} to "
+        f"It takes {taken.replace('near_infrared', 'near infrared')} of chips of {shortest} to "
         f"{longest} pixels per side, averaged to {preprocessing.image_size}. For another sensor, "
         "processing or region than in the data below, measure it again with ",
         doc.Code("python -m train evaluate"),

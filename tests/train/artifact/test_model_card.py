@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from schemas.artifact import ModelArtifact
+from schemas.artifact import BANDS, ModelArtifact, Preprocessing
 from schemas.artifact_files import MODEL_FILE, read_artifact
 from tests.support.drawn_chips import draw_labelled_jpgs, draw_labelled_tifs, write_labels
 from train.__main__ import main
@@ -40,6 +40,17 @@ def artifact(folder) -> ModelArtifact:
 
 def without_test_part(artifact: ModelArtifact) -> ModelArtifact:
     return replace(artifact, figures={"validation": artifact.figures["validation"]})
+
+
+def test_the_card_says_which_bands_the_model_takes_and_how_they_are_stored(artifact):
+    assert "It takes red, green, blue of chips of" in render_model_card(artifact)
+    usual = Preprocessing("tif", 64, BANDS["tif"], ((0.0, 1.0),) * 4, (64, 256))
+    card = render_model_card(replace(artifact, preprocessing=usual))
+    assert "It takes blue, green, red, near infrared of chips of 64 to 256" in card
+    stored = {"stored_bands": ("SR_B2", "SR_B4", "SR_B5"), "sample_type": "int16"}
+    two = replace(usual, bands=("SR_B5", "SR_B4"), scaling=((0.0, 1.0),) * 2, **stored)
+    card = render_model_card(replace(artifact, preprocessing=two))
+    assert "It takes SR_B5, SR_B4 (stored: SR_B2, SR_B4, SR_B5, int16) of chips" in card
 
 
 # --- The card -----------------------------------------------------------------------------------
