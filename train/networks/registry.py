@@ -92,8 +92,11 @@ def build_mean_colour(input_shape: tuple[int, int, int], labels: int) -> Any:
     average = partial(keras.layers.GlobalAveragePooling2D, dtype="float32")
     # Of rows first, then of what is left: OpenVINO takes a fifth of the time, since it adds long
     # rows of numbers instead of single pixels.
-    rows = keras.layers.Reshape((rows_px, 1, columns_px * bands), name="rows")(pixels)
-    columns = keras.layers.Reshape((columns_px, 1, bands), name="columns")
+    # Each with a precision of its own: a default that they share would be saved as a reference,
+    # and saved again it would be none, so that the digest differs.
+    reshape = partial(keras.layers.Reshape, dtype="float32")
+    rows = reshape((rows_px, 1, columns_px * bands), name="rows")(pixels)
+    columns = reshape((columns_px, 1, bands), name="columns")
     mean = average(name="mean_colour")(columns(average(name="mean_row")(rows)))
     fractions = fraction_layer(dtype="float32")(mean)
     return keras.Model(pixels, score_layer(labels)(fractions), name="mean_colour")
