@@ -20,7 +20,7 @@ WRONG = ("", " ", "x", "-1", "0", "1.5", "nan", "1e999", "9" * 500, "\0", "a\nb"
 """Values that some flags accept; the others must refuse them well."""
 
 LOCAL = {
-    "train": ("artifact", "pixel_cache", "weights"),
+    "train": ("artifact", "pixel_cache"),
     "train filters": ("output", "weights"),
     "train.sample_archive": ("output",),
     "train explore": ("output",),

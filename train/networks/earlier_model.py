@@ -131,10 +131,15 @@ class EarlierModel:
 
 
 def is_artifact(weights: str) -> bool:
-    """Whether `--weights` names an artifact: a local folder, or anything in an object store."""
+    """Whether `--weights` names an artifact: a local folder, or anything in an object store.
+
+    Raises:
+        UsageError: it is an address of another kind.
+    """
     if weights in ("imagenet", "none"):
         return False
-    return is_remote(weights) or Path(absolute_uri(weights)).is_dir()
+    with as_usage_error("--weights", (UsageError,)):
+        return is_remote(weights) or Path(absolute_uri(weights)).is_dir()
 
 
 def open_earlier(weights: str, network: Network, trusted_key: str | None) -> EarlierModel:

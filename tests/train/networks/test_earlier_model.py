@@ -182,7 +182,7 @@ def test_other_bands_are_refused_and_both_are_named_before_chips_are_decoded(tmp
         ("{world}/nothing", "there is no such file; it takes imagenet, none, an artifact or"),
         ("{world}/labels.csv", "mean_colour starts from none or an artifact"),
         ("imagenet", "mean_colour starts from none or an artifact"),
-        ("ftp://x/y", "ftp"),
+        ("ftp://x/y", "error: --weights: 'ftp://x/y': use a local path, gs:// or s3://"),
     ],
 )
 def test_what_is_no_artifact_is_refused_in_a_line(world, weights, said, capsys):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from pipelines.errors import UsageError
+from train.addresses import local_path
 from train.networks.earlier_model import is_artifact
 from train.networks.registry import NETWORKS
 from train.options import check_weights
@@ -41,6 +42,7 @@ def check_start_weights(options: StudyOptions) -> None:
             + ",".join(f"{network}=FILE" for network in networks)
         )
     for network, weights in (named or dict.fromkeys(networks, str(asked))).items():
+        local_path("--weights", weights)
         if is_artifact(weights):
             raise UsageError(f"--weights {weights}: a study starts from a file, not an artifact")
         check_weights(weights, NETWORKS[network])
