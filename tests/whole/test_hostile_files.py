@@ -54,6 +54,6 @@ def test_a_sealed_process_ends_when_it_opens_anything(use: str) -> None:
 
 
 def test_the_same_seed_draws_the_same_files() -> None:
-    first, second = (list(hostile_files.hostile_files(60, 3)) for _ in range(2))
+    first, second = (list(hostile_files.hostile_files(100, 3)) for _ in range(2))
     assert first == second
-    assert first != list(hostile_files.hostile_files(60, 4))
+    assert first != list(hostile_files.hostile_files(100, 4))

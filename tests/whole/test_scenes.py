@@ -271,7 +271,7 @@ def test_a_stac_item_says_when_a_scene_was_taken_and_which_bands_it_has(
     assert SceneBands.from_json(known[after]).indexes == (1, 4, 3, 0)
     pair = draw_pictures([site], known)["s"]
     assert pair.after is not None
-    assert draw_pictures([site])["s"].after is None
+    assert draw_pictures([site])["s"].after not in (None, pair.after)  # not knowing the colours
 
 
 def test_a_sidecar_dates_scenes(score: Score, tmp_path: Path) -> None:
