@@ -181,7 +181,7 @@ def _engines(data: Mapping[str, Any], model_digest: str) -> dict[str, Any]:
 
 
 def _plain(threshold: Any) -> Threshold:
-    return None if threshold is None else float(threshold)
+    return None if threshold is None else float(threshold) + 0.0  # -0.0 is 0.0
 
 
 def _in_label_order(thresholds: Mapping[str, Any], label_set: LabelSet) -> tuple[Threshold, ...]:

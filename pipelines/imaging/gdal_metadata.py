@@ -1,7 +1,6 @@
 """What GDAL writes about bands into a TIFF: an XML text in a tag of its own (42112)."""
 
 import html
-import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from schemas.networks.preprocessing import is_band_name
 
 GDAL_METADATA = 42112
 _MOST_BYTES = 1 << 16
+_LARGEST = 1e30  # products with samples are finite in float32
 _ITEM = re.compile(rb"<Item\s([^<>]*)>([^<]*)</Item>")
 _ATTRIBUTE = re.compile(rb'\b(\w{1,32})\s*=\s*["\']([^"\']*)["\']')
 _ROLES = (b"description", b"scale", b"offset")
@@ -71,14 +71,14 @@ def _band_number(text: bytes) -> int | None:
 def _numbers(
     found: dict[tuple[bytes, int], str], role: bytes, bands: int, default: float | None
 ) -> tuple[float, ...]:
-    """A finite number for each band; () if a band has none and there is no default."""
+    """A number for each band, which float32 holds; () if a band has none and no default."""
     numbers = []
     for band in range(bands):
         try:
             number = float(found[role, band]) if (role, band) in found else default
         except ValueError:
             return ()
-        if number is None or not math.isfinite(number):
+        if number is None or not abs(number) < _LARGEST:
             return ()
         numbers.append(number)
     return tuple(numbers)

@@ -38,6 +38,12 @@ _COLOURS = {
 }
 _BITS = {_RGB: (8,), _RGBA: (8,), _PALETTE: (1, 2, 4, 8)}
 """Colour types that are read, and their bits."""
+_CHANNELS = {_RGB: 3, _RGBA: 4, _PALETTE: 1}
+_PASSES = (
+    *((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4)),
+    *((0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)),
+)
+"""First column and row of each pass of an interlaced picture, and the steps (Adam7)."""
 _TABLES = (b"PLTE", b"tRNS")
 _MOST_CHUNKS = 1 << 16
 """Encoders write chunks of 8 KB and more; a chip's bytes could hold a million empty ones."""
@@ -171,8 +177,11 @@ def _decode(header: PngHeader, picture: _Picture) -> Pixels:
     bare = MAGIC + b"".join(_chunk(name, body) for name, body in chunks)
     try:
         with Image.open(io.BytesIO(bare), formats=("PNG",)) as image:
+            stored = np.asarray(image)
+            if header.interlaced or not stored[-1].any():
+                _check_rows(header, picture.rows)
             if image.mode == "RGB" and "transparency" not in image.info:
-                return np.asarray(image)
+                return stored
             samples = np.asarray(image.convert("RGBA"))
     except UnidentifiedImageError as error:  # its text has an address in memory
         raise ChipRejected(Reason.DECODE_ERROR, "a PNG chunk has a wrong size") from error
@@ -181,6 +190,22 @@ def _decode(header: PngHeader, picture: _Picture) -> Pixels:
         raise ChipRejected(reason, str(error)) from error
     alpha = samples[..., 3:]
     return samples[..., :3] if alpha.all() else np.where(alpha, samples[..., :3], np.uint8(0))
+
+
+def _check_rows(header: PngHeader, packed: bytes) -> None:
+    """Refuse rows that end early: if they end between two rows, Pillow leaves the others at 0.
+
+    Raises:
+        ChipRejected: truncated.
+    """
+    bits = header.bits * _CHANNELS[header.colour_type]
+    size = 0
+    for left, top, across, down in _PASSES if header.interlaced else ((0, 0, 1, 1),):
+        width = len(range(left, header.width_px, across))
+        rows = len(range(top, header.height_px, down)) if width else 0
+        size += rows * (1 + (width * bits + 7) // 8)
+    if len(zlib.decompressobj().decompress(packed, size)) < size:
+        raise ChipRejected(Reason.TRUNCATED, "the PNG has fewer rows than its header says")
 
 
 def _chunk(name: bytes, body: bytes) -> bytes:

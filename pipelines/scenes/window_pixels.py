@@ -27,8 +27,8 @@ class WindowValues:
     """A window as it is in the scene.
 
     Attributes:
-        values: all bands, without an alpha channel. Pixels outside the scene and in blocks that
-            the file does not have are no data.
+        values: all bands, without an alpha channel; 0 where that is 0. Pixels outside the scene and
+            in blocks that the file does not have are no data.
         no_data_share: part of the pixels that are no data, 0 to 1.
         place: where it is on Earth.
         acquired_at: when the scene was taken, if its tags say so.
@@ -65,11 +65,11 @@ class SceneReader:
         """
         values, lowest = self._assemble(self.pixels, window, self._fill)
         missing = _missing(values, lowest, self.scene)
+        bands = _without_alpha(values) if self.scene.has_alpha else values
         if self.mask:
             mask, _ = self._assemble(self.mask, window, 0)
             missing = np.logical_or(missing, mask[..., 0] == 0)
         share = float(np.count_nonzero(missing)) / (window.width_px * window.height_px)
-        bands = values[..., :-1] if self.scene.has_alpha else values
         return WindowValues(bands, share, self.scene.place_of(window), self.scene.acquired_at)
 
     def release(self, window: Window) -> None:
@@ -162,6 +162,12 @@ def _fill_value(scene: Scene) -> Any:
         return dtype.type(no_data)
     limits = np.iinfo(dtype)
     return int(no_data) if limits.min <= no_data <= limits.max else 0
+
+
+def _without_alpha(values: Values) -> Values:
+    """The bands before the alpha channel, 0 where it is 0, as in chips."""
+    bands, alpha = values[..., :-1], values[..., -1:]
+    return bands if alpha.all() else np.where(alpha, bands, values.dtype.type(0))
 
 
 def _missing(values: Values, lowest: Any, scene: Scene) -> Mask:

@@ -209,6 +209,15 @@ def test_a_null_threshold_means_never_and_has_a_digest_of_its_own(folder: Path) 
     assert len(digests) == 4
 
 
+def test_equal_thresholds_have_one_digest_however_they_are_written() -> None:
+    ways = [
+        {"road": 0, "water": 1},
+        {"water": 1.0, "road": -0.0},
+        {"road": np.float32(0), "water": 1},
+    ]
+    assert len({thresholds_digest(each) for each in ways}) == 1
+
+
 def test_without_a_null_the_thresholds_digest_is_that_of_earlier_releases() -> None:
     given = {"water": 0.25, "road": 1}
     expected = hashlib.sha256(b'{"road":1.0,"water":0.25}').hexdigest()

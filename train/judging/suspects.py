@@ -80,8 +80,7 @@ def likely_errors(scores: Floats, truth: Truth) -> npt.NDArray[np.bool_]:
         without = np.where(held, 0, exact).sum(axis=0) / (~held).sum(axis=0)
     says_yes = (exact >= with_it) & (exact > 0.5)  # comparisons with NaN are false
     says_no = (exact <= without) & (exact < 0.5)
-    two_classes = np.isfinite(with_it) & np.isfinite(without)
-    errors: npt.NDArray[np.bool_] = np.where(held, says_no, says_yes) & two_classes
+    errors: npt.NDArray[np.bool_] = np.where(held, says_no, says_yes)
     return errors
 
 

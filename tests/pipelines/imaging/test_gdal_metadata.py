@@ -62,6 +62,8 @@ def test_they_are_read_as_they_were_written(
         item("scale", 0, "0.1") + item("scale", 1, "nan"),
         item("scale", 0, "0.1") + item("scale", 1, "0"),
         item("scale", 0, "0.1") + item("scale", 1, "a tenth"),
+        item("scale", 0, "0.1") + item("scale", 1, "1e300"),
+        item("scale", 0, "1") + item("scale", 1, "1") + item("offset", 1, "-1e300"),
         b'<Item sample="0" role="description">red</Item>' * 5000,
     ],
 )

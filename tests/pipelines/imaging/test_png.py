@@ -196,6 +196,34 @@ def test_broken_pictures_are_rejected_with_their_reason(data: bytes, reason: Rea
     assert reason_of(data) is reason
 
 
+@pytest.mark.parametrize("rows", [1, 8, 15])
+@pytest.mark.parametrize("bands", [3, 4])
+def test_a_stream_that_ends_between_two_rows_is_truncated(rows: int, bands: int) -> None:
+    packed = zlib.compress(rows_of(draw(bands=bands)[:rows]))
+    assert reason_of(make(packed, colour_type={3: 2, 4: 6}[bands])) is Reason.TRUNCATED
+    packed = zlib.compress(rows_of(draw(bands=1)[:rows] // 16))
+    table = chunk(b"PLTE", bytes(range(1, 49)))
+    assert reason_of(make(packed, colour_type=3, tables=table)) is Reason.TRUNCATED
+
+
+@pytest.mark.parametrize("side", [*range(1, 10), 16, 33])
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+def test_a_picture_whose_last_row_is_black_is_whole(side: int, bits: int) -> None:
+    picture = Image.fromarray(np.tri(side, dtype=np.uint8)[::-1] ^ 1, "P")
+    picture.putpalette([0, 0, 0, 9, 8, 7])
+    picture.putpixel((0, 0), 1)
+    found = decode_chip(encode(picture, bits=bits), model(side))
+    np.testing.assert_array_equal(found, np.asarray(picture.convert("RGB")))
+
+
+@given(row=st.integers(0, 18), side=st.sampled_from([5, 16]))
+def test_an_interlaced_stream_that_ends_early_is_truncated(row: int, side: int) -> None:
+    whole = interlaced(draw(side))
+    rows = zlib.decompress(whole[41:-16])
+    packed = zlib.compress(rows[: len(rows) - 1 - row * side])
+    assert reason_of(make(packed, side, interlaced=1)) is Reason.TRUNCATED
+
+
 def test_damage_in_metadata_does_not_matter_and_none_of_it_is_unpacked() -> None:
     profile = chunk(b"iCCP", b"x\0\0" + zlib.compress(bytes(1 << 24)))
     text = chunk(b"zTXt", b"x\0\0" + zlib.compress(bytes(1 << 24))) * 20

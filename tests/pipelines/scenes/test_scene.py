@@ -120,6 +120,18 @@ def test_a_last_band_that_is_called_alpha_is_a_band_of_a_model_that_was_trained_
     check(found, values, asked)
 
 
+def test_transparent_pixels_of_windows_are_black_as_in_chips(tmp_path: Path) -> None:
+    values = draw(4, "uint8")
+    values[3], values[3, :9, :9], values[3, 40] = 255, 0, 0
+    colours = ("red", "green", "blue")
+    asked = model(colours, "uint8", colours, None)
+    found = read(write(tmp_path, values, photometric="RGB", ALPHA="YES"), asked)
+    assert not found[0, 0][:4, :4].any()
+    for (x, y), pixels in found.items():
+        chip = encode_tif(values[:, y : y + SIDE, x : x + SIDE], photometric="RGB", ALPHA="YES")
+        np.testing.assert_array_equal(pixels, decode_chip(chip, asked))
+
+
 @pytest.mark.parametrize(
     ("values", "names", "asked", "said"),
     [

@@ -7,6 +7,7 @@ from sklearn.metrics import average_precision_score, f1_score
 
 from train.judging import intervals
 from train.judging.comparing import (
+    Difference,
     Judged,
     compare_models,
     disagreements,
@@ -117,3 +118,19 @@ def test_chips_are_ordered_by_the_decisions_that_differ_then_by_their_scores():
     apart, spread = disagreements(judged)
     assert apart.tolist() == [[False, False], [True, False], [True, False], [True, True]]
     assert spread[3] == pytest.approx([0.8, 0.7])
+
+
+def test_one_chip_with_more_labels_that_differ_is_before_one_with_scores_further_apart():
+    scores = np.array([[0.51, 0.51, 0.5], [0.9, 0.9, 0.9]], np.float32)
+    others = np.array([[0.49, 0.49, 0.5], [0.0, 0.5, 0.5]], np.float32)
+    models = {"x": scores, "y": scores, "z": others}
+    judged = {name: Judged(s, s >= 0.5) for name, s in models.items()}
+    assert order_by_disagreement(judged) == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("interval", "clear"),
+    [(None, False), ((0.0, 0.2), False), ((-0.2, 0.0), False), ((0.1, 0.2), True)],
+)
+def test_a_difference_is_clear_if_zero_is_outside_its_interval(interval, clear):
+    assert Difference("mAP", None, 9, (0.5, 0.6), 0.1, interval).is_clear is clear

@@ -19,6 +19,7 @@ from train.judging.promise import (
     find_promised_cut,
     keeps_promise,
     promise_lines,
+    reported,
 )
 from train.judging.thresholds import ThresholdOptions, choose_thresholds, cross_fitted_thresholds
 
@@ -250,3 +251,16 @@ def test_one_cut_is_tested_by_itself(wrong, kept):
     by_scipy = binomtest(60 - wrong, 60, 0.9, alternative="greater").pvalue <= 0.05
     assert keeps_promise(scores, truth, 0.7, 0.9) is kept is bool(by_scipy)
     assert not keeps_promise(scores, truth, 0.8, 0.9)
+
+
+@pytest.mark.parametrize("score", [0.25, 0.7])
+def test_a_cut_is_between_two_neighbouring_numbers_of_32_bits(score):
+    low = np.float32(score)
+    for _ in range(2):  # a number of 32 bits in the middle would be rounded up once, and down once
+        high = np.nextafter(low, np.float32(1))
+        over = np.linspace(0.8, 1, 199, dtype=np.float32)
+        scores = np.concatenate([over, [high], np.full(200, low)])
+        found = find_promised_cut(scores, np.repeat([1, 0], 200), PRECISION)
+        assert float(low) < found.threshold < float(high)
+        assert reported(scores, found.threshold).sum() == found.chosen == found.correct == 200
+        low = high

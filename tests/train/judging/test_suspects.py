@@ -62,6 +62,31 @@ def test_suspects_are_all_labels_of_chips_by_quality_and_as_many_as_are_asked_fo
     assert found.likely.tolist() == [likely[i, j] for _, i, j in wanted[:30]]
 
 
+def test_each_suspect_has_its_own_answer_to_whether_it_is_likely():
+    scores = np.array([[0.6, 0.05], [0.7, 0.45], [0.8, 0.9], [0.9, 0.5], [0.1, 0.2]], np.float32)
+    truth = np.array([[1, 1], [1, 0], [1, 1], [0, 0], [0, 0]], np.uint8)
+    likely, found = likely_errors(scores, truth), find_suspects(scores, truth)
+    assert 0 < found.likely[:3].sum() < 3
+    assert found.likely.tolist() == likely[found.rows, found.columns].tolist()
+
+
+def test_a_score_at_the_mean_is_confident_and_a_score_of_a_half_never_is():
+    held = np.array([[1], [1], [0], [0]], np.uint8)
+    means_are_met = np.array([[0.75], [0.25], [0.5], [0.0]], np.float32)
+    assert likely_errors(means_are_met, held).ravel().tolist() == [False, True, False, False]
+    assert likely_errors(1 - means_are_met, 1 - held).ravel().tolist() == [
+        False,
+        True,
+        False,
+        False,
+    ]
+
+
+def test_suspects_of_one_quality_are_in_the_order_of_chips_and_labels():
+    found = find_suspects(np.full((40, 3), 0.25, np.float32), np.zeros((40, 3), np.uint8))
+    assert (found.rows * 3 + found.columns).tolist() == list(range(120))
+
+
 @pytest.mark.parametrize("held", [0, 1])
 def test_a_label_that_all_chips_or_none_have_has_no_likely_error(held):
     scores = np.array([[0.1], [0.9], [0.5]], np.float32)
