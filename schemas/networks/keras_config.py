@@ -95,6 +95,8 @@ _RANGES: Mapping[str, range] = {
 computes."""
 
 _DEEPEST_LIST = 6
+_MOST_NUMBERS = 64
+"""In a setting: the longest have one for each band. Keras takes minutes for very many."""
 
 
 def check_config(architecture: Mapping[str, Any]) -> None:
@@ -231,7 +233,10 @@ def _check_nested(node: Any, parts: _Parts) -> None:
 
 
 def _check_numbers(part: str, key: str, value: Any) -> None:
-    for number in _flat(value):
+    numbers = list(_flat(value))
+    if len(numbers) > _MOST_NUMBERS:
+        _refuse(f"a {part} with {len(numbers):,} numbers in its {key}")
+    for number in numbers:
         if not (number is None or isinstance(number, int | float)):
             _refuse(f"a {part} with the {key} {_brief(value)}")
 

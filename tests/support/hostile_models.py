@@ -143,6 +143,8 @@ def hostile_blocks(mark: Path) -> Mapping[str, dict[str, Any]]:
             **known("Multiply"),
             "build_config": {"shapes_dict": {"kernel": [1]}},
         },
+        "a scale of more numbers than bands": known("Rescaling", scale=[[1.0]] * 65, offset=0.0),
+        "a shape of very many sides": known("Reshape", target_shape=[1] * 100_000),
         "a scale with an object": known("Rescaling", scale=[1.0, code], offset=0.0),
         "noise of a shape that is a path": known("Dropout", rate=0.1, noise_shape=path),
         "a convolution without its weights": {
