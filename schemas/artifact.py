@@ -96,6 +96,12 @@ class ModelArtifact:
         for label, promise in self.promises.items():
             if not 0 < promise["precision"] < 1:
                 raise ArtifactError(f"the promise of {label!r} must be over 0 and under 1")
+            has_threshold = self.by_label[label] is not None
+            counts_fit = 0 <= promise["correct"] <= promise["chosen"]
+            if promise["kept"] is not has_threshold or not counts_fit:
+                raise ArtifactError(
+                    f"the promise of {label!r} does not fit its threshold: {promise}"
+                )
 
     @property
     def by_label(self) -> dict[str, Threshold]:

@@ -34,6 +34,8 @@ from tests.support.samples import JPG, TIF, make_artifact
 LABELS = LabelSet(("clear", "cloudy", "road"), ("clear", "cloudy"))
 THRESHOLDS = (0.25, 0.5, 0.75)
 
+KEPT = {"precision": 0.9, "kept": True, "chosen": 70, "correct": 68}
+
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -229,7 +231,7 @@ def test_without_a_null_the_thresholds_digest_is_that_of_earlier_releases() -> N
 def test_promises_are_kept_and_an_artifact_without_any_is_described_as_before(folder: Path) -> None:
     before = read_artifact(folder)
     assert "promises" not in json.loads((folder / ARTIFACT_FILE).read_text())
-    promises = {"road": {"precision": 0.9, "kept": True}}
+    promises = {"road": KEPT}
     write_artifact(folder, replace(before, promises=promises))
     assert read_artifact(folder).promises == promises
     assert read_artifact(folder).description_digest != before.description_digest
@@ -280,6 +282,18 @@ def test_an_invalid_description_is_refused(folder: Path, text: str, message: str
         ("thresholds", {"clear": [], "cloudy": 1, "road": 1}, "must be a string or a real"),
         ("promises", {"road": 0.9}, "not subscriptable"),
         ("promises", {"road": {"precision": 1}}, "promise of 'road' must be over 0 and under 1"),
+        ("promises", {"road": {"precision": 0.9}}, "the key 'correct' is missing"),
+        (
+            "promises",
+            {"road": KEPT | {"kept": False}},
+            "promise of 'road' does not fit its threshold",
+        ),
+        (
+            "promises",
+            {"road": KEPT | {"correct": 71}},
+            "promise of 'road' does not fit its threshold",
+        ),
+        ("promises", {"road": KEPT | {"chosen": None}}, "not supported between"),
         ("promises", ["road"], "sequence element"),
         ("set_by_hand", "road", "set_by_hand has labels that are not there: a, d, o, r"),
         ("promises", {"sea": {"precision": 0.9}}, "promises has labels that are not there: sea"),

@@ -117,7 +117,10 @@ def test_what_is_set_a_second_time_adds_up_and_the_same_numbers_change_nothing(t
 def test_a_promise_is_dropped_with_its_threshold(plain, tmp_path, capsys):
     source = tmp_path / "promising"
     shutil.copytree(plain, source)
-    promises = {name: {"precision": 0.9, "kept": True} for name in ("road", "water")}
+    promises = {
+        name: {"precision": 0.9, "kept": True, "chosen": 70, "correct": 68}
+        for name in ("road", "water")
+    }
     artifact = read_artifact(source).to_dict() | {"promises": promises}
     write_artifact(source, ModelArtifact.from_dict(artifact))
     assert set_by_hand(source, tmp_path / "copy", {"road": 0.7, "water": 0.5}) == 0

@@ -51,7 +51,9 @@ def test_an_int8_network_that_cannot_promise_what_float32_promises_is_not_accept
     names = ("a", "b", "c")
     scores = np.tile(np.linspace(0, 1, 100, dtype=np.float32)[:, None], 3)
     truth = (scores > 0.5).astype(np.uint8)
-    promises = {name: {"precision": 0.9, "kept": name != "c"} for name in names}
+    promises = {
+        name: {"precision": 0.9, "kept": name != "c", "chosen": 50, "correct": 50} for name in names
+    }
     artifact = ModelArtifact("cnn", _LABELS, (0.5, 0.3, None), JPG, "0", promises=promises)
     assert lost_promises(artifact, scores, truth) == ["b"]
     assert lost_promises(replace(artifact, promises={}), scores, truth) == []
@@ -60,7 +62,9 @@ def test_an_int8_network_that_cannot_promise_what_float32_promises_is_not_accept
     for limit in ("MOST_LOST_PRECISION", "MOST_DIFFERENT"):
         monkeypatch.setattr(int8, limit, 1.0)
     before = read_artifact(tmp_path)
-    promise = {before.label_set.names[0]: {"precision": 0.99, "kept": True}}
+    promise = {
+        before.label_set.names[0]: {"precision": 0.99, "kept": True, "chosen": 9, "correct": 9}
+    }
     write_artifact(tmp_path, replace(before, promises=promise))
     # It tries whether a careful network keeps the promise; a quick one loses it as well.
     monkeypatch.setattr(
