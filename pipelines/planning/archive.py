@@ -56,8 +56,13 @@ def list_chips(
 
 def with_endings(chips: pa.Table, endings: tuple[str, ...]) -> pa.Table:
     """The rows whose address ends with one of `endings`, in upper or lower case."""
+    return chips.filter(ends_with(chips, endings))
+
+
+def ends_with(chips: pa.Table, endings: tuple[str, ...]) -> pa.ChunkedArray:
+    """Whether the address of each row ends with one of `endings`, in upper or lower case."""
     pattern = rf"(?:{'|'.join(map(re.escape, endings))})\z"
-    return chips.filter(pc.match_substring_regex(chips["chip_uri"], pattern, ignore_case=True))
+    return pc.match_substring_regex(chips["chip_uri"], pattern, ignore_case=True)
 
 
 def _list_images(uri: str, endings: tuple[str, ...], read_members: ReadMembers) -> Archive:

@@ -6,10 +6,11 @@ import sys
 from contextlib import suppress
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipelines.errors import ChipRejected, StorageError, UsageError
 from pipelines.imaging.decoding import media_type_of
-from pipelines.planning.archive import with_endings
+from pipelines.planning.archive import ends_with, with_endings
 from pipelines.planning.manifests import MANIFEST_ENDINGS
 from pipelines.storage import store
 from pipelines.wording import count_of
@@ -29,8 +30,7 @@ def leave_out_pngs(chips: pa.Table, uri: str, wanted: MediaType) -> pa.Table:
     """
     if wanted == "png" or uri.lower().endswith(MANIFEST_ENDINGS):
         return chips
-    others = tuple(ending for ending, kind in EXTENSIONS.items() if kind != "png")
-    left = with_endings(chips, others)
+    left = chips.filter(pc.invert(ends_with(chips, _endings("png"))))
     if not left.num_rows or left.num_rows == chips.num_rows:
         return chips
     ignored = count_of(chips.num_rows - left.num_rows, "png file")

@@ -98,6 +98,7 @@ def test_a_model_of_tifs_scores_tifs_as_it_was_trained_to_read_them(tmp_path, ba
 
 
 def test_bands_all_is_refused_before_any_work_if_the_network_takes_only_colours(tmp_path, capsys):
-    write_sample_archive(tmp_path, 1, media_type="tif")
+    write_sample_archive(tmp_path, 8, media_type="tif")
     assert train(tmp_path, "cnn_grey", "--bands", "all") == 2
-    assert "--bands all: cnn_grey takes red, green, blue of a tif" in capsys.readouterr().err
+    message = "--bands all: cnn_grey takes red, green, blue, not all of blue, green, red, near_"
+    assert message in capsys.readouterr().err

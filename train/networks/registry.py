@@ -91,9 +91,8 @@ def build_mean_colour(input_shape: tuple[int, int, int], labels: int) -> Any:
     pixels = keras.Input(input_shape, name="pixels", dtype="float32")
     average = partial(keras.layers.GlobalAveragePooling2D, dtype="float32")
     # Of rows first, then of what is left: OpenVINO takes a fifth of the time, since it adds long
-    # rows of numbers instead of single pixels.
-    # Each with a precision of its own: a default that they share would be saved as a reference,
-    # and saved again it would be none, so that the digest differs.
+    # rows of numbers instead of single pixels. Each layer has a precision of its own: a default
+    # that they share is saved as a reference, but not if the model is saved again.
     reshape = partial(keras.layers.Reshape, dtype="float32")
     rows = reshape((rows_px, 1, columns_px * bands), name="rows")(pixels)
     columns = reshape((columns_px, 1, bands), name="columns")

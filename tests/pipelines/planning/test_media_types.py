@@ -84,3 +84,10 @@ def test_pngs_that_are_all_there_is_or_in_a_manifest_are_not_left_out(tmp_path):
     (tmp_path / "b.jpg").write_bytes(JPG)
     (tmp_path / "m.csv").write_text("chip_uri\na.png\nb.jpg\n")
     assert left(tmp_path / "m.csv", "jpg") == ["a.png", "b.jpg"]
+
+
+def test_a_tar_that_cannot_be_read_is_not_left_out_with_the_pngs(tmp_path, capsys):
+    for name, data in (("a.jpg", JPG), ("b.png", PNG), ("t.tar", b"damaged")):
+        (tmp_path / name).write_bytes(data)
+    assert left(tmp_path, "jpg") == ["a.jpg", "t.tar"]
+    assert capsys.readouterr().err.startswith("--chips: 1 png file ignored")
