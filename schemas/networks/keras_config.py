@@ -200,7 +200,10 @@ def _flat(node: Any, depth: int = 0) -> Iterator[Any]:
 
 def _check_history(node: Any) -> None:
     """Check the name of a layer with two numbers, or a list of these."""
-    for value in _flat(node):
+    values = list(_flat(node))
+    if len(values) > _MOST_NUMBERS:
+        _refuse(f"{len(values):,} parts in a connection")
+    for value in values:
         if not (_is_name(value) or isinstance(value, int)):
             _refuse(f"the connection {_brief(value)}")
 

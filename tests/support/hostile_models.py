@@ -237,6 +237,9 @@ def hostile_settings(mark: Path) -> Mapping[str, Callable[[Config], object]]:
             module="keras.src.models.sequential", class_name="Sequential"
         ),
         "layers that are none": lambda config: config["config"].update(layers={"a": code}),
+        "very many outputs": lambda config: config["config"].update(
+            output_layers=[["scores", 0, 0]] * 100_000
+        ),
         "batches of one size": lambda config: config["config"]["layers"][0]["config"][
             "batch_shape"
         ].__setitem__(0, 10**6),

@@ -143,3 +143,11 @@ def test_a_fourth_band_that_is_called_alpha_is_a_band_if_it_is_listed() -> None:
     assert stored_names(BYTES, "b,g,r,nir") == ("b", "g", "r", "nir")
     assert stored_names(BYTES, "4,1") == numbered_names(4)
     assert stored_names(BYTES, "3,1") == RGB
+
+
+def test_three_names_are_those_of_the_bands_before_an_alpha_channel() -> None:
+    assert stored_names(BYTES, "b,g,r") == ("b", "g", "r")
+
+
+def test_numbers_leave_bands_their_usual_names() -> None:
+    assert stored_names(TifKind(BANDS["tif"], "uint16", named=False), "4,3,2") == BANDS["tif"]
