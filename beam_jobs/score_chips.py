@@ -31,6 +31,7 @@ from pipelines.planning.scenes import cut_scenes, list_scenes, place_windows, wi
 from pipelines.planning.second_chances import count_second_chances, replay_command
 from pipelines.planning.selection import Selection, select_chips
 from pipelines.planning.sidecar import Sidecar, read_sidecar
+from pipelines.planning.skipped_labels import skipped_labels_text
 from pipelines.printing import write_answer
 from pipelines.quiet_tensorflow import quiet_tensorflow
 from pipelines.runs.run_plan import RunPlan
@@ -67,6 +68,9 @@ def _plan(start: RunStart, options: ScoreOptions) -> RunPlan:
         print(f"up to {chips} are scored again, since damaged files of the tables are skipped")
     if not options.rescore:
         options.reading(options.output, lambda: _print_second_chances(options, start.artifact))
+        asked = (options.output, options.artifact, start.artifact, chosen.skipped)
+        if text := options.reading(options.output, lambda: skipped_labels_text(*asked)):
+            print(text)
     return plan_run(start, chosen)
 
 
