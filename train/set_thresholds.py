@@ -140,7 +140,8 @@ def _report(before: ModelArtifact, after: ModelArtifact, was_signed: bool) -> li
         for name, threshold in after.by_label.items()
         if threshold != before.by_label[name]
     ] or ["No threshold differs."]
-    if dropped := [name for name in before.promises if name not in after.promises]:
+    kept = [name for name, found in before.promises.items() if found["kept"]]
+    if dropped := [name for name in kept if name not in after.promises]:
         lines.append(f"Promised for other thresholds, so not any more: {', '.join(dropped)}")
     lines.append(f"thresholds_digest {after.thresholds_digest}, it was {before.thresholds_digest}")
     lines.append(

@@ -130,6 +130,21 @@ def test_a_promise_is_dropped_with_its_threshold(plain, tmp_path, capsys):
     assert "Promised for other thresholds, so not any more: road\n" in capsys.readouterr().out
 
 
+def test_a_promise_that_was_not_kept_is_not_said_to_be_lost(plain, tmp_path, capsys):
+    source = tmp_path / "promising"
+    shutil.copytree(plain, source)
+    before = read_artifact(source)
+    found = {"precision": 0.9, "kept": False, "chosen": 0, "correct": 0}
+    thresholds = [None if n == "water" else t for n, t in before.by_label.items()]
+    never = replace(before, thresholds=tuple(thresholds), promises={"water": found})
+    write_artifact(source, never)
+    assert set_by_hand(source, tmp_path / "copy", {"water": 0.9}) == 0
+    assert read_artifact(tmp_path / "copy").promises == {}
+    out = capsys.readouterr().out
+    assert "water: never -> 0.9000\n" in out
+    assert "Promised" not in out
+
+
 def test_a_signature_is_not_copied_and_the_command_says_so(plain, tmp_path, capsys):
     shutil.copytree(plain, tmp_path / "signed")
     (tmp_path / "signed" / "artifact.sig").write_bytes(b"of this artifact.json")

@@ -25,6 +25,10 @@ _METHODS = {
     "shrunk": "the cut with the highest F{beta:g} on validation; the fewer positives a label has "
     "there, the closer its cut is to one common to all labels",
 }
+_PROMISED = (
+    "labels with a promise: the lowest cut that promises their precision on new chips, by "
+    "validation; never, if there is none"
+)
 _SKY_RULES = {
     "threshold": "Sky labels follow their thresholds like all others.",
     "argmax": "A chip gets the sky label with the highest score, whatever the thresholds.",
@@ -129,8 +133,11 @@ def _thresholds(artifact: ModelArtifact) -> Iterator[doc.Block]:
     options = artifact.training["options"]
     method = _METHODS[options["threshold_method"]].format(beta=options["threshold_beta"])
     rule = f" {_SKY_RULES[artifact.sky_rule]}" if artifact.label_set.sky else ""
+    rules = [_PROMISED] if artifact.promises else []
+    if len(artifact.promises) < len(artifact.thresholds):
+        rules.insert(0, f"{'labels without a promise: ' * bool(rules)}{method}")
     yield doc.Paragraph(
-        f"A label applies if its score is at or above its threshold: {method}.{rule}"
+        f"A label applies if its score is at or above its threshold: {'; '.join(rules)}.{rule}"
     )
     for line in promise_lines(artifact.promises):
         yield doc.Paragraph(f"{line}.")

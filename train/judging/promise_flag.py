@@ -1,6 +1,7 @@
 """What `--promise` asks for: which labels promise which precision."""
 
 import argparse
+import math
 from collections.abc import Mapping, Sequence
 
 from pipelines.errors import UsageError
@@ -13,7 +14,7 @@ ALL_LABELS = "precision"
 """What stands for all ground labels, those that are not of the sky."""
 
 _SHOWN = 5  # labels in a message
-_share = Number(float, 0, 1, over=True)
+_number = Number(float, -math.inf, math.inf)
 
 
 def parse_promise(text: str) -> tuple[str, float]:
@@ -27,10 +28,14 @@ def parse_promise(text: str) -> tuple[str, float]:
         raise argparse.ArgumentTypeError(
             f"must be {ALL_LABELS}=0.9 or LABEL=0.9, not {text[:60]!r}"
         )
-    precision: float = _share(number)
+    precision: float = _number(number)
     if precision == 1:
         raise argparse.ArgumentTypeError(
             "must be under 1: no number of chips proves a precision of 1"
+        )
+    if not 0 < precision < 1:
+        raise argparse.ArgumentTypeError(
+            f"must be between 0 and 1, such as 0.9 for 90 %, not {number[:60]}"
         )
     return label.strip(), precision
 

@@ -71,6 +71,21 @@ def test_the_card_shows_counts_threshold_and_f1_of_each_label(artifact):
         assert f"| {name} | {threshold:.4f} |" in card
 
 
+def test_the_card_says_how_thresholds_were_chosen_with_and_without_promises(artifact):
+    cut = "the cut with the highest F1 on validation; the fewer positives a label has"
+    promised = "labels with a promise: the lowest cut that promises their precision on new chips"
+    assert f"at or above its threshold: {cut}" in (card := render_model_card(artifact))
+    assert "promise" not in card
+    kept = {"precision": 0.9, "confidence": 0.95, "kept": True, "chosen": 9, "correct": 9}
+    names = artifact.label_set.names
+    some = render_model_card(replace(artifact, promises={names[0]: kept}))
+    assert f"at or above its threshold: labels without a promise: {cut}" in some
+    assert f"; {promised}, by validation; never, if there is none." in some
+    every = render_model_card(replace(artifact, promises=dict.fromkeys(names, kept)))
+    assert f"at or above its threshold: {promised}" in every
+    assert "highest F1" not in every
+
+
 def test_the_card_reports_on_the_test_part_with_intervals(artifact):
     card = render_model_card(artifact)
     figures = artifact.figures["test"]

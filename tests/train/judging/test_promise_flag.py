@@ -55,6 +55,15 @@ def test_another_form_and_a_number_that_cannot_be_promised_are_refused(text):
         parse_train_options([*NEEDED, "--promise", text])
 
 
+@pytest.mark.parametrize("number", ["90", "1.5", "0", "-0.1"])
+def test_a_number_outside_0_and_1_is_told_the_range_and_how_90_percent_is_written(number):
+    message = f"must be between 0 and 1, such as 0.9 for 90 %, not {number}"
+    with pytest.raises(argparse.ArgumentTypeError, match=f"^{message}$"):
+        parse_promise(f"precision={number}")
+    with pytest.raises(UsageError, match=message):
+        parse_train_options([*NEEDED, "--promise", f"road={number}"])
+
+
 def test_before_training_labels_with_too_few_chips_are_named_and_none_with_enough_is_refused():
     truth = np.zeros((200, 4), np.uint8)
     truth[:40, 0], truth[:28, 1] = 1, 1
