@@ -128,5 +128,6 @@ def _is_about_threats(name: str) -> bool:
 
 
 _NOT_PROVEN = (
-    f"that are not proven, with fewer than {PROVEN_POSITIVES} chips in validation and test"
+    f"that are not proven, with fewer than {PROVEN_POSITIVES} chips in validation and test, or "
+    "never reported"
 )

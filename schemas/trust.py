@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from schemas.artifact import ModelArtifact
 
 PROVEN_POSITIVES = 10
-"""A label is proven if validation and test together have this many chips with it."""
+"""A label that can be reported is proven if validation and test together have this many chips with
+it."""
 
 INTERVAL_POSITIVES = 5
 """With fewer positive chips, a figure has no interval."""
@@ -61,7 +62,8 @@ TRUST_COLUMNS = (
     Column(
         "proven",
         "bool",
-        f"Whether positives is at least {PROVEN_POSITIVES}; null if not known.",
+        f"Whether positives is at least {PROVEN_POSITIVES} and the threshold is not null; null if "
+        "positives are not known.",
     ),
 )
 """The columns of `models` next to the digests and the run."""
@@ -93,15 +95,16 @@ def relabelled_rows(
         known: rows of the same model at any thresholds.
     """
     by_label = {row["label"]: row for row in known}
-    kept = ["positives", "proven", "measured_on"]
+    kept = ["positives", "measured_on"]
     kept += ["average_precision", "average_precision_low", "average_precision_high"]
     nothing = dict.fromkeys(column.name for column in TRUST_COLUMNS)
-    return [
-        nothing
-        | {name: by_label.get(label, {}).get(name) for name in kept}
-        | {"label": label, "threshold": threshold}
-        for label, threshold in thresholds.items()
-    ]
+    rows = []
+    for label, threshold in thresholds.items():
+        found = {name: by_label.get(label, {}).get(name) for name in kept}
+        proven = _proven(found["positives"], threshold)
+        own = {"label": label, "threshold": threshold, "proven": proven}
+        rows.append(nothing | found | own)
+    return rows
 
 
 def _row(figures: Mapping[str, Any], label: str, threshold: Threshold) -> dict[str, Any]:
@@ -120,8 +123,15 @@ def _row(figures: Mapping[str, Any], label: str, threshold: Threshold) -> dict[s
         **_with_ends("precision", _share(_of(chosen, "precision")), predicted, here),
         **_with_ends("recall", _share(_of(chosen, "recall")), here, here),
         **_average_precision(figures, part, label, here),
-        "proven": None if positives is None else positives >= PROVEN_POSITIVES,
+        "proven": _proven(positives, threshold),
     }
+
+
+def _proven(positives: int | None, threshold: Threshold) -> bool | None:
+    """Whether a label is proven: one that is never reported is not."""
+    if positives is None:
+        return None
+    return threshold is not None and positives >= PROVEN_POSITIVES
 
 
 def _average_precision(

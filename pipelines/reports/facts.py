@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -54,7 +54,8 @@ class ReportFacts:
         rare: the chips with the highest scores for each of the rarest labels, rarest first.
         rejected: some of the quarantined chips of each reason.
         trust: what `models` says about each label; no labels if it says nothing.
-        left_out: the labels that are not proven, unless the report shows them.
+        left_out: the labels that are not proven, unless the report shows them or says that they are
+            never reported.
     """
 
     record: Mapping[str, Any]
@@ -64,6 +65,11 @@ class ReportFacts:
     rejected: Mapping[str, Sequence[Rejected]]
     trust: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     left_out: Collection[str] = ()
+
+    def is_never(self, label: str) -> bool:
+        """Whether a label is never reported: its threshold is null, and no chip carries it."""
+        row = self.trust.get(label)
+        return row is not None and row["threshold"] is None and not self.night.labels.get(label)
 
 
 def gather_facts(
@@ -84,7 +90,7 @@ def gather_facts(
     """
     names = score_labels(rows.columns)
     known = {row["label"]: row for row in trust}
-    left_out = () if unproven else [name for name in known if known[name]["proven"] is False]
+    hidden = [name for name in known if known[name]["proven"] is False and not unproven]
     best: dict[str, list[Example]] = {label: [] for label in names.values()}
     counts = []
     shown = [name for name in _SHOWN if name in rows.columns.names]  # some runs are older
@@ -95,8 +101,9 @@ def gather_facts(
             best[label] = heapq.nlargest(_CHIPS_A_LABEL, found)
     night = as_night(record, add_up(counts))
     rejected = _some_of_each_reason(rows.quarantine(["reason", "chip_uri", "message"]))
-    rare = _rarest(night, {label: best[label] for label in best if label not in left_out})
-    return ReportFacts(record, night, before, rare, rejected, known, left_out)
+    rare = _rarest(night, {label: best[label] for label in best if label not in hidden})
+    facts = ReportFacts(record, night, before, rare, rejected, known)
+    return replace(facts, left_out=[name for name in hidden if not facts.is_never(name)])
 
 
 def _highest(batch: pa.RecordBatch, column: str, label: str) -> list[Example]:

@@ -112,7 +112,8 @@ def _labels(facts: ReportFacts) -> Iterator[doc.Block]:
         f"Share of the scored chips that carry each label, compared with {compared}. The "
         "population stability index (PSI) compares the scores and does not depend on thresholds: "
         "below 0.1 nothing has changed. With only a few dozen chips it is larger by chance, and "
-        "its limit is raised to match."
+        "its limit is raised to match. A label whose threshold is null is never reported: it may "
+        "be there all the same."
     )
     shown = [label for label in night.scores if label not in facts.left_out]
     now = {label: _share(night.labels.get(label, 0), night.scored) for label in shown}
@@ -124,7 +125,11 @@ def _labels(facts: ReportFacts) -> Iterator[doc.Block]:
         [
             label,
             night.labels.get(label, 0),
-            *_shares(now[label], then[label], most),
+            *(
+                ["never reported", None, None, None]
+                if facts.is_never(label)
+                else _shares(now[label], then[label], most)
+            ),
             _psi_cell(psi.get(label)),
             *trust_cells(facts, label),
         ]

@@ -15,8 +15,11 @@ TRUST_HEAD = ("Proven", "Precision, 95 %")
 
 
 def trust_cells(facts: ReportFacts, label: str) -> list[doc.Cell]:
-    """Whether a label is proven, and the model's precision with its interval; empty if unknown."""
+    """Whether a label is proven, and the model's precision with its interval; empty if unknown. A
+    label that is never reported is not proven, whatever earlier releases wrote."""
     row = facts.trust.get(label)
+    if facts.is_never(label):
+        return ["no", None]
     if row is None or row["proven"] is None:
         return [None, None]
     judged = count_of(row["positives"], "chip")

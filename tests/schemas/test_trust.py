@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -89,6 +90,17 @@ def test_figures_of_any_form_give_rows_that_the_table_can_hold(figures: dict[str
         shares = [row[n] for n in row if n.startswith(("precision", "recall", "average"))]
         assert all(share is None or 0 <= share <= 1 for share in shares)
         assert (row["proven"] is None) == (row["positives"] is None)
+
+
+def test_a_label_that_is_never_reported_is_not_proven_until_it_has_a_threshold_again() -> None:
+    known = artifact({"test": part(40, 0, 0.0, 0.0)})
+    never = replace(known, thresholds=(None, None))
+    assert [row["proven"] for row in trust_rows(known)] == [True, None]
+    assert [row["proven"] for row in trust_rows(never)] == [False, None]
+    again = relabelled_rows(trust_rows(never), {"road": 0.5, "mine": 0.5})
+    assert [row["proven"] for row in again] == [True, None]
+    left = relabelled_rows(trust_rows(known), {"road": None, "mine": 0.5})
+    assert [(row["positives"], row["proven"]) for row in left] == [(40, False), (None, None)]
 
 
 def test_at_other_thresholds_what_was_measured_at_the_old_ones_is_gone() -> None:

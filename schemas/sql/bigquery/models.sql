@@ -15,7 +15,7 @@ CREATE TABLE models (
   average_precision FLOAT64 OPTIONS (description = "Mean precision over all thresholds; null if not known. Unit: share in [0, 1]."),
   average_precision_low FLOAT64 OPTIONS (description = "Lower end of the 95 % interval of average_precision; null below 5 positives. Unit: share in [0, 1]."),
   average_precision_high FLOAT64 OPTIONS (description = "Upper end of the 95 % interval of average_precision; null below 5 positives. Unit: share in [0, 1]."),
-  proven BOOL OPTIONS (description = "Whether positives is at least 10; null if not known."),
+  proven BOOL OPTIONS (description = "Whether positives is at least 10 and the threshold is not null; null if positives are not known."),
   run_date DATE NOT NULL OPTIONS (description = "Night that the run belongs to. Unit: UTC date."),
   run_id STRING NOT NULL OPTIONS (description = "The run that made the row.")
 )

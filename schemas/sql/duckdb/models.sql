@@ -35,6 +35,6 @@ COMMENT ON COLUMN models.recall_high IS 'Upper end of the 95 % interval of recal
 COMMENT ON COLUMN models.average_precision IS 'Mean precision over all thresholds; null if not known. Unit: share in [0, 1].';
 COMMENT ON COLUMN models.average_precision_low IS 'Lower end of the 95 % interval of average_precision; null below 5 positives. Unit: share in [0, 1].';
 COMMENT ON COLUMN models.average_precision_high IS 'Upper end of the 95 % interval of average_precision; null below 5 positives. Unit: share in [0, 1].';
-COMMENT ON COLUMN models.proven IS 'Whether positives is at least 10; null if not known.';
+COMMENT ON COLUMN models.proven IS 'Whether positives is at least 10 and the threshold is not null; null if positives are not known.';
 COMMENT ON COLUMN models.run_date IS 'Night that the run belongs to. Unit: UTC date.';
 COMMENT ON COLUMN models.run_id IS 'The run that made the row.';

@@ -426,6 +426,24 @@ def test_labels_that_are_not_proven_are_left_out_unless_asked_for(output):
     assert rare() == set(names)
 
 
+def test_a_label_that_is_never_reported_has_no_share_and_is_not_proven(output):
+    commit_rows(output, QUARANTINE, "r", [])
+    commit_rows(output, chip_scores(PLANET_LABELS), "r", [scored("/a.jpg", "road")])
+    commit_rows(output, RUNS, "r", [run_row(at(2), scored=1)])
+    trust(output, {"road": 1200, "water": 1200, "habitation": 1200}, never=["water"])
+    write_report(output, "r")
+    cells = re.findall(
+        r"<t[dh][^>]*>(.*?)</t[dh]>", store.read_bytes(report_uri(output, "r")).decode()
+    )
+    of = {label: cells[cells.index(label) :] for label in ("habitation", "water")}
+    assert of["habitation"][1:3] == ["0", "0.0%"]
+    assert "yes, by 1,200 chips" in of["habitation"][:9]
+    assert of["water"][1:3] == ["0", "never reported"]
+    assert "no" in of["water"][:9]
+    assert "yes" not in "".join(of["water"][:9])
+    assert "Left out" not in page(output, "r").text
+
+
 def test_a_report_says_if_nothing_is_known_of_the_labels(output):
     commit_rows(output, QUARANTINE, "r", [])
     commit_rows(output, chip_scores(PLANET_LABELS), "r", [scored("/a.jpg", "road")])
