@@ -296,7 +296,10 @@ def test_with_too_many_broken_chips_nothing_is_published_and_staging_is_kept(sco
     code, _, err = score(tmp_path / "chips", "--run_id", "ill")
     assert code == 1
     assert len(err.strip().splitlines()) == 1
-    assert "3 of 10 chips were quarantined (empty 3)" in err
+    assert (
+        "3 of 10 chips were quarantined (empty 3; the first of empty: the object has no bytes)"
+        in err
+    )
     assert [rows(tmp_path / "out", name) for name in ("chip_scores", "quarantine")] == [[], []]
     (record,) = rows(tmp_path / "out", "runs")
     assert (record["status"], record["published_at"]) == ("failed", None)
@@ -331,7 +334,7 @@ def test_a_failed_run_is_shown_by_a_query(score, tmp_path):
     (answer,) = ask(
         str(tmp_path / "out"), "SELECT run_id, status, reason, listed, scored FROM runs"
     ).to_pylist()
-    assert answer["reason"].startswith("run ill: 3 of 3 chips were quarantined (empty 3)")
+    assert answer["reason"].startswith("run ill: 3 of 3 chips were quarantined (empty 3; the first")
     assert {**answer, "reason": ""} == {
         "run_id": "ill", "status": "failed", "reason": "", "listed": 3, "scored": 0
     }  # fmt: skip

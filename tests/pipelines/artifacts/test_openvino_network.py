@@ -1,10 +1,9 @@
 """A network for OpenVINO on this processor: precisions, batches, threads, and what does not fit."""
 
+import importlib
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-import openvino
-import openvino.opset13
 import pytest
 
 from pipelines.artifacts import openvino_network
@@ -117,7 +116,8 @@ def test_a_stream_computes_64_chips_at_once_or_as_many_as_have_four_million_valu
 
 
 def test_weights_of_8_bits_that_pass_through_layers_do_not_make_the_parts_smaller():
-    opset, shape = openvino.opset13, [4, 4, 3]
+    openvino = openvino_network.import_openvino()
+    opset, shape = importlib.import_module("openvino.opset13"), [4, 4, 3]
     pixels = opset.parameter([-1, *shape], np.uint8)
     values = opset.convert(opset.reshape(pixels, [0, 48], special_zero=True), np.float32)
     weights = opset.constant(np.ones((48, 500), np.int8))

@@ -316,7 +316,10 @@ def test_a_unit_whose_record_comes_twice_counts_once(output):
         ({"unit_rows": (5, 4)}, "unit 1, planned 4 chips, staged 3"),
         ({"unit_rows": (5,)}, "unit 1, planned 0 chips, staged 3"),
         ({"listed": 11}, "11 listed is not 2 skipped [+] 0 left over [+] 7 scored [+] 1 quar"),
-        ({"max_quarantine_ratio": 0.1}, r"1 of 8 chips were quarantined .empty 1., over .* 0\.1"),
+        (
+            {"max_quarantine_ratio": 0.1},
+            r"1 of 8 chips were quarantined .empty 1; .*., over .* 0\.1",
+        ),
     ],
 )
 def test_a_run_that_lost_or_doubled_a_chip_or_quarantined_too_many_is_not_published(
