@@ -24,7 +24,12 @@ from train.networks.pretrained import Pretrained, load_pretrained
 from train.networks.registry import Network, with_bands
 from train.networks.views import with_views
 from train.options import TrainOptions, check_options
-from train.training_set import TrainingSet, describe, load_training_set
+from train.training_set import (
+    TrainingSet,
+    describe,
+    find_training_chips,
+    load_training_set,
+)
 
 Start = Pretrained | BackboneWeights | EarlierModel | None
 """Weights to start from; None for random ones."""
@@ -42,12 +47,13 @@ def train_model(options: TrainOptions) -> ModelArtifact:
     folder = resolve_target(options.artifact)
     checkpoint_dir = checkpoint_folder(folder)
     Checkpoints(checkpoint_dir, options_identity(options)).check()
+    found = find_training_chips(options, network)  # before weights are fetched
     start = _open_start(options, network)
     earlier = start if isinstance(start, EarlierModel) else None
     if earlier and options.image_size is None:
         options = replace(options, image_size=earlier.artifact.preprocessing.image_size)
     check_bands = earlier.check_bands if earlier else None
-    data = load_training_set(options, network, check_bands)
+    data = load_training_set(found, options, network, check_bands)
     print(describe(data), flush=True)
     validation = data.parts["validation"].truth
     if outlook := describe_outlook(data.promises, validation, data.label_set.names):

@@ -49,15 +49,29 @@ class TrainingSet:
     promises: Mapping[str, float] = field(default_factory=dict)
 
 
-def load_training_set(
-    options: TrainOptions,
-    network: Network,
-    check_bands: Callable[[tuple[str, ...]], None] | None = None,
-) -> TrainingSet:
-    """List, match, split and decode the chips.
+@dataclass(frozen=True)
+class TrainingChips:
+    """Chips and labels to train on, before any chip is decoded.
 
-    Args:
-        check_bands: refuses bands that do not fit, before a chip is decoded.
+    Attributes:
+        learned: the labels that the network learns.
+        label_set: the labels that the csv may hold.
+        chips: the chips with their labels.
+        parts: names of the chips by part.
+        promises: label to the precision that its threshold must promise.
+        cache: where decoded pixels are kept.
+    """
+
+    learned: LabelSet
+    label_set: LabelSet
+    chips: LabelledChips
+    parts: Mapping[Part, tuple[str, ...]]
+    promises: Mapping[str, float]
+    cache: PixelCache | None
+
+
+def find_training_chips(options: TrainOptions, network: Network) -> TrainingChips:
+    """List, match and split the chips; none is read.
 
     Raises:
         UsageError: chips, labels or split cannot be used; see the functions of `train.data.dataset`
@@ -78,7 +92,25 @@ def load_training_set(
     chips = keep_sky(chips, label_set) if network.sky_only else chips
     parts = assign_parts(chips, learned, rule, options.seed)
     check_parts({part: len(names) for part, names in parts.items()})
-    training_uris = [chips.uris[name] for name in parts["train"]]
+    return TrainingChips(learned, label_set, chips, parts, promises, cache)
+
+
+def load_training_set(
+    found: TrainingChips,
+    options: TrainOptions,
+    network: Network,
+    check_bands: Callable[[tuple[str, ...]], None] | None = None,
+) -> TrainingSet:
+    """Decode the chips.
+
+    Args:
+        check_bands: refuses bands that do not fit, before all chips are decoded.
+
+    Raises:
+        UsageError: the chips cannot be used; see `train.data.chip_format`.
+    """
+    chips, learned = found.chips, found.learned
+    training_uris = [chips.uris[name] for name in found.parts["train"]]
     looked_at = find_format(chips.media_type, training_uris, options.seed, options.tif_kind)
     if looked_at.kind:
         looked_at = looked_at.with_names(stored_names(looked_at.kind, options.bands))
@@ -93,9 +125,9 @@ def load_training_set(
         options.seed,
         options.scale_uint8,
     )
-    others = tuple(name for name in label_set.names if name not in learned.names)
-    decoded = _decode(chips, parts, learned, preprocessing, cache)
-    return replace(decoded, other_labels=others, promises=promises)
+    others = tuple(name for name in found.label_set.names if name not in learned.names)
+    decoded = _decode(chips, found.parts, learned, preprocessing, found.cache)
+    return replace(decoded, other_labels=others, promises=found.promises)
 
 
 def describe(data: TrainingSet) -> str:

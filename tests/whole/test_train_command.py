@@ -273,6 +273,20 @@ def test_a_usage_error_ends_with_2_and_one_line(tmp_path, capsys, flags, said):
     assert err.count("\n") == 1
 
 
+def test_weights_are_read_after_chips_were_found_and_before_one_is_decoded(tmp_path, capsys):
+    write_labels(tmp_path / "labels.csv", draw_labelled_jpgs(tmp_path / "chips", 10))
+    (tmp_path / "broken.h5").write_bytes(b"no weights")
+    weights = ["--network", "vgg16", "--weights", str(tmp_path / "broken.h5")]
+    assert train(tmp_path, *weights, "--chips", str(tmp_path / "nowhere")) == 2
+    err = capsys.readouterr().err
+    assert "nowhere" in err
+    assert "broken.h5" not in err
+    for chip in (tmp_path / "chips").iterdir():
+        chip.write_bytes(b"no jpg")
+    assert train(tmp_path, *weights) == 2
+    assert "broken.h5" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("flag", ["--labels", "--split", "--groups", "--label_set"])
 def test_a_file_that_cannot_be_read_ends_with_1_and_one_line(tmp_path, capsys, flag):
     write_labels(tmp_path / "labels.csv", draw_labelled_jpgs(tmp_path / "chips", 2))

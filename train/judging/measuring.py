@@ -32,19 +32,21 @@ def predict_scores(model: Any, pixels: PixelSource) -> Scores:
 def compile_scorer(model: Any) -> Callable[[PixelSource], Scores]:
     """A function like `predict_scores` for repeated use, with the weights at the time of the call.
 
-    It is compiled once: `model.predict` in a loop leaks memory (tensorflow#46661).
+    It is compiled once: `model.predict` in a loop leaks memory (tensorflow#46661). TensorFlow
+    counts calls of a `tf.function`, not of a concrete one, when it warns about retracing.
     """
     import tensorflow as tf
 
     signature = [tf.TensorSpec(model.input_shape, tf.uint8)]
 
-    @tf.function(input_signature=signature)  # type: ignore[untyped-decorator]
     def score(batch: Any) -> Any:
         return model(tf.cast(batch, tf.float32), training=False)
 
+    compiled = tf.function(score, input_signature=signature).get_concrete_function()
+
     def score_all(pixels: PixelSource) -> Scores:
         starts = range(0, len(pixels), SCORING_BATCH)
-        batches = [score(pixels[start : start + SCORING_BATCH]).numpy() for start in starts]
+        batches = [compiled(pixels[start : start + SCORING_BATCH]).numpy() for start in starts]
         return np.concatenate(batches).astype(np.float32, copy=False)
 
     return score_all

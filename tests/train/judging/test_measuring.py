@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from functools import partial
 
 import numpy as np
@@ -149,3 +150,18 @@ def test_scores_are_in_the_order_of_the_chips_whatever_the_batches():
     logits = (pixels / 255).mean(axis=(1, 2)) @ weights + bias
     np.testing.assert_allclose(scores, 1 / (1 + np.exp(-logits)), atol=1e-6)
     assert scores.dtype == np.float32
+
+
+def test_scoring_with_many_models_prints_no_warning_about_retracing(caplog):
+    from train.networks.registry import build_mean_colour
+
+    pixels = np.zeros((3, 4, 4, 3), np.uint8)
+    models = [build_mean_colour((4, 4, 3), 2) for _ in range(8)]
+    with caplog.at_level("WARNING", logger="tensorflow"):
+        logging.getLogger("tensorflow").addHandler(caplog.handler)
+        try:
+            scores = [predict_scores(model, pixels) for model in models]
+        finally:
+            logging.getLogger("tensorflow").removeHandler(caplog.handler)
+    assert [found.shape for found in scores] == [(3, 2)] * 8
+    assert "retracing" not in caplog.text
