@@ -18,6 +18,7 @@ from beam_jobs.options.reader_options import ReaderOptions
 from beam_jobs.options.store_options import OUTPUT, address
 from beam_jobs.sessions import open_session
 from pipelines.alerts.areas import read_areas
+from pipelines.alerts.published import NEVER_REPORTED
 from pipelines.alerts.state import read_state
 from pipelines.alerts.updating import Outcome, Request, update_alerts
 from pipelines.commands import CommandLine, run_command
@@ -102,7 +103,15 @@ def main(arguments: Sequence[str]) -> int:
     print("\n".join(_lines(outcome)))
     for note in _notes(outcome):
         print(f"note: {note}", file=sys.stderr)
+    never = options.reading(options.output, lambda: _never_reported(options.output))
+    if mute := ", ".join(name for name in outcome.state.labels if name in never):
+        print(f"warning: never reported, because the threshold is null: {mute}", file=sys.stderr)
     return 0
+
+
+def _never_reported(output: str) -> set[str]:
+    with open_session(output, NEVER_REPORTED, "") as (connection, _):
+        return {label for (label,) in connection.sql(NEVER_REPORTED).fetchall()}
 
 
 def _labels(options: AlertOptions) -> tuple[str, ...] | None:

@@ -15,6 +15,15 @@ from pipelines.tables.delta_tables import one_line
 from pipelines.wording import nearest
 from schemas.alert_tables import ALERT_AREAS, ALERT_TABLES, ALERTS, SITES
 
+NEVER_REPORTED = """
+SELECT DISTINCT label FROM models SEMI JOIN (
+  SELECT model_digest, thresholds_digest FROM runs WHERE status = 'published'
+  ORDER BY commit_version DESC NULLS LAST, published_at DESC NULLS LAST, run_id DESC LIMIT 1
+) AS newest USING (model_digest, thresholds_digest)
+WHERE threshold IS NULL ORDER BY label
+"""
+"""The labels that chips of the newest published run cannot have, because the threshold is null."""
+
 _READ = "newest_verdicts chip_scores runs models places " + " ".join(t.name for t in ALERT_TABLES)
 _SHOWN = 8
 _TRIES, _WAIT_S = 5, 1.0

@@ -14,9 +14,10 @@ from beam_jobs.query import ask
 from pipelines.commands import exit_code
 from pipelines.maintenance.withdrawing import withdraw_run
 from schemas.labels import LabelSet
+from schemas.tables import RUNS
 from tests.support.alert_worlds import SIDE, START, World, whole_table
 from tests.support.footprints import check_geoparquet, live_files
-from tests.support.published_runs import publish, scored
+from tests.support.published_runs import commit_rows, publish, run_row, scored
 from tests.support.trusted import trust
 
 pytest_plugins = ["tests.support.object_stores"]
@@ -162,6 +163,23 @@ def test_proof_is_that_of_the_model_and_follows_it(update):
     assert update("--labels", "road")[1].startswith("computed 0 places")
     assert update.rows("SELECT DISTINCT proven FROM alerts") == [(True,)]
     assert update.rows("SELECT DISTINCT proven FROM sites") == [(True,)]
+
+
+def test_labels_of_alerts_that_the_newest_run_never_reports_are_named(update):
+    trust(update.output, {"road": 12, "water": 30}, never=["water", "haze"])
+    warning = "warning: never reported, because the threshold is null: water\n"
+    code, _, err = update("--labels", "road", "water")
+    assert (code, err) == (0, warning)
+    assert update()[2] == warning
+    assert update("--labels", "road")[2] == ""
+    update("--labels", "road", "water")
+    trust(update.output, {"water": 30}, "model-2")
+    later = run_row(START + 3000 * DAY, model_digest="model-2")
+    publish(
+        update.output, "other-model", [chip(900, 9, model_digest="model-2")], night="2034-03-20"
+    )
+    commit_rows(update.output, RUNS, "other-model", [later], "2034-03-20")
+    assert update()[2] == ""
 
 
 def areas_file(path: Path, **shapes) -> str:
