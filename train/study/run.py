@@ -26,7 +26,13 @@ from train.study.models.exploration import explore_or_keep
 from train.study.models.filter_pictures import draw_or_keep_filters
 from train.study.models.forest_model import grow_or_keep
 from train.study.models.material import Material, gather_material
-from train.study.models.models import BEST, copy_best, network_options, train_or_keep
+from train.study.models.models import (
+    BEST,
+    copy_best,
+    load_missing_weights,
+    network_options,
+    train_or_keep,
+)
 from train.study.models.plan import VGG16, StudyModel, choose_models
 from train.study.models.start_weights import check_start_weights, weights_for
 from train.study.options import StudyOptions
@@ -51,10 +57,15 @@ def run_study(options: StudyOptions) -> dict[str, Any]:
     published = read_published(options.published) if options.published else None
     material = gather_material(options)
     chosen = choose_models(options.models, bool(material.label_set.sky))
-    for model in chosen:
-        if model.network:
-            check_options(network_options(model, options, material, folder))
+    asked = {
+        model.name: network_options(model, options, material, folder)
+        for model in chosen
+        if model.network
+    }
+    for each in asked.values():
+        check_options(each)
     print(_describe_material(material), flush=True)
+    load_missing_weights(asked, material, folder)
     logging.getLogger("tensorflow").addFilter(_is_not_retracing_advice)
     print("\nExploration", flush=True)
     if explore_or_keep(options, material, folder):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from train.addresses import local_path
 from train.artifact.export import copy_artifact
 from train.fitting.checkpoints import checkpoint_folder, remove_checkpoints
 from train.fitting.sampling import Imbalance
+from train.networks.pretrained import load_pretrained
 from train.networks.registry import NETWORKS
 from train.options import TrainOptions
 from train.recipes import with_recipe
@@ -89,6 +91,28 @@ def train_or_keep(
     outcome = {"model_digest": artifact.model_digest}
     write_outcome(_record(folder, name), _request(asked, material), outcome)
     return artifact, False
+
+
+def load_missing_weights(
+    asked: Mapping[str, TrainOptions], material: Material, folder: Path
+) -> None:
+    """Read or fetch the weights of every network that is to be trained, so that none is trained if
+    those of another are missing. Fetched ones are kept on disk for the training.
+
+    Args:
+        asked: the options of each network, by the name of the model.
+
+    Raises:
+        UsageError: weights cannot be read or fetched.
+    """
+    wanted = {
+        (options.network, options.weights or "imagenet"): None
+        for name, options in asked.items()
+        if NETWORKS[options.network].takes_imagenet
+        and find_kept(name, options, material, folder) is None
+    }
+    for network, weights in wanted:
+        load_pretrained(weights, NETWORKS[network].backbone)
 
 
 def find_kept(

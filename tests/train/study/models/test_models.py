@@ -25,7 +25,13 @@ from train.study.models import models as study_models
 from train.study.models.exploration import explore_or_keep
 from train.study.models.forest_model import describe_forest, find_forest, grow_or_keep
 from train.study.models.material import Material, gather_material
-from train.study.models.models import find_kept, network_folder, network_options, train_or_keep
+from train.study.models.models import (
+    find_kept,
+    load_missing_weights,
+    network_folder,
+    network_options,
+    train_or_keep,
+)
 from train.study.models.plan import MODELS
 from train.study.options import StudyOptions
 from train.study.run import run_study
@@ -338,3 +344,34 @@ def test_the_best_model_replaces_only_an_artifact(options, tmp_path):
     with pytest.raises(UsageError, match=r"--output .*/best holds other files"):
         run_study(options)
     assert (tmp_path / "study/best/notes.txt").read_text() == "mine"
+
+
+@pytest.fixture
+def unreachable(monkeypatch) -> None:
+    """Keras' downloads fail, and none is there."""
+
+    def fail(*_, **__):
+        raise Exception("URL fetch failure on https://example: timed out")
+
+    monkeypatch.setattr("keras.src.utils.file_utils.urlretrieve", fail)
+    monkeypatch.setenv("KERAS_HOME", "/nonexistent")
+
+
+@pytest.mark.usefixtures("unreachable")
+def test_nothing_is_trained_if_the_weights_of_one_network_cannot_be_fetched(options, trained):
+    asked = replace(options, models="mean_colour,mobilenetv3large")
+    with pytest.raises(UsageError, match="cannot fetch ImageNet weights of mobilenetv3large"):
+        run_study(asked)
+    assert trained == []
+    assert not (Path(options.output) / "exploration").exists()
+
+
+@pytest.mark.usefixtures("unreachable")
+def test_weights_of_a_finished_network_are_not_fetched_again(options, trained):
+    name, material, folder = "mobilenetv3large", gather_material(options), Path(options.output)
+    asked = {name: network_options(MODELS[name], options, material, folder)}
+    with pytest.raises(UsageError, match=name):
+        load_missing_weights(asked, material, folder)
+    assert ask(options, name)[1] is False
+    load_missing_weights(asked, material, folder)
+    assert trained == [name]
