@@ -81,7 +81,7 @@ def read_bands(data: bytes, layout: TiffLayout, preprocessing: Preprocessing) ->
         ChipRejected: wrong_bands, wrong_size, too_large, truncated, no_data or decode_error.
     """
     pixels, choice = _read_checked(data, layout, preprocessing)
-    return _averaged(pixels, choice, preprocessing)
+    return _averaged(pixels, data, choice, preprocessing)
 
 
 def read_measured(data: bytes, layout: TiffLayout, preprocessing: Preprocessing) -> Radiometry:
@@ -92,7 +92,7 @@ def read_measured(data: bytes, layout: TiffLayout, preprocessing: Preprocessing)
         ChipRejected: as `read_bands`.
     """
     pixels, choice = _read_checked(data, layout, preprocessing)
-    values = _averaged(pixels, choice, preprocessing).reshape(-1, len(preprocessing.bands))
+    values = _averaged(pixels, data, choice, preprocessing).reshape(-1, len(preprocessing.bands))
     if not preprocessing.stored_bands:
         return values
     missing = _find_missing(pixels, data, choice)
@@ -210,11 +210,14 @@ def _find_missing(pixels: Values, data: bytes, choice: BandChoice) -> Mask:
     return missing if gaps is False else np.logical_or(missing, gaps)
 
 
-def _averaged(pixels: Values, choice: BandChoice, preprocessing: Preprocessing) -> Radiometry:
-    """The model's bands; 0 where a number is not finite, and where the alpha channel is 0."""
+def _averaged(
+    pixels: Values, data: bytes, choice: BandChoice, preprocessing: Preprocessing
+) -> Radiometry:
+    """The model's bands; 0 in gaps, and where the alpha channel is 0."""
     if choice.has_alpha and not pixels[..., -1].all():
         pixels = np.where(pixels[..., -1:] == 0, pixels.dtype.type(0), pixels)
-    means = area_average(fill_gaps(pixels), preprocessing.image_size)
+    no_data = None if pixels.dtype.kind == "u" else read_no_data(data)
+    means = area_average(fill_gaps(pixels, no_data), preprocessing.image_size)
     if choice.positions is not None:
         means = means[..., choice.positions]
     if choice.scales:

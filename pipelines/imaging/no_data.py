@@ -50,13 +50,20 @@ def find_gaps(values: Values) -> Mask:
     return gaps if gaps.any() else False
 
 
-def fill_gaps(values: Values) -> Values:
-    """The same picture with 0 for numbers that `find_gaps` finds, band by band."""
-    if values.dtype.kind != "f":
+def fill_gaps(values: Values, no_data: float | None = None) -> Values:
+    """The same picture with 0 for numbers that `find_gaps` finds and for the file's no-data value,
+    band by band: -9999 would spoil the mean of its neighbours. Unsigned numbers stay as they are,
+    as earlier releases took them."""
+    kind = values.dtype.kind
+    if kind == "u" or (kind == "i" and no_data is None):
         return values
-    with np.errstate(invalid="ignore"):
-        measured = np.abs(values) < _LARGEST
-    return values if measured.all() else np.where(measured, values, values.dtype.type(0))
+    measured: Any = True
+    with np.errstate(invalid="ignore", over="ignore"):  # NaN; a value beyond the type's largest
+        if kind == "f":
+            measured = np.abs(values) < _LARGEST
+        if no_data is not None:
+            measured = measured & (values != no_data)
+    return values if np.all(measured) else np.where(measured, values, values.dtype.type(0))
 
 
 def _everywhere(values: Values, is_missing: Callable[[Values], Values]) -> Mask:

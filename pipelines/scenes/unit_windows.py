@@ -98,7 +98,8 @@ class UnitWindows:
             check_window(window, self._preprocessing)
             found = reader.read(window)
             self._check_data(found.no_data_share)
-            pixels = make_pixels(found.values, self._preprocessing, scene.choice)
+            no_data = reader.scene.no_data
+            pixels = make_pixels(found.values, no_data, self._preprocessing, scene.choice)
             return WindowPixels(pixels, found.place, found.acquired_at, found.no_data_share)
         finally:
             reader.release(window)

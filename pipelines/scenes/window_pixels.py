@@ -124,16 +124,19 @@ def check_window(window: Window, preprocessing: Preprocessing) -> None:
     check_sides(window.width_px, window.height_px, preprocessing)
 
 
-def make_pixels(values: Values, preprocessing: Preprocessing, choice: BandChoice) -> Pixels:
+def make_pixels(
+    values: Values, no_data: float | None, preprocessing: Preprocessing, choice: BandChoice
+) -> Pixels:
     """A window's values as `decoding.decode_chip` returns those of a chip.
 
     Args:
         values: as in `WindowValues`.
+        no_data: the scene's no-data value.
         choice: which bands of the scene the model takes, from `scene.choose_bands`.
     """
     if choice.positions is not None:
         values = values[..., choice.positions]
-    means = area_average(fill_gaps(values), preprocessing.image_size)
+    means = area_average(fill_gaps(values, no_data), preprocessing.image_size)
     if choice.scales:
         scales, offsets = (np.array(each, np.float32) for each in (choice.scales, choice.offsets))
         means = means * scales + offsets

@@ -323,6 +323,17 @@ def test_gaps_are_zero_and_spoil_no_other_pixel(gap: float, side: int) -> None:
     assert np.isfinite(found).all()
 
 
+@pytest.mark.parametrize("dtype", ["int16", "float32"])
+@pytest.mark.parametrize("side", [SIDE, 48])
+def test_no_data_values_are_zero_and_spoil_no_other_pixel(dtype: SampleType, side: int) -> None:
+    values = draw(3, dtype, side=side)
+    values[1, 4:9, 4:9] = -9999
+    asked = model(numbered(3), dtype)
+    filled = np.where(values == -9999, np.zeros_like(values), values)
+    expected = values_of(encode(filled), asked)
+    np.testing.assert_allclose(values_of(encode(values, nodata=-9999), asked), expected, atol=1e-6)
+
+
 def test_only_pixels_without_gaps_are_measured() -> None:
     values = draw(2, "float32", side=64)
     values[0, :32] = np.nan

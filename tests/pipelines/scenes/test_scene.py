@@ -120,6 +120,16 @@ def test_a_last_band_that_is_called_alpha_is_a_band_of_a_model_that_was_trained_
     check(found, values, asked)
 
 
+@pytest.mark.parametrize("dtype", ["int16", "float32"])
+def test_no_data_values_in_windows_are_zero_as_in_chips(tmp_path: Path, dtype: SampleType) -> None:
+    values = draw(2, dtype)
+    values[0, 5:30, 7:50] = -9999
+    asked = model(("a", "b"), dtype, ("a", "b"), (0.0, 10_000.0))
+    for (x, y), pixels in read(write(tmp_path, values, nodata=-9999), asked).items():
+        chip = encode_tif(values[:, y : y + SIDE, x : x + SIDE], nodata=-9999)
+        np.testing.assert_array_equal(pixels, decode_chip(chip, asked))
+
+
 def test_transparent_pixels_of_windows_are_black_as_in_chips(tmp_path: Path) -> None:
     values = draw(4, "uint8")
     values[3], values[3, :9, :9], values[3, 40] = 255, 0, 0
