@@ -27,7 +27,7 @@ from pipelines.artifacts.threshold_files import Thresholds, read_thresholds, req
 from pipelines.commands import CommandLine, run_command
 from pipelines.errors import RunFailed, StorageError, UsageError, as_usage_error
 from pipelines.flags import common_flag, flag
-from pipelines.maintenance.kept_thresholds import keep_thresholds
+from pipelines.maintenance.kept_thresholds import keep_thresholds, would_change_nothing
 from pipelines.maintenance.relabel_planning import find_rows_to_relabel
 from pipelines.maintenance.relabelling import (
     labels_of,
@@ -102,6 +102,8 @@ def _relabel(options: RelabelOptions) -> int:
     if begun:
         _check_begun(begun, options, thresholds)
     plan = begun or _plan(options, thresholds, scores, attempt)
+    if plan is None:
+        return 0
     try:
         stage_relabelled(plan, thresholds)
         publishing.publish_run(plan, [])
@@ -147,8 +149,8 @@ def _check_begun(plan: RunPlan, options: RelabelOptions, thresholds: Thresholds)
 
 def _plan(
     options: RelabelOptions, thresholds: Thresholds, scores: DeltaTable, attempt: int
-) -> RunPlan:
-    """Choose the rows and store the plan; returns the stored one."""
+) -> RunPlan | None:
+    """Choose the rows and store the plan; returns the stored one. None if nothing would change."""
     started_at = time.time()
     model = options.model_digest or thresholds.model_digest
     selection = find_rows_to_relabel(options.output, scores, options.run_date, model)
@@ -157,10 +159,16 @@ def _plan(
         require_labels(options.thresholds, thresholds, missing)
     asked = (options.output, selection.model_digest, selection.manifest, thresholds)
     kept = keep_thresholds(*asked) if missing else None
+    listed = sum(selection.unit_rows)
+    if would_change_nothing(*asked[:3], thresholds.digest, kept):
+        print(
+            f"nothing to change: {count_of(listed, 'row')} by model {selection.model_digest} "
+            "with these thresholds already"
+        )
+        return None
     for table in COMMIT_ORDER:
         if table is not CHIP_SCORES:  # its rows are relabelled: it exists
             evolution.ensure_table(options.output, table)
-    listed = sum(selection.unit_rows)
     print(
         f"run {options.run_id}: {count_of(listed, 'row')} by model {selection.model_digest} "
         f"to relabel; {selection.others:,} by other models stay as they are",

@@ -5,7 +5,7 @@ new `thresholds_digest` follows from its old one: rows of several become rows of
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,15 +67,38 @@ def keep_thresholds(
     return KeptThresholds(digests, [row for rows in trust.values() for row in rows])
 
 
+def would_change_nothing(
+    output: str, model_digest: str, manifest: pa.Table, digest: str, kept: KeptThresholds | None
+) -> bool:
+    """Whether each row of the manifest has its new thresholds already, and `models` has them.
+
+    Args:
+        digest: the new `thresholds_digest` of each row, unless some labels are kept.
+
+    Raises:
+        StorageError: a table cannot be read.
+    """
+    if kept:
+        return all(old == new for old, new in kept.digests.items())
+    known = known_model(output, model_digest, digest)
+    return bool(known) and all(old == digest for old, _ in _digests(output, manifest))
+
+
 def _count_digests(output: str, manifest: pa.Table) -> Counter[str]:
     """Rows of the manifest by their `thresholds_digest`."""
     counted: Counter[str] = Counter()
+    for digest, rows in _digests(output, manifest):
+        counted[digest] += rows
+    return counted
+
+
+def _digests(output: str, manifest: pa.Table) -> Iterator[tuple[str, int]]:
+    """Each `thresholds_digest` of some rows of the manifest, and how many of these have it."""
     for path, rows in zip(manifest["path"].to_pylist(), manifest["rows"], strict=True):
         uri = store.join_uri(output, CHIP_SCORES.name, path)
         for batch in read_rows(uri, rows.values.to_numpy(), _DIGEST):
             for found in batch["thresholds_digest"].value_counts().to_pylist():
-                counted[found["values"]] += found["counts"]
-    return counted
+                yield found["values"], found["counts"]
 
 
 def _check(digest: str, rows: int, before: Mapping[str, Threshold], given: Collection[str]) -> None:

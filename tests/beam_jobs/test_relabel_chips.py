@@ -135,6 +135,21 @@ def test_relabelling_with_the_same_thresholds_changes_nothing_but_the_run(tmp_pa
     assert (False, model) not in relabelled
 
 
+@pytest.mark.parametrize("again", [LOW, {"road": LOW["road"]}])
+def test_the_same_thresholds_a_second_time_publish_nothing(relabel, again):
+    publish(relabel.output, "one", [scored("a"), scored("b", "water")], published_at=at(1))
+    assert relabel(LOW)[0] == 0
+    said = "nothing to change: 2 rows by model model-1 with these thresholds already\n"
+    assert relabel(again) == (0, said, "")
+    assert relabel.rows("SELECT count(*) FROM runs WHERE kind = 'relabel'") == [(1,)]
+    assert relabel.rows("SELECT count(*) FROM chip_scores") == [(4,)]
+    assert not any(Path(relabel.output, "_staging").glob("*"))
+    publish(relabel.output, "two", [scored("c")], published_at=at(2))
+    code, out, _ = relabel(LOW)
+    assert code == 0
+    assert out.endswith("3 rows relabelled\n")
+
+
 def test_a_relabelled_row_never_hides_newer_scores_of_the_chip(relabel):
     """Of another picture, or by another model; scored before or after the relabelling."""
     old = [scored("picture"), scored("model"), scored("later")]
