@@ -157,12 +157,17 @@ def test_each_model_is_relabelled_by_its_own_artifact(
 ) -> None:
     assert nights.score("n3", "before", 2) == 0
     for name in ("before", "after"):
+        artifact = ModelArtifact.from_dict(json.loads((models[name] / "artifact.json").read_text()))
+        every = dict.fromkeys(artifact.label_set.names, 0.0)
+        digest = ("--model_digest", artifact.model_digest)
+        assert nights.relabel(every, f"every-{name}", *digest) == 0
         assert nights.relabel(models[name] / "artifact.json", f"as-{name}") == 0
     assert nights.known()["as-before"] == [6, 6, 6, 0]  # of the four new ones of n2, and two
     assert nights.known()["as-after"] == [4, 4, 4, 4]
     again = nights.rows(
         "SELECT a.labels = b.labels, a.thresholds_digest = b.thresholds_digest FROM chip_scores a "
-        "JOIN chip_scores b USING (chip_uri, scored_at) WHERE a.run_id LIKE 'as-%'"
+        "JOIN chip_scores b USING (chip_uri, scored_at) WHERE a.run_id LIKE 'as-%' "
+        "AND b.run_id NOT LIKE 'every-%'"
     )
     assert set(again) == {(True, True)}
 
