@@ -74,16 +74,17 @@ def evaluate_artifact(options: EvaluateOptions) -> dict[str, Any]:
     set_aside = count_set_aside(chips, parts, [examples])
     print("\n".join([f"Chips: {len(names)}", *describe_set_aside(set_aside, [examples])]))
     evaluated = _evaluate(opened, examples, chips.uris)
+    figures = _measure(evaluated)
     report = {
         "model_digest": artifact.model_digest,
         "thresholds_digest": artifact.thresholds_digest,
         "sky_rule": artifact.sky_rule,
         "set_aside": set_aside,
-        **_measure(evaluated),
+        **figures,
     }
     write_bytes(output, (json.dumps(report, indent=2, allow_nan=False) + "\n").encode())
     print(f"Figures: {output}", flush=True)
-    page = write_details(details, evaluated, f"Evaluation of {opened.name}")
+    page = write_details(details, evaluated, figures, f"Evaluation of {opened.name}")
     print(f"Predictions, curves, confusions and suspected label errors: {page}", flush=True)
     return report
 
@@ -137,4 +138,6 @@ def _measure(found: Evaluated) -> dict[str, Any]:
         found.scores, found.truth, artifact.label_set, artifact.thresholds, artifact.sky_rule
     )
     print(format_figures(figures), flush=True)
+    if found.trained_note:
+        print(found.trained_note, flush=True)
     return figures

@@ -141,7 +141,8 @@ def draw_heat_map(
         upright = max(map(len, columns)) > _LETTERS_IN_A_CELL or not numbered
         axes.set_xticks(range(len(columns)), columns, rotation=90 if upright else 0)
         axes.set_yticks(range(len(rows)), rows)
-        axes.set(title=title, xlabel=x_name, ylabel=y_name)
+        axes.set_title(title, wrap=True)
+        axes.set(xlabel=x_name, ylabel=y_name)
         axes.spines[:].set_visible(False)
         axes.tick_params(length=0)
         if numbered:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from PIL import Image
 
 from train.pictures import Panel, draw_bars, draw_heat_map, draw_image_grid, draw_lines
@@ -56,6 +57,18 @@ def test_a_heat_map_too_large_for_numbers_has_a_scale_instead(tmp_path, drawn):
     names = [f"label {i}" for i in range(31)]
     draw_heat_map(tmp_path / "map.png", np.eye(31), names, names, "counts")
     assert [texts(axes) for axes in drawn[0].axes] == [[], []]
+
+
+@pytest.mark.parametrize("count", [2, 4, 17])
+def test_the_title_of_a_heat_map_is_inside_the_picture_and_above_the_cells(tmp_path, drawn, count):
+    names = [f"label {i}" for i in range(count)]
+    title = "Given wrongly (row) where another label is missed (column)"
+    draw_heat_map(tmp_path / "map.png", np.eye(count), names, names, title)
+    (axes,) = drawn[0].axes
+    (written,) = [text for text in axes.findobj(Text) if text.get_text() == title]
+    text, cells, whole = written.get_window_extent(), axes.bbox, drawn[0].bbox
+    assert whole.x0 <= text.x0 < text.x1 <= whole.x1
+    assert cells.y1 <= text.y0 < text.y1 <= whole.y1
 
 
 def test_lines_have_a_gap_at_none_and_one_colour_per_name_in_all_panels(tmp_path, drawn):

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from pipelines.blocks.document import (
     Block,
+    Bullets,
     Cell,
     Code,
     Document,
@@ -22,6 +24,8 @@ from pipelines.blocks.document import (
 from train.chip_pictures import picture_chips
 from train.evaluating.evaluated import Evaluated
 from train.judging.co_confusion import CoConfusion
+from train.judging.figure_table import average_lines, label_table, overall_notes
+from train.judging.measuring import HALF
 from train.judging.suspects import Suspects
 
 SHOWN_CHIPS = 48
@@ -32,6 +36,7 @@ _SHOWN_PAIRS = 20
 
 def build_page(
     found: Evaluated,
+    figures: Mapping[str, Any],
     counts: CoConfusion,
     suspects: Suspects,
     pictures: Mapping[str, Path],
@@ -40,12 +45,15 @@ def build_page(
     """The page.
 
     Args:
+        figures: of `train.judging.measuring.measure`.
         pictures: png files by name, `precision_recall` and `co_confusion`.
     """
     return Document(
         title,
         [
             Paragraph(f"{len(found.names):,} chips, {len(found.labels)} labels."),
+            Heading("Measures"),
+            *_measure_blocks(found, figures),
             Heading("Suspected label errors"),
             *_suspect_blocks(found, suspects),
             Heading("Which labels are confused"),
@@ -54,6 +62,13 @@ def build_page(
             *_curve_blocks(pictures["precision_recall"]),
         ],
     )
+
+
+def _measure_blocks(found: Evaluated, figures: Mapping[str, Any]) -> Iterator[Block]:
+    if found.trained_note:
+        yield Note(found.trained_note)
+    yield Bullets([*overall_notes(figures), *average_lines(figures)])
+    yield label_table(figures)
 
 
 def _curve_blocks(picture: Path) -> Iterator[Block]:
@@ -76,8 +91,7 @@ def _suspect_blocks(found: Evaluated, suspects: Suspects) -> Iterator[Block]:
     )
     if found.trained.any():
         yield Note(
-            f"The model was trained on chips with the names of {int(found.trained.sum()):,} of "
-            "these. If it learned some of their errors by heart, they are missed here; "
+            "If the model learned errors of its training chips by heart, they are missed here; "
             "docs/training.md says how to score every chip by a model that has not seen it."
         )
     count = int(suspects.errors.sum())
@@ -93,12 +107,18 @@ def _suspect_blocks(found: Evaluated, suspects: Suspects) -> Iterator[Block]:
     yield TableBlock(["label", "chips with it", "likely errors"], rows)
     shown: dict[int, list[int]] = {}
     entries = zip(suspects.rows.tolist(), suspects.columns.tolist(), suspects.likely, strict=True)
-    for row, column, likely in entries:
+    for (row, column, likely), quality in zip(entries, suspects.quality, strict=True):
+        if quality >= HALF:  # the model agrees with the csv, here and in all that follow
+            break
         if len(shown) < SHOWN_CHIPS if row not in shown else likely:
             shown.setdefault(row, []).append(column)
+    if not shown:
+        yield Paragraph("No score is on the other side of 0.5 than the csv: no chip is shown.")
+        return
     yield Paragraph(
-        f"The first {len(shown)} chips. Below each are its suspected labels: + for one that the "
-        "csv lacks, - for one that it has, with the model's score."
+        f"The first {len(shown)} chips with a score on the other side of 0.5 than the csv. Below "
+        "each are its suspected labels: + for one that the csv lacks, - for one that it has, with "
+        "the model's score."
     )
     captions = {
         found.names[row]: _caption(found, row, columns[:3]) for row, columns in shown.items()

@@ -1,7 +1,9 @@
 """Everything about an evaluation but its figures: computed, drawn and written to a folder."""
 
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from pipelines.blocks.html import render_html
 from pipelines.errors import UsageError
@@ -41,8 +43,11 @@ def resolve_details(flag: str, place: str) -> None:
         raise UsageError(f"{flag}: {place} has files that are not of an evaluation")
 
 
-def write_details(place: str, found: Evaluated, title: str) -> str:
+def write_details(place: str, found: Evaluated, figures: Mapping[str, Any], title: str) -> str:
     """Write all files to a folder, local or remote. Returns the address of the page.
+
+    Args:
+        figures: of these chips, from `train.judging.measuring.measure`.
 
     Raises:
         StorageError: a file cannot be written.
@@ -62,7 +67,7 @@ def write_details(place: str, found: Evaluated, title: str) -> str:
         pictures = {name: folder / f"{name}.png" for name in ("co_confusion", "precision_recall")}
         _draw_confusions(pictures["co_confusion"], found, counts)
         _draw_curves(pictures["precision_recall"], found, curves)
-        page = render_html(build_page(found, counts, suspects, pictures, title))
+        page = render_html(build_page(found, figures, counts, suspects, pictures, title))
         (folder / PAGE_FILE).write_text(page, encoding="utf-8")
         for path in sorted(folder.iterdir()):
             write_bytes(join_uri(place, path.name), path.read_bytes())

@@ -37,3 +37,14 @@ class Evaluated:
     def labels(self) -> tuple[str, ...]:
         """The labels, in the order of the columns."""
         return self.artifact.label_set.names
+
+    @property
+    def trained_note(self) -> str:
+        """How many chips the model was trained on, for people; empty if it was on none."""
+        count = int(self.trained.sum())
+        if not count:
+            return ""
+        return (
+            f"The model was trained on chips with the names of {count:,} of these "
+            f"{len(self.names):,}: its figures on them are better than on new chips."
+        )

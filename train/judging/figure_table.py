@@ -20,13 +20,47 @@ def format_figures(figures: Mapping[str, Any]) -> str:
 
     P, R, F1 and the number of predicted chips are those at the label's threshold.
     """
+    notes = [f"  {line}" for line in average_lines(figures)]
+    return "\n".join([render_table(label_table(figures)), *overall_notes(figures), *notes])
+
+
+def label_table(figures: Mapping[str, Any]) -> TableBlock:
+    """The figures of each label, see `format_figures`."""
     head = ["label", "positives", "threshold", "predicted", *_RATES.values(), "F1, 95 %"]
     head += [*(f"{name} at 0.5" for name in _RATES.values()), "AP", "best F1"]
     rows = [_label_row(figures, name) for name in figures["labels"]]
-    table = render_table(TableBlock(head, rows, numbers={1, 2, 3}))
+    return TableBlock(head, rows, numbers={1, 2, 3})
+
+
+def overall_notes(figures: Mapping[str, Any]) -> list[str]:
+    """What "too few" means if the table says it, and the figures that need no thresholds."""
     few = any(row["positives"] < FEWEST_POSITIVES for row in figures["labels"].values())
     note = [f"{_TOO_FEW}: no interval below {FEWEST_POSITIVES} positives"] if few else []
-    return "\n".join([table, *note, *_overall_lines(figures)])
+    ends = figures["intervals"]
+    precision = figure_text(figures["mean_average_precision"])
+    overall = (
+        f"{figures['chips']} chips: mAP {precision} "
+        f"({interval_text(ends['mean_average_precision'])}), "
+        f"mean best F1 {figure_text(figures['mean_best_f1'])}, "
+        f"calibration error {figure_text(figures['calibration']['expected_error'])}"
+    )
+    return [*note, overall]
+
+
+def average_lines(figures: Mapping[str, Any]) -> Iterator[str]:
+    """F1 and F2 over all labels, a line for each mean."""
+    ends = figures["intervals"]
+    for average, meaning in _OVERALL.items():
+        for beta in (1, 2):
+            key = f"{average}_f{beta}"
+            at = [
+                f"{with_interval(figures[where][key], ends[where][key])} {text}"
+                for where, text in (("at_threshold", "at the thresholds"), ("at_half", "at 0.5"))
+            ]
+            yield f"{average} F{beta} ({meaning}): {', '.join(at)}"
+    if fitted := figures.get("cross_fitted"):
+        found = ", ".join(f"{a} F1 {figure_text(fitted[f'{a}_f1'])}" for a in _OVERALL)
+        yield f"at thresholds that were chosen on other chips of this part: {found}"
 
 
 def _label_row(figures: Mapping[str, Any], name: str) -> list[Cell]:
@@ -43,28 +77,6 @@ def _label_row(figures: Mapping[str, Any], name: str) -> list[Cell]:
         row["average_precision"],
         row["best"]["f1"],
     ]
-
-
-def _overall_lines(figures: Mapping[str, Any]) -> Iterator[str]:
-    ends = figures["intervals"]
-    precision = figure_text(figures["mean_average_precision"])
-    yield (
-        f"{figures['chips']} chips: mAP {precision} "
-        f"({interval_text(ends['mean_average_precision'])}), "
-        f"mean best F1 {figure_text(figures['mean_best_f1'])}, "
-        f"calibration error {figure_text(figures['calibration']['expected_error'])}"
-    )
-    for average, meaning in _OVERALL.items():
-        for beta in (1, 2):
-            key = f"{average}_f{beta}"
-            at = [
-                f"{with_interval(figures[where][key], ends[where][key])} {text}"
-                for where, text in (("at_threshold", "at the thresholds"), ("at_half", "at 0.5"))
-            ]
-            yield f"  {average} F{beta} ({meaning}): {', '.join(at)}"
-    if fitted := figures.get("cross_fitted"):
-        found = ", ".join(f"{a} F1 {figure_text(fitted[f'{a}_f1'])}" for a in _OVERALL)
-        yield f"  at thresholds that were chosen on other chips of this part: {found}"
 
 
 def threshold_text(threshold: Threshold) -> str:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import time
 from pathlib import Path
 from resource import RUSAGE_SELF, getrusage
@@ -10,6 +11,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from schemas.artifact import ModelArtifact
 from schemas.artifact_files import read_artifact
 from schemas.labels import PLANET_LABELS, LabelSet
 from schemas.render import label_columns
@@ -18,6 +20,7 @@ from tests.support.samples import make_artifact
 from train.__main__ import main
 from train.evaluating.details import write_details
 from train.evaluating.evaluated import Evaluated
+from train.judging.measuring import measure
 
 LABELS = LabelSet(("clear", "primary", "water", "bare-ground"))
 
@@ -38,6 +41,19 @@ def evaluate(place: Path, *flags: str) -> int:
     given = ["--artifact", str(place / "model"), "--chips", str(place / "chips")]
     given += ["--labels", str(place / "labels.csv"), "--pixel_cache", "none"]
     return main(["evaluate", *given, *flags])
+
+
+def evaluated(truth: np.ndarray, scores: np.ndarray, artifact: ModelArtifact) -> Evaluated:
+    names = tuple(f"c{i}" for i in range(len(truth)))
+    return Evaluated(
+        names=names,
+        uris={name: f"/none/{name}.jpg" for name in names},
+        truth=truth,
+        scores=scores,
+        chosen=scores >= 0.5,
+        trained=np.zeros(len(truth), np.bool_),
+        artifact=artifact,
+    )
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:
@@ -114,7 +130,9 @@ def test_confusions_and_curves_are_tables_and_pictures_on_a_page_that_asks_for_n
     assert {row["label"] for row in curves} == set(LABELS.names)
     page = (folder / "evaluation.html").read_text(encoding="utf-8")
     assert page.count("data:image/png") == 2
-    assert page.count("data:image/jpeg") == 30
+    suspects = rows_of(folder / "suspects.csv")
+    doubted = {row["image_name"] for row in suspects if float(row["quality"]) < 0.5}
+    assert page.count("data:image/jpeg") == len(doubted) > 0
     assert "http" not in page.replace("http-equiv", "")
 
 
@@ -130,24 +148,58 @@ def test_other_files_are_never_written_between(place, tmp_path, capsys):
     assert evaluate(place, "--output", str(tmp_path / "other.json")) == 0
 
 
+def test_the_page_has_the_measures_that_were_printed(place, tmp_path, capsys):
+    assert evaluate(place, "--output", str(tmp_path / "figures.json")) == 0
+    printed = capsys.readouterr().out
+    figures = json.loads((tmp_path / "figures.json").read_text(encoding="utf-8"))
+    page = (tmp_path / "figures/evaluation.html").read_text(encoding="utf-8")
+    lines = [line.strip() for line in printed.splitlines() if "mAP" in line or " F1 (" in line]
+    assert len(lines) == 4
+    assert lines[0].startswith(f"30 chips: mAP {figures['mean_average_precision']:.3f}")
+    assert all(line in page for line in lines)
+    for label, row in figures["labels"].items():
+        assert re.search(rf">{label}<.*>{row['average_precision']:.3f}<", page), label
+    assert "was trained on" not in printed + page
+
+
+def test_console_and_page_say_that_chips_were_trained_on(place, tmp_path, capsys):
+    labels = (place / "labels.csv").read_text(encoding="utf-8").replace("bare-ground", "road")
+    (tmp_path / "labels.csv").write_text(labels, encoding="utf-8")
+    given = ["--chips", str(place / "chips"), "--labels", str(tmp_path / "labels.csv")]
+    trained = ["--artifact", str(tmp_path / "model"), "--network", "mean_colour", "--epochs", "1"]
+    assert main([*given, *trained, "--convert", "none", "--pixel_cache", "none"]) == 0
+    split = rows_of(tmp_path / "model/split.csv")
+    count = sum(row["split"] == "train" for row in split)
+    assert 0 < count < 30
+    capsys.readouterr()
+    asked = ["evaluate", *given, "--artifact", str(tmp_path / "model"), "--pixel_cache", "none"]
+    assert main(asked) == 0
+    said = f"The model was trained on chips with the names of {count} of these 30: "
+    assert said in capsys.readouterr().out
+    page = (tmp_path / "model.evaluation/evaluation.html").read_text(encoding="utf-8")
+    assert said in page
+
+
+def test_no_chip_is_shown_where_the_model_agrees_with_the_csv(tmp_path):
+    truth = np.eye(17, dtype=np.uint8)
+    scores = (0.6 * truth + 0.2).astype(np.float32)
+    found = evaluated(truth, scores, make_artifact(tmp_path / "model"))
+    figures = measure(scores, truth, PLANET_LABELS, [0.5] * 17)
+    write_details(str(tmp_path / "out"), found, figures, "Agreed")
+    page = (tmp_path / "out/evaluation.html").read_text(encoding="utf-8")
+    assert "no picture: " not in page
+    assert "No score is on the other side of 0.5 than the csv: no chip is shown." in page
+
+
 def test_forty_thousand_chips_are_described_in_bounded_time_and_memory(tmp_path):
     chips, labels = 40_479, len(PLANET_LABELS.names)
     generator = np.random.default_rng(0)
     truth = (generator.random((chips, labels)) < 0.15).astype(np.uint8)
-    scores = (0.6 * truth + 0.4 * generator.random(truth.shape)).astype(np.float32)
-    names = tuple(f"c{i}" for i in range(chips))
-    artifact = make_artifact(tmp_path / "model")
-    found = Evaluated(
-        names=names,
-        uris={name: f"/none/{name}.jpg" for name in names},
-        truth=truth,
-        scores=scores,
-        chosen=scores >= 0.5,
-        trained=np.zeros(chips, np.bool_),
-        artifact=artifact,
-    )
+    scores = (0.4 * truth + 0.6 * generator.random(truth.shape)).astype(np.float32)
+    found = evaluated(truth, scores, make_artifact(tmp_path / "model"))
+    figures = measure(scores, truth, PLANET_LABELS, [0.5] * labels)
     began, before = time.process_time(), getrusage(RUSAGE_SELF).ru_maxrss
-    write_details(str(tmp_path / "out"), found, "Many")
+    write_details(str(tmp_path / "out"), found, figures, "Many")
     assert time.process_time() - began < 30
     assert (getrusage(RUSAGE_SELF).ru_maxrss - before) * 1024 < 300e6
     assert pq.read_metadata(tmp_path / "out/predictions.parquet").num_rows == chips
