@@ -7,8 +7,9 @@ from typing import Any
 
 import duckdb
 
+from pipelines.alerts.published import NEVER_REPORTED
 from pipelines.briefs.clouds import Clouds
-from schemas.alert_tables import DROPPED, ENDED, HIGH, LOW, RETRACTED
+from schemas.alert_tables import ALERT_UPDATES, DROPPED, ENDED, HIGH, LOW, RETRACTED
 from schemas.trust import wilson_interval
 
 CONFIRMED, NEW, GROWN, GONE = "confirmed", "new", "grown", "ended"
@@ -154,6 +155,14 @@ class Trust:
         return self.right / self.judged if self.judged >= ENOUGH_VERDICTS else None
 
 
+_NEVER = f"""
+WITH never AS ({NEVER_REPORTED})
+SELECT label FROM never WHERE label IN (
+  SELECT unnest(labels) FROM (FROM {ALERT_UPDATES.name} ORDER BY update_number DESC LIMIT 1)
+) ORDER BY label
+"""
+
+
 @dataclass(frozen=True)
 class BriefFacts:
     """Everything in a brief, except the pictures.
@@ -168,6 +177,7 @@ class BriefFacts:
         weeks: sites by label and the Monday of the week of their first detection.
         withdrawn: alerts that were dropped or retracted since.
         trust: by label.
+        never: labels of the last update that the newest published run never reports.
         placed, grouped, unplaced: sites with a position, those of them without a circle of their
             own on the map, and sites without a position.
         outlines: WKB of the sites in `sites` that have a position, by site_id.
@@ -186,6 +196,7 @@ class BriefFacts:
     grouped: int = 0
     unplaced: int = 0
     outlines: Mapping[str, bytes] = field(default_factory=dict)
+    never: Sequence[str] = ()
 
     @property
     def labels(self) -> list[str]:
@@ -238,6 +249,7 @@ def gather_facts(
         grouped=grouped,
         unplaced=unplaced,
         outlines={row["site_id"]: row["geometry"] for row in outlines},
+        never=[row["label"] for row in _rows(connection, _NEVER)],
     )
 
 

@@ -111,6 +111,8 @@ def _warnings(words: Language, facts: BriefFacts) -> Iterator[str]:
     if facts.withdrawn:
         text = words.say("withdrawn", n=facts.withdrawn)
         yield paragraph(f"{text[0].upper()}{text[1:]}.")
+    if facts.never:
+        yield paragraph(words.say("never", labels=", ".join(map(words.label, facts.never))))
 
 
 def _map(words: Language, facts: BriefFacts, on_map: OnMap | None) -> Iterator[str]:

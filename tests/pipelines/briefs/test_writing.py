@@ -232,6 +232,20 @@ def test_trust_is_what_tests_say_and_what_officers_found(output: str) -> None:
     assert page.count("Checked: unclear") == 1
 
 
+def test_labels_that_the_newest_run_never_reports_are_named(output: str) -> None:
+    """Only those that alerts are about: here road, and not water."""
+    write(output, [alert(0)])
+    publish(output, "r", published_at=at(9))
+    trusted = {"model_digest": "model-1", "thresholds_digest": "thresholds-1", "threshold": None}
+    commit_rows(output, MODELS, "water", [trusted | {"label": "water"}])
+    assert "never to report" not in make_brief(output, Request()).page
+    commit_rows(output, MODELS, "road", [trusted | {"label": "road"}])
+    page = text_of(make_brief(output, Request()).page)
+    assert "The computer is set never to report: road. No alert of these kinds" in page
+    page = text_of(make_brief(output, Request(language="pt")).page)
+    assert "O computador está configurado para nunca assinalar: estrada." in page
+
+
 def test_a_verdict_stays_with_its_place_label_and_time(output: str) -> None:
     moved = alert(0, first_detected=at(3, 14)) | {"alert_id": "other", "site_id": "other"}
     later = alert(1, first_detected=at(20, 14), last_looked=at(25))
