@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from beam_jobs import maintain, relabel_chips, replay_quarantine, score_chips, w
 from beam_jobs.query import ask
 from pipelines.commands import exit_code
 from pipelines.runs import run_plan
+from schemas.artifact import ModelArtifact
 from schemas.chip_columns import BOUNDS
 from tests.support.footprints import (
     STEP,
@@ -102,8 +104,12 @@ def nights(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nights]:
         for _ in range(2):  # the second replaces the first
             made.score("three", "2026-07-03", "--rescore", chips=few)
             assert check_geoparquet(made.output, *TABLES) == 6
-        thresholds = ("--thresholds", str(made.artifact / "artifact.json"))
-        made.run(relabel_chips.main, *thresholds, "--run_id", "relabelled")
+        artifact = ModelArtifact.from_dict(
+            json.loads((made.artifact / "artifact.json").read_text())
+        )
+        file = made.chips.parent / "thresholds.json"
+        file.write_text(json.dumps(dict.fromkeys(artifact.label_set.names, 0.0)))
+        made.run(relabel_chips.main, "--thresholds", str(file), "--run_id", "relabelled")
         assert check_geoparquet(made.output, *TABLES) > 6
         made.run(withdraw.main, "--run_id", "relabelled")
         assert check_geoparquet(made.output, *TABLES) == 6
