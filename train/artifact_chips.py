@@ -124,7 +124,7 @@ def _model_and_split(artifact: ModelArtifact) -> Sequence[str]:
 
 
 def _known_labels(artifacts: Sequence[ModelArtifact]) -> LabelSet:
-    """All labels that a row may have: those of the models, and those they were trained beside."""
+    """All labels that a row may have: those of the models, and others of their training rows."""
     names = dict.fromkeys(
         name
         for each in artifacts

@@ -220,10 +220,7 @@ def _averaged(
     means = area_average(fill_gaps(pixels, no_data), preprocessing.image_size)
     if choice.positions is not None:
         means = means[..., choice.positions]
-    if choice.scales:
-        scales, offsets = (np.array(each, np.float32) for each in (choice.scales, choice.offsets))
-        means = means * scales + offsets
-    return means
+    return choice.values_of(means)
 
 
 def _read_pixels(data: bytes, layout: TiffLayout) -> Values:

@@ -2,10 +2,13 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from pipelines.errors import ChipRejected
 from pipelines.imaging import tiff_header as tiff
 from pipelines.imaging.band_names import COLOURS, numbered_names
 from pipelines.imaging.gdal_metadata import BandTags, read_band_tags
+from pipelines.imaging.resize import Radiometry
 from pipelines.imaging.tiff_layout import TiffLayout
 from schemas.artifact import BANDS, Preprocessing, SampleType
 from schemas.networks.preprocessing import MOST_BANDS
@@ -53,6 +56,14 @@ class BandChoice:
     has_alpha: bool = False
     scales: tuple[float, ...] = ()
     offsets: tuple[float, ...] = ()
+
+    def values_of(self, numbers: Radiometry) -> Radiometry:
+        """The values of numbers `float32 [..., bands]`, of the model's bands in their order."""
+        if not self.scales:
+            return numbers
+        scales, offsets = (np.array(each, np.float32) for each in (self.scales, self.offsets))
+        values: Radiometry = numbers * scales + offsets
+        return values
 
 
 _ALL = BandChoice()

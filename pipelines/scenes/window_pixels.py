@@ -137,9 +137,7 @@ def make_pixels(
     if choice.positions is not None:
         values = values[..., choice.positions]
     means = area_average(fill_gaps(values, no_data), preprocessing.image_size)
-    if choice.scales:
-        scales, offsets = (np.array(each, np.float32) for each in (choice.scales, choice.offsets))
-        means = means * scales + offsets
+    means = choice.values_of(means)
     return as_uint8(means) if preprocessing.scaling is None else scale_bands(means, preprocessing)
 
 

@@ -108,7 +108,7 @@ def find_format(
 
 
 def check_kind(asked: str) -> None:
-    """Refuse a `--tif_kind` that is none.
+    """Refuse an invalid `--tif_kind`.
 
     Raises:
         UsageError: it is not a number of bands and a type.

@@ -21,7 +21,7 @@ class Curve:
 
 
 def precision_recall(truth: Integers, scores: Floats, most: int = MOST_POINTS) -> Curve | None:
-    """The curve of one label, at most so many of its points; None without a positive.
+    """The curve of one label, at most `most` of its points; None without a positive.
 
     A point is what precision and recall are if every chip with a score at or above the threshold
     is given the label.

@@ -155,7 +155,7 @@ def spread_kernel(kernel: Kernel, bands: Sequence[str]) -> Kernel:
 
 def spread_statistics(values: Sequence[float], bands: Sequence[str]) -> npt.NDArray[np.float32]:
     """One number for each band, such as ImageNet's mean, from those of red, green and blue: that of
-    its channel, and the mean of the three for a band that is none of them."""
+    its channel; for any other band, the mean of the three."""
     shares = imagenet_shares(bands)
     weights = np.where(shares.sum(0) > 0, shares, 1.0)
     means: npt.NDArray[Any] = np.asarray(values, np.float64) @ (weights / weights.sum(0))
