@@ -45,6 +45,7 @@ from pipelines.tables import (
 )
 from pipelines.tables.commits import DataFile
 from pipelines.tables.delta_tables import one_line
+from pipelines.tables.transactions import transaction_version
 from schemas.place_tables import CHIP_PLACES, PLACES
 from schemas.render import arrow_schema, file_schema
 from schemas.table import Table
@@ -110,7 +111,7 @@ def update_places(output: str, resolution: int | None = None) -> Update:
 def _update(output: str, asked: int | None) -> Update:
     scores = delta_tables.open_table(output, CHIP_SCORES.name)
     places, pairs = (evolution.ensure_table(output, table) for table in (PLACES, CHIP_PLACES))
-    kept = pairs.transaction_version(RESOLUTION)
+    kept = transaction_version(pairs, RESOLUTION)
     if scores is None:
         return Update()
     resolution = _resolution(output, scores, kept, asked)
@@ -123,7 +124,7 @@ def _update(output: str, asked: int | None) -> Update:
         if resolution is None:
             return Update(unknown=sum(unknown.values()))
         found = _write_footprints(connection, output, resolution)
-        is_other = places.transaction_version(RESOLUTION) not in (None, resolution)
+        is_other = transaction_version(places, RESOLUTION) not in (None, resolution)
         connection.register("places", _rows(places, PLACES, is_other))
         cells = _new_cells(connection, found.cells, is_other)
     files = write_places(output, cells, resolution)

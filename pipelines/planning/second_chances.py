@@ -14,7 +14,7 @@ import pyarrow as pa
 from pipelines.imaging.decoding import READING_NAME, READING_VERSION, READS_MORE
 from pipelines.planning.done import chips_quarantined, chips_scored
 from pipelines.tables import delta_tables
-from schemas.tables import RUNS, QuarantineReason
+from schemas.tables import QUARANTINE, RUNS, QuarantineReason
 
 
 def count_second_chances(output: str, model_digest: str) -> dict[str, int]:
@@ -41,11 +41,15 @@ def replay_command(output: str, artifact: str, reasons: list[str]) -> str:
 
 
 def _runs_by_release(output: str) -> tuple[list[str], list[str]]:
-    """The runs of releases that read less than this one, and all others."""
-    runs = delta_tables.open_table(output, RUNS.name)
-    if runs is None:
+    """Of the runs with quarantined chips, those of releases that read less than this one, and all
+    others."""
+    runs, quarantine = (delta_tables.open_table(output, t.name) for t in (RUNS, QUARANTINE))
+    if runs is None or quarantine is None:
         return [], []
-    rows = delta_tables.open_dataset(runs).to_table(columns=["run_id", "versions"]).to_pylist()
+    asked = {partition["run_id"] for partition in quarantine.partitions()}
+    rows = (
+        delta_tables.open_dataset(runs, asked).to_table(columns=["run_id", "versions"]).to_pylist()
+    )
     new = [row["run_id"] for row in rows if _reads_as_much(row["versions"])]
     return sorted({row["run_id"] for row in rows}.difference(new)), new
 

@@ -5,16 +5,13 @@ from __future__ import annotations
 
 import shlex
 
-import pyarrow.compute as pc
-
 from pipelines.storage.store import join_uri
-from pipelines.tables import delta_tables
+from pipelines.tables.views import newest_runs
 from pipelines.wording import count_of
 from schemas.artifact import ModelArtifact
 from schemas.artifact_files import ARTIFACT_FILE
-from schemas.tables import RUNS
 
-_COLUMNS = ["model_digest", "thresholds_digest", "commit_version"]
+_COLUMNS = ("scored", "model_digest", "thresholds_digest")
 _SHOWN = 12  # of a digest
 
 
@@ -53,10 +50,7 @@ def skipped_labels_text(
 
 def _newest(output: str) -> tuple[str, str] | None:
     """The digests of model and thresholds of the newest published run with scores."""
-    runs = delta_tables.open_table(output, RUNS.name)
-    if runs is None:
-        return None
-    with_scores = (pc.field("status") == "published") & (pc.field("scored") > 0)
-    rows = delta_tables.open_dataset(runs).to_table(columns=_COLUMNS, filter=with_scores)
-    newest = max(rows.to_pylist(), key=lambda row: row["commit_version"] or 0, default=None)
-    return (newest["model_digest"], newest["thresholds_digest"]) if newest else None
+    for run in newest_runs(output, _COLUMNS):
+        if run["scored"]:
+            return run["model_digest"], run["thresholds_digest"]
+    return None

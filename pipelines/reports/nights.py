@@ -11,12 +11,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
@@ -26,15 +26,15 @@ from pipelines.runs.run_plan import RunPlan
 from pipelines.runs.run_rows import scan_rows
 from pipelines.runs.staging import StagedFile, StagedUnit
 from pipelines.storage import store
-from pipelines.tables import delta_tables, publications
-from schemas.tables import PUBLISHED, SCORE, QuarantineReason
+from pipelines.tables import delta_tables
+from pipelines.tables.views import newest_runs
+from schemas.tables import SCORE, QuarantineReason
 
 _READ_THREADS = 8
 _RECORD = (
-    *("run_id", "run_date", "kind", "model_digest", "scored", "quarantined"),
-    *("quarantined_by_reason", "no_data", "published_at", "commit_version"),
+    *("run_date", "kind", "model_digest", "scored", "quarantined"),
+    *("quarantined_by_reason", "no_data", "published_at"),
 )
-"""What is read of each of these runs: few columns, since each run has a file of its own."""
 
 _LOOK_BACK = 200
 """How many of the newest runs are searched for the nights before."""
@@ -106,23 +106,17 @@ def nights_before(
         StorageError: a table cannot be read.
     """
     latest = before or datetime.max.replace(tzinfo=UTC)
-    fitting = [
+    fitting = (
         record
-        for record in _published_records(output)
+        for record in islice(newest_runs(output, _RECORD), _LOOK_BACK)
         if record["run_id"] != run_id
         and (record["kind"], record["model_digest"]) == (SCORE, model_digest)
         and chips_done(record)
         and record["published_at"] < latest
-    ]
-    fitting.sort(key=_order_of_commit, reverse=True)
+    )
+    records = [*islice(fitting, nights)]
     scores = delta_tables.open_table(output, "chip_scores")
-    return [published_night(scores, record) for record in fitting[:nights]] if scores else []
-
-
-def _order_of_commit(record: dict[str, Any]) -> tuple[int, datetime]:
-    """Clocks count only among runs of earlier releases, which are the oldest."""
-    version = record.get("commit_version")
-    return -1 if version is None else version, record["published_at"]
+    return [published_night(scores, record) for record in records] if scores else []
 
 
 def count_rows(rows: pa.RecordBatch | pa.Table) -> RowCounts:
@@ -163,19 +157,3 @@ def _count_file(file: StagedFile) -> RowCounts:
         parquet = pq.ParquetFile(source, page_checksum_verification=True)
         columns = [*score_labels(parquet.schema_arrow), "labels"]
         return count_rows(parquet.read(columns))  # a unit is small
-
-
-def _published_records(output: str) -> list[dict[str, Any]]:
-    """The rows of the newest published runs."""
-    runs = delta_tables.open_table(output, "runs")
-    if runs is None:
-        return []
-    nights = {part["run_id"]: part["run_date"] for part in runs.partitions()}
-    newest = sorted(nights, key=lambda run_id: nights[run_id], reverse=True)[:_LOOK_BACK]
-    scores = delta_tables.open_table(output, "chip_scores")
-    published = publications.published_run_ids(scores, newest)
-    rows = delta_tables.open_dataset(runs, published)
-    is_published = ds.field("status") == PUBLISHED
-    known = [name for name in _RECORD if name in rows.schema.names]
-    found: list[dict[str, Any]] = rows.to_table(known, is_published).to_pylist()
-    return found

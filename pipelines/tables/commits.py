@@ -23,6 +23,7 @@ from pipelines.storage.storage_errors import is_temporary
 from pipelines.tables.delta_tables import one_line, table_error
 from pipelines.tables.durability import sync_files, sync_log
 from pipelines.tables.publications import attempts_of, run_transaction, withdrawal_transaction
+from pipelines.tables.transactions import transaction_version
 
 T = TypeVar("T")
 
@@ -162,7 +163,7 @@ def commit_in_turn(commit: Callable[[], T], purpose: str) -> T:
 def next_turn(table: DeltaTable) -> tuple[str, int]:
     """The transaction of every publication, and of every commit that removes files: of two from the
     same snapshot, the second is refused. delta-rs itself would accept both."""
-    return (PUBLISHER, int(table.transaction_version(PUBLISHER) or 0) + 1)
+    return (PUBLISHER, (transaction_version(table, PUBLISHER) or 0) + 1)
 
 
 def next_transactions(

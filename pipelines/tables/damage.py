@@ -116,6 +116,8 @@ def without_damage(output: str, skip: bool, work: Callable[[], T]) -> T:
 
 def skipped_files(output: str) -> list[Damage]:
     """The files that this process leaves out, and that are still in the tables."""
+    if not live_files.any_left_out():
+        return []
     tables = [(table.name, delta_tables.open_table(output, table.name)) for table in TABLES]
     return [
         Damage(name, file, "is left out")

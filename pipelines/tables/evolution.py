@@ -21,6 +21,9 @@ from pipelines.tables.delta_tables import open_table, table_error, with_missing
 from schemas.render import delta_schema
 from schemas.table import Table
 
+_CHECKPOINT_EVERY = 10
+"""Commits. Opening a table reads those since the last checkpoint. delta-rs' default is 100."""
+
 _SHOWN = 4  # labels or columns in a message
 _VERSION = "another version wrote it (CHANGELOG.md)"
 _NO_FILES = [("run_id", "=", "")]
@@ -169,6 +172,7 @@ def _create_at(uri: str, table: Table) -> None:
         partition_by=list(table.partition_by),
         name=table.name,
         description=table.description,
+        configuration={"delta.checkpointInterval": str(_CHECKPOINT_EVERY)},
         storage_options=delta_options(uri),
         # A retry would create the table a second time, and replace the columns of the first.
         commit_properties=CommitProperties(max_commit_retries=0),

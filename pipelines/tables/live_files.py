@@ -49,6 +49,11 @@ def left_out(table: DeltaTable) -> list[PublishedFile]:
     return [file for file in data_files(table, with_left_out=True) if file.path in paths]
 
 
+def any_left_out() -> bool:
+    """Whether this process leaves out files of any table."""
+    return bool(_left_out)
+
+
 def leave_out_none() -> None:
     """Let this process read all files again."""
     _left_out.clear()

@@ -16,8 +16,8 @@ transactions, which survive checkpoints and the clean-up of old log files:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import UTC, datetime
+from collections.abc import Iterable, Mapping
+from datetime import UTC, date, datetime
 
 import pyarrow as pa
 from deltalake import DeltaTable
@@ -27,6 +27,7 @@ from pipelines.storage.retries import with_retries
 from pipelines.storage.storage_errors import is_temporary
 from pipelines.storage.store import delta_options
 from pipelines.tables.delta_tables import table_error
+from pipelines.tables.transactions import transaction_version
 
 
 def attempts_of(table: DeltaTable | None, run_id: str) -> int:
@@ -66,6 +67,18 @@ def _is_published_without(scores: DeltaTable, run_id: str) -> bool:
     """Whether a run is published that has no rows, because it needs none."""
     is_committed = attempts_of(scores, run_id) > withdrawn_attempt(scores, run_id)
     return is_committed and not _version(scores, rows_transaction(run_id))
+
+
+def newest_first(scores: DeltaTable, nights: Mapping[str, date]) -> list[str]:
+    """Runs in the order of their last commits to `chip_scores`, the newest first. Runs of earlier
+    releases, which noted no place in this order, are the oldest, by their nights.
+
+    Args:
+        nights: each run with its night.
+    """
+    return sorted(
+        nights, key=lambda run: (commit_version(scores, run) or 0, nights[run]), reverse=True
+    )
 
 
 def committed_at(table: DeltaTable, run_id: str) -> datetime | None:
@@ -108,7 +121,7 @@ def snapshot_of_attempt(table: DeltaTable, run_id: str, attempt: int) -> DeltaTa
 
 
 def _version(table: DeltaTable | None, transaction: str) -> int:
-    return int(table.transaction_version(transaction) or 0) if table else 0
+    return transaction_version(table, transaction) or 0 if table else 0
 
 
 def _open_at(uri: str, version: int) -> DeltaTable:

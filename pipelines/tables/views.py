@@ -1,6 +1,7 @@
 """The tables and views of an OUTPUT in a DuckDB connection: published rows only."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import duckdb
@@ -16,6 +17,8 @@ from schemas.render import arrow_schema, label_columns
 from schemas.statements import statements
 from schemas.table import Table
 from schemas.tables import CHIP_SCORES, PUBLISHED, QUARANTINE, RUNS, SHOWN
+
+_RUNS_AT_ONCE = 16
 
 VIEWS = statements("views")
 """The views on top of the tables: name to the SELECT that makes it, each after those it reads."""
@@ -85,6 +88,30 @@ def published_runs(output: str) -> pa.Table:
     """
     rows = read_tables(output, RUNS.name)[RUNS.name]
     return rows if isinstance(rows, pa.Table) else rows.to_table()
+
+
+def newest_runs(output: str, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Columns of the rows of published runs, in the order of `publications.newest_first`. A few
+    files at a time are read, since each run has a file of its own.
+
+    Args:
+        columns: those that the table does not have are left out.
+
+    Raises:
+        StorageError: a table cannot be read.
+    """
+    runs = delta_tables.open_table(output, RUNS.name)
+    scores = delta_tables.open_table(output, CHIP_SCORES.name)
+    if runs is None or scores is None:
+        return
+    nights = {part["run_id"]: part["run_date"] for part in runs.partitions()}
+    published = publications.published_run_ids(scores, nights)
+    newest = iter(publications.newest_first(scores, {run: nights[run] for run in published}))
+    while some := [*islice(newest, _RUNS_AT_ONCE)]:
+        rows = delta_tables.open_dataset(runs, some)
+        known = ["run_id", *(name for name in columns if name in rows.schema.names)]
+        found = rows.to_table(known, pads.field("status") == PUBLISHED).to_pylist()
+        yield from sorted(found, key=lambda row: some.index(row["run_id"]))
 
 
 def _rows_of_runs(runs: DeltaTable, scores: DeltaTable | None) -> pads.Dataset:
