@@ -21,8 +21,12 @@ from pipelines.tables.delta_tables import open_table, table_error, with_missing
 from schemas.render import delta_schema
 from schemas.table import Table
 
-_CHECKPOINT_EVERY = 10
-"""Commits. Opening a table reads those since the last checkpoint. delta-rs' default is 100."""
+_PROPERTIES = {
+    "delta.checkpointInterval": "10",
+    "delta.enableExpiredLogCleanup": "false",
+}
+"""Of new tables. Opening a table reads the commits since the last checkpoint; delta-rs' default is
+100. Publishers delete no entries of the log, which others may be reading: `maintain` does."""
 
 _SHOWN = 4  # labels or columns in a message
 _VERSION = "another version wrote it (CHANGELOG.md)"
@@ -172,7 +176,7 @@ def _create_at(uri: str, table: Table) -> None:
         partition_by=list(table.partition_by),
         name=table.name,
         description=table.description,
-        configuration={"delta.checkpointInterval": str(_CHECKPOINT_EVERY)},
+        configuration=_PROPERTIES,
         storage_options=delta_options(uri),
         # A retry would create the table a second time, and replace the columns of the first.
         commit_properties=CommitProperties(max_commit_retries=0),

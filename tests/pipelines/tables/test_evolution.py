@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -54,6 +55,17 @@ def later(table: Table, *names: str, required: bool = False) -> Table:
 
 
 # --------------------------------------------------------------------------- creating
+
+
+def test_publishers_add_checkpoints_to_the_log_and_delete_none_of_its_entries(output):
+    table = ensure_table(output, RUNS)
+    log = Path(output, RUNS.name, "_delta_log")
+    for _ in range(21):
+        commit_files(table, [], {"run_date": NIGHT, "run_id": "r"}, [], False, {})
+        for entry in log.iterdir():
+            os.utime(entry, (0, 0))  # older than any retention
+    assert len([*log.glob("*.json")]) == 22
+    assert [path.name[17:20] for path in sorted(log.glob("*.parquet"))] == ["009", "019"]
 
 
 def test_a_created_table_is_opened_again_unchanged(output: str) -> None:

@@ -79,6 +79,18 @@ MUTANTS = {
         "attempts_of(scores, run) >= 0",
         ("crash", "publish"),
     ),
+    "the newest transactions are not read": Mutant(
+        "pipelines.tables.transactions:_read_all",
+        "range(start + 1, version + 1)",
+        "range(start + 1, version)",
+        ("crash", "publish"),
+    ),
+    "transactions before a checkpoint are forgotten": Mutant(
+        "pipelines.tables.transactions:_read_all",
+        "_in_checkpoint(checkpoints[start]) if start >= 0 else {}",
+        "{}",
+        ("crash", "maintain"),
+    ),
     # --- Publishing: two at once ------------------------------------------------------------------
     "commits do not take turns": Mutant(
         "pipelines.tables.commits:next_turn",
