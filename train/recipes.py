@@ -28,7 +28,7 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
         "warmup_epochs": 1.0,
         "layer_decay": 0.8,
         "ema": 0.99,
-        "level": "standard",
+        "level": "strong",
         "test_time_views": 8,
     },
 }
