@@ -78,6 +78,7 @@ def add_int8(
     plain = quantise(network, chips.calibration)
     found = judge(plain, careful=False)
     if not found["accepted"]:
+        print("int8 changes too much: looking for the layers that hurt, some minutes", flush=True)
         quantised = quantise_carefully(network, chips.calibration, chips.validation, excess)
         before, found = found, judge(quantised, careful=True)
         if _rank(found) > _rank(before):
