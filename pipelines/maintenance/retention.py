@@ -18,12 +18,18 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 from deltalake import DeltaTable
 
+from pipelines.errors import StorageError
 from pipelines.maintenance.copies import kinds_of_runs
 from pipelines.maintenance.housekeeping import in_turn
 from pipelines.planning.done import PERMANENT
 from pipelines.storage import store
 from pipelines.tables import commits, delta_tables, evolution, live_files, publications
-from pipelines.tables.commits import DataFile, commit_in_turn, translate_commit_errors
+from pipelines.tables.commits import (
+    DataFile,
+    PublishConflict,
+    commit_in_turn,
+    translate_commit_errors,
+)
 from pipelines.tables.durability import sync_log
 from pipelines.tables.live_files import PublishedFile
 from pipelines.tables.parquet_files import open_writer
@@ -116,7 +122,27 @@ def _remember(
     tables: dict[str, DeltaTable | None],
     old: dict[str, dict[Partition, list[PublishedFile]]],
 ) -> None:
-    """Store which chips are done by the rows. A relabelling has the chips of other runs."""
+    """Store which chips are done by the rows.
+
+    Raises:
+        PublishConflict: another command has removed the rows meanwhile, and deleted their files.
+    """
+    try:
+        _store_chips(output, tables, old)
+    except StorageError as error:
+        for name, table in tables.items():
+            newest = delta_tables.open_table(output, name)
+            if table and newest and newest.version() > table.version():
+                raise PublishConflict(str(error)) from error
+        raise
+
+
+def _store_chips(
+    output: str,
+    tables: dict[str, DeltaTable | None],
+    old: dict[str, dict[Partition, list[PublishedFile]]],
+) -> None:
+    """One file for each night and run. A relabelling has the chips of other runs."""
     evolution.ensure_table(output, EXPIRED_CHIPS)
     kinds = kinds_of_runs(output)
     for night, run_id in sorted({partition for each in old.values() for partition in each}):

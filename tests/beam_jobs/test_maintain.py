@@ -354,6 +354,22 @@ def test_only_the_old_nights_of_a_relabelling_are_removed(output, capsys, tmp_pa
     assert done(output) == {(uri, "1") for uri in "def"}
 
 
+def test_old_nights_that_another_maintain_removes_and_deletes_meanwhile_are_no_error(
+    output, capsys, monkeypatch
+):
+    store_chips = retention._store_chips
+
+    def slow(*args):
+        monkeypatch.setattr(retention, "_store_chips", store_chips)
+        assert run(output, capsys, "--keep_days", "30", "--vacuum_hours", "0")[0] == 0
+        store_chips(*args)
+
+    monkeypatch.setattr(retention, "_store_chips", slow)
+    assert run(output, capsys, "--keep_days", "30", "--vacuum_hours", "0")[0] == 0
+    expired = delta_tables.open_dataset(open_table(output, "expired_chips")).to_table()
+    assert sorted(expired["chip_uri"].to_pylist()) == ["a", "b", "c", "x"]
+
+
 @pytest.mark.parametrize("dies_at", ["remember", "chip_scores", "quarantine"])
 def test_retention_that_died_has_lost_nothing_and_can_be_run_again(
     output, capsys, monkeypatch, dies_at
