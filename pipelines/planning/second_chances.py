@@ -47,9 +47,8 @@ def _runs_by_release(output: str) -> tuple[list[str], list[str]]:
     if runs is None or quarantine is None:
         return [], []
     asked = {partition["run_id"] for partition in quarantine.partitions()}
-    rows = (
-        delta_tables.open_dataset(runs, asked).to_table(columns=["run_id", "versions"]).to_pylist()
-    )
+    records = delta_tables.open_dataset(runs, asked)
+    rows = records.to_table(columns=["run_id", "versions"]).to_pylist()
     new = [row["run_id"] for row in rows if _reads_as_much(row["versions"])]
     return sorted({row["run_id"] for row in rows}.difference(new)), new
 

@@ -71,14 +71,16 @@ def _is_published_without(scores: DeltaTable, run_id: str) -> bool:
 
 def newest_first(scores: DeltaTable, nights: Mapping[str, date]) -> list[str]:
     """Runs in the order of their last commits to `chip_scores`, the newest first. Runs of earlier
-    releases, which noted no place in this order, are the oldest, by their nights.
+    releases, which noted no place in this order, are the oldest, by their nights and ids.
 
     Args:
         nights: each run with its night.
     """
-    return sorted(
-        nights, key=lambda run: (commit_version(scores, run) or 0, nights[run]), reverse=True
-    )
+
+    def place(run_id: str) -> tuple[int, date, str]:
+        return commit_version(scores, run_id) or 0, nights[run_id], run_id
+
+    return sorted(nights, key=place, reverse=True)
 
 
 def committed_at(table: DeltaTable, run_id: str) -> datetime | None:

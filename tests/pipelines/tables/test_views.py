@@ -33,10 +33,11 @@ def publish_in_order(output: str, run_id: str, night: str, hour: int) -> None:
 
 @pytest.fixture
 def output(tmp_path) -> str:
-    """Two runs of an earlier release, then twenty of this one, of ever earlier nights and clocks;
-    a failed run, and one whose publisher has died before its scores."""
+    """Three runs of an earlier release, two of them of one night, then twenty of this one, of ever
+    earlier nights and clocks; a failed run, and one whose publisher has died before its scores."""
     output = str(tmp_path)
-    for run_id, night in (("old-2", "2026-06-02"), ("old-1", "2026-06-01")):
+    old = [("old-3", "2026-06-02"), ("old-2", "2026-06-02"), ("old-1", "2026-06-01")]
+    for run_id, night in old:
         publish(output, run_id, [scored(f"{run_id}.jpg")], (), night, at(1, 23))
     for number in range(20):
         publish_in_order(output, f"new-{number}", f"2026-05-{28 - number}", 22 - number)
@@ -46,7 +47,7 @@ def output(tmp_path) -> str:
 
 
 def test_the_newest_runs_are_in_the_order_of_their_commits_whatever_nights_and_clocks_say(output):
-    expected = [*(f"new-{number}" for number in range(19, -1, -1)), "old-2", "old-1"]
+    expected = [*(f"new-{number}" for number in range(19, -1, -1)), "old-3", "old-2", "old-1"]
     assert [run["run_id"] for run in newest_runs(output, ["kind"])] == expected
 
 
