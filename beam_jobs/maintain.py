@@ -22,7 +22,7 @@ from pipelines.commands import EXIT_FAILED, CommandLine, run_command
 from pipelines.errors import UsageError, as_usage_error
 from pipelines.flags import common_flag, days, flag, hours
 from pipelines.maintenance.compaction import compact
-from pipelines.maintenance.housekeeping import drop_finished_staging, shorten_log, vacuum
+from pipelines.maintenance.housekeeping import clean, drop_finished_staging
 from pipelines.maintenance.retention import expire
 from pipelines.scenes import header_cache
 from pipelines.storage.store import configure
@@ -131,11 +131,9 @@ def _expire(output: str, days: int, preview: bool) -> Mapping[str, frozenset[str
 
 def _tidy(output: str, name: str, hours: int, preview: bool, leaving: frozenset[str]) -> None:
     compaction = compact(output, name, preview, leaving)
-    dead = vacuum(output, name, hours, preview)
+    dead = clean(output, name, hours, preview)
     if preview and not hours:  # this command would also delete what it removes
         dead += len(leaving) + compaction.files_before + compaction.rewritten
-    if not preview:
-        shorten_log(output, name)
     small, runs = count_of(compaction.files_before, "small file"), count_of(compaction.runs, "run")
     made = f"{_are(preview, compaction.files_before)} compacted to {compaction.files_after:,}"
     if old := compaction.rewritten:

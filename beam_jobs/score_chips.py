@@ -38,6 +38,7 @@ from pipelines.runs.run_plan import RunPlan
 from pipelines.scenes.header_cache import HeaderCache
 from pipelines.scenes.lattice import Cut
 from pipelines.scoring.trial import ChipsToDo, Trial, score_sample
+from pipelines.tables import delta_tables
 from pipelines.tars.index_cache import IndexCache
 from pipelines.wording import count_of
 from schemas.artifact import ModelArtifact
@@ -67,15 +68,15 @@ def _plan(start: RunStart, options: ScoreOptions) -> RunPlan:
         chips = count_of(chosen.again, "chip")
         print(f"up to {chips} are scored again, since damaged files of the tables are skipped")
     if not options.rescore:
-        options.reading(options.output, lambda: _print_second_chances(options, start.artifact))
-        asked = (options.output, options.artifact, start.artifact, chosen.skipped)
-        if text := options.reading(options.output, lambda: skipped_labels_text(*asked)):
-            print(text)
+        asked = (options, start.artifact, chosen.skipped)
+        options.reading(options.output, lambda: _print_notes(*asked))
     return plan_run(start, chosen)
 
 
-def _print_second_chances(options: ScoreOptions, artifact: ModelArtifact) -> None:
-    """Name the command for chips that this run skips, and that this release may be able to read."""
+@delta_tables.opening_once()
+def _print_notes(options: ScoreOptions, artifact: ModelArtifact, skipped: int) -> None:
+    """Name the commands for chips that this run skips: those that this release may be able to read,
+    and those with labels by other thresholds."""
     counts = count_second_chances(options.output, artifact.model_digest)
     if counts:
         reasons = ", ".join(f"{reason} {count:,}" for reason, count in counts.items())
@@ -84,6 +85,8 @@ def _print_second_chances(options: ScoreOptions, artifact: ModelArtifact) -> Non
             f"{chips} that an earlier release could not read ({reasons}), and this one may; to try "
             f"again: {replay_command(options.output, options.artifact, list(counts))}"
         )
+    if text := skipped_labels_text(options.output, options.artifact, artifact, skipped):
+        print(text)
 
 
 def _estimate(options: ScoreOptions) -> int:

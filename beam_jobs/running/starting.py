@@ -61,6 +61,7 @@ class RunStart:
         hold: why the run is held; "" if it is not.
         started_at: seconds since 1970 (UTC).
         scores_version: see `RunPlan`; known for a run that is to be planned.
+        has_tables: whether the tables have all columns that the run writes.
     """
 
     options: RunOptions
@@ -74,6 +75,7 @@ class RunStart:
     hold: str
     started_at: float
     scores_version: int
+    has_tables: bool
 
     @property
     def is_over(self) -> bool:
@@ -81,6 +83,7 @@ class RunStart:
         return self.published or bool(self.hold)
 
 
+@delta_tables.opening_once()
 def start_run(options: RunOptions, our_flags: Sequence[str]) -> RunStart:
     """Check a run, and find out how much of it was done before.
 
@@ -98,13 +101,13 @@ def start_run(options: RunOptions, our_flags: Sequence[str]) -> RunStart:
         attempt, begun = attempts.find_attempt(options.output, options.run_id)
     published = not options.rescore and _is_published(options)
     hold = attempts.read_reason(begun, attempts.HOLD_FILE) if begun and not published else ""
-    started_at, version = time.time(), -1
+    started_at, version, has_tables = time.time(), -1, False
     if not (begun or published):
-        check_tables(options.output, artifact)
+        has_tables = check_tables(options.output, artifact)
         version = scores_version(options.output)
     return RunStart(
         *(options, settings, folder, artifact, threats, attempt, begun, published, hold),
-        *(started_at, version),
+        *(started_at, version, has_tables),
     )
 
 
@@ -149,15 +152,19 @@ def named_threats(options: RunOptions, artifact: ModelArtifact) -> tuple[str, ..
     return named_labels(options.threats, [*known], "--threats")
 
 
-def check_tables(output: str, artifact: ModelArtifact) -> None:
+def check_tables(output: str, artifact: ModelArtifact) -> bool:
     """Refuse an output that cannot take the artifact's scores; nothing is written.
+
+    Returns:
+        Whether its tables have all columns already.
 
     Raises:
         UsageError: it has another label set, or cannot be read.
     """
     with as_usage_error("--output"):
-        for table in OF_RUNS:
-            evolution.check_table(output, table.for_labels(artifact.label_set))
+        tables = [table.for_labels(artifact.label_set) for table in OF_RUNS]
+        complete = [evolution.check_table(output, table) for table in tables]
+    return all(complete)
 
 
 def resume_run(start: RunStart) -> RunPlan | None:
@@ -211,7 +218,11 @@ def plan_run(start: RunStart, chosen: Selection) -> RunPlan:
         skipped_files=[str(each) for each in skipped_files(options.output)],
         chips_again=chosen.again,
     )
-    stored = _store(plan, chosen.chips, artifact)
+    with as_usage_error("--output"):
+        if not start.has_tables:
+            for table in OF_RUNS:
+                evolution.ensure_table(plan.output, table.for_labels(artifact.label_set))
+        stored = run_plan.store_plan(plan, chosen.chips)
     return match_plan(stored, options, artifact, start.threats)
 
 
@@ -225,14 +236,6 @@ def _check_model(start: RunStart) -> None:
         return
     open_artifact(options.artifact, wanted=lambda artifact: files_of(engine, options.precision))
     check_model(start.folder, start.artifact, engine, options.precision)
-
-
-def _store(plan: RunPlan, chips: pa.RecordBatchReader, artifact: ModelArtifact) -> RunPlan:
-    """Create the tables that are missing, and store the plan."""
-    with as_usage_error("--output"):
-        for table in OF_RUNS:
-            evolution.ensure_table(plan.output, table.for_labels(artifact.label_set))
-        return run_plan.store_plan(plan, chips)
 
 
 def _is_published(options: RunOptions) -> bool:

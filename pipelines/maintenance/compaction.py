@@ -2,10 +2,9 @@
 
 A night of a run is rewritten as a whole, in map order, and committed in its turn among the
 publishers. Rows, and what is published, do not change. Files that were written for a night that
-another commit has replaced meanwhile are dead; `vacuum` deletes them.
+another commit has replaced meanwhile are dead; `clean` deletes them.
 """
 
-import json
 from collections import defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -18,7 +17,6 @@ from pipelines.maintenance import rewriting
 from pipelines.tables import commits, delta_tables, evolution, live_files, publications
 from pipelines.tables.commits import commit_in_turn
 from pipelines.tables.live_files import PublishedFile
-from pipelines.tables.parquet_files import FILES_NAME
 from schemas.chip_columns import GEOMETRY
 from schemas.tables import CHIP_SCORES, RUNS, TABLES_BY_NAME
 
@@ -106,41 +104,49 @@ def _summary(work: _Work, made: dict[Night, int], rewritten: list[Night]) -> Com
 def _find_work(
     output: str, table: DeltaTable, name: str, leaving: Collection[str] = frozenset()
 ) -> _Work:
-    runs = delta_tables.open_table(output, RUNS.name)
     scores = delta_tables.open_table(output, CHIP_SCORES.name)
-    if runs is None or scores is None:
+    if scores is None:
         return _Work()
     nights: defaultdict[Night, list[PublishedFile]] = defaultdict(list)
     for file in live_files.data_files(table):
         if file.path not in leaving:
             nights[_night_of(file)].append(file)
-    damaged = {file.run_id for file in live_files.left_out(table)}
-    settled = {run for _, run in nights if _is_settled(run, table, scores, runs)} - damaged
-    small = {
-        night: files
-        for night, files in nights.items()
-        if night.run_id in settled and rewriting.are_small(files)
-    }
-    if GEOMETRY.name not in TABLES_BY_NAME[name].column_names:
-        return _Work(small)
-    asked = settled - _runs_with_footprints(runs)
-    left = {night: files for night, files in nights.items() if night.run_id in asked}
-    old = rewriting.without_footprints(table, list(chain(*(left[n] for n in left.keys() - small))))
-    return _Work(small, {night: nights[night] for night in map(_night_of, old)})
+    small = {night for night, files in nights.items() if rewriting.are_small(files)}
+    left: set[Night] = set()
+    if GEOMETRY.name in TABLES_BY_NAME[name].column_names:
+        left = {night for night in nights if _may_lack_footprints(scores, night.run_id)} - small
+    settled = _settled(output, table, scores, {night.run_id for night in small | left})
+    files = chain(*(nights[night] for night in left if night.run_id in settled))
+    old = {*map(_night_of, rewriting.without_footprints(table, [*files]))}
+    return _Work(
+        {night: nights[night] for night in sorted(small) if night.run_id in settled},
+        {night: nights[night] for night in sorted(old)},
+    )
 
 
 def _night_of(file: PublishedFile) -> Night:
     return Night(file.run_date, file.run_id)
 
 
-def _runs_with_footprints(runs: DeltaTable) -> set[str]:
-    """The runs of releases that write footprints, by their rows."""
-    rows = delta_tables.open_dataset(runs).to_table(columns=["run_id", "versions"]).to_pylist()
-    return {row["run_id"] for row in rows if FILES_NAME in json.loads(row["versions"])}
+def _may_lack_footprints(scores: DeltaTable, run_id: str) -> bool:
+    """Whether a run may be of a release that wrote no footprints: all later ones note its place in
+    the order of commits."""
+    return publications.commit_version(scores, run_id) is None
 
 
 def _files_of(table: DeltaTable, night: Night) -> set[PublishedFile]:
     return {file for file in live_files.data_files(table) if _night_of(file) == night}
+
+
+def _settled(
+    output: str, table: DeltaTable, scores: DeltaTable, run_ids: Collection[str]
+) -> set[str]:
+    """Those of some runs that are in all tables, and have no damaged file in this one."""
+    runs = delta_tables.open_table(output, RUNS.name) if run_ids else None
+    damaged = {file.run_id for file in live_files.left_out(table)}
+    if runs is None:
+        return set()
+    return {run for run in run_ids if _is_settled(run, table, scores, runs)} - damaged
 
 
 def _is_settled(run_id: str, table: DeltaTable, scores: DeltaTable, runs: DeltaTable) -> bool:

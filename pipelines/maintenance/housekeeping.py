@@ -18,14 +18,16 @@ FULL_VACUUM_HOURS = 24
 """Files without a commit may belong to a running publisher: younger ones are not deleted."""
 
 
-def vacuum(output: str, name: str, hours: int, preview: bool) -> int:
-    """Delete files that are in no snapshot of the last hours; returns their number.
+def clean(output: str, name: str, hours: int, preview: bool) -> int:
+    """Delete files that are in no snapshot of the last hours, and log entries before the checkpoint
+    that this writes, if they are over 30 days old; returns the number of files.
 
-    With at least `FULL_VACUUM_HOURS`, files that a dead publisher left without a commit, too.
+    With at least `FULL_VACUUM_HOURS`, files that a dead publisher left without a commit are
+    deleted, too.
 
     Raises:
         RunFailed: every commit met with a conflict.
-        StorageError: the table cannot be read, or a file not deleted.
+        StorageError: the table cannot be read, a file not deleted, or the log not written.
     """
 
     def delete() -> int:
@@ -39,6 +41,10 @@ def vacuum(output: str, name: str, hours: int, preview: bool) -> int:
                 enforce_retention_duration=False,
                 full=hours >= FULL_VACUUM_HOURS,
             )
+        if not preview:
+            with translate_commit_errors("maintain", table):
+                table.create_checkpoint()
+                table.cleanup_metadata()
         return len(dead)
 
     return commits.commit_in_turn(delete, f"delete dead files of {name}")
@@ -60,19 +66,6 @@ def drop_finished_staging(output: str, preview: bool) -> int:
     for folder in finished if not preview else ():
         store.delete_folder(folder)
     return len(finished)
-
-
-def shorten_log(output: str, name: str) -> None:
-    """Write a checkpoint, and delete older log entries that are over 30 days old.
-
-    Raises:
-        StorageError: the log cannot be written.
-    """
-    table = delta_tables.open_table(output, name)
-    if table is not None:
-        with translate_commit_errors("maintain", table):
-            table.create_checkpoint()
-            table.cleanup_metadata()
 
 
 def in_turn(table: DeltaTable, what: str, more: Iterable[tuple[str, int]] = ()) -> CommitProperties:

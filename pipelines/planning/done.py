@@ -39,6 +39,7 @@ def no_chips() -> pa.RecordBatchReader:
     return _reader(())
 
 
+@delta_tables.opening_once()
 def chips_done(
     output: str, model_digest: str, run_ids: Collection[str] | None = None
 ) -> pa.RecordBatchReader:

@@ -202,15 +202,16 @@ def _publish_rows(plan: RunPlan, staged: list[StagedUnit]) -> None:
     _publish_files(plan, "chip_scores", scores)
 
 
-def _publish_files(plan: RunPlan, table: str, staged: list[tuple[int, StagedFile]]) -> None:
+def _publish_files(plan: RunPlan, name: str, staged: list[tuple[int, StagedFile]]) -> None:
     """Copy staged files to their final names and commit them, unless that was done before."""
-    if committing.is_done(plan, committing.require_table(plan, table)):
+    table = committing.require_table(plan, name)
+    if committing.is_done(plan, table):
         return
     with ThreadPoolExecutor(_COPY_THREADS) as pool:
-        files = list(pool.map(lambda item: _copy(plan, table, *item), staged))
-    if table == QUARANTINE.name and plan.attempt > 1 and not files:
+        files = list(pool.map(lambda item: _copy(plan, name, *item), staged))
+    if name == QUARANTINE.name and plan.attempt > 1 and not files:
         files = [_empty_file(plan)]
-    committing.commit_rows(plan, table, files)
+    committing.commit_rows(plan, name, files, table)
 
 
 def _copy(plan: RunPlan, table: str, number: int, staged: StagedFile) -> DataFile:

@@ -91,6 +91,7 @@ def as_night(record: dict[str, Any], counted: RowCounts) -> Night:
     return Night(run_id, run_date, record["scored"], quarantined, *counted, no_data)
 
 
+@delta_tables.opening_once()
 def nights_before(
     output: str, run_id: str, model_digest: str, nights: int, before: datetime | None = None
 ) -> list[Night]:

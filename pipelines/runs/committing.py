@@ -27,19 +27,23 @@ def require_table(plan: RunPlan, name: str) -> DeltaTable:
     return table
 
 
-def commit_rows(plan: RunPlan, name: str, files: list[DataFile]) -> None:
+def commit_rows(plan: RunPlan, name: str, files: list[DataFile], snapshot: DeltaTable) -> None:
     """Commit files as the run's rows, unless that was done before.
+
+    Args:
+        name: of the table.
+        snapshot: of it; if others have committed since, newer ones are tried.
 
     Raises:
         RunFailed: every try met with a conflict, or another run has published the same chips.
         UsageError: the table cannot have this release's columns.
     """
     partition = {"run_date": plan.run_date, "run_id": plan.run_id}
-    looked_at = plan.scores_version
+    looked_at, snapshots = plan.scores_version, [snapshot]
 
     def commit() -> None:
         nonlocal looked_at
-        table = require_table(plan, name)
+        table = snapshots.pop() if snapshots else require_table(plan, name)
         if is_done(plan, table):
             return
         evolution.add_columns(table, TABLES_BY_NAME[name])

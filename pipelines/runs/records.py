@@ -92,14 +92,15 @@ def verdict_of(record: dict[str, Any]) -> Verdict:
 
 def publish_record(plan: RunPlan, counts: RunCounts, verdict: Verdict) -> None:
     """Write the run's row and commit it, unless that was done before."""
-    if committing.is_done(plan, committing.require_table(plan, RUNS.name)):
+    runs = committing.require_table(plan, RUNS.name)
+    if committing.is_done(plan, runs):
         return
     scores = committing.require_table(plan, "chip_scores")
     published_at = publications.committed_at(scores, plan.run_id) or datetime.now(UTC)
     row = _counted(plan, counts, verdict, published_at)
     row |= {"commit_version": publications.commit_version(scores, plan.run_id)}
     file = _write(plan, {**row, "status": PUBLISHED, "published_at": published_at})
-    committing.commit_rows(plan, RUNS.name, [file])
+    committing.commit_rows(plan, RUNS.name, [file], runs)
 
 
 def record_hold(plan: RunPlan, counts: RunCounts, verdict: Verdict) -> None:

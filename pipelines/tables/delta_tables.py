@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import date
 from functools import lru_cache
 from typing import Any, TypeVar
@@ -37,6 +39,8 @@ F = TypeVar("F", pa.Field, Field)
 UNREADABLE = (OSError, pa.ArrowException)
 """What reading rows raises if a file of a table is missing or damaged."""
 
+_opened: ContextVar[dict[str, DeltaTable | None] | None] = ContextVar("opened", default=None)
+
 _PARQUET = pads.ParquetFileFormat(
     default_fragment_scan_options=pads.ParquetFragmentScanOptions(
         pre_buffer=True, page_checksum_verification=True
@@ -44,15 +48,39 @@ _PARQUET = pads.ParquetFileFormat(
 )
 
 
+@contextmanager
+def opening_once() -> Iterator[None]:
+    """Within it, a table that is opened again is the snapshot of the first time: for work that only
+    reads, and need not see what others commit meanwhile."""
+    if _opened.get() is not None:
+        yield
+        return
+    token = _opened.set({})
+    try:
+        yield
+    finally:
+        _opened.reset(token)
+
+
 def open_table(output: str, name: str) -> DeltaTable | None:
-    """The newest snapshot of a table below OUTPUT, None if there is no such table.
+    """The newest snapshot of a table below OUTPUT, or that which was opened before within
+    `opening_once`; None if there is no such table.
 
     Raises:
         StorageError: it cannot be read, or is not a valid table.
         UsageError: the bucket does not exist, OUTPUT is a file, or delta-rs would misread its
             name.
     """
+    opened = _opened.get()
     uri = join_uri(output, name)
+    if opened is None:
+        return _open(output, uri)
+    if uri not in opened:
+        opened[uri] = _open(output, uri)
+    return opened[uri]
+
+
+def _open(output: str, uri: str) -> DeltaTable | None:
     if not is_remote(uri) and (odd := _MISREAD.search(uri)):
         raise UsageError(f"no tables can be in {output!r}: {odd[0]!r} in the folder's name")
     try:

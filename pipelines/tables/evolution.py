@@ -56,8 +56,11 @@ def ensure_table(output: str, table: Table) -> DeltaTable:
     return commit_in_turn(ensure, f"add columns to {table.name}")
 
 
-def check_table(output: str, table: Table) -> None:
+def check_table(output: str, table: Table) -> bool:
     """Refuse a table that exists and cannot have these columns; nothing is written.
+
+    Returns:
+        Whether it has them already.
 
     Raises:
         UsageError: a column has another type, a required one is missing or unknown, or none of
@@ -65,8 +68,7 @@ def check_table(output: str, table: Table) -> None:
         StorageError: it cannot be opened.
     """
     found = open_table(output, table.name)
-    if found is not None:
-        _evolved(found, table)
+    return found is not None and _evolved(found, table) == found.schema().fields
 
 
 def add_columns(found: DeltaTable, table: Table) -> None:

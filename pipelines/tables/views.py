@@ -24,6 +24,7 @@ VIEWS = statements("views")
 """The views on top of the tables: name to the SELECT that makes it, each after those it reads."""
 
 
+@delta_tables.opening_once()
 def read_tables(output: str, sql: str) -> dict[str, Any]:
     """The published rows of each table that questions see, by name, for DuckDB.
 

@@ -336,10 +336,10 @@ def test_a_relabelling_that_died_is_resumed_by_its_run_id(relabel, monkeypatch, 
         staged.append(number)
         return stage_scores(number, *args)
 
-    def commit_or_die(plan, name, files):
+    def commit_or_die(plan, name, *more):
         if name == dies:
             raise KeyboardInterrupt
-        commit(plan, name, files)
+        commit(plan, name, *more)
 
     commit = committing.commit_rows
     with monkeypatch.context() as patch:

@@ -83,10 +83,10 @@ def dying_at(table: str) -> Callable[..., None]:
     """A `commit_rows` that makes the publisher die before it commits to a table."""
     commit = committing.commit_rows
 
-    def dying_commit(plan: RunPlan, name: str, files: Any) -> None:
+    def dying_commit(plan: RunPlan, name: str, *more: Any) -> None:
         if name == table:
             raise KeyboardInterrupt
-        commit(plan, name, files)
+        commit(plan, name, *more)
 
     return dying_commit
 

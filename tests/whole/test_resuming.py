@@ -200,12 +200,12 @@ def stop_at(monkeypatch):
     def prepare(table):
         stops = iter([True])
 
-        def commit_or_hang(plan, name, files):
+        def commit_or_hang(plan, name, *more):
             if name == table and next(stops, False):
                 stopped.set()
                 ended.wait()
                 raise RuntimeError("the process has ended")
-            commit(plan, name, files)
+            commit(plan, name, *more)
 
         monkeypatch.setattr(committing, "commit_rows", commit_or_hang)
 

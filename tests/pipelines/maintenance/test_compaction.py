@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -43,13 +44,20 @@ from tests.support.published_runs import (
 ACROSS = 80
 
 
-def publish_units(output: str, units: list[list[dict]], run_id: str = "r", **row: object) -> None:
+def publish_units(
+    output: str,
+    units: list[list[dict]],
+    run_id: str = "r",
+    transactions: Sequence[tuple[str, int]] = (),
+    **row: object,
+) -> None:
     """A published run with a file for each unit."""
     publish(output, run_id, [], [quarantined_row("q", "empty", **box(0, 1))])
     table, part = open_table(output, "chip_scores"), {"run_date": NIGHT, "run_id": run_id}
     assert table is not None
     files = [write_rows(output, SCORES, part, unit, f"u{n}") for n, unit in enumerate(units)]
-    commit_files(table, files, part, [("filled", table.version())], False, part)
+    noted = [("filled", table.version()), *transactions]
+    commit_files(table, files, part, noted, False, part)
     commit_rows(output, RUNS, run_id, [run_row(at(1), **row)])
 
 
@@ -149,12 +157,12 @@ def test_tables_that_lack_the_columns_gain_them_only_when_files_are_rewritten(
     assert again.version() == version
 
 
-def test_footers_of_runs_that_say_that_they_wrote_footprints_are_not_read(
+def test_footers_of_runs_of_releases_that_write_footprints_are_not_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     output, read = str(tmp_path), []
     publish_units(output, [drawn(5)], "old")
-    publish_units(output, [drawn(5)], "new", versions='{"forest-chips-files": "2"}')
+    publish_units(output, [drawn(5)], "new", [("committed:new", 2)])
 
     def footer(opened: object) -> pq.FileMetaData:
         read.append(opened)

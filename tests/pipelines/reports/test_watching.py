@@ -233,10 +233,10 @@ def test_a_night_published_by_a_publisher_that_died_before_its_row_is_not_held_a
     three_nights(output)
     commit = committing.commit_rows
 
-    def die_at_runs(plan, name, files):
+    def die_at_runs(plan, name, *more):
         if name == "runs":
             raise KeyboardInterrupt
-        commit(plan, name, files)
+        commit(plan, name, *more)
 
     with monkeypatch.context() as patch:
         patch.setattr(committing, "commit_rows", die_at_runs)

@@ -17,7 +17,7 @@ from deltalake.transaction import AddAction
 
 from pipelines.errors import StorageError, UsageError
 from pipelines.tables.commits import PublishConflict, commit_files, next_transactions
-from pipelines.tables.delta_tables import open_dataset, open_table
+from pipelines.tables.delta_tables import open_dataset, open_table, opening_once
 from pipelines.tables.evolution import ensure_table
 from pipelines.tables.publications import attempts_of, committed_at, is_published, published_run_ids
 from schemas.tables import QUARANTINE, RUNS
@@ -47,6 +47,25 @@ def uris(table: DeltaTable) -> list[str]:
 def test_opening_a_missing_table_returns_none(output: str, tmp_path: Path) -> None:
     assert open_table(output, "chip_scores") is None
     assert open_table(str(tmp_path), "chip_scores") is None
+
+
+def test_tables_that_are_opened_once_stay_as_they_were_until_the_outermost_end(output: str) -> None:
+    other = f"{output}-2"
+    commit_rows(output, SCORES, "run-1", [scored("a")])
+    with opening_once():
+        first = open_scores(output)
+        assert open_table(output, "quarantine") is None
+        with opening_once():
+            assert open_scores(output) is first
+        with ThreadPoolExecutor(1) as pool:  # another thread, or another process
+            pool.submit(commit_rows, output, SCORES, "run-2", [scored("b")]).result()
+            pool.submit(ensure_table, output, QUARANTINE).result()
+            pool.submit(commit_rows, other, SCORES, "run-1", [scored("z")]).result()
+        assert uris(open_scores(output)) == ["a"]
+        assert open_table(output, "quarantine") is None
+        assert uris(open_scores(other)) == ["z"]
+    assert uris(open_scores(output)) == ["a", "b"]
+    assert open_table(output, "quarantine") is not None
 
 
 def test_a_file_in_the_way_is_a_usage_error(tmp_path: Path) -> None:
