@@ -33,11 +33,11 @@ def refuse_relabelled(output: str, scores: DeltaTable, run_id: str) -> None:
     Raises:
         UsageError: the message names the relabelling.
     """
-    kinds = kinds_of_runs(output)
+    others = {file.run_id for file in live_files.data_files(scores)} - {run_id}
+    kinds = kinds_of_runs(output, {run_id, *others})
     if kinds.get(run_id) == RELABEL:
         return
     # A run without a row may be a relabelling whose publisher died just before it.
-    others = {file.run_id for file in live_files.data_files(scores)} - {run_id}
     copiers = {other for other in others if kinds.get(other, RELABEL) == RELABEL}
     try:
         copier = _copier(scores, run_id, copiers)
@@ -50,8 +50,8 @@ def refuse_relabelled(output: str, scores: DeltaTable, run_id: str) -> None:
         )
 
 
-def kinds_of_runs(output: str) -> dict[str, str]:
-    """The `runs.kind` of each run that has a row.
+def kinds_of_runs(output: str, run_ids: Collection[str]) -> dict[str, str]:
+    """The `runs.kind` of each of some runs that has a row.
 
     Raises:
         StorageError: `runs` cannot be read.
@@ -59,12 +59,12 @@ def kinds_of_runs(output: str) -> dict[str, str]:
     runs = delta_tables.open_table(output, RUNS.name)
     if runs is None:
         return {}
-    return {row["run_id"]: row["kind"] for row in _rows_of_runs(runs, "kind")}
+    return {row["run_id"]: row["kind"] for row in _rows_of_runs(runs, run_ids, "kind")}
 
 
-def _rows_of_runs(runs: DeltaTable, column: str) -> list[dict[str, Any]]:
-    """A column of `runs` by run; a run whose file is missing or damaged has no row."""
-    names, rows = ["run_id", column], delta_tables.open_dataset(runs)
+def _rows_of_runs(runs: DeltaTable, run_ids: Collection[str], column: str) -> list[dict[str, Any]]:
+    """A column of `runs` for some runs; a run whose file is missing or damaged has no row."""
+    names, rows = ["run_id", column], delta_tables.open_dataset(runs, run_ids)
     try:
         return list(rows.to_table(columns=names).to_pylist())
     except delta_tables.UNREADABLE:
@@ -78,9 +78,8 @@ def _rows_of_runs(runs: DeltaTable, column: str) -> list[dict[str, Any]]:
 def _recorded_copier(output: str, run_id: str, candidates: Collection[str]) -> str:
     """One of the candidates whose record says that it has relabelled this run, "" if none does."""
     runs = delta_tables.open_table(output, RUNS.name)
-    for row in _rows_of_runs(runs, "options") if runs else ():
-        sources = json.loads(row["options"]).get("relabelled_runs", ())
-        if row["run_id"] in candidates and run_id in sources:
+    for row in _rows_of_runs(runs, candidates, "options") if runs else ():
+        if run_id in json.loads(row["options"]).get("relabelled_runs", ()):
             return str(row["run_id"])
     return ""
 

@@ -144,8 +144,9 @@ def _store_chips(
 ) -> None:
     """One file for each night and run. A relabelling has the chips of other runs."""
     evolution.ensure_table(output, EXPIRED_CHIPS)
-    kinds = kinds_of_runs(output)
-    for night, run_id in sorted({partition for each in old.values() for partition in each}):
+    partitions = {partition for each in old.values() for partition in each}
+    kinds = kinds_of_runs(output, {run_id for _, run_id in partitions})
+    for night, run_id in sorted(partitions):
         if kinds.get(run_id) == RELABEL:
             continue
         parts = [

@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
@@ -20,6 +21,7 @@ _COMMIT = re.compile(r"/(\d{20})\.json$")
 _CHECKPOINT = re.compile(r"/(\d{20})\.checkpoint\.parquet$")
 _KEPT = "transactions"
 _READ_THREADS = 8
+_REMEMBERED = 256  # files of logs, which never change
 
 
 def transaction_version(table: DeltaTable, app_id: str) -> int | None:
@@ -40,30 +42,36 @@ def _read_all(table_uri: str, version: int) -> Mapping[str, int] | None:
     """Each application with the version of its last transaction; None if the log is kept in another
     way than delta-rs does it, in several checkpoints for example."""
     log = store.join_uri(store.absolute_uri(table_uri), "_delta_log")
-    uris = [uri for part in store.list_objects(log) for uri in part["uri"].to_pylist()]
+    files = [
+        (str(file["uri"]), str(file["etag"]))
+        for part in store.list_objects(log)
+        for file in part.select(["uri", "etag"]).to_pylist()
+    ]
     commits, checkpoints = (
-        {int(name[1]): uri for uri in uris if (name := kind.search(uri))}
+        {int(name[1]): (uri, etag) for uri, etag in files if (name := kind.search(uri))}
         for kind in (_COMMIT, _CHECKPOINT)
     )
     start = max((each for each in checkpoints if each <= version), default=-1)
     later = range(start + 1, version + 1)
     if not commits.keys() >= set(later):
         return None
-    found = _in_checkpoint(checkpoints[start]) if start >= 0 else {}
+    found = dict(_in_checkpoint(*checkpoints[start])) if start >= 0 else {}
     with ThreadPoolExecutor(_READ_THREADS) as pool:
-        for transactions in pool.map(_in_commit, (commits[number] for number in later)):
+        for transactions in pool.map(lambda number: _in_commit(*commits[number]), later):
             found |= transactions
     return found
 
 
-def _in_checkpoint(uri: str) -> dict[str, int]:
+@lru_cache(_REMEMBERED)
+def _in_checkpoint(uri: str, etag: str) -> Mapping[str, int]:
     with store.open_file(uri) as file:
         rows = pq.ParquetFile(file).read(["txn.appId", "txn.version"])
     found = rows["txn"].drop_null().to_pylist() if "txn" in rows.column_names else []
     return {each["appId"]: each["version"] for each in found}
 
 
-def _in_commit(uri: str) -> dict[str, int]:
+@lru_cache(_REMEMBERED)
+def _in_commit(uri: str, etag: str) -> Mapping[str, int]:
     lines = store.read_bytes(uri).splitlines()
     found = [json.loads(line).get("txn") for line in lines if b'"txn"' in line]
     return {each["appId"]: each["version"] for each in found if each}

@@ -141,6 +141,6 @@ def test_every_night_of_some_years_ends_with_the_rows_that_a_model_expects(place
         assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-6000:]
         return done.stdout
 
-    with ThreadPoolExecutor(2) as pool:
+    with ThreadPoolExecutor(_YEARS) as pool:
         for said in pool.map(live, range(_SEED, _SEED + _YEARS)):
             print(said.splitlines()[-1])

@@ -72,7 +72,7 @@ def test_an_older_snapshot_keeps_its_transactions_and_an_updated_one_has_the_new
     assert transaction_version(older, "run:0") == 2
 
 
-def test_fifty_runs_need_as_many_requests_as_one(bottle):
+def test_fifty_runs_need_no_more_requests_than_one_and_each_file_is_read_once(bottle):
     table = ensure_table(OUTPUT, RUNS)
     for number in range(5):
         commit(table, *((f"run:{run}", number) for run in range(50)))
@@ -82,7 +82,7 @@ def test_fifty_runs_need_as_many_requests_as_one(bottle):
         bottle.begin()
         assert {transaction_version(snapshot, f"run:{run}") for run in range(runs)} == {4}
         requests.append(len(bottle.journal()))
-    assert requests[0] == requests[1] > 0
+    assert requests[0] == requests[1] + 6  # the table's creation, and five commits
 
 
 def test_a_log_with_a_checkpoint_in_parts_is_left_to_delta_rs(tmp_path):

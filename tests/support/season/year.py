@@ -21,7 +21,7 @@ from tests.support.season.orders import CLIENTS, interleave
 
 DAY_S = 86_400
 KEEP_DAYS = 20
-_ASKED_EVERY = 3  # nights: asking costs as much as scoring
+_ASKED_EVERY = 5  # nights: asking costs as much as scoring
 _NAMES = [f"c{number}" for number in range(12)]
 _DAMAGED = (b"", b"this is no picture")
 Picture = tuple[str, str]
