@@ -222,15 +222,20 @@ class Year:
 
     def _relabel(self, run_id: str) -> None:
         newest: dict[Picture, date] = {}
+        labelled: set[Picture] = set()  # with the same thresholds, by an earlier relabelling
         for run in sorted(self.runs.values(), key=lambda run: run.order):
             if run.kind == "score":
                 newest |= run.scored
+                labelled -= run.scored.keys()
+            else:
+                labelled |= run.scored.keys()
         if not newest:
             return
         self._do("relabel", "--thresholds", self.folder / "low.json", "--run_id", run_id)
+        if newest.keys() <= labelled:  # nothing would change, so nothing is published
+            return
         self.publications += 1
-        nights = newest
-        self.runs[run_id] = Run(self._today(), self.publications, nights, set(), "relabel")
+        self.runs[run_id] = Run(self._today(), self.publications, newest, set(), "relabel")
 
     # --- What must be -------------------------------------------------------------------------
 
