@@ -124,6 +124,12 @@ def test_a_bug_that_is_planted_in_the_commit_path_is_found(clean, name):
     print(str(found.value)[:200])
 
 
+@pytest.mark.parametrize("name", MUTANTS)
+def test_every_bug_can_be_planted_in_the_code_as_it_is(name):
+    with planted(name):
+        pass
+
+
 @pytest.mark.skipif(_SOAK, reason="years are lived instead")
 def test_some_nights_of_a_year_end_with_the_rows_that_a_model_of_the_archive_expects(
     bottle, place, actors

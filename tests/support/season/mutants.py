@@ -87,7 +87,7 @@ MUTANTS = {
     ),
     "transactions before a checkpoint are forgotten": Mutant(
         "pipelines.tables.transactions:_read_all",
-        "_in_checkpoint(checkpoints[start]) if start >= 0 else {}",
+        "dict(_in_checkpoint(*checkpoints[start])) if start >= 0 else {}",
         "{}",
         ("crash", "maintain"),
     ),
@@ -102,6 +102,12 @@ MUTANTS = {
         "pipelines.runs.rivals:refuse_rivals",
         "if plan.rescore or not plan.to_score:",
         "if True:",
+        ("orders", "score", "rival"),
+    ),
+    "a commit that met another one is tried on the same snapshot": Mutant(
+        "pipelines.runs.committing:commit_rows",
+        "snapshots.pop() if snapshots",
+        "snapshots[0] if snapshots",
         ("orders", "score", "rival"),
     ),
     "rivals are looked for only before the commit": Mutant(
@@ -178,13 +184,13 @@ MUTANTS = {
         ("orders", "maintain", "withdraw"),
     ),
     "vacuum deletes what a publisher has not committed yet": Mutant(
-        "pipelines.maintenance.housekeeping:vacuum",
+        "pipelines.maintenance.housekeeping:clean",
         "full=hours >= FULL_VACUUM_HOURS",
         "full=True",
         ("orders", "maintain", "score"),
     ),
     "vacuum that meets another commit is not tried again": Mutant(
-        "pipelines.maintenance.housekeeping:vacuum",
+        "pipelines.maintenance.housekeeping:clean",
         'return commits.commit_in_turn(delete, f"delete dead files of {name}")',
         "return delete()",
         ("orders", "maintain", "rescore"),
