@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from deltalake import DeltaTable
 
+from pipelines.errors import StorageError
 from pipelines.maintenance import rewriting
 from pipelines.tables import commits, delta_tables, evolution, live_files, publications
 from pipelines.tables.commits import commit_in_turn
@@ -72,8 +73,13 @@ def compact(
         RunFailed: every commit met with a conflict.
         StorageError: the table cannot be read or written.
     """
-    table = delta_tables.open_table(output, name)
-    work = _find_work(output, table, name, leaving) if table else _Work()
+
+    def look() -> tuple[DeltaTable | None, _Work]:
+        table = delta_tables.open_table(output, name)
+        with commits.reading(output, {name: table}):
+            return table, _find_work(output, table, name, leaving) if table else _Work()
+
+    table, work = commit_in_turn(look, f"compact {name}")
     if table is None or not (work.small or work.old):
         return Compaction()
     if preview:
@@ -162,14 +168,23 @@ def _rewrite(
 ) -> int:
     """Rewrite a night's files; returns the number of new ones, 0 if others have changed the night
     meanwhile."""
-    if set(files) != _files_of(table, night):
+
+    def is_changed(found: DeltaTable | None) -> bool:
+        return found is None or set(files) != _files_of(found, night)
+
+    if is_changed(table):
         return 0
-    new = rewriting.write_night(table, files)
+    try:
+        new = rewriting.write_night(table, files)
+    except (StorageError, *delta_tables.UNREADABLE):
+        if is_changed(delta_tables.open_table(output, name)):
+            return 0  # and who changed it has deleted the files
+        raise
     partition = night._asdict()
 
     def commit() -> int:
         newest = delta_tables.open_table(output, name)
-        if newest is None or set(files) != _files_of(newest, night):
+        if newest is None or is_changed(newest):
             return 0
         turn = [commits.next_turn(newest)]
         note = {"maintained": "compaction"}

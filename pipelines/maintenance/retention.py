@@ -18,7 +18,6 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 from deltalake import DeltaTable
 
-from pipelines.errors import StorageError
 from pipelines.maintenance.copies import kinds_of_runs
 from pipelines.maintenance.housekeeping import in_turn
 from pipelines.planning.done import PERMANENT
@@ -26,7 +25,6 @@ from pipelines.storage import store
 from pipelines.tables import commits, delta_tables, evolution, live_files, publications
 from pipelines.tables.commits import (
     DataFile,
-    PublishConflict,
     commit_in_turn,
     translate_commit_errors,
 )
@@ -78,7 +76,8 @@ def expire(output: str, before: str, preview: bool) -> Expiry:
         first = first or _summary(old)
         if preview or not any(old.values()):
             return first
-        _remember(output, tables, old)
+        with commits.reading(output, tables):
+            _remember(output, tables, old)
         for name, table in tables.items():
             if table is not None and old[name]:
                 _remove(table, old[name], before)
@@ -122,27 +121,8 @@ def _remember(
     tables: dict[str, DeltaTable | None],
     old: dict[str, dict[Partition, list[PublishedFile]]],
 ) -> None:
-    """Store which chips are done by the rows.
-
-    Raises:
-        PublishConflict: another command has removed the rows meanwhile, and deleted their files.
-    """
-    try:
-        _store_chips(output, tables, old)
-    except StorageError as error:
-        for name, table in tables.items():
-            newest = delta_tables.open_table(output, name)
-            if table and newest and newest.version() > table.version():
-                raise PublishConflict(str(error)) from error
-        raise
-
-
-def _store_chips(
-    output: str,
-    tables: dict[str, DeltaTable | None],
-    old: dict[str, dict[Partition, list[PublishedFile]]],
-) -> None:
-    """One file for each night and run. A relabelling has the chips of other runs."""
+    """Store which chips are done by the rows: one file for each night and run. A relabelling has
+    the chips of other runs."""
     evolution.ensure_table(output, EXPIRED_CHIPS)
     partitions = {partition for each in old.values() for partition in each}
     kinds = kinds_of_runs(output, {run_id for _, run_id in partitions})

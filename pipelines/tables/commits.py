@@ -18,9 +18,9 @@ from deltalake import CommitProperties, DeltaTable, Transaction
 from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.transaction import AddAction
 
-from pipelines.errors import RunFailed
+from pipelines.errors import RunFailed, StorageError
 from pipelines.storage.storage_errors import is_temporary
-from pipelines.tables.delta_tables import one_line, table_error
+from pipelines.tables.delta_tables import UNREADABLE, one_line, open_table, table_error
 from pipelines.tables.durability import sync_files, sync_log
 from pipelines.tables.publications import attempts_of, run_transaction, withdrawal_transaction
 from pipelines.tables.transactions import transaction_version
@@ -128,6 +128,24 @@ def translate_commit_errors(verb: str, table: DeltaTable, retries: bool = False)
         if retries and is_temporary(error):
             raise PublishConflict(one_line(error)) from error
         raise table_error(verb, table.table_uri, error) from error
+
+
+@contextmanager
+def reading(output: str, tables: Mapping[str, DeltaTable | None]) -> Iterator[None]:
+    """Let a failed read of snapshots be a conflict if others have committed since: they may have
+    replaced the files, and deleted them.
+
+    Raises:
+        PublishConflict: the newest snapshots must be read instead.
+    """
+    try:
+        yield
+    except (StorageError, *UNREADABLE) as error:
+        for name, table in tables.items():
+            newest = open_table(output, name)
+            if table and newest and newest.version() > table.version():
+                raise PublishConflict(str(error)) from error
+        raise
 
 
 def _add_action(file: DataFile, partition: Mapping[str, str], now_ms: int) -> AddAction:

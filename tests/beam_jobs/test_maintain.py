@@ -357,14 +357,14 @@ def test_only_the_old_nights_of_a_relabelling_are_removed(output, capsys, tmp_pa
 def test_old_nights_that_another_maintain_removes_and_deletes_meanwhile_are_no_error(
     output, capsys, monkeypatch
 ):
-    store_chips = retention._store_chips
+    remember = retention._remember
 
     def slow(*args):
-        monkeypatch.setattr(retention, "_store_chips", store_chips)
+        monkeypatch.setattr(retention, "_remember", remember)
         assert run(output, capsys, "--keep_days", "30", "--vacuum_hours", "0")[0] == 0
-        store_chips(*args)
+        remember(*args)
 
-    monkeypatch.setattr(retention, "_store_chips", slow)
+    monkeypatch.setattr(retention, "_remember", slow)
     assert run(output, capsys, "--keep_days", "30", "--vacuum_hours", "0")[0] == 0
     expired = delta_tables.open_dataset(open_table(output, "expired_chips")).to_table()
     assert sorted(expired["chip_uri"].to_pylist()) == ["a", "b", "c", "x"]

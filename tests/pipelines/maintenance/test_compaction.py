@@ -15,6 +15,7 @@ from deltalake.schema import Field, PrimitiveType
 from beam_jobs.query import ask
 from pipelines.maintenance import compaction, rewriting
 from pipelines.maintenance.compaction import Compaction, compact
+from pipelines.maintenance.housekeeping import clean
 from pipelines.tables import delta_tables
 from pipelines.tables.commits import commit_files, next_turn
 from pipelines.tables.delta_tables import open_table
@@ -205,6 +206,29 @@ def test_a_night_that_is_replaced_while_it_is_written_is_left_as_it_is(
     monkeypatch.setattr(rewriting, "write_night", write_then_replace)
     assert compact(output, "chip_scores", preview=False) == Compaction()
     assert [row["chip_uri"] for row in rows_of(output)] == ["new"]
+
+
+@pytest.mark.parametrize("reads", ["without_footprints", "write_night"])
+def test_files_that_another_maintain_has_replaced_and_deleted_are_not_missed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reads: str
+) -> None:
+    output, read = str(tmp_path), getattr(rewriting, reads)
+    publish_units(output, [drawn(5), drawn(7)])
+    publish_units(output, [drawn(3)], "old")
+    for path in live_files(output):
+        as_of_an_earlier_release(path)
+    before = rows_of(output)
+
+    def read_after_another(*args):
+        monkeypatch.setattr(rewriting, reads, read)
+        compact(output, "chip_scores", preview=False)
+        clean(output, "chip_scores", 0, preview=False)
+        return read(*args)
+
+    monkeypatch.setattr(rewriting, reads, read_after_another)
+    assert compact(output, "chip_scores", preview=False) == Compaction()
+    assert len(rows_of(output)) == len(before)
+    assert len(live_files(output)) == 2
 
 
 def test_a_conflict_with_another_publisher_does_not_write_the_night_again(

@@ -162,13 +162,14 @@ MUTANTS = {
     # --- Maintenance ------------------------------------------------------------------------------
     "chips of removed nights are forgotten": Mutant(
         "pipelines.maintenance.retention:expire",
-        "        _remember(output, tables, old)\n",
-        "",
+        "_remember(output, tables, old)\n",
+        "pass\n",
         ("crash", "maintain"),
     ),
     "nights are removed before their chips are remembered": Mutant(
         "pipelines.maintenance.retention:expire",
-        "        _remember(output, tables, old)\n        for name, table in tables.items():\n"
+        "        with commits.reading(output, tables):\n"
+        "            _remember(output, tables, old)\n        for name, table in tables.items():\n"
         "            if table is not None and old[name]:\n"
         "                _remove(table, old[name], before)\n",
         "        for name, table in tables.items():\n"
@@ -179,7 +180,7 @@ MUTANTS = {
     ),
     "compaction brings back what was withdrawn meanwhile": Mutant(
         "pipelines.maintenance.compaction:_rewrite",
-        "if newest is None or set(files) != _files_of(newest, night):",
+        "if newest is None or is_changed(newest):",
         "if newest is None:",
         ("orders", "maintain", "withdraw"),
     ),
