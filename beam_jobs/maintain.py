@@ -12,7 +12,7 @@ their run and what to do. The exit code is 1 if there are some.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -21,8 +21,8 @@ from beam_jobs.options.store_options import OUTPUT
 from pipelines.commands import EXIT_FAILED, CommandLine, run_command
 from pipelines.errors import UsageError, as_usage_error
 from pipelines.flags import common_flag, days, flag, hours
-from pipelines.maintenance.compaction import compact
-from pipelines.maintenance.housekeeping import clean, drop_finished_staging
+from pipelines.maintenance.compaction import compact, runs_with_footprints
+from pipelines.maintenance.housekeeping import clean_up, drop_finished_staging
 from pipelines.maintenance.retention import expire
 from pipelines.scenes import header_cache
 from pipelines.storage.store import configure
@@ -106,8 +106,9 @@ def _maintain(options: MaintainOptions) -> None:
     leaving: Mapping[str, frozenset[str]] = {}
     if options.keep_days is not None:
         leaving = _expire(output, options.keep_days, preview)
+    placed = runs_with_footprints(output)
     for name in (table.name for table in TABLES if table.compacted):
-        _tidy(output, name, options.vacuum_hours, preview, leaving.get(name, frozenset()))
+        _tidy(options, name, leaving.get(name, frozenset()), placed)
     _drop_finished_staging(output, preview)
     _drop_old_indexes(output, preview)
 
@@ -129,9 +130,12 @@ def _expire(output: str, days: int, preview: bool) -> Mapping[str, frozenset[str
     return expiry.paths
 
 
-def _tidy(output: str, name: str, hours: int, preview: bool, leaving: frozenset[str]) -> None:
-    compaction = compact(output, name, preview, leaving)
-    dead = clean(output, name, hours, preview)
+def _tidy(
+    options: MaintainOptions, name: str, leaving: frozenset[str], placed: Collection[str]
+) -> None:
+    output, hours, preview = options.output, options.vacuum_hours, options.preview
+    compaction = compact(output, name, preview, leaving, placed)
+    dead = clean_up(output, name, hours, preview)
     if preview and not hours:  # this command would also delete what it removes
         dead += len(leaving) + compaction.files_before + compaction.rewritten
     small, runs = count_of(compaction.files_before, "small file"), count_of(compaction.runs, "run")

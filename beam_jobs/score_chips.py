@@ -69,24 +69,27 @@ def _plan(start: RunStart, options: ScoreOptions) -> RunPlan:
         print(f"up to {chips} are scored again, since damaged files of the tables are skipped")
     if not options.rescore:
         asked = (options, start.artifact, chosen.skipped)
-        options.reading(options.output, lambda: _print_notes(*asked))
+        for note in options.reading(options.output, lambda: _notes(*asked)):
+            print(note)
     return plan_run(start, chosen)
 
 
 @delta_tables.opening_once()
-def _print_notes(options: ScoreOptions, artifact: ModelArtifact, skipped: int) -> None:
-    """Name the commands for chips that this run skips: those that this release may be able to read,
-    and those with labels by other thresholds."""
+def _notes(options: ScoreOptions, artifact: ModelArtifact, skipped: int) -> list[str]:
+    """The commands for chips that this run skips: those that this release may be able to read, and
+    those with labels by other thresholds."""
+    notes = []
     counts = count_second_chances(options.output, artifact.model_digest)
     if counts:
         reasons = ", ".join(f"{reason} {count:,}" for reason, count in counts.items())
         chips = count_of(sum(counts.values()), "skipped chip")
-        print(
+        notes.append(
             f"{chips} that an earlier release could not read ({reasons}), and this one may; to try "
             f"again: {replay_command(options.output, options.artifact, list(counts))}"
         )
     if text := skipped_labels_text(options.output, options.artifact, artifact, skipped):
-        print(text)
+        notes.append(text)
+    return notes
 
 
 def _estimate(options: ScoreOptions) -> int:

@@ -61,7 +61,7 @@ class RunStart:
         hold: why the run is held; "" if it is not.
         started_at: seconds since 1970 (UTC).
         scores_version: see `RunPlan`; known for a run that is to be planned.
-        has_tables: whether the tables have all columns that the run writes.
+        has_columns: whether the tables have all columns that the run writes.
     """
 
     options: RunOptions
@@ -75,7 +75,7 @@ class RunStart:
     hold: str
     started_at: float
     scores_version: int
-    has_tables: bool
+    has_columns: bool
 
     @property
     def is_over(self) -> bool:
@@ -83,7 +83,6 @@ class RunStart:
         return self.published or bool(self.hold)
 
 
-@delta_tables.opening_once()
 def start_run(options: RunOptions, our_flags: Sequence[str]) -> RunStart:
     """Check a run, and find out how much of it was done before.
 
@@ -101,13 +100,14 @@ def start_run(options: RunOptions, our_flags: Sequence[str]) -> RunStart:
         attempt, begun = attempts.find_attempt(options.output, options.run_id)
     published = not options.rescore and _is_published(options)
     hold = attempts.read_reason(begun, attempts.HOLD_FILE) if begun and not published else ""
-    started_at, version, has_tables = time.time(), -1, False
+    started_at, version, has_columns = time.time(), -1, False
     if not (begun or published):
-        has_tables = check_tables(options.output, artifact)
-        version = scores_version(options.output)
+        with delta_tables.opening_once():
+            has_columns = check_tables(options.output, artifact)
+            version = scores_version(options.output)
     return RunStart(
         *(options, settings, folder, artifact, threats, attempt, begun, published, hold),
-        *(started_at, version, has_tables),
+        *(started_at, version, has_columns),
     )
 
 
@@ -219,7 +219,7 @@ def plan_run(start: RunStart, chosen: Selection) -> RunPlan:
         chips_again=chosen.again,
     )
     with as_usage_error("--output"):
-        if not start.has_tables:
+        if not start.has_columns:
             for table in OF_RUNS:
                 evolution.ensure_table(plan.output, table.for_labels(artifact.label_set))
         stored = run_plan.store_plan(plan, chosen.chips)
@@ -239,5 +239,7 @@ def _check_model(start: RunStart) -> None:
 
 
 def _is_published(options: RunOptions) -> bool:
+    """Whether the run is published by now: another launcher may have published it while this one
+    looked for its plan."""
     scores = delta_tables.open_table(options.output, "chip_scores")
     return publications.is_published(scores, options.run_id)

@@ -2,9 +2,10 @@
 
 A night of a run is rewritten as a whole, in map order, and committed in its turn among the
 publishers. Rows, and what is published, do not change. Files that were written for a night that
-another commit has replaced meanwhile are dead; `clean` deletes them.
+another commit has replaced meanwhile are dead; `clean_up` deletes them.
 """
 
+import json
 from collections import defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from pipelines.maintenance import rewriting
 from pipelines.tables import commits, delta_tables, evolution, live_files, publications
 from pipelines.tables.commits import commit_in_turn
 from pipelines.tables.live_files import PublishedFile
+from pipelines.tables.parquet_files import FILES_NAME
 from schemas.chip_columns import GEOMETRY
 from schemas.tables import CHIP_SCORES, RUNS, TABLES_BY_NAME
 
@@ -59,7 +61,11 @@ class _Work:
 
 
 def compact(
-    output: str, name: str, preview: bool, leaving: Collection[str] = frozenset()
+    output: str,
+    name: str,
+    preview: bool,
+    leaving: Collection[str] = frozenset(),
+    placed: Collection[str] | None = None,
 ) -> Compaction:
     """Rewrite each night of a run that has several small files or files without footprints, one
     commit for each.
@@ -68,6 +74,7 @@ def compact(
 
     Args:
         leaving: paths of files to ignore, which a real run (not a preview) would have removed.
+        placed: `runs_with_footprints`, if it is known.
 
     Raises:
         RunFailed: every commit met with a conflict.
@@ -76,8 +83,8 @@ def compact(
 
     def look() -> tuple[DeltaTable | None, _Work]:
         table = delta_tables.open_table(output, name)
-        with commits.reading(output, {name: table}):
-            return table, _find_work(output, table, name, leaving) if table else _Work()
+        with commits.conflict_if_replaced(output, {name: table}):
+            return table, _find_work(output, table, name, leaving, placed) if table else _Work()
 
     table, work = commit_in_turn(look, f"compact {name}")
     if table is None or not (work.small or work.old):
@@ -107,8 +114,32 @@ def _summary(work: _Work, made: dict[Night, int], rewritten: list[Night]) -> Com
     )
 
 
+def runs_with_footprints(output: str) -> set[str]:
+    """The runs of releases that write footprints, by their rows.
+
+    Raises:
+        StorageError: the rows cannot be read.
+    """
+
+    def read() -> set[str]:
+        runs = delta_tables.open_table(output, RUNS.name)
+        if runs is None:
+            return set()
+        with commits.conflict_if_replaced(output, {RUNS.name: runs}):
+            rows = delta_tables.open_dataset(runs).to_table(columns=["run_id", "versions"])
+        return {
+            row["run_id"] for row in rows.to_pylist() if FILES_NAME in json.loads(row["versions"])
+        }
+
+    return commit_in_turn(read, "read runs")
+
+
 def _find_work(
-    output: str, table: DeltaTable, name: str, leaving: Collection[str] = frozenset()
+    output: str,
+    table: DeltaTable,
+    name: str,
+    leaving: Collection[str],
+    placed: Collection[str] | None,
 ) -> _Work:
     scores = delta_tables.open_table(output, CHIP_SCORES.name)
     if scores is None:
@@ -120,7 +151,8 @@ def _find_work(
     small = {night for night, files in nights.items() if rewriting.are_small(files)}
     left: set[Night] = set()
     if GEOMETRY.name in TABLES_BY_NAME[name].column_names:
-        left = {night for night in nights if _may_lack_footprints(scores, night.run_id)} - small
+        known = runs_with_footprints(output) if placed is None else placed
+        left = {night for night in nights if night.run_id not in known} - small
     settled = _settled(output, table, scores, {night.run_id for night in small | left})
     files = chain(*(nights[night] for night in left if night.run_id in settled))
     old = {*map(_night_of, rewriting.without_footprints(table, [*files]))}
@@ -132,12 +164,6 @@ def _find_work(
 
 def _night_of(file: PublishedFile) -> Night:
     return Night(file.run_date, file.run_id)
-
-
-def _may_lack_footprints(scores: DeltaTable, run_id: str) -> bool:
-    """Whether a run may be of a release that wrote no footprints: all later ones note its place in
-    the order of commits."""
-    return publications.commit_version(scores, run_id) is None
 
 
 def _files_of(table: DeltaTable, night: Night) -> set[PublishedFile]:
@@ -178,7 +204,7 @@ def _rewrite(
         new = rewriting.write_night(table, files)
     except (StorageError, *delta_tables.UNREADABLE):
         if is_changed(delta_tables.open_table(output, name)):
-            return 0  # and who changed it has deleted the files
+            return 0  # another command may have deleted the files
         raise
     partition = night._asdict()
 

@@ -18,7 +18,7 @@ FULL_VACUUM_HOURS = 24
 """Files without a commit may belong to a running publisher: younger ones are not deleted."""
 
 
-def clean(output: str, name: str, hours: int, preview: bool) -> int:
+def clean_up(output: str, name: str, hours: int, preview: bool) -> int:
     """Delete files that are in no snapshot of the last hours, and log entries before the checkpoint
     that this writes, if they are over 30 days old; returns the number of files.
 

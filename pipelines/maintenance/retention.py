@@ -76,7 +76,7 @@ def expire(output: str, before: str, preview: bool) -> Expiry:
         first = first or _summary(old)
         if preview or not any(old.values()):
             return first
-        with commits.reading(output, tables):
+        with commits.conflict_if_replaced(output, tables):
             _remember(output, tables, old)
         for name, table in tables.items():
             if table is not None and old[name]:

@@ -32,7 +32,7 @@ def commit_rows(plan: RunPlan, name: str, files: list[DataFile], snapshot: Delta
 
     Args:
         name: of the table.
-        snapshot: of it; if others have committed since, newer ones are tried.
+        snapshot: of the table, to try first; if others have committed since, newer ones are tried.
 
     Raises:
         RunFailed: every try met with a conflict, or another run has published the same chips.

@@ -131,7 +131,7 @@ def translate_commit_errors(verb: str, table: DeltaTable, retries: bool = False)
 
 
 @contextmanager
-def reading(output: str, tables: Mapping[str, DeltaTable | None]) -> Iterator[None]:
+def conflict_if_replaced(output: str, tables: Mapping[str, DeltaTable | None]) -> Iterator[None]:
     """Let a failed read of snapshots be a conflict if others have committed since: they may have
     replaced the files, and deleted them.
 

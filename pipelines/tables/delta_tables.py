@@ -50,8 +50,8 @@ _PARQUET = pads.ParquetFileFormat(
 
 @contextmanager
 def opening_once() -> Iterator[None]:
-    """Within it, a table that is opened again is the snapshot of the first time: for work that only
-    reads, and need not see what others commit meanwhile."""
+    """Within it, each table is opened once: later calls of `open_table` return the same snapshot.
+    Only for work that writes nothing, and decides nothing by what others commit meanwhile."""
     if _opened.get() is not None:
         yield
         return

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import uuid
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
@@ -21,7 +22,7 @@ _COMMIT = re.compile(r"/(\d{20})\.json$")
 _CHECKPOINT = re.compile(r"/(\d{20})\.checkpoint\.parquet$")
 _KEPT = "transactions"
 _READ_THREADS = 8
-_REMEMBERED = 256  # files of logs, which never change
+_COMMITS_KEPT, _CHECKPOINTS_KEPT = 256, 16  # in memory: these files never change
 
 
 def transaction_version(table: DeltaTable, app_id: str) -> int | None:
@@ -43,7 +44,7 @@ def _read_all(table_uri: str, version: int) -> Mapping[str, int] | None:
     way than delta-rs does it, in several checkpoints for example."""
     log = store.join_uri(store.absolute_uri(table_uri), "_delta_log")
     files = [
-        (str(file["uri"]), str(file["etag"]))
+        (str(file["uri"]), str(file["etag"] or uuid.uuid4()))  # without an etag: read each time
         for part in store.list_objects(log)
         for file in part.select(["uri", "etag"]).to_pylist()
     ]
@@ -62,7 +63,7 @@ def _read_all(table_uri: str, version: int) -> Mapping[str, int] | None:
     return found
 
 
-@lru_cache(_REMEMBERED)
+@lru_cache(_CHECKPOINTS_KEPT)
 def _in_checkpoint(uri: str, etag: str) -> Mapping[str, int]:
     with store.open_file(uri) as file:
         rows = pq.ParquetFile(file).read(["txn.appId", "txn.version"])
@@ -70,7 +71,7 @@ def _in_checkpoint(uri: str, etag: str) -> Mapping[str, int]:
     return {each["appId"]: each["version"] for each in found}
 
 
-@lru_cache(_REMEMBERED)
+@lru_cache(_COMMITS_KEPT)
 def _in_commit(uri: str, etag: str) -> Mapping[str, int]:
     lines = store.read_bytes(uri).splitlines()
     found = [json.loads(line).get("txn") for line in lines if b'"txn"' in line]

@@ -201,7 +201,7 @@ def test_vacuum_that_conflicts_with_another_commit_tries_again(output, capsys, m
         return table
 
     monkeypatch.setattr(delta_tables, "open_table", open_then_commit)
-    assert housekeeping.clean(output, "chip_scores", 0, preview=False) > 0
+    assert housekeeping.clean_up(output, "chip_scores", 0, preview=False) > 0
     assert len(files(output)) == named(output) == 1
 
 

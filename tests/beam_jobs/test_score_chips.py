@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from contextvars import Context
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -24,7 +25,9 @@ from beam_jobs.query import ask
 from pipelines.artifacts.opening import open_artifact
 from pipelines.commands import exit_code
 from pipelines.imaging import decoding
-from pipelines.runs import records, run_plan
+from pipelines.publishing.publishing import publish_run
+from pipelines.runs import committing, records, run_plan
+from pipelines.runs.attempts import find_attempt
 from pipelines.scoring.classifier import Classifier
 from pipelines.scoring.devices import Gpu
 from pipelines.storage import store
@@ -32,6 +35,7 @@ from pipelines.tables import delta_tables
 from schemas.labels import LabelSet
 from tests.support.forked import fork
 from tests.support.samples import JPG, TIF, jpg_bytes, make_artifact, write_chips
+from tests.support.staged_runs import dying_at
 from train.sample.archive import write_sample_archive
 
 ADVICE = "another --run_id scores new chips, --rescore replaces this run"
@@ -231,6 +235,28 @@ def test_a_run_rescored_on_another_day_has_one_set_of_rows(score, tmp_path):
     assert score(tmp_path / "chips", *run, "2026-11-21", "--rescore")[0] == 0
     assert [str(r["run_date"]) for r in rows(tmp_path / "out", "chip_scores")] == ["2026-11-21"] * 3
     assert len(rows(tmp_path / "out", "runs")) == 1
+
+
+def test_a_run_that_another_launcher_publishes_while_this_one_looks_for_its_plan_stays(
+    score, tmp_path, monkeypatch
+):
+    write_chips(tmp_path / "chips", 3)
+    with monkeypatch.context() as patch:
+        patch.setattr(committing, "commit_rows", dying_at("chip_scores"))
+        with pytest.raises(RuntimeError, match="KeyboardInterrupt"):
+            score(tmp_path / "chips", "--run_id", "night")
+    _, plan = find_attempt(str(tmp_path / "out"), "night")
+    read_plan = run_plan.read_plan
+
+    def publish_then_read(*asked):
+        monkeypatch.setattr(run_plan, "read_plan", read_plan)
+        Context().run(publish_run, plan, [])  # as another process does
+        return read_plan(*asked)
+
+    monkeypatch.setattr(run_plan, "read_plan", publish_then_read)
+    code, out, _ = score(tmp_path / "chips", "--run_id", "night")
+    assert (code, "published already" in out) == (0, True)
+    assert len(rows(tmp_path / "out", "chip_scores")) == 3
 
 
 def test_a_run_that_died_just_before_its_record_gets_it_when_it_is_started_again(

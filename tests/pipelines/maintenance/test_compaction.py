@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ from deltalake.schema import Field, PrimitiveType
 from beam_jobs.query import ask
 from pipelines.maintenance import compaction, rewriting
 from pipelines.maintenance.compaction import Compaction, compact
-from pipelines.maintenance.housekeeping import clean
+from pipelines.maintenance.housekeeping import clean_up
 from pipelines.tables import delta_tables
 from pipelines.tables.commits import commit_files, next_turn
 from pipelines.tables.delta_tables import open_table
@@ -45,20 +44,13 @@ from tests.support.published_runs import (
 ACROSS = 80
 
 
-def publish_units(
-    output: str,
-    units: list[list[dict]],
-    run_id: str = "r",
-    transactions: Sequence[tuple[str, int]] = (),
-    **row: object,
-) -> None:
+def publish_units(output: str, units: list[list[dict]], run_id: str = "r", **row: object) -> None:
     """A published run with a file for each unit."""
     publish(output, run_id, [], [quarantined_row("q", "empty", **box(0, 1))])
     table, part = open_table(output, "chip_scores"), {"run_date": NIGHT, "run_id": run_id}
     assert table is not None
     files = [write_rows(output, SCORES, part, unit, f"u{n}") for n, unit in enumerate(units)]
-    noted = [("filled", table.version()), *transactions]
-    commit_files(table, files, part, noted, False, part)
+    commit_files(table, files, part, [("filled", table.version())], False, part)
     commit_rows(output, RUNS, run_id, [run_row(at(1), **row)])
 
 
@@ -158,12 +150,12 @@ def test_tables_that_lack_the_columns_gain_them_only_when_files_are_rewritten(
     assert again.version() == version
 
 
-def test_footers_of_runs_of_releases_that_write_footprints_are_not_read(
+def test_footers_of_runs_that_say_that_they_wrote_footprints_are_not_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     output, read = str(tmp_path), []
     publish_units(output, [drawn(5)], "old")
-    publish_units(output, [drawn(5)], "new", [("committed:new", 2)])
+    publish_units(output, [drawn(5)], "new", versions='{"forest-chips-files": "2"}')
 
     def footer(opened: object) -> pq.FileMetaData:
         read.append(opened)
@@ -222,7 +214,7 @@ def test_files_that_another_maintain_has_replaced_and_deleted_are_not_missed(
     def read_after_another(*args):
         monkeypatch.setattr(rewriting, reads, read)
         compact(output, "chip_scores", preview=False)
-        clean(output, "chip_scores", 0, preview=False)
+        clean_up(output, "chip_scores", 0, preview=False)
         return read(*args)
 
     monkeypatch.setattr(rewriting, reads, read_after_another)

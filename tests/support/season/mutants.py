@@ -168,7 +168,7 @@ MUTANTS = {
     ),
     "nights are removed before their chips are remembered": Mutant(
         "pipelines.maintenance.retention:expire",
-        "        with commits.reading(output, tables):\n"
+        "        with commits.conflict_if_replaced(output, tables):\n"
         "            _remember(output, tables, old)\n        for name, table in tables.items():\n"
         "            if table is not None and old[name]:\n"
         "                _remove(table, old[name], before)\n",
@@ -185,13 +185,13 @@ MUTANTS = {
         ("orders", "maintain", "withdraw"),
     ),
     "vacuum deletes what a publisher has not committed yet": Mutant(
-        "pipelines.maintenance.housekeeping:clean",
+        "pipelines.maintenance.housekeeping:clean_up",
         "full=hours >= FULL_VACUUM_HOURS",
         "full=True",
         ("orders", "maintain", "score"),
     ),
     "vacuum that meets another commit is not tried again": Mutant(
-        "pipelines.maintenance.housekeeping:clean",
+        "pipelines.maintenance.housekeeping:clean_up",
         'return commits.commit_in_turn(delete, f"delete dead files of {name}")',
         "return delete()",
         ("orders", "maintain", "rescore"),
