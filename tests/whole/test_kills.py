@@ -76,6 +76,7 @@ def watching(place: Path, night: str) -> Iterator[set[tuple[int, int, int]]]:
     """Reads again and again meanwhile; returns everything that was ever seen."""
     found: set[tuple[int, int, int]] = set()
     ended = threading.Event()
+    (place / f"out-{night}").mkdir(exist_ok=True)  # the reader may be faster than the run
 
     def watch() -> None:
         while not ended.is_set():
