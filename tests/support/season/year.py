@@ -64,7 +64,8 @@ class Year:
 
     def __post_init__(self) -> None:
         self.draw = random.Random(self.seed)
-        self.start = datetime.now(UTC).timestamp() - self.nights * DAY_S
+        noon = datetime.now(UTC).replace(hour=12)  # clocks that jump two hours keep the day
+        self.start = noon.timestamp() - (self.nights + 1) * DAY_S
         self.log: list[str] = []
 
     def live(self) -> Iterator[int]:
