@@ -13,7 +13,7 @@ from tests.support.season.objects import Object, Operation
 from tests.support.season.server import CONTROL
 
 BUCKET = "bottle"
-_CERTIFICATE = Path(__file__).with_name("nobody.pem")
+_CERTIFICATE = Path(__file__).with_name("certificate.pem")
 OUTPUT, CHIPS = f"s3://{BUCKET}/out", f"s3://{BUCKET}/chips"
 
 
