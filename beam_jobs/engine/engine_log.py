@@ -26,6 +26,9 @@ _TROUBLE = {
         "a worker process ended during the run: killed, or out of memory"
     ),
     r"didn't get control connection": "no worker was ready within the minute that Prism waits",
+    r"RPC that terminated with:\s+status = StatusCode.DEADLINE_EXCEEDED": (
+        "the engine has not ended the run within --job_server_timeout"
+    ),
 }
 """Engines' messages about workers that fail without an error of their own, and their meaning."""
 

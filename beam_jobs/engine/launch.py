@@ -38,6 +38,9 @@ _WORKER_ERROR = re.compile(
     r"(.*?)(?: \[while running|\\n|\n|$)"
 )
 _WHILE = re.compile(r" \[while running .*", re.DOTALL)
+_PRISM_ARGS = ["--job_server_timeout=86400"]
+"""Beam 2.77 ends a run on Prism that takes longer than this many seconds: 300 by default."""
+
 _POLL_SECONDS = 1.0
 _REPORTED_ERRORS = (KeyboardInterrupt, RunFailed, StorageError, UsageError, ArtifactError)
 
@@ -66,6 +69,13 @@ def check_beam_args(beam_args: Sequence[str], our_flags: Sequence[str]) -> None:
 def runner_of(beam_args: Sequence[str]) -> str:
     """Name of the runner in Beam's flags; "" without one."""
     return str(given_flags(beam_args)["runner"] or "")
+
+
+def with_defaults(beam_args: Sequence[str]) -> list[str]:
+    """Beam's flags, and before them our defaults, which they replace."""
+    runner = runner_of(beam_args)
+    defaults = {"": [f"--runner={IN_PROCESS_ENGINE}"], "PrismRunner": _PRISM_ARGS}
+    return [*defaults.get(runner, []), *beam_args]
 
 
 def runs_locally(beam_args: Sequence[str]) -> bool:
@@ -102,8 +112,7 @@ def run_graph(
         contextlib.nullcontext() if only_submits(beam_args) else _progress_bar(chips, chips_done)
     )
     with with_source_package(beam_args) as args, shown:
-        if not runner_of(args):
-            args.append(f"--runner={IN_PROCESS_ENGINE}")
+        args = with_defaults(args)
         pipeline = beam.Pipeline(options=PipelineOptions(args))
         pipeline | graph
         result = _run(pipeline, in_process=runner_of(args) == IN_PROCESS_ENGINE)

@@ -25,6 +25,7 @@ from tests.support.samples import make_artifact, write_chips
 CHIPS = int(os.environ.get("ENGINE_CHIPS", "300"))
 UNIT_CHIPS = max(40, CHIPS // 10)
 FEW = 3  # small units, so that a worker can be killed between two of many
+PRISM_SECONDS = 240  # longest run of which a worker is killed
 TOLERANCE = 1e-6
 """Largest difference of a score between two engines: batches are cut alike, so little is left."""
 
@@ -104,7 +105,7 @@ def mark() -> Iterator[str]:
     mark = uuid.uuid4().hex
     yield mark
     try:
-        engines.wait_until(lambda: not engines.running(mark), 30)
+        engines.wait_until(lambda: not engines.running(mark), 60)
     finally:
         for process in engines.running(mark):
             os.kill(process, signal.SIGKILL)
@@ -195,6 +196,31 @@ def _assert_failed(ended: Ended, output: Path) -> None:
     assert [run["status"] for run in found.runs] == ["failed"]
 
 
+def _units(staged: Path) -> int:
+    return len(list(staged.glob("*/units/*.json")))
+
+
+def _end_after_a_kill(flags: list[str], mark: str, staged: Path) -> Ended:
+    """How a run ends of which a worker is killed when it has staged a unit."""
+    before = _units(staged)
+    launch = Launch([*flags, f"--job_server_timeout={PRISM_SECONDS}"], FEW, mark)
+    engines.wait_until(lambda: _units(staged) > before or not launch.is_running(), 200)
+    os.kill(engines.running(mark, _WORKER)[-1], signal.SIGKILL)
+    return launch.finish()
+
+
+@_on("Prism with boot")
+def test_a_run_on_prism_that_takes_longer_than_it_may_says_so_in_its_last_line(
+    engine: list[str], mark: str, archive: Path, artifact: Path, tmp_path: Path
+) -> None:
+    flags = [*_flags(archive, artifact, tmp_path), *engine, "--job_server_timeout=3"]
+    ended = Launch(flags, FEW, mark).finish()
+    assert ended.code == 1, ended.terminal
+    assert ended.terminal.splitlines()[-1].startswith(
+        "error: the engine has not ended the run within --job_server_timeout; nothing"
+    )
+
+
 def test_a_worker_killed_before_it_is_connected_fails_the_run_at_once(
     mark: str, archive: Path, artifact: Path, tmp_path: Path
 ) -> None:
@@ -215,14 +241,12 @@ def test_a_worker_killed_in_mid_run_fails_it_and_the_next_start_finishes_it(
     tmp_path: Path,
 ) -> None:
     flags = _flags(archive, artifact, tmp_path)
-    launch = Launch([*flags, *engine], FEW, mark)
     staged = tmp_path / "_staging"
-    engines.wait_until(lambda: any(staged.glob("*/units/*.json")) or not launch.is_running(), 200)
-    killed = engines.running(mark, _WORKER)
-    os.kill(killed[-1], signal.SIGKILL)
-    _assert_failed(launch.finish(), tmp_path)
-    done_before = len(list(staged.glob("*/units/*.json")))
-    assert 0 < done_before < CHIPS // FEW
+    ended = _end_after_a_kill([*flags, *engine], mark, staged)
+    if "within --job_server_timeout" in ended.terminal:  # Prism missed it: docs/engines.md
+        ended = _end_after_a_kill([*flags, *engine], mark, staged)
+    _assert_failed(ended, tmp_path)
+    assert 0 < _units(staged) < CHIPS // FEW
 
     again = Launch(flags, FEW, mark).finish()
     assert again.code == 0, again.terminal

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from apache_beam.options.pipeline_options import PipelineOptions, PortableOptions
 
 from beam_jobs.engine import launch
 from pipelines.errors import UsageError
@@ -31,6 +32,15 @@ def test_a_runner_is_local_unless_it_is_named_and_runs_elsewhere() -> None:
     assert launch.runs_locally([])
     assert launch.runs_locally(["--runner=DirectRunner"])
     assert not launch.runs_locally(["--runner=DataflowRunner"])
+
+
+def test_a_run_on_prism_may_take_a_day_unless_another_limit_is_given() -> None:
+    def limit(*given: str) -> int:
+        options = PipelineOptions(launch.with_defaults(["--runner=PrismRunner", *given]))
+        return int(options.view_as(PortableOptions).job_server_timeout)
+
+    assert limit() == 24 * 60 * 60
+    assert limit("--job_server_timeout=60") == 60
 
 
 def test_a_job_that_is_stored_for_later_is_only_submitted() -> None:
