@@ -11,6 +11,7 @@ import duckdb
 import pyarrow as pa
 
 from beam_jobs.options.label_names import named_labels
+from pipelines import databases
 from pipelines.errors import StorageError, UsageError
 from pipelines.storage.store import absolute_uri, is_remote, list_objects
 from pipelines.tables import views
@@ -36,7 +37,7 @@ def open_session(
     """
     with tempfile.TemporaryDirectory(prefix="query-") as scratch:
         # A large answer spills to disk: by default, into the working directory.
-        connection = duckdb.connect(":memory:", config={"temp_directory": scratch})
+        connection = databases.connect(temp_directory=scratch)
         try:
             _close_off(connection, attached)
             _check_statement(connection, sql)

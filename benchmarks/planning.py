@@ -19,13 +19,13 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from benchmarks.harness.own_process import run_module
+from pipelines import databases
 from pipelines.planning.done import chips_done
 from pipelines.planning.manifests import read_manifest
 from pipelines.planning.selection import select_chips
@@ -95,7 +95,7 @@ def plan(folder: str) -> dict[str, float]:
 
 def bare_join(folder: Path) -> dict[str, float]:
     """The anti-join of two Parquet files, counted."""
-    connection = duckdb.connect()
+    connection = databases.connect()
     started = time.perf_counter()
     connection.sql(
         f"SELECT count(*) FROM '{folder / _LISTING}' ANTI JOIN '{folder / _PAIRS}' "

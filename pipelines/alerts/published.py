@@ -8,6 +8,7 @@ from typing import Any
 
 import duckdb
 
+from pipelines import databases
 from pipelines.alerts.state import read_state
 from pipelines.errors import RunFailed, StorageError, UsageError
 from pipelines.tables import delta_tables, views
@@ -40,7 +41,7 @@ def open_alerts(output: str) -> Iterator[duckdb.DuckDBPyConnection]:
         StorageError: a table cannot be read.
     """
     with tempfile.TemporaryDirectory(prefix="alerts-") as scratch:
-        connection = duckdb.connect(":memory:", config={"temp_directory": scratch})
+        connection = databases.connect(temp_directory=scratch)
         try:
             relations = _relations(output)
             views.register(connection, relations, views.labels_of(relations))

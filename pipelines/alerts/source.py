@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import duckdb
 from deltalake import DeltaTable
 
+from pipelines import databases
 from pipelines.storage.store import absolute_uri, is_remote, join_uri
 from pipelines.tables import delta_tables, live_files
 from schemas.label_sql import duckdb_text
@@ -22,8 +23,7 @@ _NOT_PLAIN = "*?[="  # globs, and what looks like a partition, in a path
 def open_connection() -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection with bounded memory, which spills to a temporary folder."""
     with tempfile.TemporaryDirectory(prefix="alerts-") as scratch:
-        config = {"temp_directory": scratch, "memory_limit": MEMORY}
-        connection = duckdb.connect(":memory:", config=config)
+        connection = databases.connect(temp_directory=scratch, memory_limit=MEMORY)
         try:
             connection.execute("SET TimeZone = 'UTC'")
             connection.execute("SET preserve_insertion_order = false")

@@ -11,11 +11,11 @@ from collections.abc import Collection
 from contextlib import suppress
 from typing import Any
 
-import duckdb
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from deltalake import DeltaTable
 
+from pipelines import databases
 from pipelines.errors import UsageError
 from pipelines.tables import delta_tables, live_files
 from schemas.tables import RELABEL, RUNS
@@ -93,7 +93,7 @@ def _copier(scores: DeltaTable, run_id: str, candidates: Collection[str]) -> str
     in_those_hours = (ds.field("scored_at") >= scored_at["min"]) & (
         ds.field("scored_at") <= scored_at["max"]
     )
-    connection = duckdb.connect()
+    connection = databases.connect()
     connection.register("mine", mine)
     theirs = delta_tables.open_dataset(scores, candidates).scanner(
         columns=[*_KEYS, "run_id"], filter=in_those_hours

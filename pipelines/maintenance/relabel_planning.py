@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from deltalake import DeltaTable
 
+from pipelines import databases
 from pipelines.errors import UsageError
 from pipelines.tables import delta_tables, live_files
 from pipelines.tables.live_files import PublishedFile
@@ -122,7 +123,7 @@ def find_rows_to_relabel(output: str, scores: DeltaTable, night: str, model: str
     """
     files = live_files.data_files(scores)
     with tempfile.TemporaryDirectory(prefix="relabel-") as scratch:
-        connection = duckdb.connect(config={"temp_directory": scratch, "memory_limit": _MEMORY})
+        connection = databases.connect(temp_directory=scratch, memory_limit=_MEMORY)
         try:
             _find_newest(connection, output, scores, files)
             if night:

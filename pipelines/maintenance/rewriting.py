@@ -15,6 +15,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
+from pipelines import databases
 from pipelines.errors import StorageError
 from pipelines.storage import store
 from pipelines.tables import delta_tables
@@ -116,7 +117,7 @@ def _in_map_order(rows: ds.Dataset, columns: pa.Schema, scratch: str) -> Iterato
             positions = pa.array(curve_positions(bounds_of(placed)))
             yield from placed.append_column(schema.field(_POSITION), positions).to_batches()
 
-    connection = duckdb.connect(config={"temp_directory": scratch, "memory_limit": _MEMORY})
+    connection = databases.connect(temp_directory=scratch, memory_limit=_MEMORY)
     try:
         connection.execute("SET TimeZone = 'UTC'")
         connection.register("placed", pa.RecordBatchReader.from_batches(schema, batches()))

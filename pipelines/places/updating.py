@@ -22,6 +22,7 @@ import numpy as np
 import pyarrow as pa
 from deltalake import DeltaTable
 
+from pipelines import databases
 from pipelines.errors import StorageError, UsageError
 from pipelines.places.cells import (
     MOST_CELLS,
@@ -191,7 +192,7 @@ def _runs_to_read(scores: DeltaTable, pairs: DeltaTable | None) -> list[str]:
 @contextmanager
 def _connection() -> Iterator[duckdb.DuckDBPyConnection]:
     with tempfile.TemporaryDirectory(prefix="places-") as scratch:
-        connection = duckdb.connect(config={"temp_directory": scratch, "memory_limit": _MEMORY})
+        connection = databases.connect(temp_directory=scratch, memory_limit=_MEMORY)
         connection.execute("SET python_enable_replacements = false")
         try:
             yield connection

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipelines import databases
 from pipelines.errors import UsageError
 from schemas.chip_columns import BOUNDS
 
@@ -46,7 +46,7 @@ def refuse_faults(rows: pa.Table, key: str, faults: Mapping[str, str], where: st
     Raises:
         UsageError: a row is wrong; names the first one by its key, and how many are.
     """
-    connection = duckdb.connect()
+    connection = databases.connect()
     connection.register("given", rows)
     cases = " ".join(f"WHEN {test} THEN '{fault}'" for fault, test in faults.items())
     counted = "count(*) OVER (PARTITION BY named)" if "times" in cases else "1"

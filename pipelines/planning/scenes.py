@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipelines import databases
 from pipelines.errors import UsageError, as_usage_error
 from pipelines.imaging.footprint import Place, footprints_of_windows
 from pipelines.planning.archive import Archive, list_chips
@@ -150,7 +150,7 @@ def _as_scenes(found: pa.Table) -> pa.Table:
         for field in SCENES
     ]
     given = pa.table(columns, schema=SCENES)
-    connection = duckdb.connect()
+    connection = databases.connect()
     connection.register("given", given)
     stems = connection.sql(f"SELECT {STEM.format(uri='chip_uri')} AS stem FROM given")
     return _coalesced(given, "scene_id", stems.to_arrow_table()["stem"])
@@ -169,7 +169,7 @@ def with_sidecar(scenes: pa.Table, sidecar: Sidecar) -> pa.Table:
     Raises:
         UsageError: it names none of the scenes.
     """
-    connection = duckdb.connect()
+    connection = databases.connect()
     connection.execute("SET TimeZone = 'UTC'")
     connection.register("scenes", scenes)
     named = f"SELECT *, {STEM.format(uri='chip_uri')} AS chip_id FROM scenes"

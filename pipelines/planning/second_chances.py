@@ -8,9 +8,9 @@ from __future__ import annotations
 import json
 import shlex
 
-import duckdb
 import pyarrow as pa
 
+from pipelines import databases
 from pipelines.imaging.decoding import READING_NAME, READING_VERSION, READS_MORE
 from pipelines.planning.done import chips_quarantined, chips_scored
 from pipelines.tables import delta_tables
@@ -59,7 +59,7 @@ def _reads_as_much(versions: str) -> bool:
 
 def _untried(output: str, model_digest: str, rejected: pa.Table, new: list[str]) -> int:
     reasons = [reason.value for reason in QuarantineReason]
-    connection = duckdb.connect()
+    connection = databases.connect()
     connection.register("rejected", rejected)
     connection.register("tried", chips_quarantined(output, model_digest, reasons, new))
     connection.register("scored", chips_scored(output, model_digest))

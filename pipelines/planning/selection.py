@@ -21,6 +21,7 @@ import numpy as np
 import pyarrow as pa
 from duckdb.func import ARROW, SPECIAL
 
+from pipelines import databases
 from pipelines.errors import StorageError
 from pipelines.planning.done import LostChips
 from pipelines.planning.sidecar import Sidecar, check_named, joined
@@ -183,7 +184,7 @@ def _map_order(connection: duckdb.DuckDBPyConnection) -> str:
 
 
 def _connect() -> duckdb.DuckDBPyConnection:
-    connection = duckdb.connect()
+    connection = databases.connect()
     scratch = Path(tempfile.gettempdir(), f"forest-chips-plan-{uuid.uuid4().hex}")
     connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
     connection.execute(f"SET threads = {min(MOST_THREADS, os.cpu_count() or 1)}")

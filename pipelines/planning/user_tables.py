@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
+from pipelines import databases
 from pipelines.errors import StorageError, UsageError
 from pipelines.planning._row_checks import refuse_endless_times
 from pipelines.storage import store
@@ -104,7 +105,7 @@ def _cast_column(column: pa.ChunkedArray, field: pa.Field, where: str) -> pa.Chu
 
 
 def _cast(column: pa.ChunkedArray, field: pa.Field, where: str) -> pa.ChunkedArray:
-    connection = duckdb.connect()
+    connection = databases.connect()
     connection.execute(UTC)
     connection.register("given", pa.table({field.name: column}))
     cast = f'SELECT CAST("{field.name}" AS {sql_type(field.type)}) AS value FROM given'

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from pipelines import databases
 from pipelines.planning.done import CHIP_VERSIONS, chips_quarantined
 from pipelines.runs.run_plan import RunPlan
 from pipelines.runs.staging import StagedUnit
@@ -29,7 +29,7 @@ def failed_again(plan: RunPlan, units: Iterable[StagedUnit]) -> int:
     now = pa.concat_tables([CHIP_VERSIONS.empty_table(), *map(_temporary_failures, units)])
     if not now.num_rows:
         return 0
-    connection = duckdb.connect()
+    connection = databases.connect()
     connection.register("now", now)
     connection.register("before", chips_quarantined(plan.output, plan.model_digest, TEMPORARY))
     # A chip that could not even be looked up has no etag: two nulls are equal here.

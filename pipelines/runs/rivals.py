@@ -8,10 +8,10 @@ one application id (`commits.PUBLISHER`), so a commit to an older snapshot is re
 
 from __future__ import annotations
 
-import duckdb
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
+from pipelines import databases
 from pipelines.errors import RunFailed
 from pipelines.planning.done import CHIP_VERSIONS, chips_done
 from pipelines.runs.run_plan import RunPlan
@@ -62,7 +62,7 @@ def _shared_chips(plan: RunPlan, rival: str) -> int:
         return 0
     with store.open_file(plan.manifest) as file:
         mine = pq.read_table(file, columns=CHIP_VERSIONS.names)
-    connection = duckdb.connect()
+    connection = databases.connect()
     connection.register("mine", mine)
     connection.register("done", done)
     shared = connection.sql("SELECT count(*) FROM mine SEMI JOIN done USING (chip_uri, etag)")

@@ -15,8 +15,9 @@ PACKAGES = ("schemas", "pipelines", "train", "beam_jobs")
 
 _ORDER = """
     schemas
-    pipelines.errors pipelines.blocks pipelines.flags pipelines.printing pipelines.commands
-    pipelines.run_log pipelines.quiet_tensorflow pipelines.wording pipelines.moments
+    pipelines.errors pipelines.databases pipelines.blocks pipelines.flags pipelines.printing
+    pipelines.commands pipelines.run_log pipelines.quiet_tensorflow pipelines.wording
+    pipelines.moments
     pipelines.processors pipelines.elements pipelines.metrics pipelines.storage pipelines.imaging
     pipelines.drift pipelines.tables pipelines.places pipelines.artifacts
     pipelines.version_cache pipelines.tars pipelines.scenes pipelines.planning pipelines.reading
