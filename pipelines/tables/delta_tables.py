@@ -26,6 +26,7 @@ from pipelines.storage.retries import with_retries
 from pipelines.storage.storage_errors import without_secrets
 from pipelines.storage.store import absolute_uri, delta_options, is_remote, join_uri
 from pipelines.tables import live_files
+from pipelines.tables.datasets import FileDataset
 from schemas.render import arrow_schema
 from schemas.tables import TABLES_BY_NAME
 
@@ -114,7 +115,7 @@ def open_dataset(table: DeltaTable, run_ids: Collection[str] | None = None) -> p
         if run_ids is None or partition["run_id"] in run_ids
     ]
     schema = _with_known_columns(frame.schema, table)
-    return pads.FileSystemDataset(fragments, schema, _PARQUET, frame.filesystem)
+    return FileDataset(fragments, schema, _PARQUET, frame.filesystem)
 
 
 def file_columns(table: DeltaTable) -> pa.Schema:

@@ -15,6 +15,7 @@ from deltalake import DeltaTable
 
 from pipelines.storage import store
 from pipelines.tables import delta_tables, live_files, publications
+from pipelines.tables.datasets import UnionDataset
 from pipelines.tables.live_files import PublishedFile
 
 _ATTEMPT = re.compile(r"/unit-\w+-(\d+)\.parquet$")
@@ -36,7 +37,7 @@ def quarantined_rows(
     replaced = [
         part for run_id in ahead for part in _rows_before(quarantine, run_id, ahead[run_id])
     ]
-    return ds.dataset([rows, *replaced]) if replaced else rows
+    return UnionDataset([rows, *replaced]) if replaced else rows
 
 
 def _being_replaced(
