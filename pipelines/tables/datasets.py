@@ -1,8 +1,8 @@
 """Datasets of pyarrow that DuckDB can read, also from files that Python code opens.
 
-`Scanner.to_reader` of pyarrow 25 holds Python's lock while it starts to read. If Python code opens
-the files, as for object stores, another thread may wait for that lock to open the next one, and
-hold a lock that this one needs: both wait forever. DuckDB calls it for each dataset.
+`Scanner.to_reader` of pyarrow 25 holds Python's global lock (GIL) while it starts to read. If
+Python code opens the files, as for object stores, another thread may wait for the GIL to open the
+next one, and hold a lock that this one needs: both wait forever. DuckDB calls it for each dataset.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import pyarrow.dataset as pads
 
 
 class _Scanner:
-    """A scanner that reads in `to_batches`, which releases Python's lock."""
+    """A scanner that reads in `to_batches`, which releases the GIL."""
 
     def __init__(self, scanner: pads.Scanner) -> None:
         self._scanner = scanner
