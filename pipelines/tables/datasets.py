@@ -7,7 +7,7 @@ next one, and hold a lock that this one needs: both wait forever. DuckDB calls i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -25,8 +25,10 @@ class _Scanner:
 
     def to_reader(self) -> pa.RecordBatchReader:
         """Batches of the rows; nothing is read before the first is asked for."""
-        batches = (batch for scanner in [self._scanner] for batch in scanner.to_batches())
-        return pa.RecordBatchReader.from_batches(self._scanner.projected_schema, batches)
+        return pa.RecordBatchReader.from_batches(self._scanner.projected_schema, self._batches())
+
+    def _batches(self) -> Iterator[pa.RecordBatch]:
+        yield from self._scanner.to_batches()
 
 
 class FileDataset(pads.FileSystemDataset):
